@@ -1,0 +1,1 @@
+"""An open data platform for IoT power usage: Dagster assets on ClickHouse."""

@@ -1,0 +1,1 @@
+"""Access to ClickHouse: client, migrations, partitions, and the embedded server."""

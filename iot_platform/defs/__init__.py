@@ -1,0 +1,1 @@
+"""Dagster objects by topic."""

@@ -1,0 +1,1 @@
+"""Device metadata: its contract and its versions."""

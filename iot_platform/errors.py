@@ -1,0 +1,21 @@
+"""The platform's own errors: each message says what happened, where, what was kept and what to do next."""
+
+
+class PlatformError(Exception):
+    """Base of every error the platform raises on purpose; the command line prints it without a traceback."""
+
+
+class ServerError(PlatformError):
+    """ClickHouse cannot be started or reached."""
+
+
+class MigrationError(PlatformError):
+    """The schema in the database and the files in sql/ do not agree."""
+
+
+class SourceError(PlatformError):
+    """An input file or source cannot be used as it is."""
+
+
+class ProofError(PlatformError):
+    """A partition could not be proved equal to its definition."""

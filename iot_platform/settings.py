@@ -1,0 +1,73 @@
+"""Every setting of the platform: its name, its default and the environment variable that changes it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PACKAGE_DIR = Path(__file__).resolve().parent
+
+
+class Settings(BaseSettings):
+    """Settings read from ``IOT_*`` environment variables; anything not set has the default shown here."""
+
+    model_config = SettingsConfigDict(env_prefix="IOT_", frozen=True, extra="ignore")
+
+    home: Path = Field(default=Path(".iot"), description="Directory of all local state; one platform per directory.")
+
+    clickhouse_url: SecretStr | None = Field(
+        default=None,
+        description="http(s)://user:password@host:port of a ClickHouse server; unset: the embedded one of this home.",
+    )
+    clickhouse_password: SecretStr | None = Field(
+        default=None, description="Password for clickhouse_url, when it is not part of the URL."
+    )
+    clickhouse_database: str = Field(default="iot", description="Database that holds all tables of the platform.")
+    clickhouse_port: int = Field(default=8123, description="Port the embedded server prefers; taken: a free one.")
+    clickhouse_memory_bytes: int = Field(
+        default=4 * 1024**3, description="Memory limit of the embedded server, all queries together."
+    )
+    connect_timeout_s: int = Field(default=10, description="Limit for connecting to ClickHouse.")
+    query_timeout_s: int = Field(default=600, description="Limit for one answer of ClickHouse.")
+
+    batch_rows: int = Field(default=500_000, gt=0, description="Most readings in one insert (one block).")
+
+    first_day: dt.date = Field(
+        default=dt.date(2026, 1, 1), description="First UTC day that Dagster offers as a partition."
+    )
+
+    simulator_enabled: bool = Field(default=True, description="False: materializing L1 only records what arrived.")
+    simulator_devices: int = Field(default=200, gt=0, description="Number of simulated meters.")
+    simulator_interval_s: int = Field(default=60, gt=0, description="Seconds of one simulated reading; divides 3600.")
+    simulator_seed: int = Field(default=1, description="Same seed, same readings.")
+
+    devices_csv: Path | None = Field(
+        default=None, description="CSV that the metadata schedule refreshes from; unset: devices.csv in the home."
+    )
+
+    host: str = Field(default="127.0.0.1", description="Address that servers bind to.")
+
+    @cached_property
+    def root(self) -> Path:
+        """The home as an absolute path, so that a change of directory in a child process does not move it."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def clickhouse_dir(self) -> Path:
+        """Data directory, password file and logs of the embedded ClickHouse."""
+        return self.root / "clickhouse"
+
+    @property
+    def devices_file(self) -> Path:
+        """The metadata CSV in use."""
+        return self.devices_csv or self.root / "devices.csv"
+
+    @property
+    def sql_dir(self) -> Path:
+        """The .sql files: beside the package in a checkout, inside it when installed from a wheel."""
+        packaged = PACKAGE_DIR / "sql"
+        return packaged if packaged.is_dir() else PACKAGE_DIR.parent / "sql"
