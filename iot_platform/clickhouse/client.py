@@ -1,0 +1,80 @@
+"""Connections to ClickHouse with the platform's settings pinned, and the one place where names are quoted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import clickhouse_connect
+from clickhouse_connect.driver.binding import quote_identifier
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
+
+from iot_platform.clickhouse.server import Endpoint, running_server
+from iot_platform.errors import ServerError
+from iot_platform.settings import Settings
+
+# Defaults of these changed between ClickHouse releases; the promise "nothing counted twice" rests on them.
+PINNED_SETTINGS: Mapping[str, int] = {
+    "async_insert": 0,
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    "materialized_views_ignore_errors": 0,
+    # A block of old readings may touch years of days; L1's partition key bounds what wrong times can do.
+    "max_partitions_per_insert_block": 0,
+}
+
+UNKNOWN_DATABASE = 81
+
+# Errors that another attempt may cure: the server is busy, starting, out of memory for now, or the network failed.
+TRANSIENT_CODES = frozenset({159, 164, 202, 203, 209, 210, 241, 242, 252, 279, 319, 373, 425, 999})
+
+
+def quoted(*names: str) -> str:
+    """A (qualified) identifier, quoted: ``quoted("iot", "t")`` -> ```iot`.`t```."""
+    return ".".join(quote_identifier(name) for name in names)
+
+
+def connect(
+    endpoint: Endpoint, settings: Settings, *, database: str | None = None, comment: Mapping[str, str] | None = None
+) -> Client:
+    """A client of one ClickHouse server; close it after use and do not share it between threads.
+
+    ``comment`` goes into each query's log_comment, so that a slow query leads back to its origin.
+    Raises ServerError when the server cannot be reached or refuses the login.
+    """
+    pinned: dict[str, object] = dict(PINNED_SETTINGS)
+    if comment:
+        pinned["log_comment"] = json.dumps(dict(comment), sort_keys=True)
+    try:
+        return clickhouse_connect.get_client(
+            host=endpoint.host,
+            port=endpoint.port,
+            username=endpoint.username,
+            password=endpoint.password,
+            interface="https" if endpoint.secure else "http",
+            database=database or settings.clickhouse_database,
+            settings=pinned,
+            connect_timeout=settings.connect_timeout_s,
+            send_receive_timeout=settings.query_timeout_s,
+            autogenerate_session_id=False,
+            client_name="iot_platform",
+        )
+    except Error as error:
+        if error.code == UNKNOWN_DATABASE:
+            raise ServerError(
+                f"Database {settings.clickhouse_database!r} does not exist on {endpoint.host}:{endpoint.port}. "
+                "Run `iot-platform migrate` to create it."
+            ) from error
+        raise ServerError(f"ClickHouse at {endpoint.host}:{endpoint.port} refused the connection: {error}") from error
+
+
+@contextmanager
+def session(settings: Settings, *, comment: Mapping[str, str] | None = None) -> Iterator[Client]:
+    """A client of the platform's own server (started if need be) for the length of a ``with`` block."""
+    with running_server(settings) as endpoint:
+        client = connect(endpoint, settings, comment=comment)
+        try:
+            yield client
+        finally:
+            client.close()

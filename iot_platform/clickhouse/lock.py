@@ -1,0 +1,124 @@
+"""A lock that every process sees which talks to the same ClickHouse, wherever it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+import psutil
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
+
+from iot_platform.clickhouse.client import quoted
+from iot_platform.errors import PlatformError
+
+TABLE_ALREADY_EXISTS = 57
+UNKNOWN_TABLE = 60
+
+
+@contextmanager
+def server_lock(client: Client, name: str, *, wait_s: float = 60, stale_s: float = 900) -> Iterator[None]:
+    """Hold the lock ``name`` of the client's database for the length of a ``with`` block.
+
+    ClickHouse has no locks, but only one of several ``CREATE TABLE`` of the same name succeeds; that table is the
+    lock, and its comment says who holds it. A lock whose holder died on this machine is taken over at once, one from
+    elsewhere when it is older than ``stale_s`` seconds. Raises PlatformError when ``wait_s`` seconds were not enough.
+    """
+    table = f"lock_{name}"
+    holder = json.dumps(_this_process(), sort_keys=True)
+    deadline = time.monotonic() + wait_s
+    while not _create(client, table, holder):
+        _break_if_stale(client, table, stale_s)
+        if time.monotonic() > deadline:
+            raise PlatformError(
+                f"Lock {name!r} is still held after {wait_s:.0f} s by {_comment(client, table) or 'nobody known'}. "
+                f"If that process is gone: DROP TABLE {quoted(table)}."
+            )
+        time.sleep(0.1)
+    try:
+        yield
+    finally:
+        # Only our own lock: after a takeover the table belongs to somebody else.
+        if _comment(client, table) == holder:
+            client.command(f"DROP TABLE IF EXISTS {quoted(table)} SYNC")
+
+
+def _this_process() -> dict[str, str | int | float]:
+    process = psutil.Process()
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "process_started": process.create_time(),
+        "lock": uuid4().hex,
+    }
+
+
+def _create(client: Client, table: str, holder: str) -> bool:
+    try:
+        client.command(
+            f"CREATE TABLE {quoted(table)} (nothing UInt8) ENGINE = Null COMMENT '{_escaped(holder)}'",
+        )
+    except Error as error:
+        if error.code == TABLE_ALREADY_EXISTS:
+            return False
+        raise
+    return True
+
+
+def _escaped(text: str) -> str:
+    # DDL takes no bound values; the text is our own JSON.
+    return text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def _comment(client: Client, table: str) -> str | None:
+    rows = client.query(
+        "SELECT comment FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
+        parameters={"table": table},
+    ).result_rows
+    return str(rows[0][0]) if rows else None
+
+
+def _break_if_stale(client: Client, table: str, stale_s: float) -> None:
+    rows = client.query(
+        "SELECT comment, now() - metadata_modification_time FROM system.tables "
+        "WHERE database = currentDatabase() AND name = {table:String}",
+        parameters={"table": table},
+    ).result_rows
+    if not rows or not (_holder_is_dead(str(rows[0][0])) or float(rows[0][1]) > stale_s):
+        return
+    # A rename succeeds for one process only, so two waiting processes cannot both break the lock. What was renamed may
+    # be a fresh lock taken in between: then it goes back.
+    grave = f"{table}_stale_{uuid4().hex}"
+    if not _rename(client, table, grave):
+        return
+    if _comment(client, grave) == rows[0][0]:
+        client.command(f"DROP TABLE {quoted(grave)} SYNC")
+    else:
+        _rename(client, grave, table)
+
+
+def _rename(client: Client, old: str, new: str) -> bool:
+    try:
+        client.command(f"RENAME TABLE {quoted(old)} TO {quoted(new)}")
+    except Error as error:
+        if error.code in (UNKNOWN_TABLE, TABLE_ALREADY_EXISTS):
+            return False
+        raise
+    return True
+
+
+def _holder_is_dead(comment: str) -> bool:
+    try:
+        holder = json.loads(comment)
+        if holder["host"] != socket.gethostname():
+            return False
+        return bool(psutil.Process(holder["pid"]).create_time() != holder["process_started"])
+    except psutil.NoSuchProcess:
+        return True
+    except (ValueError, KeyError):
+        return False

@@ -1,0 +1,55 @@
+"""The .sql files: found, read, and cut into statements."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlglot
+from sqlglot.tokens import TokenType
+
+from iot_platform.errors import MigrationError
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One numbered file of sql/: its name, its text, and the SHA-256 of the text in hexadecimal digits."""
+
+    name: str
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def statements(self) -> list[str]:
+        """The statements of the file, without their semicolons."""
+        return list(split_statements(self.text))
+
+
+def split_statements(text: str) -> Iterator[str]:
+    """Cut SQL text at the semicolons that end statements (not those in comments or strings)."""
+    start: int | None = None
+    for token in sqlglot.tokenize(text, read="clickhouse"):
+        if token.token_type == TokenType.SEMICOLON:
+            if start is not None:
+                yield text[start : token.start]
+            start = None
+        elif start is None:
+            start = token.start
+    if start is not None:
+        yield text[start:].rstrip()
+
+
+def read_migrations(directory: Path) -> list[Migration]:
+    """All migrations of a directory in order. Raises MigrationError when there are none or two share a number."""
+    files = sorted(directory.glob("[0-9][0-9][0-9]_*.sql"))
+    if not files:
+        raise MigrationError(f"No migrations (NNN_*.sql) in {directory}.")
+    numbers = [file.name[:3] for file in files]
+    for first, second in zip(files, files[1:], strict=False):
+        if first.name[:3] == second.name[:3]:
+            raise MigrationError(f"{first.name} and {second.name} share a number; rename one. Known: {numbers}")
+    return [Migration(file.name, file.read_text(encoding="utf-8")) for file in files]
