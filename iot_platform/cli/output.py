@@ -1,0 +1,58 @@
+"""How commands show results: tables for people, JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from iot_platform.layers.summary import Summary
+
+
+def echo_json(value: object) -> None:
+    """One line of JSON on standard output."""
+    click.echo(json.dumps(value, default=str))
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
+    """A table on standard output; numbers stand right."""
+    table = Table(title=title, title_justify="left")
+    cells = [list(row) for row in rows]
+    for index, column in enumerate(columns):
+        numeric = bool(cells) and all(isinstance(row[index], int | float) for row in cells)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(_text(cell) for cell in row))
+    Console(soft_wrap=False).print(table)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    return str(value)
+
+
+def show_summary(summary: Summary) -> None:
+    """The summary of all layers as a table, with the sum rules below it."""
+    rows = []
+    for layer in summary.layers.values():
+        notes = {
+            "power_quarantine": ", ".join(f"{reason} {count:,}" for reason, count in summary.rejected.items()),
+            "l2_power_cleaned": f"{summary.duplicates:,} duplicates left in L1",
+            "l3_power_joined": f"{summary.unenriched:,} without metadata",
+        }.get(layer.name, "")
+        proved = (
+            "truth" if layer.name == "l1_power_raw" else ("yes" if layer.proved else f"no: {len(layer.unproved)} open")
+        )
+        rows.append((layer.name, layer.rows, layer.readings, layer.kWh, layer.partitions, proved, notes))
+    show_table(("layer", "rows", "readings", "kWh", "days", "proved", "notes"), rows)
+    click.echo(f"L1 = L2 + quarantine + duplicates, L2 = L3 = L4: {_text(summary.readings_conserved)}")
+    click.echo(f"kWh L2 = L3 = L4: {_text(summary.kWh_conserved)}")

@@ -1,0 +1,99 @@
+"""Bring the schema of a database up to the files in sql/, once each, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
+
+from iot_platform.clickhouse.client import connect, quoted
+from iot_platform.clickhouse.lock import server_lock
+from iot_platform.clickhouse.server import Endpoint, running_server
+from iot_platform.clickhouse.statements import Migration, read_migrations
+from iot_platform.errors import MigrationError
+from iot_platform.settings import Settings
+
+RECORD_TABLE = """
+CREATE TABLE IF NOT EXISTS schema_migrations
+(
+    name       String COMMENT 'File in sql/',
+    checksum   String COMMENT 'SHA-256 of its text',
+    applied_at DateTime64(6, 'UTC') DEFAULT now64(6)
+)
+ENGINE = ReplacingMergeTree ORDER BY name
+COMMENT 'Migrations that were applied to this database'
+"""
+
+
+def migrate(client: Client, settings: Settings) -> list[str]:
+    """Apply what is not applied yet to the client's current database; returns the names applied, in order.
+
+    Two processes may call it at once: one applies, the other waits. Raises MigrationError when a file that was
+    applied has changed since or is gone, or when a statement fails (its file and number are named; the migrations
+    before it stay, and the failed one runs again as a whole: statements of a migration must be repeatable).
+    """
+    migrations = read_migrations(settings.sql_dir)
+    client.command(RECORD_TABLE)
+    if not _pending(client, migrations):
+        return []
+    with server_lock(client, "migrations", wait_s=120):
+        pending = _pending(client, migrations)
+        for migration in pending:
+            _apply(client, migration)
+    return [migration.name for migration in pending]
+
+
+def applied(client: Client) -> dict[str, str]:
+    """Checksums of the applied migrations by name."""
+    rows = client.query("SELECT name, checksum FROM schema_migrations FINAL ORDER BY name").result_rows
+    return {str(name): str(checksum) for name, checksum in rows}
+
+
+def _pending(client: Client, migrations: list[Migration]) -> list[Migration]:
+    known = applied(client)
+    files = {migration.name for migration in migrations}
+    if gone := sorted(known.keys() - files):
+        raise MigrationError(
+            f"{', '.join(gone)}: applied to database {client.database!r}, but not in sql/. "
+            "This is an older or another version of the platform; install the one that has these files."
+        )
+    for migration in migrations:
+        if known.get(migration.name, migration.checksum) != migration.checksum:
+            raise MigrationError(
+                f"{migration.name} was edited after it had been applied to database {client.database!r}. "
+                "Restore the file and put the change into a new migration with the next number."
+            )
+    return [migration for migration in migrations if migration.name not in known]
+
+
+def _apply(client: Client, migration: Migration) -> None:
+    for number, statement in enumerate(migration.statements(), start=1):
+        try:
+            client.command(statement)
+        except Error as error:
+            raise MigrationError(f"{migration.name}, statement {number}: {error}") from error
+    client.insert("schema_migrations", [[migration.name, migration.checksum]], column_names=["name", "checksum"])
+
+
+def create_database(endpoint: Endpoint, settings: Settings) -> None:
+    """Create the platform's database on the server if it is not there."""
+    client = connect(endpoint, settings, database="default")
+    try:
+        client.command(f"CREATE DATABASE IF NOT EXISTS {quoted(settings.clickhouse_database)}")
+    finally:
+        client.close()
+
+
+@contextmanager
+def migrated_session(settings: Settings, *, comment: Mapping[str, str] | None = None) -> Iterator[Client]:
+    """Like ``session``, with the database created and every migration applied first."""
+    with running_server(settings) as endpoint:
+        create_database(endpoint, settings)
+        client = connect(endpoint, settings, comment=comment)
+        try:
+            migrate(client, settings)
+            yield client
+        finally:
+            client.close()

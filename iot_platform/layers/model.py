@@ -1,0 +1,63 @@
+"""The layers of the platform: their tables, the views that define them, and where a day of each one lies."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+# The partition of readings whose time cannot be true; see sql/010_l1_power_raw.sql.
+IMPOSSIBLE_TIMES = "0"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A derived layer: ``table`` holds what the materialized view ``view`` makes of ``source``.
+
+    ``kWh`` and ``readings`` are SQL expressions that sum the layer's energy and count its readings.
+    """
+
+    name: str
+    table: str
+    view: str
+    source: str
+    kWh: str
+    readings: str = "count()"
+    final: bool = False
+    has_impossible_times: bool = False
+
+
+# Sums in exact decimals, as in L4: equal readings give equal sums in any order. (+ 5e-10 rounds.)
+_EXACT_KWH = "sum(toDecimal64(power_usage_kWh + 5e-10, 9))"
+# Refused values may be infinite or beyond any decimal; their sum is for information only.
+_FINITE_KWH = "sumIf(power_usage_kWh, isFinite(power_usage_kWh) AND abs(power_usage_kWh) < 1e9)"
+
+RAW_TABLE = "l1_power_raw"
+L2 = Layer("l2_power_cleaned", "l2_power_cleaned", "mv_l1_to_l2", RAW_TABLE, _EXACT_KWH)
+QUARANTINE = Layer(
+    "power_quarantine", "power_quarantine", "mv_l1_to_quarantine", RAW_TABLE, _FINITE_KWH, has_impossible_times=True
+)
+L3 = Layer("l3_power_joined", "l3_power_joined", "mv_l2_to_l3", "l2_power_cleaned", _EXACT_KWH)
+L4 = Layer(
+    "l4_power_agg_hourly",
+    "l4_power_agg_hourly_store",
+    "mv_l3_to_l4_hourly",
+    "l3_power_joined",
+    "sum(total_kWh)",
+    readings="sum(readings)",
+    final=True,
+)
+
+# In the order of the chain: a layer's source stands before it.
+DERIVED_LAYERS: tuple[Layer, ...] = (L2, QUARANTINE, L3, L4)
+LAYERS_BY_NAME = {layer.name: layer for layer in DERIVED_LAYERS}
+RAW_KWH = _FINITE_KWH
+
+
+def partition_id(day: dt.date) -> str:
+    """The ClickHouse partition of a UTC day, e.g. ``20260103``."""
+    return day.strftime("%Y%m%d")
+
+
+def partition_day(partition: str) -> dt.date | None:
+    """The UTC day of a ClickHouse partition; None for the partition of impossible times."""
+    return None if partition == IMPOSSIBLE_TIMES else dt.datetime.strptime(partition, "%Y%m%d").date()

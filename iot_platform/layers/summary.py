@@ -1,0 +1,160 @@
+"""What every layer holds, whether it is proved, and whether energy and readings are conserved between layers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.clickhouse.client import quoted
+from iot_platform.layers.model import (
+    DERIVED_LAYERS,
+    IMPOSSIBLE_TIMES,
+    L2,
+    L3,
+    L4,
+    QUARANTINE,
+    RAW_KWH,
+    RAW_TABLE,
+    Layer,
+)
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """One layer: rows, readings behind them, energy in kWh, days, and the days that no valid proof covers."""
+
+    name: str
+    rows: int
+    readings: int
+    kWh: float
+    partitions: int
+    unproved: list[str] = field(default_factory=list)
+
+    @property
+    def proved(self) -> bool:
+        """True when every day that L1 has was proved since its last reading arrived."""
+        return not self.unproved
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All layers and the sum rules that must hold between them."""
+
+    layers: dict[str, LayerSummary]
+    rejected: dict[str, int]
+    duplicates: int
+    unenriched: int
+    kWh_conserved: bool
+
+    @property
+    def readings_conserved(self) -> bool:
+        """L1 = L2 + quarantine + duplicates, and L2 = L3 = readings of L4."""
+        raw, cleaned = self.layers[RAW_TABLE].readings, self.layers[L2.name].readings
+        return (
+            raw == cleaned + self.layers[QUARANTINE.name].readings + self.duplicates
+            and cleaned == self.layers[L3.name].readings == self.layers[L4.name].readings
+        )
+
+    @property
+    def conserved(self) -> bool:
+        """Both sum rules: readings from L1 to L4, energy from L2 to L4."""
+        return self.readings_conserved and self.kWh_conserved
+
+    @property
+    def proved(self) -> bool:
+        """Every day of every layer is proved."""
+        return all(layer.proved for layer in self.layers.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as plain values for a script."""
+        return {
+            "layers": {name: {**asdict(layer), "proved": layer.proved} for name, layer in self.layers.items()},
+            "rejected": self.rejected,
+            "duplicates": self.duplicates,
+            "unenriched": self.unenriched,
+            "proved": self.proved,
+            "conserved": self.conserved,
+        }
+
+
+def summarize(client: Client) -> Summary:
+    """Count every layer. Reads all of L1 once for the duplicates; memory stays bounded by the sort order of L1."""
+    sums = {layer.name: _sums(client, layer.table, layer.readings, layer.kWh, layer.final) for layer in DERIVED_LAYERS}
+    raw = _sums(client, RAW_TABLE, "count()", RAW_KWH, final=False)
+    layers = {RAW_TABLE: LayerSummary(RAW_TABLE, raw[0], raw[1], float(raw[2]), raw[3])}
+    for layer in DERIVED_LAYERS:
+        rows, readings, kWh, partitions = sums[layer.name]
+        layers[layer.name] = LayerSummary(
+            layer.name, rows, readings, float(kWh), partitions, unproved_partitions(client, layer)
+        )
+    return Summary(
+        layers=layers,
+        rejected=_counts_by_reason(client),
+        duplicates=count_duplicates(client),
+        unenriched=int(client.query(f"SELECT countIf(NOT has_metadata) FROM {quoted(L3.table)}").first_row[0]),
+        kWh_conserved=sums[L2.name][2] == sums[L3.name][2] == sums[L4.name][2],
+    )
+
+
+def _sums(client: Client, table: str, readings: str, kWh: str, final: bool) -> tuple[int, int, Decimal, int]:
+    row = client.query(
+        f"SELECT count(), {readings}, {kWh}, uniqExact(_partition_id) FROM {quoted(table)}{' FINAL' if final else ''}"
+    ).first_row
+    return int(row[0]), int(row[1]), Decimal(str(row[2])), int(row[3])
+
+
+def _counts_by_reason(client: Client) -> dict[str, int]:
+    rows = client.query(
+        f"SELECT reject_reason, count() AS readings FROM {quoted(QUARANTINE.table)} "
+        "GROUP BY reject_reason ORDER BY readings DESC, reject_reason"
+    ).result_rows
+    return {str(reason): int(count) for reason, count in rows}
+
+
+def count_duplicates(client: Client, partition: str | None = None) -> int:
+    """Valid readings of L1 beyond the first of their (device_id, timestamp): all of them, or of one partition."""
+    where = "" if partition is None else " AND _partition_id = {partition:String}"
+    row = client.query(
+        f"SELECT sum(copies - 1) FROM (SELECT count() AS copies FROM {quoted(RAW_TABLE)} "
+        f"WHERE reject_reason = ''{where} GROUP BY device_id, timestamp)",
+        parameters={"partition": partition or ""},
+        settings={"optimize_aggregation_in_order": 1},
+    ).first_row
+    return int(row[0])
+
+
+def unproved_partitions(client: Client, layer: Layer) -> list[str]:
+    """Partitions whose latest proof is missing, failed, or older than the newest reading of that day in L1."""
+    rows = client.query(
+        """
+        SELECT parts.partition_id
+        FROM
+        (
+            SELECT partition_id, sumIf(rows, table = {raw:String}) AS l1_rows
+            FROM system.parts
+            WHERE active AND database = currentDatabase() AND table IN ({raw:String}, {table:String})
+            GROUP BY partition_id
+        ) AS parts
+        LEFT JOIN
+        (
+            SELECT partition_id, argMax(l1_rows, proved_at) AS l1_rows, argMax(is_equal, proved_at) AS is_equal
+            FROM partition_proofs
+            WHERE layer = {layer:String}
+            GROUP BY partition_id
+        ) AS proofs ON proofs.partition_id = parts.partition_id
+        WHERE NOT (proofs.is_equal AND proofs.l1_rows = parts.l1_rows)
+            AND ({with_impossible_times:Bool} OR parts.partition_id != {impossible:String})
+        ORDER BY parts.partition_id
+        """,
+        parameters={
+            "raw": RAW_TABLE,
+            "table": layer.table,
+            "layer": layer.name,
+            "with_impossible_times": layer.has_impossible_times,
+            "impossible": IMPOSSIBLE_TIMES,
+        },
+    ).result_rows
+    return [str(row[0]) for row in rows]
