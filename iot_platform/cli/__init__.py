@@ -1,1 +1,59 @@
-"""The `iot-platform` command."""
+"""The ``iot-platform`` command: one module per subcommand, imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from iot_platform.errors import PlatformError
+
+# Subcommand -> where it is defined and what --help says of it (so that --help imports nothing heavy).
+COMMANDS = {
+    "demo": ("iot_platform.cli.demo:demo", "Bring up everything with simulated meters and the Dagster UI."),
+    "status": ("iot_platform.cli.layers:status", "Show what every layer holds and whether it is proved."),
+    "prove": ("iot_platform.cli.layers:prove", "Prove every day of every layer; rebuild what differs."),
+    "load": ("iot_platform.cli.load:load", "Load readings or device metadata from files."),
+    "simulate": ("iot_platform.cli.simulate:simulate", "Send readings of simulated meters."),
+    "limits": ("iot_platform.cli.limits:limits", "Show and set the upper limits of a reading."),
+    "sql": ("iot_platform.cli.sql:sql", "Run one SQL statement and print its result."),
+    "migrate": ("iot_platform.cli.schema:migrate", "Bring the database up to the files in sql/."),
+    "db": ("iot_platform.cli.db:db", "The embedded ClickHouse server."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="iot-platform")
+def cli() -> None:
+    """An open data platform for IoT power usage: Dagster assets on ClickHouse.
+
+    All state lives in the directory IOT_HOME (default: .iot). With IOT_CLICKHOUSE_URL set, commands use that ClickHouse
+    server; otherwise they start the embedded one of the home when it does not run, and stop it again.
+    """
+
+
+def main(*args: Any, **kwargs: Any) -> None:
+    """Run the command line; errors of the platform become one message on stderr and exit code 1."""
+    try:
+        cli(*args, **kwargs)
+    except PlatformError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)

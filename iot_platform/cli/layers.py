@@ -1,0 +1,90 @@
+"""``iot-platform prove`` and ``iot-platform status``."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.progress import Progress
+
+from iot_platform.cli.output import echo_json, show_summary, show_table
+from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.layers import proof as proofs
+from iot_platform.layers.model import DERIVED_LAYERS, LAYERS_BY_NAME, IMPOSSIBLE_TIMES, partition_day
+from iot_platform.layers.summary import summarize
+from iot_platform.settings import Settings
+
+DAY = click.DateTime(["%Y-%m-%d"])
+
+
+@click.command()
+@click.option("--from", "first", type=DAY, help="First UTC day; default: the oldest there is.")
+@click.option("--to", "last", type=DAY, help="Last UTC day; default: the newest there is.")
+@click.option(
+    "--layer", "names", multiple=True, type=click.Choice(list(LAYERS_BY_NAME)), help="Only this layer (repeatable)."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what differs; rebuild nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print all proofs as one line of JSON.")
+def prove(
+    first: dt.datetime | None, last: dt.datetime | None, names: tuple[str, ...], dry_run: bool, as_json: bool
+) -> None:
+    """Compare every day of every layer with its definition, rebuild the days that differ, and record the proofs.
+
+    Exit code 0: everything is equal (after rebuilds); 1: something still differs.
+    """
+    layers = [layer for layer in DERIVED_LAYERS if not names or layer.name in names]
+    with migrated_session(Settings()) as client:
+        wanted = [name for name in proofs.partitions(client, layers) if _in_range(name, first, last)]
+        with Progress(transient=True, disable=as_json or not sys.stderr.isatty()) as progress:
+            task = progress.add_task("Proving", total=len(wanted) * len(layers))
+            done = []
+            for proof in proofs.prove_all(client, wanted, layers, repair=not dry_run):
+                done.append(proof)
+                progress.update(task, advance=1, description=f"Proving {proof.layer} {proof.partition}")
+    all_equal = all(proof.is_equal for proof in done)
+    if as_json:
+        echo_json({"proved": all_equal, "proofs": [_as_json(proof) for proof in done]})
+    else:
+        _show(done, dry_run=dry_run)
+    sys.exit(0 if all_equal else 1)
+
+
+def _in_range(partition: str, first: dt.datetime | None, last: dt.datetime | None) -> bool:
+    day = partition_day(partition)
+    if day is None or partition == IMPOSSIBLE_TIMES:
+        return first is None and last is None
+    return (first is None or first.date() <= day) and (last is None or day <= last.date())
+
+
+def _as_json(proof: proofs.Proof) -> dict[str, Any]:
+    values = asdict(proof)
+    for name in ("found", "proved", "expected"):
+        values[name]["kWh"] = float(values[name]["kWh"])
+    return {**values, "difference": proof.difference()}
+
+
+def _show(done: list[proofs.Proof], *, dry_run: bool) -> None:
+    different = [proof for proof in done if proof.difference()]
+    if different:
+        show_table(
+            ("layer", "day", "was", "now"),
+            [(p.layer, p.partition, p.difference(), "rebuilt, equal" if p.is_equal else "DIFFERENT") for p in different],
+        )
+    seconds = sum(proof.duration_s for proof in done)
+    verb = "compared" if dry_run else "proved"
+    click.echo(f"{len(done):,} partitions {verb} in {seconds:.1f} s, {len(different):,} differed.")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one line of JSON.")
+def status(as_json: bool) -> None:
+    """Show rows, energy and days of every layer, whether they are proved, and whether nothing was lost between them."""
+    with migrated_session(Settings()) as client:
+        summary = summarize(client)
+    if as_json:
+        echo_json(summary.as_json())
+    else:
+        show_summary(summary)

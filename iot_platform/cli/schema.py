@@ -1,0 +1,32 @@
+"""``iot-platform migrate``."""
+
+from __future__ import annotations
+
+import click
+
+from iot_platform.clickhouse import migrations
+from iot_platform.clickhouse.client import connect
+from iot_platform.clickhouse.server import running_server
+from iot_platform.cli.output import echo_json
+from iot_platform.settings import Settings
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the applied files as one line of JSON.")
+def migrate(as_json: bool) -> None:
+    """Create the database if needed and apply the files in sql/ that are not applied yet.
+
+    Safe to run again and from several processes at once. A file that was edited after it had been applied is refused.
+    """
+    settings = Settings()
+    with running_server(settings) as endpoint:
+        migrations.create_database(endpoint, settings)
+        client = connect(endpoint, settings)
+        try:
+            names = migrations.migrate(client, settings)
+        finally:
+            client.close()
+    if as_json:
+        echo_json({"database": settings.clickhouse_database, "applied": names})
+    else:
+        click.echo("\n".join(f"applied {name}" for name in names) or "The schema is up to date.")
