@@ -13,7 +13,7 @@ from rich.progress import Progress
 from iot_platform.cli.output import echo_json, show_summary, show_table
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.layers import proof as proofs
-from iot_platform.layers.model import DERIVED_LAYERS, LAYERS_BY_NAME, IMPOSSIBLE_TIMES, partition_day
+from iot_platform.layers.model import DERIVED_LAYERS, IMPOSSIBLE_TIMES, LAYERS_BY_NAME, partition_day
 from iot_platform.layers.summary import summarize
 from iot_platform.settings import Settings
 
@@ -71,7 +71,10 @@ def _show(done: list[proofs.Proof], *, dry_run: bool) -> None:
     if different:
         show_table(
             ("layer", "day", "was", "now"),
-            [(p.layer, p.partition, p.difference(), "rebuilt, equal" if p.is_equal else "DIFFERENT") for p in different],
+            [
+                (p.layer, p.partition, p.difference(), "rebuilt, equal" if p.is_equal else "DIFFERENT")
+                for p in different
+            ],
         )
     seconds = sum(proof.duration_s for proof in done)
     verb = "compared" if dry_run else "proved"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
+from iot_platform.cli.output import echo_json
 from iot_platform.clickhouse import migrations
 from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.server import running_server
-from iot_platform.cli.output import echo_json
 from iot_platform.settings import Settings
 
 

@@ -69,7 +69,7 @@ def prove(client: Client, layer: Layer, partition: str, *, repair: bool = True, 
     if repair and not equal:
         raise ProofError(
             f"{layer.name}, partition {partition}: still {proof.difference()} after {rounds} rebuilds. "
-            f"L1 is untouched; prove {layer.source} of that day first, then run the proof again when fewer readings arrive."
+            f"L1 is untouched; prove {layer.source} of that day first, then try again when fewer readings arrive."
         )
     return proof
 

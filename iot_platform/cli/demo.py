@@ -1,0 +1,116 @@
+"""``iot-platform demo``: everything in one go, on simulated meters."""
+
+from __future__ import annotations
+
+import datetime as dt
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from types import FrameType
+
+import click
+from clickhouse_connect.driver.client import Client
+
+from iot_platform import services
+from iot_platform.cli.output import echo_json, show_summary
+from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.errors import PlatformError
+from iot_platform.layers.model import partition_day
+from iot_platform.layers.proof import partitions
+from iot_platform.layers.summary import Summary, summarize
+from iot_platform.settings import Settings
+
+DAGSTER_PORT = 3000
+MATERIALIZE_TIMEOUT_S = 3600
+
+
+@click.command()
+@click.option("--days", default=30, show_default=True, type=click.IntRange(1, 3660), help="Days of readings, to today.")
+@click.option("--exit", "exit_after", is_flag=True, help="End after the summary; exit code 0 only if all is proved.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one line of JSON on the last line.")
+@click.option("--port", default=DAGSTER_PORT, show_default=True, help="Port of the Dagster UI; a free one if taken.")
+def demo(days: int, exit_after: bool, as_json: bool, port: int) -> None:
+    """Bring up ClickHouse, the schema, simulated meters and Dagster; prove every day; keep running until Ctrl-C.
+
+    Everything lands in IOT_HOME. Run again, it goes on where it stopped.
+    """
+    # A polite `kill` must clean up exactly like Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupt)
+    settings = Settings()
+    started = time.monotonic()
+    try:
+        with migrated_session(settings) as client:
+            env = _demo_environment(client, settings, days)
+            _materialize(settings, env)
+            summary = summarize(client)
+            show_summary(summary)
+            click.echo(f"Ready after {time.monotonic() - started:.0f} s.")
+            if as_json and not exit_after:
+                echo_json({**summary.as_json(), "seconds": round(time.monotonic() - started, 1)})
+            if not exit_after:
+                _keep_running(settings, env, port)
+    except KeyboardInterrupt:
+        click.echo("Stopped.")
+        return
+    if as_json:
+        echo_json({**summary.as_json(), "seconds": round(time.monotonic() - started, 1)})
+    sys.exit(0 if _is_right(summary) else 1)
+
+
+def _is_right(summary: Summary) -> bool:
+    return summary.proved and summary.conserved
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _demo_environment(client: Client, settings: Settings, days: int) -> dict[str, str]:
+    """Settings of the demo's Dagster processes. The first day stays what it was when the home already has readings."""
+    first = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=days - 1)
+    known = [day for name in partitions(client) if (day := partition_day(name))]
+    overrides = {
+        "IOT_FIRST_DAY": min([first, *known]).isoformat(),
+        "IOT_SIMULATOR_ENABLED": "true",
+        "IOT_AUTOMATION_ENABLED": "true",
+    }
+    return services.environment(settings, overrides)
+
+
+def _materialize(settings: Settings, env: Mapping[str, str]) -> None:
+    """Materialize the metadata, then all days of all layers, as a user of the Dagster UI would."""
+    first, last = env["IOT_FIRST_DAY"], dt.datetime.now(dt.UTC).date().isoformat()
+    days = (dt.date.fromisoformat(last) - dt.date.fromisoformat(first)).days + 1
+    click.echo(
+        f"Dagster materializes the metadata and {days} days of {settings.simulator_devices} meters ..."
+    )
+    log = settings.root / "logs" / "materialize.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    for selection, partition_range in (("device_metadata", None), ("* and not device_metadata", f"{first}...{last}")):
+        command = [sys.executable, "-m", "dagster", "asset", "materialize", "-m", "iot_platform.definitions"]
+        command += ["--select", selection]
+        if partition_range:
+            command += ["--partition-range", partition_range]
+        with log.open("ab") as output:
+            code = subprocess.run(
+                command, env=dict(env), stdout=output, stderr=output, timeout=MATERIALIZE_TIMEOUT_S, check=False
+            ).returncode
+        if code:
+            tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
+            raise PlatformError(f"Materializing {selection!r} failed (exit code {code}). The end of {log}:\n{tail}")
+
+
+def _keep_running(settings: Settings, env: Mapping[str, str], preferred_port: int) -> None:
+    port = services.free_port(preferred_port, settings.host)
+    click.echo("Starting the Dagster UI and daemon ...")
+    with services.dagster_services(settings, port, env) as running:
+        click.echo(f"Dagster UI: http://{settings.host}:{port}")
+        click.echo('ClickHouse: `iot-platform db url` shows how to connect; `iot-platform sql "SELECT ..."` asks it.')
+        click.echo("New readings arrive every minute. Ctrl-C ends everything.")
+        sys.stdout.flush()
+        while True:
+            time.sleep(1)
+            for service in running:
+                service.check()

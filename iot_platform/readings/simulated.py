@@ -1,0 +1,67 @@
+"""Bring the readings of the simulated meters into L1, window by window, each window once."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.readings.simulator import Simulator
+from iot_platform.readings.writer import Batch, Writer
+from iot_platform.settings import Settings
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What an ingestion added: readings, the sum of their finite values in kWh, batches, and readings by label."""
+
+    rows: int = 0
+    kWh: float = 0.0
+    batches: int = 0
+    labels: dict[str, int] = field(default_factory=dict)
+
+
+def ingest_simulated(
+    client: Client,
+    settings: Settings,
+    start: dt.datetime,
+    end: dt.datetime,
+    progress: Callable[[dt.datetime], None] | None = None,
+) -> IngestResult:
+    """Write every simulated reading that arrives in [start, end) and is not in L1 yet.
+
+    ``progress`` is called with the time reached. The meters exist from settings.first_day on: nothing older is sent. Calls may overlap and repeat, also from several
+    processes. Raises PlatformError when another process keeps the stream for too long.
+    """
+    simulator = Simulator.from_settings(settings)
+    installed = dt.datetime.combine(settings.first_day, dt.time(), dt.UTC)
+    writer = Writer(client, f"{simulator.source()}:from={settings.first_day}", "simulated meters")
+    step_s = max(1, settings.batch_rows // simulator.devices) * simulator.interval_s
+    total = IngestResult()
+    with writer.exclusive():
+        for position_from, position_to in writer.cuts(int(start.timestamp()), int(end.timestamp()), step_s):
+            window_end = _instant(position_to)
+            arrivals = simulator.arrivals(_instant(position_from), window_end)
+            arrivals = arrivals.filter(pc.greater_equal(arrivals["timestamp"], pa.scalar(installed)))
+            if writer.write(Batch(position_from, position_to, arrivals)):
+                total = _added(total, arrivals)
+            if progress:
+                progress(window_end)
+    return total
+
+
+def _instant(epoch_s: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(epoch_s, dt.UTC)
+
+
+def _added(total: IngestResult, arrivals: pa.Table) -> IngestResult:
+    values = arrivals["power_usage_kWh"]
+    labels = dict(total.labels)
+    for count in pc.value_counts(arrivals["label"]).to_pylist():
+        labels[count["values"]] = labels.get(count["values"], 0) + count["counts"]
+    kWh = float(pc.sum(values.filter(pc.is_finite(values))).as_py() or 0.0)
+    return IngestResult(total.rows + arrivals.num_rows, total.kWh + kWh, total.batches + 1, labels)
