@@ -6,6 +6,8 @@ each reading, so they agree to the last bit; a test holds them to it.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,9 @@ STEPS_PER_KWH = 10_000
 # A reading has one random number: the top bits choose its fault, the next its noise, the last its rounding.
 _NOISE_BITS = (64 - FAULT_BITS) // 2
 _NOISE_MASK = np.uint64((1 << _NOISE_BITS) - 1)
+
+#: How long an appliance runs, s.
+_APPLIANCE_S = 300
 
 Slots = NDArray[np.int64]
 
@@ -39,7 +44,7 @@ def table(meters: Population, slots: Slots, interval_s: int, bits: UInt64s) -> F
     energy = np.take(shares, meters.curve, axis=1)
     energy *= meters.annual_kWh
     energy *= _between(levels[before], levels[before + 1], into_hour[:, None] * (1 / 3600))
-    return _registered(energy, meters.white, bits)
+    return _registered(energy, _noise_size(meters.white, interval_s), bits)
 
 
 def at(meters: Population, slots: Slots, meter: NDArray[np.intp], interval_s: int) -> Floats:
@@ -51,15 +56,23 @@ def at(meters: Population, slots: Slots, meter: NDArray[np.intp], interval_s: in
     levels = [_hour_level(meters, hour, meter) for hour in (hours, hours + 1)]
     energy *= meters.annual_kWh[meter]
     energy *= _between(levels[0], levels[1], into_hour * (1 / 3600))
-    return _registered(energy, meters.white[meter], draw(meters.reading_keys[meter], slots))
+    return _registered(energy, _noise_size(meters.white[meter], interval_s), draw(meters.reading_keys[meter], slots))
 
 
-def _registered(energy: Floats, white: Floats, bits: UInt64s) -> Floats:
+def _noise_size(white: Floats, interval_s: int) -> Floats:
+    """The noise of single readings: appliances that switch average out over an interval longer than they run."""
+    return white * min(1.0, math.sqrt(_APPLIANCE_S / interval_s))
+
+
+def _registered(energy: Floats, noise_size: Floats, bits: UInt64s) -> Floats:
     """The energy (kWh, changed in place) with the noise of single readings, in whole steps of the meter's register."""
     noise = ((bits >> np.uint64(_NOISE_BITS)) & _NOISE_MASK).astype(np.float64)
-    noise *= 2.0 ** (1 - _NOISE_BITS)
+    noise *= 2.0**-_NOISE_BITS
+    # The cube of a uniform number has mean 1/4: mostly a little less than the average, now and then much more.
+    noise *= noise * noise
+    noise *= 4.0
     noise -= 1.0
-    noise *= white
+    noise *= noise_size
     noise += 1.0
     energy *= noise
     # A register keeps the fraction for the next reading. Rounding up as often as the fraction says has the same sum and

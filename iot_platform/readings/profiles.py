@@ -37,7 +37,7 @@ class BuildingType:
     share        relative frequency among the meters of its group (homes or businesses)
     hour_spread  size of the hour-to-hour wandering around the profile, 0 to 1
     day_spread   size of the day-to-day wandering, 0 to 1
-    white        size of the noise from reading to reading, 0 to 1
+    white        size of the noise from one reading to the next when the interval is short, 0 to 1
     home         a household: one meter, one customer
     """
 
@@ -51,16 +51,16 @@ class BuildingType:
 
 
 BUILDING_TYPES: dict[str, BuildingType] = {
-    "residential": BuildingType("H25", (1_400, 6_500), 0.85, 0.6, 0.25, 0.55, home=True),
-    "residential_solar": BuildingType("P25", (1_000, 4_500), 0.15, 0.6, 0.35, 0.55, home=True),
+    "residential": BuildingType("H25", (1_400, 6_500), 0.85, 0.6, 0.25, 0.85, home=True),
+    "residential_solar": BuildingType("P25", (1_000, 4_500), 0.15, 0.6, 0.35, 0.85, home=True),
     "office": BuildingType("g1", (8_000, 60_000), 0.30, 0.12, 0.08, 0.10),
     "retail": BuildingType("g4", (10_000, 90_000), 0.22, 0.12, 0.08, 0.12),
     "restaurant": BuildingType("g2", (15_000, 70_000), 0.13, 0.20, 0.12, 0.20),
     "bakery": BuildingType("g5", (20_000, 80_000), 0.08, 0.15, 0.08, 0.15),
     "leisure": BuildingType("g6", (15_000, 80_000), 0.07, 0.20, 0.12, 0.15),
-    "healthcare": BuildingType("g3", (60_000, 250_000), 0.06, 0.08, 0.05, 0.05),
+    "healthcare": BuildingType("g3", (60_000, 250_000), 0.04, 0.08, 0.05, 0.05),
     "industrial": BuildingType("G25", (60_000, 180_000), 0.10, 0.15, 0.08, 0.10),
-    "farm": BuildingType("L25", (8_000, 45_000), 0.04, 0.25, 0.12, 0.20),
+    "farm": BuildingType("L25", (8_000, 45_000), 0.06, 0.25, 0.12, 0.20),
 }
 
 
@@ -125,7 +125,7 @@ def _cumulative(year: int) -> tuple[Floats, Floats]:
 
 def wall_clock_s(starts_s: NDArray[np.int64]) -> NDArray[np.int64]:
     """Local wall clock time, in seconds since 1970-01-01 00:00 local, of UTC times in seconds since 1970."""
-    # Zones change their offset on whole quarters of UTC hours only; one look-up per hour is enough for this zone.
+    # This zone changes its offset at whole UTC hours only, so one look-up per hour is enough.
     hours, inverse = np.unique(starts_s // 3600, return_inverse=True)
     utc = pd.DatetimeIndex((hours * 3600).astype("datetime64[s]"), tz="UTC")
     local = utc.tz_convert(TIME_ZONE).tz_localize(None).as_unit("s")

@@ -78,15 +78,15 @@ class Simulator:
 
         A reading arrives at the end of its interval, a late one after it. ``label`` says what is wrong with the row:
         ok, negative, nan, spike, late, or duplicate (the second copy; the first is ok). Needs about 21 bytes per
-        reading for the result and 90 at the peak. Raises PlatformError for a time without a time zone.
+        reading for the result and 75 at the peak. Raises PlatformError for a time without a time zone.
         """
-        start_s, end_s = _whole_seconds(start), _whole_seconds(end)
+        start_s, end_s = _window_s(start, end)
         first, last = (self._first_slot(second) - 1 for second in (start_s, end_s))
         slots = np.arange(first, last, dtype=np.int64)
         values, faulty = self._readings(slots)
         deferred, deferred_s = self._deferred(faulty, first, start_s, end_s)
         values, kinds, kept = self._on_time(values, faulty, first)
-        position = np.flatnonzero(kept) if not kept.all() else np.arange(kept.size)
+        position = np.flatnonzero(kept)
         slot = slots[position // self.devices]
         # On-time rows are in order of arrival; each deferred row goes behind those that arrived up to its second.
         behind = np.searchsorted((slot + 1) * self.interval_s, deferred_s, side="right")
@@ -97,13 +97,13 @@ class Simulator:
             pa.array(starts_s.astype("datetime64[s]")).cast(READING_SCHEMA.field("timestamp").type),
             pa.array(self._meters.device_id[device]),
             pa.array(np.insert(values[position], behind, self._values(deferred))),
-            pa.DictionaryArray.from_arrays(labels, LABELS),
+            pa.DictionaryArray.from_arrays(labels, pa.array(LABELS)),
         ]
         return pa.Table.from_arrays(columns, schema=ARRIVAL_SCHEMA)
 
     def missing(self, start: dt.datetime, end: dt.datetime) -> list[tuple[dt.datetime, int]]:
         """(timestamp, device_id) of every reading with a timestamp in [start, end) that never arrives."""
-        first, last = (self._first_slot(_whole_seconds(time)) for time in (start, end))
+        first, last = (self._first_slot(second) for second in _window_s(start, end))
         faulty = self.faulty(np.arange(first, last, dtype=np.int64))
         lost = faulty.where(faulty.kind == Kind.MISSING)
         times = [dt.datetime.fromtimestamp(slot * self.interval_s, dt.UTC) for slot in lost.slot.tolist()]
@@ -122,7 +122,7 @@ class Simulator:
         that is asked for again, or continued later, is cut into the same batches.
         """
         step_s = self._step_s(max_readings)
-        begin_s, end_s = _whole_seconds(start), _whole_seconds(end)
+        begin_s, end_s = _window_s(start, end)
         while begin_s < end_s:
             stop_s = min((begin_s // step_s + 1) * step_s, end_s)
             yield dt.datetime.fromtimestamp(begin_s, dt.UTC), dt.datetime.fromtimestamp(stop_s, dt.UTC)
@@ -197,14 +197,12 @@ class Simulator:
         """The longest divisor of a day, in s, in which at most ``max_readings`` arrive; at least one interval."""
         slots_a_day = _DAY_S // self.interval_s
         extra = self.faults.late + self.faults.duplicate
-        fitting = 1
-        for slots in range(1, slots_a_day + 1):
+        for slots in range(min(slots_a_day, max_readings // self.devices), 1, -1):
             # Deferred readings come on top, in varying number: six standard deviations are never exceeded in practice.
             deferred = slots * self.devices * extra
-            if slots * self.devices + deferred + 6 * math.sqrt(deferred) > max_readings:
-                break
-            fitting = slots if slots_a_day % slots == 0 else fitting
-        return fitting * self.interval_s
+            if slots_a_day % slots == 0 and slots * self.devices + deferred + 6 * math.sqrt(deferred) <= max_readings:
+                return slots * self.interval_s
+        return self.interval_s
 
 
 @lru_cache(maxsize=64)
@@ -215,8 +213,11 @@ def _deferred_of_hour(simulator: Simulator, hour: int) -> Faulty:
     return faulty.where(faulty.deferred)
 
 
-def _whole_seconds(time: dt.datetime) -> int:
-    """Seconds since 1970, rounded up: everything in the stream happens at whole seconds."""
-    if time.tzinfo is None:
-        raise PlatformError(f"The simulator needs times with a time zone, got {time.isoformat()}.")
-    return -((_EPOCH - time) // dt.timedelta(seconds=1))
+def _window_s(start: dt.datetime, end: dt.datetime) -> tuple[int, int]:
+    """Both ends in seconds since 1970, rounded up: everything in the stream happens at whole seconds."""
+    if start.tzinfo is None or end.tzinfo is None:
+        raise PlatformError(f"The simulator needs times with a time zone, got {start} to {end}.")
+    if end < start:
+        raise PlatformError(f"The simulated window ends before it starts: {start} to {end}.")
+    start_s, end_s = (-((_EPOCH - time) // dt.timedelta(seconds=1)) for time in (start, end))
+    return start_s, end_s
