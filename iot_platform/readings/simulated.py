@@ -34,8 +34,9 @@ def ingest_simulated(
 ) -> IngestResult:
     """Write every simulated reading that arrives in [start, end) and is not in L1 yet.
 
-    ``progress`` is called with the time reached. The meters exist from settings.first_day on: nothing older is sent. Calls may overlap and repeat, also from several
-    processes. Raises PlatformError when another process keeps the stream for too long.
+    ``progress`` is called with the time reached. The meters exist from settings.first_day on: nothing older is sent.
+    Calls may overlap and repeat, also from several processes. Raises PlatformError when another process keeps the
+    stream for too long.
     """
     simulator = Simulator.from_settings(settings)
     installed = dt.datetime.combine(settings.first_day, dt.time(), dt.UTC)

@@ -1,0 +1,156 @@
+"""Proofs find every damage, rebuild what differs, and leave L1 alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.layers import definition
+from iot_platform.layers.model import DERIVED_LAYERS, L2, L3, L4, QUARANTINE, Layer
+from iot_platform.layers.proof import Proof, partitions, prove, prove_all
+from iot_platform.layers.summary import summarize, unproved_partitions
+
+DAY = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)
+PARTITION = "20260105"
+
+
+@pytest.fixture
+def filled(schema: Client) -> Client:
+    """Two days of 20 devices with rejects, duplicates and corrections; every second device has metadata."""
+    chance = random.Random(7)
+    devices = [(device, f"C-{device // 4}", "office", 51.5, -0.1) for device in range(2, 21, 2)]
+    schema.insert(
+        "device_metadata",
+        devices,
+        column_names=["device_id", "customer_id", "building_type", "latitude", "longitude"],
+    )
+    for _ in range(3):
+        rows = [
+            (DAY + dt.timedelta(minutes=chance.randrange(2880)), chance.randrange(21), chance.choice([-1.0, 0.1, 2.5, 500]))
+            for _ in range(2000)
+        ]
+        schema.insert("l1_power_raw", rows, column_names=["timestamp", "device_id", "power_usage_kWh"])
+    return schema
+
+
+def state(client: Client) -> list[object]:
+    return [
+        client.query(f"SELECT count(), sum(cityHash64(*)) FROM {layer.table}{' FINAL' if layer.final else ''}").first_row
+        for layer in DERIVED_LAYERS
+    ]
+
+
+def proofs_by_layer(client: Client, **options: bool) -> dict[str, Proof]:
+    return {proof.layer: proof for proof in prove_all(client, [PARTITION], **options)}
+
+
+def test_a_second_proof_finds_everything_equal(filled: Client) -> None:
+    first = list(prove_all(filled))
+    assert all(proof.is_equal for proof in first)
+    before = state(filled)
+    second = list(prove_all(filled))
+    assert all(proof.is_equal and not proof.was_rebuilt and not proof.difference() for proof in second)
+    assert state(filled) == before
+    summary = summarize(filled)
+    assert summary.proved and summary.conserved
+    assert summary.duplicates > 0 and summary.unenriched > 0 and summary.rejected.keys() >= {"negative", "over_limit"}
+
+
+def test_the_views_alone_are_right_without_readings_sent_twice(schema: Client) -> None:
+    rows = [(DAY + dt.timedelta(minutes=n), 1 + n % 5, n / 100) for n in range(1440)]
+    for part in (rows[:700], rows[700:]):
+        schema.insert("l1_power_raw", part, column_names=["timestamp", "device_id", "power_usage_kWh"])
+    assert all(not proof.was_rebuilt and proof.is_equal for proof in prove_all(schema))
+
+
+def test_the_newest_arrival_wins_after_a_proof(schema: Client) -> None:
+    for kWh in (1.0, 7.0, 3.0):
+        schema.insert("l1_power_raw", [(DAY, 1, kWh)], column_names=["timestamp", "device_id", "power_usage_kWh"])
+    list(prove_all(schema))
+    assert schema.query("SELECT total_kWh, readings FROM l4_power_agg_hourly").result_rows == [(3.0, 1)]
+    assert summarize(schema).duplicates == 2
+    assert schema.query("SELECT count() FROM l1_power_raw").first_row == (3,)
+
+
+DAMAGES = {
+    "L2 rows deleted": (L2, "DELETE FROM l2_power_cleaned WHERE device_id % 3 = 0"),
+    "L2 row changed": (L2, "ALTER TABLE l2_power_cleaned UPDATE power_usage_kWh = 9 WHERE device_id = 5"),
+    "quarantine emptied": (QUARANTINE, "TRUNCATE TABLE power_quarantine"),
+    "L3 rows doubled": (L3, "INSERT INTO l3_power_joined SELECT * FROM l3_power_joined WHERE device_id = 4"),
+    "L3 metadata lost": (L3, "ALTER TABLE l3_power_joined UPDATE customer_id = '' WHERE device_id = 4"),
+    "L4 partition dropped": (L4, f"ALTER TABLE l4_power_agg_hourly_store DROP PARTITION {PARTITION}"),
+    "L4 energy doubled": (L4, "INSERT INTO l4_power_agg_hourly_store SELECT * FROM l4_power_agg_hourly_store LIMIT 9"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_found_and_mended(filled: Client, damage: str) -> None:
+    layer, statement = DAMAGES[damage]
+    list(prove_all(filled))
+    right = state(filled)
+    filled.command(statement, settings={"mutations_sync": 1, "max_partitions_per_insert_block": 0})
+
+    looked = {proof.layer: proof for proof in prove_all(filled, repair=False) if proof.difference()}
+    assert layer.name in looked and not looked[layer.name].is_equal
+    assert state(filled) != right  # a dry run changes nothing
+
+    proofs = list(prove_all(filled))
+    assert all(proof.is_equal for proof in proofs)
+    assert {proof.layer for proof in proofs if proof.was_rebuilt} >= {layer.name}
+    assert state(filled) == right
+
+
+def test_a_changed_limit_restates_the_days_it_touches(filled: Client) -> None:
+    list(prove_all(filled))
+    filled.insert("power_limits", [("default", "", 1000.0)], column_names=["scope", "key", "max_kWh"])
+    filled.command("SYSTEM RELOAD DICTIONARY device_limits")
+    proofs = proofs_by_layer(filled)
+    assert all(proof.was_rebuilt for proof in proofs.values())
+    list(prove_all(filled))
+    summary = summarize(filled)
+    assert "over_limit" not in summary.rejected and summary.conserved
+
+
+def test_changed_metadata_restates_l3_and_l4(filled: Client) -> None:
+    list(prove_all(filled))
+    names = ["device_id", "customer_id", "building_type", "latitude", "longitude"]
+    filled.insert("device_metadata", [(3, "new", "shop", 1.0, 2.0)], column_names=names)
+    filled.command("SYSTEM RELOAD DICTIONARY device_current")
+    rebuilt = {name for name, proof in proofs_by_layer(filled).items() if proof.was_rebuilt}
+    assert rebuilt == {L3.name, L4.name}
+
+
+def test_a_proof_is_open_again_when_a_reading_arrives(filled: Client) -> None:
+    list(prove_all(filled))
+    assert unproved_partitions(filled, L2) == []
+    filled.insert("l1_power_raw", [(DAY, 1, 1.0)], column_names=["timestamp", "device_id", "power_usage_kWh"])
+    assert [unproved_partitions(filled, layer) for layer in DERIVED_LAYERS] == [[PARTITION]] * 4
+    assert not summarize(filled).proved
+
+
+def test_large_days_are_proved_in_slices(filled: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = {proof.layer: proof.proved.checksum for proof in prove_all(filled, [PARTITION])}
+    monkeypatch.setattr(definition, "ROWS_PER_SLICE", 300)
+    filled.command("TRUNCATE TABLE l3_power_joined")
+    sliced = proofs_by_layer(filled)
+    assert sliced[L3.name].was_rebuilt
+    assert {layer: proof.proved.checksum for layer, proof in sliced.items()} == whole
+
+
+def test_a_day_without_valid_readings_is_proved_empty(schema: Client) -> None:
+    schema.insert("l1_power_raw", [(DAY, 1, -1.0)], column_names=["timestamp", "device_id", "power_usage_kWh"])
+    schema.insert("l2_power_cleaned", [(DAY, 1, 1.0, DAY)])
+    proof = prove(schema, L2, PARTITION)
+    assert proof.was_rebuilt and proof.is_equal and proof.proved.rows == 0
+
+
+@pytest.mark.parametrize("layer", DERIVED_LAYERS, ids=lambda layer: layer.name)
+def test_impossible_times_belong_to_quarantine_alone(schema: Client, layer: Layer) -> None:
+    early = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)
+    schema.insert("l1_power_raw", [(early, 1, 1.0)], column_names=["timestamp", "device_id", "power_usage_kWh"])
+    assert partitions(schema) == ["0"]
+    assert [proof.layer for proof in prove_all(schema)] == [QUARANTINE.name]
+    assert unproved_partitions(schema, layer) == []
