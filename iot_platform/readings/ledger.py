@@ -1,0 +1,113 @@
+"""What a source has delivered so far: the table ``ingestion_ledger`` and the algebra of its ranges."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from clickhouse_connect.driver.client import Client
+
+Range = tuple[int, int]
+State = Literal["sending", "committed"]
+
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One batch of a source: the half-open range of positions it covers, and what it held."""
+
+    position_from: int
+    position_to: int
+    state: State
+    token: str
+    readings: int = 0
+    total_kWh: float = 0.0
+    first_timestamp: dt.datetime = EPOCH
+    last_timestamp: dt.datetime = EPOCH
+
+    @property
+    def range(self) -> Range:
+        return self.position_from, self.position_to
+
+
+class Ledger:
+    """The ledger of one source. ``description`` is for people who read the table."""
+
+    def __init__(self, client: Client, source: str, description: str = "") -> None:
+        self._client = client
+        self._source = source
+        self._description = description
+
+    def entries(self, position_from: int, position_to: int) -> list[Entry]:
+        """Batches that overlap a range, in order."""
+        rows = self._client.query(
+            "SELECT position_from, position_to, toString(state), token, readings, total_kWh "
+            "FROM ingestion_ledger FINAL "
+            "WHERE source = {source:String} AND position_to > {from:Int64} AND position_from < {to:Int64} "
+            "ORDER BY position_from",
+            parameters={"source": self._source, "from": position_from, "to": position_to},
+        ).result_rows
+        return [Entry(*row) for row in rows]
+
+    def end(self) -> int | None:
+        """Number of positions the source has, when a load has once seen its end."""
+        rows = self._client.query(
+            "SELECT max(position_from) FROM ingestion_ledger "
+            "WHERE source = {source:String} AND position_from = position_to HAVING count() > 0",
+            parameters={"source": self._source},
+        ).result_rows
+        return int(rows[0][0]) if rows else None
+
+    def record(self, entry: Entry) -> None:
+        """Write one entry; a later one of the same range takes its place."""
+        columns = {
+            "source": self._source,
+            "position_from": entry.position_from,
+            "position_to": entry.position_to,
+            "state": entry.state,
+            "token": entry.token,
+            "readings": entry.readings,
+            "total_kWh": entry.total_kWh,
+            "first_timestamp": entry.first_timestamp,
+            "last_timestamp": entry.last_timestamp,
+            "description": self._description,
+        }
+        self._client.insert("ingestion_ledger", [list(columns.values())], column_names=list(columns))
+
+    def record_end(self, position: int) -> None:
+        """Remember that the source ends at ``position``: an empty range, so that nothing overlaps it."""
+        self.record(Entry(position, position, "committed", token=""))
+
+
+def open_ranges(entries: Iterable[Entry], position_from: int, position_to: int) -> list[tuple[Range, bool]]:
+    """The parts of a range that are not committed, in order; True marks one that was sent with an unknown outcome.
+
+    Such a range keeps its old bounds even where they exceed the asked range: its token stands for exactly these
+    readings, and only with the same ones may it be sent again.
+    """
+    found: list[tuple[Range, bool]] = []
+    position = position_from
+    for entry in sorted(entries, key=lambda entry: entry.range):
+        if entry.position_from >= position_to or entry.position_to <= position_from:
+            continue
+        if entry.position_from > position:
+            found.append(((position, entry.position_from), False))
+        if entry.state == "sending":
+            found.append((entry.range, True))
+        position = max(position, entry.position_to)
+    if position < position_to:
+        found.append(((position, position_to), False))
+    return found
+
+
+def cut(ranges: Iterable[tuple[Range, bool]], size: int) -> Iterator[Range]:
+    """Ranges of at most ``size`` positions; those already sent once stay whole."""
+    for (start, stop), was_sent in ranges:
+        if was_sent:
+            yield start, stop
+            continue
+        for position in range(start, stop, size):
+            yield position, min(position + size, stop)
