@@ -1,7 +1,8 @@
-"""A layer's definition: the SELECT of its materialized view, run for one partition instead of one inserted block."""
+"""A layer's definition: the SELECT of its materialized view, run for whole partitions instead of one inserted block."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -11,8 +12,9 @@ from iot_platform.clickhouse.client import quoted
 from iot_platform.errors import MigrationError
 from iot_platform.layers.model import Layer
 
-# A proof of a large day is cut into slices of devices, so that its memory does not grow with the day.
-ROWS_PER_SLICE = 10_000_000
+# One query of a proof reads about as many rows as this at most, so that its memory does not grow with the days it
+# covers or with the size of a day: small days go together, a large day is cut into slices of devices.
+ROWS_PER_QUERY = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -38,81 +40,99 @@ class Fingerprint:
 
 
 class Definition:
-    """The text of a layer's transformation as ClickHouse has it, and its columns."""
+    """The text of a layer's transformation as ClickHouse has it, with the layer's columns and its partition key."""
 
     def __init__(self, client: Client, layer: Layer) -> None:
-        """Read the view's SELECT and the table's columns back. Raises MigrationError when they are not there."""
+        """Read them back from ClickHouse. Raises MigrationError when the view or the table is not there."""
         self._client = client
         self.layer = layer
         rows = client.query(
-            "SELECT as_select FROM system.tables WHERE database = currentDatabase() AND name = {view:String}",
-            parameters={"view": layer.view},
+            "SELECT name, as_select, partition_key FROM system.tables "
+            "WHERE database = currentDatabase() AND name IN ({view:String}, {table:String})",
+            parameters={"view": layer.view, "table": layer.table},
         ).result_rows
+        found = {name: (select, key) for name, select, key in rows}
+        if found.keys() != {layer.view, layer.table}:
+            raise MigrationError(
+                f"View {layer.view} or table {layer.table} is missing in database {client.database!r}. "
+                "Run `iot-platform migrate`."
+            )
+        self._select = str(found[layer.view][0])
+        self._partition_key = str(found[layer.table][1])
         columns = client.query(
             "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {table:String} "
             "AND default_kind NOT IN ('ALIAS', 'MATERIALIZED') ORDER BY position",
             parameters={"table": layer.table},
         ).result_rows
-        if not rows or not columns:
-            raise MigrationError(
-                f"View {layer.view} or table {layer.table} is missing in database {client.database!r}. "
-                "Run `iot-platform migrate`."
-            )
-        self.select = str(rows[0][0])
-        self.columns = [str(row[0]) for row in columns]
+        self._columns = ", ".join(quoted(str(row[0])) for row in columns)
 
-    def slices(self, partition: str) -> list[str]:
-        """Row filters that cut the partition into pieces of bounded size; together they are the whole of it."""
-        rows = partition_rows(self._client, self.layer.source, partition)
-        count = rows // ROWS_PER_SLICE + 1
-        in_partition = f"_partition_id = '{int(partition)}'"
-        if count == 1:
-            return [in_partition]
-        return [f"{in_partition} AND intHash32(device_id) % {count} = {piece}" for piece in range(count)]
+    def expected(self, partitions: Sequence[str]) -> dict[str, Fingerprint]:
+        """Fingerprints of what the definition makes of the source's partitions now."""
+        return self._fingerprints(self.layer.source, f"({self._select})", partitions)
 
-    def expected(self, partition: str) -> Fingerprint:
-        """Fingerprint of what the definition makes of the source's partition now."""
-        return self._sum(self.layer.source, f"({self.select})", partition)
-
-    def actual(self, partition: str) -> Fingerprint:
-        """Fingerprint of what the layer's table holds for the partition."""
+    def actual(self, partitions: Sequence[str]) -> dict[str, Fingerprint]:
+        """Fingerprints of what the layer's table holds in the partitions."""
         final = " FINAL" if self.layer.final else ""
-        return self._sum(self.layer.table, f"{quoted(self.layer.table)}{final}", partition)
+        return self._fingerprints(self.layer.table, f"{quoted(self.layer.table)}{final}", partitions)
 
     def fill(self, target: str, partition: str) -> None:
         """Insert what the definition makes of the source's partition into the table ``target``."""
-        names = ", ".join(map(quoted, self.columns))
-        for row_filter in self.slices(partition):
+        for row_filter in self._row_filters(self.layer.source, [partition]):
             self._client.command(
-                f"INSERT INTO {quoted(target)} ({names}) SELECT {names} FROM ({self.select})",
-                settings=self._filtered(self.layer.source, row_filter),
+                f"INSERT INTO {quoted(target)} ({self._columns}) SELECT {self._columns} FROM ({self._select}) "
+                + self._only(self.layer.source, row_filter)
             )
 
-    def _sum(self, filtered_table: str, relation: str, partition: str) -> Fingerprint:
-        names = ", ".join(map(quoted, self.columns))
-        total = Fingerprint()
-        for row_filter in self.slices(partition):
-            row = self._client.query(
-                f"SELECT count(), {self.layer.readings}, {self.layer.kWh}, sum(cityHash64(tuple({names}))) "
-                f"FROM {relation}",
-                settings=self._filtered(filtered_table, row_filter),
-            ).first_row
-            total += Fingerprint(int(row[0]), int(row[1]), Decimal(str(row[2])), int(row[3]))
-        return total
+    def _fingerprints(self, table: str, relation: str, partitions: Sequence[str]) -> dict[str, Fingerprint]:
+        found = dict.fromkeys(partitions, Fingerprint())
+        for row_filter in self._row_filters(table, partitions):
+            rows = self._client.query(
+                f"SELECT toString({self._partition_key}) AS partition, count(), {self.layer.readings}, "
+                f"{self.layer.kWh}, sum(cityHash64(tuple({self._columns}))) FROM {relation} GROUP BY partition "
+                + self._only(table, row_filter)
+            ).result_rows
+            for partition, count, readings, kWh, checksum in rows:
+                found[partition] += Fingerprint(int(count), int(readings), Decimal(str(kWh)), int(checksum))
+        return found
 
-    def _filtered(self, table: str, row_filter: str) -> dict[str, str]:
+    def _row_filters(self, table: str, partitions: Sequence[str]) -> Iterator[str]:
+        """Conditions on the rows of a table that together make up the partitions, in pieces of bounded size."""
+        rows = partition_rows(self._client, table)
+        for group in grouped(partitions, rows):
+            names = ", ".join(f"'{int(partition)}'" for partition in group)
+            slices = sum(rows.get(partition, 0) for partition in group) // ROWS_PER_QUERY + 1
+            for piece in range(slices):
+                devices = f" AND intHash32(device_id) % {slices} = {piece}" if slices > 1 else ""
+                yield f"_partition_id IN ({names}){devices}"
+
+    def _only(self, table: str, row_filter: str) -> str:
         name = f"{self._client.database}.{table}"
-        return {"additional_table_filters": f"{{'{_escaped(name)}': '{_escaped(row_filter)}'}}"}
+        return f"SETTINGS additional_table_filters = {{'{_escaped(name)}': '{_escaped(row_filter)}'}}"
 
 
-def partition_rows(client: Client, table: str, partition: str) -> int:
-    """Rows of a partition, from ClickHouse's own records (no data is read)."""
-    row = client.query(
-        "SELECT sum(rows) FROM system.parts WHERE active AND database = currentDatabase() "
-        "AND table = {table:String} AND partition_id = {partition:String}",
-        parameters={"table": table, "partition": partition},
-    ).first_row
-    return int(row[0])
+def partition_rows(client: Client, table: str) -> dict[str, int]:
+    """Rows of each partition of a table, from ClickHouse's own records (no data is read)."""
+    rows = client.query(
+        "SELECT partition_id, sum(rows) FROM system.parts WHERE active AND database = currentDatabase() "
+        "AND table = {table:String} GROUP BY partition_id",
+        parameters={"table": table},
+    ).result_rows
+    return {str(partition): int(count) for partition, count in rows}
+
+
+def grouped(partitions: Sequence[str], rows: Mapping[str, int]) -> Iterator[list[str]]:
+    """Partitions in their order, as many together as have ROWS_PER_QUERY rows; a larger one stands alone."""
+    group: list[str] = []
+    size = 0
+    for partition in partitions:
+        count = rows.get(partition, 0)
+        if group and size + count > ROWS_PER_QUERY:
+            yield group
+            group, size = [], 0
+        group.append(partition)
+        size += count
+    if group:
+        yield group
 
 
 def _escaped(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from clickhouse_connect.driver.client import Client
@@ -12,7 +12,7 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.client import quoted
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.errors import ProofError
-from iot_platform.layers.definition import Definition, Fingerprint, partition_rows
+from iot_platform.layers.definition import Definition, Fingerprint, grouped, partition_rows
 from iot_platform.layers.model import DERIVED_LAYERS, IMPOSSIBLE_TIMES, RAW_TABLE, Layer
 
 # Readings that arrive during a proof can make it miss; each round sees what came before it.
@@ -42,36 +42,54 @@ class Proof:
         return f"{rows:+,} rows, {kWh:+,.3f} kWh against the definition" + ("" if rows or kWh else " (other content)")
 
 
-def prove(client: Client, layer: Layer, partition: str, *, repair: bool = True, run_id: str = "") -> Proof:
-    """Compare one partition of ``layer`` with its definition; rebuild it when it differs and ``repair`` is set.
+def prove(client: Client, layer: Layer, wanted: Sequence[str], *, repair: bool = True, run_id: str = "") -> list[Proof]:
+    """Compare partitions of ``layer`` with its definition; rebuild those that differ when ``repair`` is set.
 
-    The source layer must be proved first. The outcome is recorded in partition_proofs. Raises ProofError when the
-    partition still differs after several rebuilds; its readings in L1 are untouched then, and so is the source.
+    The source layer must be proved first. The outcomes are recorded in partition_proofs and returned in the order
+    asked for. Raises ProofError when a partition still differs after several rebuilds; L1 and the source are untouched
+    then, and the partitions before it are proved.
     """
     started = time.monotonic()
     definition = Definition(client, layer)
-    with server_lock(client, f"proof_{layer.name}_{partition}", wait_s=600):
-        l1_rows = partition_rows(client, RAW_TABLE, partition)
-        found = proved = definition.actual(partition)
-        expected = definition.expected(partition)
-        rounds = 0
-        while repair and not proved.same_content(expected) and rounds < MAX_ROUNDS:
-            _rebuild(client, definition, partition)
-            l1_rows = partition_rows(client, RAW_TABLE, partition)
-            expected = definition.expected(partition)
-            proved = definition.actual(partition)
-            rounds += 1
-    equal = proved.same_content(expected)
-    proof = Proof(
-        layer.name, partition, equal, rounds > 0, l1_rows, found, proved, expected, time.monotonic() - started
-    )
-    _record(client, proof, run_id)
-    if repair and not equal:
+    l1_rows = partition_rows(client, RAW_TABLE)
+    actual, expected = definition.actual(wanted), definition.expected(wanted)
+    share_s = (time.monotonic() - started) / max(1, len(wanted))
+    proofs = []
+    for partition in wanted:
+        found = actual[partition]
+        equal = found.same_content(expected[partition])
+        compared = Proof(
+            layer.name, partition, equal, False, l1_rows.get(partition, 0), found, found, expected[partition], share_s
+        )
+        proofs.append(compared if equal or not repair else _repair(client, definition, compared))
+    _record(client, proofs, run_id)
+    if broken := next((proof for proof in proofs if repair and not proof.is_equal), None):
         raise ProofError(
-            f"{layer.name}, partition {partition}: still {proof.difference()} after {rounds} rebuilds. "
+            f"{layer.name}, partition {broken.partition}: still {broken.difference()} after {MAX_ROUNDS} rebuilds. "
             f"L1 is untouched; prove {layer.source} of that day first, then try again when fewer readings arrive."
         )
-    return proof
+    return proofs
+
+
+def _repair(client: Client, definition: Definition, compared: Proof) -> Proof:
+    """Rebuild a partition that differs until it is equal, and say what it was before."""
+    started = time.monotonic()
+    name = compared.partition
+    with server_lock(client, f"rebuild_{definition.layer.name}_{name}", wait_s=600):
+        for _ in range(MAX_ROUNDS):
+            _rebuild(client, definition, name)
+            l1_rows = partition_rows(client, RAW_TABLE).get(name, 0)
+            expected, proved = definition.expected([name])[name], definition.actual([name])[name]
+            if equal := proved.same_content(expected):
+                break
+    return replace(
+        compared,
+        is_equal=equal,
+        was_rebuilt=True,
+        l1_rows=l1_rows,
+        proved=proved,
+        duration_s=compared.duration_s + time.monotonic() - started,
+    )
 
 
 def _rebuild(client: Client, definition: Definition, partition: str) -> None:
@@ -81,7 +99,7 @@ def _rebuild(client: Client, definition: Definition, partition: str) -> None:
     client.command(f"CREATE TABLE {quoted(staging)} AS {quoted(table)}")
     try:
         definition.fill(staging, partition)
-        if partition_rows(client, staging, partition):
+        if partition_rows(client, staging):
             client.command(
                 f"ALTER TABLE {quoted(table)} REPLACE PARTITION ID '{int(partition)}' FROM {quoted(staging)}"
             )
@@ -91,33 +109,32 @@ def _rebuild(client: Client, definition: Definition, partition: str) -> None:
         client.command(f"DROP TABLE IF EXISTS {quoted(staging)} SYNC")
 
 
-def _record(client: Client, proof: Proof, run_id: str) -> None:
-    values = {
-        "layer": proof.layer,
-        "partition_id": proof.partition,
-        "is_equal": proof.is_equal,
-        "was_rebuilt": proof.was_rebuilt,
-        "l1_rows": proof.l1_rows,
-        "rows": proof.proved.rows,
-        "total_kWh": float(proof.proved.kWh),
-        "checksum": proof.proved.checksum,
-        "rows_found": proof.found.rows,
-        "total_kWh_found": float(proof.found.kWh),
-        "duration_s": proof.duration_s,
-        "run_id": run_id,
-    }
-    client.insert("partition_proofs", [list(values.values())], column_names=list(values))
+def _record(client: Client, proofs: Sequence[Proof], run_id: str) -> None:
+    rows = [
+        {
+            "layer": proof.layer,
+            "partition_id": proof.partition,
+            "is_equal": proof.is_equal,
+            "was_rebuilt": proof.was_rebuilt,
+            "l1_rows": proof.l1_rows,
+            "rows": proof.proved.rows,
+            "total_kWh": float(proof.proved.kWh),
+            "checksum": proof.proved.checksum,
+            "rows_found": proof.found.rows,
+            "total_kWh_found": float(proof.found.kWh),
+            "duration_s": proof.duration_s,
+            "run_id": run_id,
+        }
+        for proof in proofs
+    ]
+    if rows:
+        client.insert("partition_proofs", [list(row.values()) for row in rows], column_names=list(rows[0]))
 
 
 def partitions(client: Client, layers: Sequence[Layer] = DERIVED_LAYERS) -> list[str]:
     """Every partition that L1 or one of the layers has, oldest first."""
     tables = [RAW_TABLE, *(layer.table for layer in layers)]
-    rows = client.query(
-        "SELECT DISTINCT partition_id FROM system.parts WHERE active AND database = currentDatabase() "
-        "AND table IN {tables:Array(String)} ORDER BY toUInt32(partition_id)",
-        parameters={"tables": tables},
-    ).result_rows
-    return [str(row[0]) for row in rows]
+    return sorted({name for table in tables for name in partition_rows(client, table)}, key=int)
 
 
 def prove_all(
@@ -128,8 +145,9 @@ def prove_all(
     repair: bool = True,
     run_id: str = "",
 ) -> Iterator[Proof]:
-    """Prove partitions (default: all there are) of the layers in the order of the chain, one by one."""
-    for partition in partitions(client, layers) if wanted is None else wanted:
+    """Prove partitions (default: all there are) of the layers in the order of the chain, group by group."""
+    names = partitions(client, layers) if wanted is None else wanted
+    for group in grouped(names, partition_rows(client, RAW_TABLE)):
         for layer in layers:
-            if partition != IMPOSSIBLE_TIMES or layer.has_impossible_times:
-                yield prove(client, layer, partition, repair=repair, run_id=run_id)
+            own = [name for name in group if name != IMPOSSIBLE_TIMES or layer.has_impossible_times]
+            yield from prove_partitions(client, layer, own, repair=repair, run_id=run_id)

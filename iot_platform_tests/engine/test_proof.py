@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.layers import definition
 from iot_platform.layers.model import DERIVED_LAYERS, L2, L3, L4, QUARANTINE, Layer
-from iot_platform.layers.proof import Proof, partitions, prove, prove_all
+from iot_platform.layers.proof import Proof, partitions, prove_all, prove_partitions
 from iot_platform.layers.summary import summarize, unproved_partitions
 
 DAY = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)
@@ -29,7 +29,11 @@ def filled(schema: Client) -> Client:
     )
     for _ in range(3):
         rows = [
-            (DAY + dt.timedelta(minutes=chance.randrange(2880)), chance.randrange(21), chance.choice([-1.0, 0.1, 2.5, 500]))
+            (
+                DAY + dt.timedelta(minutes=chance.randrange(2880)),
+                chance.randrange(21),
+                chance.choice([-1.0, 0.1, 2.5, 500]),
+            )
             for _ in range(2000)
         ]
         schema.insert("l1_power_raw", rows, column_names=["timestamp", "device_id", "power_usage_kWh"])
@@ -38,7 +42,9 @@ def filled(schema: Client) -> Client:
 
 def state(client: Client) -> list[object]:
     return [
-        client.query(f"SELECT count(), sum(cityHash64(*)) FROM {layer.table}{' FINAL' if layer.final else ''}").first_row
+        client.query(
+            f"SELECT count(), sum(cityHash64(*)) FROM {layer.table}{' FINAL' if layer.final else ''}"
+        ).first_row
         for layer in DERIVED_LAYERS
     ]
 
@@ -133,7 +139,7 @@ def test_a_proof_is_open_again_when_a_reading_arrives(filled: Client) -> None:
 
 def test_large_days_are_proved_in_slices(filled: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = {proof.layer: proof.proved.checksum for proof in prove_all(filled, [PARTITION])}
-    monkeypatch.setattr(definition, "ROWS_PER_SLICE", 300)
+    monkeypatch.setattr(definition, "ROWS_PER_QUERY", 300)
     filled.command("TRUNCATE TABLE l3_power_joined")
     sliced = proofs_by_layer(filled)
     assert sliced[L3.name].was_rebuilt
@@ -143,7 +149,7 @@ def test_large_days_are_proved_in_slices(filled: Client, monkeypatch: pytest.Mon
 def test_a_day_without_valid_readings_is_proved_empty(schema: Client) -> None:
     schema.insert("l1_power_raw", [(DAY, 1, -1.0)], column_names=["timestamp", "device_id", "power_usage_kWh"])
     schema.insert("l2_power_cleaned", [(DAY, 1, 1.0, DAY)])
-    proof = prove(schema, L2, PARTITION)
+    [proof] = prove_partitions(schema, L2, [PARTITION])
     assert proof.was_rebuilt and proof.is_equal and proof.proved.rows == 0
 
 
