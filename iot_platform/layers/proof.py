@@ -42,7 +42,9 @@ class Proof:
         return f"{rows:+,} rows, {kWh:+,.3f} kWh against the definition" + ("" if rows or kWh else " (other content)")
 
 
-def prove(client: Client, layer: Layer, wanted: Sequence[str], *, repair: bool = True, run_id: str = "") -> list[Proof]:
+def prove_partitions(
+    client: Client, layer: Layer, wanted: Sequence[str], *, repair: bool = True, run_id: str = ""
+) -> list[Proof]:
     """Compare partitions of ``layer`` with its definition; rebuild those that differ when ``repair`` is set.
 
     The source layer must be proved first. The outcomes are recorded in partition_proofs and returned in the order

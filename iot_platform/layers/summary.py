@@ -94,7 +94,7 @@ def summarize(client: Client) -> Summary:
         layers=layers,
         rejected=_counts_by_reason(client),
         duplicates=count_duplicates(client),
-        unenriched=int(client.query(f"SELECT countIf(NOT has_metadata) FROM {quoted(L3.table)}").first_row[0]),
+        unenriched=int(client.query(f"SELECT countIf(NOT has_metadata) FROM {quoted(L3.table)}").result_rows[0][0]),
         kWh_conserved=sums[L2.name][2] == sums[L3.name][2] == sums[L4.name][2],
     )
 
@@ -102,7 +102,7 @@ def summarize(client: Client) -> Summary:
 def _sums(client: Client, table: str, readings: str, kWh: str, final: bool) -> tuple[int, int, Decimal, int]:
     row = client.query(
         f"SELECT count(), {readings}, {kWh}, uniqExact(_partition_id) FROM {quoted(table)}{' FINAL' if final else ''}"
-    ).first_row
+    ).result_rows[0]
     return int(row[0]), int(row[1]), Decimal(str(row[2])), int(row[3])
 
 
@@ -122,7 +122,7 @@ def count_duplicates(client: Client, partition: str | None = None) -> int:
         f"WHERE reject_reason = ''{where} GROUP BY device_id, timestamp)",
         parameters={"partition": partition or ""},
         settings={"optimize_aggregation_in_order": 1},
-    ).first_row
+    ).result_rows[0]
     return int(row[0])
 
 

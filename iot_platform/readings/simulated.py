@@ -62,7 +62,8 @@ def _instant(epoch_s: int) -> dt.datetime:
 def _added(total: IngestResult, arrivals: pa.Table) -> IngestResult:
     values = arrivals["power_usage_kWh"]
     labels = dict(total.labels)
-    for count in pc.value_counts(arrivals["label"]).to_pylist():
-        labels[count["values"]] = labels.get(count["values"], 0) + count["counts"]
+    counts = arrivals.group_by("label").aggregate([([], "count_all")]).to_pydict()
+    for label, count in zip(counts["label"], counts["count_all"], strict=True):
+        labels[label] = labels.get(label, 0) + count
     kWh = float(pc.sum(values.filter(pc.is_finite(values))).as_py() or 0.0)
     return IngestResult(total.rows + arrivals.num_rows, total.kWh + kWh, total.batches + 1, labels)
