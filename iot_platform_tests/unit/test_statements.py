@@ -1,0 +1,38 @@
+"""The .sql files are cut at the right semicolons, and hold what plain clickhouse-client can run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from iot_platform.clickhouse.statements import read_migrations, split_statements
+from iot_platform.errors import MigrationError
+from iot_platform.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("text", "statements"),
+    [
+        ("SELECT 1", ["SELECT 1"]),
+        ("SELECT 1;", ["SELECT 1"]),
+        ("SELECT 1;\n\nSELECT 2;\n", ["SELECT 1", "SELECT 2"]),
+        ("-- a; b\nSELECT 1; -- c; d\n/* e; */ SELECT 2", ["SELECT 1", "SELECT 2"]),
+        ("SELECT ';', `a;b`, \"c;d\", 'it''s;', 'x\\';'; SELECT 2", ["SELECT ';', `a;b`, \"c;d\", 'it''s;', 'x\\';'", "SELECT 2"]),
+        (";;\n", []),
+        ("-- nothing\n", []),
+    ],
+)  # fmt: skip
+def test_statements_end_at_semicolons_outside_of_text_and_comments(text: str, statements: list[str]) -> None:
+    assert list(split_statements(text)) == statements
+
+
+def test_every_statement_of_the_schema_can_be_repeated() -> None:
+    for migration in read_migrations(Settings().sql_dir):
+        for statement in migration.statements():
+            assert statement.startswith("CREATE ") and "IF NOT EXISTS" in statement.splitlines()[0], migration.name
+
+
+def test_a_directory_without_migrations_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MigrationError, match="No migrations"):
+        read_migrations(tmp_path)
