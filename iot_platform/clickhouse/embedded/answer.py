@@ -1,0 +1,67 @@
+"""HTTP answers: headers as ClickHouse sends them, streamed bodies, errors in mid-stream."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import string
+from dataclasses import asdict
+
+from iot_platform.clickhouse.embedded.execution import Execution
+from iot_platform.clickhouse.embedded.faults import ClickHouseError
+
+_TYPES = {
+    "tab": "text/tab-separated-values; charset=UTF-8",
+    "tsv": "text/tab-separated-values; charset=UTF-8",
+    "csv": "text/csv; charset=UTF-8; header=absent",
+    "json": "application/json; charset=UTF-8",
+    "xml": "application/xml; charset=UTF-8",
+    "pretty": "text/plain; charset=UTF-8",
+    "vertical": "text/plain; charset=UTF-8",
+    "values": "text/plain; charset=UTF-8",
+    "markdown": "text/markdown; charset=UTF-8",
+    "arrowstream": "application/vnd.apache.arrow.stream",
+    "arrow": "application/vnd.apache.arrow.file",
+    "parquet": "application/octet-stream",
+}
+DISPLAY_NAME = socket.gethostname()
+
+
+def content_type(fmt: str | None) -> str:
+    """The media type of an output format."""
+    name = (fmt or "").lower()
+    if "eachrow" in name or name in ("jsonlines", "ndjson"):
+        return "application/x-ndjson; charset=UTF-8"
+    if name.startswith("csvwithnames"):
+        return "text/csv; charset=UTF-8; header=present"
+    found = sorted((prefix for prefix in _TYPES if name.startswith(prefix)), key=len)
+    if found:
+        return _TYPES[found[-1]]
+    return "application/octet-stream" if fmt else "text/plain; charset=UTF-8"
+
+
+def new_exception_tag() -> str:
+    """A random mark for errors in mid-stream; data cannot contain it by accident."""
+    return "".join(secrets.choice(string.ascii_lowercase) for _ in range(16))
+
+
+def common_headers(query_id: str, timezone: str) -> dict[str, str]:
+    """Headers of every answer."""
+    return {
+        "X-ClickHouse-Server-Display-Name": DISPLAY_NAME,
+        "X-ClickHouse-Query-Id": query_id,
+        "X-ClickHouse-Timezone": timezone,
+    }
+
+
+def summary(execution: Execution) -> str:
+    """The value of X-ClickHouse-Summary: all numbers as strings."""
+    counts = {name: str(value) for name, value in asdict(execution.totals).items()}
+    return json.dumps({**counts, "total_rows_to_read": "0", "elapsed_ns": str(execution.elapsed_ns)})
+
+
+def mid_stream(error: ClickHouseError, version: str, tag: str) -> bytes:
+    """The error as ClickHouse (since 25.11) appends it to an answer whose status is already sent."""
+    message = error.body(version).encode()
+    return b"\r\n__exception__\r\n%b\r\n%b%d %b\r\n__exception__\r\n" % (tag.encode(), message, len(message), tag.encode())

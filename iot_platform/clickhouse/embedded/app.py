@@ -1,0 +1,127 @@
+"""The HTTP interface: routes, who may pass, and errors."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from iot_platform.clickhouse.embedded import access
+from iot_platform.clickhouse.embedded.body import Body
+from iot_platform.clickhouse.embedded.dispatch import execute
+from iot_platform.clickhouse.embedded.engine import MAX_QUERIES, Engine
+from iot_platform.clickhouse.embedded.exchange import Exchange
+from iot_platform.clickhouse.embedded.execution import Execution
+from iot_platform.clickhouse.embedded.faults import AUTHENTICATION_FAILED, UNKNOWN_EXCEPTION, ClickHouseError
+from iot_platform.clickhouse.embedded.guard import Guard
+from iot_platform.clickhouse.embedded.multipart import is_form, read_form, send_tables
+from iot_platform.clickhouse.embedded.request import read_request
+from iot_platform.clickhouse.embedded.sessions import Sessions
+
+log = logging.getLogger(__name__)
+
+_DRAIN_BYTES = 256 * 1024 * 1024
+_DRAIN_STRANGER_BYTES = 1024 * 1024
+
+
+class App:
+    """The ASGI application over one engine."""
+
+    def __init__(self, engine: Engine, password: str) -> None:
+        self.engine = engine
+        self.sessions = Sessions(engine)
+        self._password = password
+        self._guard = Guard(engine.table_functions)
+        # Somewhat more threads than queries, so that KILL QUERY and clean-up always find one.
+        self.pool = ThreadPoolExecutor(MAX_QUERIES + 28, "query")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        simple = _simple_answer(request)
+        if simple is None:
+            await self._query(request, send)
+        else:
+            await simple(scope, receive, send)
+
+    async def _query(self, request: Request, send: Send) -> None:
+        exchange = Exchange(self.engine, self.pool, request, send)
+        try:
+            await self._run(request, exchange)
+        except ClickHouseError as error:
+            await _fail(request, exchange, error)
+        except ClientDisconnect:
+            pass
+        except Exception as error:  # noqa: BLE001 - a client gets every failure as an answer
+            log.exception("request %s failed", exchange.query_id)
+            await _fail(request, exchange, ClickHouseError(UNKNOWN_EXCEPTION, f"{type(error).__name__}: {error}"))
+        finally:
+            await exchange.close()
+
+    async def _run(self, request: Request, exchange: Exchange) -> None:
+        pairs = request.query_params.multi_items()
+        access.authenticate(request.headers, dict(pairs), self._password)
+        form = None
+        if is_form(request):
+            form, fields = await read_form(request)
+            pairs += fields
+        query = read_request(pairs, request.headers, request.method != "POST")
+        exchange.query_id = query.query_id
+        exchange.compress(query.compress_answer)
+        execution = Execution(self.engine, self.sessions, self._guard, query)
+        exchange.execution = execution
+        await exchange.step(execution.open)
+        if form is not None:
+            await send_tables(form, query, exchange)
+        await exchange.step(execution.prepare)
+        if form is not None:
+            await form.close()
+            await exchange.answer(lambda: execution.run(query.sql))
+        else:
+            await execute(exchange, execution, Body(request))
+
+    def close(self) -> None:
+        """End sessions and the engine."""
+        self.sessions.close()
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        self.engine.close()
+
+
+def _simple_answer(request: Request) -> PlainTextResponse | None:
+    """The answer to anything that is not a query of a trusted caller."""
+    host, path = request.headers.get("host", ""), request.url.path
+    if not access.host_is_trusted(host) or not access.origin_is_trusted(request.headers.get("origin"), host):
+        text = "Refused: call this server by its address or localhost (Host header), and not from a web page.\n"
+        return PlainTextResponse(text, 403)
+    if path in ("/ping", "/replicas_status"):
+        return PlainTextResponse("Ok.\n")
+    if path != "/":
+        return PlainTextResponse(f"There is no handle {path}\n", 404)
+    if request.method not in ("GET", "HEAD", "POST"):
+        return PlainTextResponse("Use GET or POST.\n", 405)
+    if request.method != "POST" and not request.url.query:
+        return PlainTextResponse("Ok.\n")
+    return None
+
+
+async def _fail(request: Request, exchange: Exchange, error: ClickHouseError) -> None:
+    if not exchange.began:
+        await _drain(request, _DRAIN_STRANGER_BYTES if error.code == AUTHENTICATION_FAILED else _DRAIN_BYTES)
+    await exchange.fail(error)
+
+
+async def _drain(request: Request, limit: int) -> None:
+    """Read on: a client that is still sending would see a broken pipe instead of the error."""
+    drained = 0
+    try:
+        async for data in request.stream():
+            drained += len(data)
+            if drained > limit:
+                return
+    except (ClientDisconnect, RuntimeError):
+        return  # gone, or read to the end already

@@ -1,0 +1,157 @@
+"""The chDB engine of one data directory: handles, running queries, cancelling."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from iot_platform.clickhouse.embedded.faults import (
+    QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING,
+    TOO_MANY_SIMULTANEOUS_QUERIES,
+    ClickHouseError,
+    from_engine,
+)
+from iot_platform.errors import ServerError
+
+# The engine gives every query an id of its own and offers no way to set it. This setting is unused (it filters server
+# logs, which are off), is free text, and shows up in system.processes and system.query_log: it carries the client's id.
+ID_SETTING = "send_logs_source_regexp"
+CLIENT_ID = f"if(Settings['{ID_SETTING}'] != '', Settings['{ID_SETTING}'], query_id)"
+VIEWS = {"processes": "processes_by_client_id", "query_log": "query_log_by_client_id"}
+MAX_QUERIES = 100
+
+# clickhouse-local's conveniences, off as on a server; async_insert is silently synchronous in this engine.
+BASE_SETTINGS = {"implicit_select": "0", "allow_introspection_functions": "0", "async_insert": "0"}
+
+
+def literal(value: str) -> str:
+    """``value`` as an SQL string literal."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def identifier(name: str) -> str:
+    """``name`` as a quoted SQL identifier."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+class Handle:
+    """One connection to the engine with settings, current database and temporary tables of its own."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    def query(self, sql: str, fmt: str = "TabSeparated", params: Mapping[str, str] | None = None) -> Any:
+        """Run any statement; the whole result comes back at once."""
+        try:
+            return self.connection.query(sql, fmt, params=dict(params or {}))
+        except Exception as error:
+            raise from_engine(error) from None
+
+    def apply(self, settings: Mapping[str, str]) -> None:
+        """SET the given settings on this handle."""
+        if settings:
+            self.query("SET " + ", ".join(f"{name} = {literal(value)}" for name, value in settings.items()))
+
+    def use(self, database: str) -> None:
+        """Make ``database`` the current one."""
+        self.query(f"USE {identifier(database)}")
+
+    def close(self) -> None:
+        """Give the connection back; temporary tables vanish."""
+        with contextlib.suppress(Exception):
+            self.connection.close()
+
+
+class Engine:
+    """The engine. One per process; it holds the data directory until closed."""
+
+    def __init__(self, data_dir: Path, config_file: Path) -> None:
+        try:
+            import chdb
+        except ImportError as error:
+            raise ServerError(
+                "The embedded ClickHouse needs the package chdb: pip install 'iot-platform[embedded]', "
+                "or set IOT_CLICKHOUSE_URL to a ClickHouse server."
+            ) from error
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._connect = chdb.connect
+        self._address = f"{quote(str(data_dir))}?config-file={quote(str(config_file))}"
+        try:
+            self._root = Handle(chdb.connect(self._address))
+        except Exception as error:
+            raise ServerError(f"The engine cannot open {data_dir}: {from_engine(error).message}") from None
+        self._running: set[str] = set()
+        self._lock = threading.Lock()
+        self._use_a_plain_default_database(data_dir)
+        self._create_views()
+        facts = self._scalar("SELECT version(), timezone()").split("\t")
+        self.version, self.timezone = facts[0], facts[1]
+        self.table_functions = self._scalar("SELECT name FROM system.table_functions").split("\n")
+
+    def _scalar(self, sql: str) -> str:
+        return bytes(self._root.query(sql).bytes()).decode().rstrip("\n")
+
+    def _use_a_plain_default_database(self, data_dir: Path) -> None:
+        # chDB lays a file system over the database "default", so that an unknown table is looked for as a file: no.
+        existed = (data_dir / "metadata" / "default.sql").exists()
+        self._root.query("DETACH DATABASE default")
+        self._root.query("ATTACH DATABASE default" if existed else "CREATE DATABASE default ENGINE = Atomic")
+
+    def _create_views(self) -> None:
+        self._root.query("SYSTEM FLUSH LOGS")
+        replaced = "* REPLACE ({id} AS query_id, if(initial_query_id = query_id, {id}, initial_query_id) AS initial_query_id)"
+        of_log = CLIENT_ID.replace("!= ''", "!= '' AND query_kind != 'Set'")
+        for table, expression in (("processes", CLIENT_ID), ("query_log", of_log)):
+            columns = replaced.format(id=expression)
+            self._root.query(f"CREATE OR REPLACE VIEW system.{VIEWS[table]} AS SELECT {columns} FROM system.{table}")
+
+    def open(self) -> Handle:
+        """A fresh handle (about 1 ms) with the settings of a server."""
+        try:
+            return Handle(self._connect(self._address))
+        except Exception as error:
+            raise from_engine(error) from None
+
+    @contextlib.contextmanager
+    def registered(self, query_id: str) -> Iterator[None]:
+        """Hold ``query_id`` while its query runs: no two at once, and not too many in all."""
+        with self._lock:
+            if query_id in self._running:
+                raise ClickHouseError(
+                    QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, f"Query with id = {query_id} is already running."
+                )
+            if len(self._running) >= MAX_QUERIES:
+                raise ClickHouseError(
+                    TOO_MANY_SIMULTANEOUS_QUERIES, f"Too many simultaneous queries. Maximum: {MAX_QUERIES}"
+                )
+            self._running.add(query_id)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.discard(query_id)
+
+    def kill(self, query_id: str) -> None:
+        """Cancel the query that the client knows as ``query_id``; returns at once."""
+        self._kill(f"Settings['{ID_SETTING}'] = {literal(query_id)}")
+
+    def kill_all(self) -> None:
+        """Cancel everything that runs."""
+        self._kill("1")
+
+    def _kill(self, condition: str) -> None:
+        handle = self.open()
+        try:
+            handle.query(f"KILL QUERY WHERE {condition} ASYNC")
+        finally:
+            handle.close()
+
+    def close(self) -> None:
+        """Flush the logs and release the data directory."""
+        with contextlib.suppress(ClickHouseError):
+            self._root.query("SYSTEM FLUSH LOGS")
+        self._root.close()

@@ -1,0 +1,239 @@
+"""Running one request on the engine. Everything here blocks: it runs in worker threads, one step at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from iot_platform.clickhouse.embedded import chunks
+from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, ID_SETTING, Engine, Handle, identifier
+from iot_platform.clickhouse.embedded.faults import NOT_IMPLEMENTED, READONLY, ClickHouseError, from_engine
+from iot_platform.clickhouse.embedded.guard import Guard, denied
+from iot_platform.clickhouse.embedded.request import HttpQuery
+from iot_platform.clickhouse.embedded.rewrite import with_client_ids
+from iot_platform.clickhouse.embedded.sessions import Sessions
+from iot_platform.clickhouse.embedded.statement import InsertHead, Statement, parse
+
+_SESSION_ONLY = ("SET", "USE")
+
+
+@dataclass
+class Totals:
+    """Counts of one query, for X-ClickHouse-Summary."""
+
+    read_rows: int = 0
+    read_bytes: int = 0
+    written_rows: int = 0
+    written_bytes: int = 0
+    result_rows: int = 0
+    result_bytes: int = 0
+
+    def read(self, result: Any) -> None:
+        """Take over what a result of the engine says of itself."""
+        self.read_rows = max(self.read_rows, int(result.storage_rows_read()))
+        self.read_bytes = max(self.read_bytes, int(result.storage_bytes_read()))
+        self.written_rows = max(self.written_rows, int(result.rows_written()))
+        self.written_bytes = max(self.written_bytes, int(result.bytes_written()))
+        self.result_rows += int(result.rows_read())
+
+
+class Execution:
+    """One request on the engine, from taking a handle to giving it back."""
+
+    def __init__(self, engine: Engine, sessions: Sessions, guard: Guard, query: HttpQuery) -> None:
+        self.query = query
+        self.totals = Totals()
+        self.format: str | None = None
+        self.reads_only = True
+        self._engine = engine
+        self._sessions = sessions
+        self._guard = guard
+        self._started = time.monotonic()
+        self._stack = contextlib.ExitStack()
+        self._handle: Handle | None = None
+        self._inserter: Any = None
+
+    @property
+    def elapsed_ns(self) -> int:
+        """Nanoseconds since the request began."""
+        return int((time.monotonic() - self._started) * 1e9)
+
+    @property
+    def handle(self) -> Handle:
+        """The handle taken by ``open``."""
+        assert self._handle is not None
+        return self._handle
+
+    def open(self) -> None:
+        """Take the session or a fresh handle."""
+        query = self.query
+        for name, value in query.settings.items():
+            self._guard.check_setting(name, value)
+        self._stack.enter_context(self._engine.registered(query.query_id))
+        if query.session_id:
+            session = self._sessions.acquire(query.session_id, query.session_timeout_s, query.session_check)
+            self._stack.callback(self._sessions.release, query.session_id, query.close_session)
+            self._handle = session.handle
+            restore = session.restore_statement(list(query.settings)) if query.settings else ""
+            if restore:
+                self._stack.callback(self._quietly, restore)
+        else:
+            self._handle = self._engine.open()
+            self._stack.callback(self._handle.close)
+        if query.database:
+            self.handle.use(query.database)
+
+    def _quietly(self, sql: str) -> None:
+        with contextlib.suppress(ClickHouseError):
+            self.handle.query(sql)
+
+    def add_external(self, name: str, structure: str, fmt: str, data: Iterator[bytes]) -> None:
+        """A temporary table from a file of a multipart request."""
+        # The structure is the client's SQL: it must be nothing but the column list of this one statement.
+        create = parse(f"CREATE TEMPORARY TABLE {identifier(name)} ({structure}) ENGINE = Memory")
+        self._guard.check(create.tokens)
+        self.handle.query(create.text)
+        if self.query.session_id:
+            self._stack.callback(self._quietly, f"DROP TEMPORARY TABLE IF EXISTS {identifier(name)}")
+        self._begin(f"INSERT INTO {identifier(name)}", fmt)
+        for chunk in data:
+            self.append(chunk)
+        self.finish_insert()
+        self.totals = Totals()
+
+    def prepare(self) -> None:
+        """Set the request's settings, last of all readonly."""
+        base = {} if self.query.session_id else BASE_SETTINGS
+        self.handle.apply({**base, **self.query.settings, ID_SETTING: self.query.query_id})
+        if self.query.readonly and not self.query.session_id:
+            self.handle.apply({"readonly": str(self.query.readonly)})
+
+    def run(self, sql: str) -> Iterator[bytes]:
+        """Run a statement without inline data; yields the encoded result."""
+        statement = parse(sql)
+        self._guard.check(statement.tokens)
+        self._check_readonly(statement.text, statement.kind)
+        fmt = statement.format or self.query.default_format
+        self.reads_only = statement.has_result
+        self.format = fmt if statement.has_result else None
+        text = with_client_ids(statement)
+        streams = statement.is_select and chunks.can_stream(fmt)
+        return self._closing(self._streamed(statement, text, fmt) if streams else self._whole(text, fmt))
+
+    def run_insert(self, head: InsertHead, sql: str) -> Iterator[bytes]:
+        """Run an INSERT that came whole, data and all; values may be expressions and query parameters."""
+        is_values = head.format.lower() == "values"
+        self._guard.check(parse(sql if is_values else head.sql).tokens)
+        self._check_readonly(head.sql + " FORMAT " + head.format, "INSERT")
+        self.reads_only = False
+        return self._closing(self._whole(sql, head.format))
+
+    def _closing(self, result: Generator[bytes, None, None]) -> Iterator[bytes]:
+        self._stack.callback(result.close)
+        return result
+
+    def _whole(self, text: str, fmt: str) -> Generator[bytes, None, None]:
+        result = self.handle.query(text, fmt, self.query.params)
+        self.totals.read(result)
+        yield bytes(result.bytes())
+
+    def _streamed(self, statement: Statement, text: str, fmt: str) -> Generator[bytes, None, None]:
+        try:
+            results = self.handle.connection.send_query(text, fmt, params=self.query.params)
+        except Exception as error:
+            fault = from_engine(error)
+            if "Streaming query is not supported" not in fault.message:
+                raise fault from None
+            yield from self._whole(text, fmt)
+            return
+        empty = True
+        try:
+            for chunk in chunks.joined(fmt, self._encoded(results)):
+                empty = False
+                yield chunk
+        finally:
+            with contextlib.suppress(Exception):
+                results.close()
+        if empty and chunks.has_preamble(fmt):
+            yield from self._whole_empty(statement, text, fmt)
+
+    def _encoded(self, results: Any) -> Iterator[bytes]:
+        while True:
+            try:
+                result = results.fetch()
+            except Exception as error:
+                raise from_engine(error) from None
+            if result is None:
+                return
+            self.totals.read(result)
+            yield bytes(result.bytes())
+
+    def _whole_empty(self, statement: Statement, text: str, fmt: str) -> Iterator[bytes]:
+        """An empty stream has no header: ask for the header alone, without doing the work again."""
+        body = text[: len(text) - (len(statement.text) - statement.body_end)]
+        try:
+            yield from self._whole(f"SELECT * FROM ({body}) LIMIT 0", fmt)
+        except ClickHouseError:
+            yield from self._whole(text, fmt)
+
+    def _check_readonly(self, text: str, kind: str) -> None:
+        """In a session the engine's readonly would stay on: judge by its parser instead."""
+        if not (self.query.readonly and self.query.session_id):
+            return
+        verdict = self.handle.connection._conn.classify_query(text)  # noqa: SLF001
+        reads = verdict["query_class"].name == "READ_ONLY" or verdict["statement_count"] == 0
+        if not reads and not (self.query.readonly == 2 and kind in _SESSION_ONLY):
+            raise ClickHouseError(
+                READONLY,
+                "Cannot execute query in readonly mode. For queries over HTTP, method GET implies readonly. "
+                "You should use method POST for modifying queries",
+            )
+
+    def begin_insert(self, head: InsertHead) -> None:
+        """Begin an INSERT whose data follows in chunks."""
+        self.reads_only = False
+        statement = parse(head.sql)
+        self._guard.check(statement.tokens)
+        self._check_readonly(statement.text + " FORMAT " + head.format, "INSERT")
+        if head.format.lower() == "values":
+            # Values are SQL expressions; a stream of them cannot be checked, so only literals are taken.
+            if any(token.name.lower().startswith("input_format_values") for token in statement.tokens):
+                raise denied("A setting of the Values format in an INSERT with much data")
+            self.handle.apply({"input_format_values_interpret_expressions": "0"})
+        if self.query.params:
+            raise ClickHouseError(NOT_IMPLEMENTED, "Query parameters in an INSERT with data are not supported")
+        self._begin(head.sql, head.format)
+
+    def _begin(self, sql: str, fmt: str) -> None:
+        try:
+            self._inserter = self.handle.connection.send_insert(sql, fmt)
+        except Exception as error:
+            raise from_engine(error) from None
+
+    def append(self, data: bytes) -> None:
+        """Hand the next bytes of an INSERT to the engine."""
+        if data:
+            try:
+                self._inserter.append(data)
+            except Exception as error:
+                raise from_engine(error) from None
+
+    def finish_insert(self) -> None:
+        """Commit the INSERT."""
+        inserter, self._inserter = self._inserter, None
+        try:
+            result = inserter.finish()
+        except Exception as error:
+            raise from_engine(error) from None
+        self.totals.written_rows = int(result.rows_written)
+        self.totals.written_bytes = int(result.bytes_written)
+
+    def close(self) -> None:
+        """Cancel what is unfinished and give session and handle back."""
+        if self._inserter is not None:
+            with contextlib.suppress(Exception):
+                self._inserter.cancel()
+        self._stack.close()

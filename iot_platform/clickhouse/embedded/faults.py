@@ -1,0 +1,98 @@
+"""ClickHouse's numbered errors, as the HTTP interface shows them: code, name, HTTP status, text."""
+
+from __future__ import annotations
+
+import re
+
+SYNTAX_ERROR = 62
+UNKNOWN_TABLE = 60
+UNKNOWN_DATABASE = 81
+BAD_ARGUMENTS = 36
+NOT_IMPLEMENTED = 48
+UNKNOWN_COMPRESSION_METHOD = 89
+UNKNOWN_EXCEPTION = 1002
+READONLY = 164
+TOO_MANY_SIMULTANEOUS_QUERIES = 202
+QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING = 216
+SESSION_NOT_FOUND = 372
+SESSION_IS_LOCKED = 373
+INVALID_SESSION_TIMEOUT = 374
+CANNOT_DECOMPRESS = 271
+BAD_QUERY_PARAMETER = 457
+ACCESS_DENIED = 497
+AUTHENTICATION_FAILED = 516
+
+_NAMES = {
+    SYNTAX_ERROR: "SYNTAX_ERROR",
+    BAD_ARGUMENTS: "BAD_ARGUMENTS",
+    NOT_IMPLEMENTED: "NOT_IMPLEMENTED",
+    UNKNOWN_COMPRESSION_METHOD: "UNKNOWN_COMPRESSION_METHOD",
+    UNKNOWN_EXCEPTION: "UNKNOWN_EXCEPTION",
+    READONLY: "READONLY",
+    TOO_MANY_SIMULTANEOUS_QUERIES: "TOO_MANY_SIMULTANEOUS_QUERIES",
+    QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING: "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING",
+    SESSION_NOT_FOUND: "SESSION_NOT_FOUND",
+    SESSION_IS_LOCKED: "SESSION_IS_LOCKED",
+    INVALID_SESSION_TIMEOUT: "INVALID_SESSION_TIMEOUT",
+    CANNOT_DECOMPRESS: "CANNOT_DECOMPRESS",
+    BAD_QUERY_PARAMETER: "BAD_QUERY_PARAMETER",
+    ACCESS_DENIED: "ACCESS_DENIED",
+    AUTHENTICATION_FAILED: "AUTHENTICATION_FAILED",
+}
+
+# ClickHouse's own mapping (src/Server/HTTP/exceptionCodeToHTTPStatus.cpp); everything else is 500.
+_STATUS_CODES = {
+    400: (6, 8, 15, 25, 26, 27, 36, 38, 41, 44, 53, 62, 72, 117, 162, 167, 168, 321, 427, 441, 675, 676, 376),
+    401: (194,),
+    403: (192, 193, 497, 512, 516),
+    404: (46, 47, 50, 56, 60, 63, 73, 78, 81, 110, 115, 277, 336, 511),
+    408: (159,),
+    411: (381,),
+    413: (29,),
+    415: (599,),
+    501: (48,),
+    503: (76, 209, 439),
+}
+_STATUS = {code: status for status, codes in _STATUS_CODES.items() for code in codes}
+
+_CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
+_NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)\s*(?:\(version .*\))?\s*$")
+
+
+class ClickHouseError(Exception):
+    """An error a client gets: code, symbolic name and the message without code, name and version."""
+
+    def __init__(self, code: int, message: str, name: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.name = name or _NAMES.get(code, "UNKNOWN_EXCEPTION")
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that ClickHouse answers with for this code."""
+        return _STATUS.get(self.code, 500)
+
+    def body(self, version: str) -> str:
+        """The text of the error as ClickHouse writes it into the answer."""
+        return f"Code: {self.code}. DB::Exception: {self.message} ({self.name}) (version {version} (official build))\n"
+
+
+def from_engine(error: BaseException) -> ClickHouseError:
+    """The numbered error inside an exception of the engine's Python module."""
+    text = str(error).strip()
+    starts = list(_CODE.finditer(text))
+    if not starts:
+        return ClickHouseError(UNKNOWN_EXCEPTION, text or type(error).__name__)
+    # The module repeats the prefix when it wraps an error: "Code: 27. DB::Exception: Code: 27. DB::Exception: ...".
+    first = starts[0]
+    end = first.end()
+    for again in starts[1:]:
+        if again.start() != end:
+            break
+        end = again.end()
+    message = text[end:]
+    name = _NAME.search(message)
+    if name:
+        message = message[: name.start()].rstrip()
+    return ClickHouseError(int(first.group(1)), message, name.group(1) if name else None)

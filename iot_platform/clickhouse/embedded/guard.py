@@ -1,0 +1,173 @@
+"""What clients may not do: reach files, other hosts or programs, or stop the server.
+
+Two fences. The engine runs without the grants for sources (see config.py): that one holds whatever the SQL looks like.
+This one reads the tokens: it covers what the engine lets pass (the function file(), INTO OUTFILE, SQL inside strings)
+and says in plain words what was refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from iot_platform.clickhouse.embedded.faults import ACCESS_DENIED, ClickHouseError
+from iot_platform.clickhouse.embedded.lexer import Token, tokens
+
+SAFE_TABLE_FUNCTIONS = frozenset(
+    """dictionary format fuzzjson fuzzquery generaterandom generateseries generate_series input loop merge
+    mergetreeanalyzeindexes mergetreeanalyzeindexesuuid mergetreecodecblockcounts mergetreeindex mergetreeprojection
+    mergetreetextindex null numbers numbers_mt primes sqlstandardvalues timeseriesdata timeseriesmetricfamilies
+    timeseriesmetrics timeseriessamples timeseriesselector timeseriestags prometheusquery prometheusqueryrange
+    values view viewexplain viewifpermitted zeros zeros_mt""".split()
+)
+# Ordinary functions that read files or call out, and clauses written like a function call.
+_UNSAFE_FUNCTIONS = frozenset(
+    """file disk table_disk kql eval executable catboostevaluate
+    aigenerate aifilter aiclassify aiembed aiextract airedact aisimilarity aitranslate""".split()
+)
+_SAFE_ENGINES = frozenset(
+    """mergetree replacingmergetree summingmergetree aggregatingmergetree collapsingmergetree
+    versionedcollapsingmergetree coalescingmergetree graphitemergetree memory log tinylog stripelog null set join
+    view materializedview buffer merge dictionary generaterandom alias timeseries fuzzjson fuzzquery loop
+    atomic ordinary""".split()
+)
+_SAFE_SYSTEM = (
+    "FLUSH LOGS", "FLUSH ASYNC", "RELOAD DICTIONARY", "RELOAD DICTIONARIES", "RELOAD FUNCTION", "STOP MERGES",
+    "START MERGES", "STOP TTL", "START TTL", "STOP MOVES", "START MOVES", "STOP VIEW", "START VIEW", "STOP VIEWS",
+    "START VIEWS", "REFRESH VIEW", "WAIT VIEW", "CANCEL VIEW", "WAIT LOADING", "DROP MARK", "DROP UNCOMPRESSED",
+    "DROP INDEX", "DROP QUERY", "DROP COMPILED", "DROP PRIMARY", "DROP FORMAT", "DROP DNS", "DROP FILESYSTEM",
+    "DROP MMAP", "CLEAR", "JEMALLOC PURGE", "LOAD PRIMARY", "UNLOAD PRIMARY", "SYNC FILE", "STOP CLEANUP",
+    "START CLEANUP",
+)  # fmt: skip
+# Settings whose value is itself SQL.
+_SQL_SETTINGS = frozenset({"additional_table_filters", "additional_result_filter", "parallel_replicas_custom_key"})
+_NAMES_A_TABLE = frozenset({"INTO", "INDEX", "PROJECTION", "CONSTRAINT", "COLUMN", "EXISTS", "VIEW", "DICTIONARY"})
+
+
+class Guard:
+    """Refuses statements that reach outside the database."""
+
+    def __init__(self, table_functions: Collection[str]) -> None:
+        """``table_functions``: all that this engine knows, so that one a later version adds is refused until judged."""
+        known = {name.lower() for name in table_functions}
+        self._denied = (known - SAFE_TABLE_FUNCTIONS) | _UNSAFE_FUNCTIONS
+
+    def check(self, statement: tuple[Token, ...]) -> None:
+        """Raise ACCESS_DENIED when the statement reaches outside the database."""
+        if not statement:
+            return
+        _check_kind(statement)
+        _check_clauses(statement)
+        kind = statement[0].word
+        for index, token in _calls(statement):
+            if token.name.lower() in self._denied and not _is_definition(statement, index, kind):
+                raise denied(f"{token.name}()")
+        self._check_source(statement)
+        self._check_sql_settings(statement)
+        if any(token.word in ("CREATE", "ATTACH", "REPLACE") for token in statement):
+            _check_engine(statement)
+
+    def check_setting(self, name: str, value: str) -> None:
+        """Check a setting of the URL; some carry SQL in their value."""
+        if name.lower() in _SQL_SETTINGS:
+            self._check_inner(value)
+
+    def _check_inner(self, sql: str) -> None:
+        inner = tuple(tokens(sql))
+        self.check(inner)
+        for token in inner:
+            if token.kind == "string":
+                self.check(tuple(tokens(token.value)))
+
+    def _check_sql_settings(self, statement: tuple[Token, ...]) -> None:
+        inside = False
+        for token in statement:
+            inside = inside or token.name.lower() in _SQL_SETTINGS
+            if inside and token.kind == "string":
+                self._check_inner(token.value)
+
+    def _check_source(self, statement: tuple[Token, ...]) -> None:
+        """A dictionary may read this database's own tables; its query, a string, is SQL as well."""
+        for index, token in _calls(statement):
+            if token.word != "SOURCE":
+                continue
+            source = statement[index + 2] if index + 2 < len(statement) else token
+            if source.name.upper() not in ("CLICKHOUSE", "NULL"):
+                raise denied(f"dictionary source {source.text}")
+            for inner in _enclosed(statement, index + 1):
+                if inner.word in ("HOST", "NAME"):
+                    raise denied(f"{inner.word} in a dictionary source")
+                if inner.kind == "string":
+                    self._check_inner(inner.value)
+
+
+def denied(what: str) -> ClickHouseError:
+    """The error for something that is refused."""
+    return ClickHouseError(
+        ACCESS_DENIED,
+        f"{what} is refused: clients of the embedded server may not reach files, other hosts or programs, "
+        "nor stop or configure the server",
+    )
+
+
+def _calls(statement: tuple[Token, ...]) -> Iterator[tuple[int, Token]]:
+    """Names directly before a parenthesis."""
+    for index in range(len(statement) - 1):
+        if statement[index + 1].text == "(" and statement[index].name:
+            yield index, statement[index]
+
+
+def _is_definition(statement: tuple[Token, ...], index: int, kind: str) -> bool:
+    """``INSERT INTO url (a)``, ``CREATE TABLE url (a ...)``, ``db.file (``: a table's name, not a call."""
+    before = statement[index - 1] if index else None
+    if before is None:
+        return False
+    if before.text == "." or before.word in _NAMES_A_TABLE:
+        return True
+    return before.word == "TABLE" and kind in ("CREATE", "ATTACH", "REPLACE", "INSERT", "ALTER")
+
+
+def _enclosed(statement: tuple[Token, ...], opening: int) -> Iterator[Token]:
+    depth = 0
+    for token in statement[opening:]:
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if depth == 0:
+            return
+        yield token
+
+
+def _check_kind(statement: tuple[Token, ...]) -> None:
+    kind = statement[0].word
+    if kind in ("BACKUP", "RESTORE", "EXECUTE"):
+        raise denied(kind)
+    if kind in ("DROP", "DETACH", "RENAME") and statement[1:2] and statement[1].word == "DATABASE":
+        # Every new handle starts in it: without it nobody can connect.
+        if any(token.name.lower() == "default" for token in statement[2:]):
+            raise denied(f"{kind} DATABASE default")
+    if kind == "SYSTEM":
+        action = " ".join(token.text.upper() for token in statement[1:3])
+        if not action.startswith(_SAFE_SYSTEM):
+            raise denied(f"SYSTEM {action}")
+    if kind == "ATTACH":
+        for before, token in zip(statement, statement[1:], strict=False):
+            if before.word == "FROM" and token.kind == "string":
+                raise denied("ATTACH ... FROM a path")
+
+
+def _check_clauses(statement: tuple[Token, ...]) -> None:
+    for before, token in zip(statement, statement[1:], strict=False):
+        pair = f"{before.word} {token.word}"
+        if pair in ("INTO OUTFILE", "FROM INFILE", "PARALLEL WITH"):
+            raise denied(pair)
+
+
+def _check_engine(statement: tuple[Token, ...]) -> None:
+    for index, token in enumerate(statement[:-1]):
+        if token.word == "SELECT":
+            return
+        if token.word == "ENGINE":
+            following = statement[index + 1 : index + 3]
+            engine = following[-1] if following[0].text == "=" else following[0]
+            # Replicated tables need a Keeper, which is not here: the engine says so itself.
+            name = engine.name.lower().removeprefix("replicated")
+            if name and name not in _SAFE_ENGINES:
+                raise denied(f"ENGINE {engine.name}")

@@ -1,0 +1,211 @@
+"""The server process: one data directory, one port, from start to a clean stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import fcntl
+import json
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+import psutil
+
+from iot_platform.clickhouse.server import ServerFiles, read_record
+from iot_platform.errors import ServerError
+from iot_platform.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_DRAIN_S = 5.0  # running queries may finish for so long after SIGTERM, then they are cancelled
+_GRACE_S = 15  # and for so long connections may close
+_UNUSED_S = 2.0
+_FIRST_USER_S = 10.0
+_POLL_S = 0.25
+_MAX_URL_BYTES = 1024 * 1024
+
+
+class DirectoryInUseError(ServerError):
+    """Another server holds the data directory."""
+
+
+def serve(settings: Settings, host: str, port: int | None, stop_when_unused: bool, ready: Callable[[str], None]) -> None:
+    """Own the data directory and answer until SIGTERM, SIGINT or (``stop_when_unused``) nobody needs the server.
+
+    ``port`` None: the preferred one of the settings, or any free one when that is taken. ``ready`` gets the URL.
+    """
+    files = ServerFiles(settings)
+    files.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _owned(files), _listening(settings, host, port) as listener:
+        app = _start_engine(settings, files)
+        try:
+            bound = listener.getsockname()[1]
+            _write_record(files, host, bound)
+            ready(f"http://{_shown(host)}:{bound}")
+            asyncio.run(_answer(app, listener, files, stop_when_unused))
+        finally:
+            files.record.unlink(missing_ok=True)
+            _close(app)
+
+
+def _start_engine(settings: Settings, files: ServerFiles):  # type: ignore[no-untyped-def]
+    # The engine takes its time zone from the process; one text must mean one instant on every machine.
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    # Imported late: a missing extra must end in the message of Engine, and only once the directory is ours.
+    try:
+        from iot_platform.clickhouse.embedded.access import read_or_create_password
+        from iot_platform.clickhouse.embedded.app import App
+        from iot_platform.clickhouse.embedded.config import write_config
+        from iot_platform.clickhouse.embedded.engine import Engine
+    except ImportError as error:
+        raise ServerError(
+            f"The embedded ClickHouse needs the package {error.name}: pip install 'iot-platform[embedded]', "
+            "or set IOT_CLICKHOUSE_URL to a ClickHouse server."
+        ) from error
+    password = read_or_create_password(files.password)
+    config = write_config(files.directory / "config", settings.clickhouse_memory_bytes)
+    return App(Engine(files.data, config), password)
+
+
+def _close(app) -> None:  # type: ignore[no-untyped-def]
+    # The engine may wait for a query that does not stop; the process must end in a bounded time all the same.
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
+    signal.alarm(_GRACE_S)
+    app.close()
+    signal.alarm(0)
+
+
+@contextlib.contextmanager
+def _owned(files: ServerFiles) -> Iterator[None]:
+    """Hold the data directory; the kernel gives it back even after kill -9."""
+    with files.lock.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DirectoryInUseError(_who_holds(files, lock)) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def _who_holds(files: ServerFiles, lock: IO[str]) -> str:
+    record = read_record(files.record)
+    if record is not None:
+        return (
+            f"The data directory {files.data} is in use by the server with pid {record.pid}, "
+            f"running since {record.started_at} at http://{_shown(record.host)}:{record.port}. "
+            "Use that one, or stop it with: iot-platform db stop"
+        )
+    lock.seek(0)
+    return (
+        f"The data directory {files.data} is in use by the process with pid {lock.read().strip() or 'unknown'}, "
+        "which is starting or stopping. Try again in a moment."
+    )
+
+
+@contextlib.contextmanager
+def _listening(settings: Settings, host: str, port: int | None) -> Iterator[socket.socket]:
+    wanted = [settings.clickhouse_port, 0] if port is None else [port]
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for position, number in enumerate(wanted):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, number))
+            listener.listen(1024)
+        except OSError as error:
+            listener.close()
+            if position + 1 < len(wanted):
+                continue
+            raise ServerError(f"Cannot listen on {_shown(host)}:{number}: {error.strerror}. Choose another --port.") from None
+        with listener:
+            yield listener
+        return
+
+
+def _write_record(files: ServerFiles, host: str, port: int) -> None:
+    content = {
+        "pid": os.getpid(),
+        "create_time": psutil.Process().create_time(),
+        "host": host,
+        "port": port,
+        "started_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    }
+    temporary = files.record.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content) + "\n")
+    os.replace(temporary, files.record)
+
+
+async def _answer(app, listener: socket.socket, files: ServerFiles, stop_when_unused: bool) -> None:  # type: ignore[no-untyped-def]
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        log_level="error",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        ws="none",
+        timeout_keep_alive=60,
+        timeout_graceful_shutdown=_GRACE_S,
+        h11_max_incomplete_event_size=_MAX_URL_BYTES,
+    )
+    # A client that must be cut off in mid-answer is no news for the log.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "without completing response" not in record.getMessage())
+    server = uvicorn.Server(config)
+    # uvicorn raises the signal again when it is done; by then the clean-up here must still run.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _ignore)
+    helpers = [asyncio.create_task(_cancel_queries_at_exit(app, server))]
+    if stop_when_unused:
+        helpers.append(asyncio.create_task(_stop_when_unused(server, files.users)))
+    await server.serve(sockets=[listener])
+    for helper in helpers:
+        helper.cancel()
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    return None
+
+
+async def _cancel_queries_at_exit(app, server) -> None:  # type: ignore[no-untyped-def]
+    while not server.should_exit:
+        await asyncio.sleep(_POLL_S)
+        app.sessions.expire()
+    await asyncio.sleep(_DRAIN_S)
+    await asyncio.to_thread(app.engine.kill_all)
+
+
+async def _stop_when_unused(server, users: Path) -> None:  # type: ignore[no-untyped-def]
+    """Stop when no command has held the users' lock for a while; keep the lock then, so that none comes in between."""
+    started = time.monotonic()
+    free_since: float | None = None
+    had_user = False
+    with users.open("a") as lock:
+        while not server.should_exit:
+            now = time.monotonic()
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                had_user, free_since = True, None
+            else:
+                free_since = free_since or now
+                if now - free_since >= _UNUSED_S and (had_user or now - started >= _FIRST_USER_S):
+                    server.should_exit = True
+                    await asyncio.Event().wait()
+                fcntl.flock(lock, fcntl.LOCK_UN)
+            await asyncio.sleep(_POLL_S)
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,103 @@
+"""HTTP sessions: a handle kept between requests, with its temporary tables and SET settings."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterable
+
+from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, Engine, Handle, literal
+from iot_platform.clickhouse.embedded.faults import (
+    INVALID_SESSION_TIMEOUT,
+    SESSION_IS_LOCKED,
+    SESSION_NOT_FOUND,
+    ClickHouseError,
+)
+
+DEFAULT_TIMEOUT_S = 60
+MAX_TIMEOUT_S = 3600
+
+
+class Session:
+    """One session; ``busy`` while a request uses it."""
+
+    def __init__(self, handle: Handle) -> None:
+        self.handle = handle
+        self.busy = True
+        self.timeout_s = float(DEFAULT_TIMEOUT_S)
+        self.expires = 0.0
+
+    def restore_statement(self, names: Iterable[str]) -> str:
+        """The SET statement that puts ``names`` back to what they are now."""
+        wanted = ", ".join(literal(name) for name in names)
+        rows = self.handle.query(
+            f"SELECT name, value, changed FROM system.settings WHERE name IN ({wanted})", "JSONCompactEachRow"
+        )
+        changes = []
+        for line in bytes(rows.bytes()).decode().splitlines():
+            name, value, changed = json.loads(line)
+            changes.append(f"{name} = {literal(value)}" if changed else f"{name} = DEFAULT")
+        return "SET " + ", ".join(changes) if changes else ""
+
+
+class Sessions:
+    """All sessions by id; one request at a time in each."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.Lock()
+
+    def acquire(self, session_id: str, timeout_s: float, must_exist: bool) -> Session:
+        """Take the session for one request, opening it when it is new."""
+        if not 0 < timeout_s <= MAX_TIMEOUT_S:
+            raise ClickHouseError(
+                INVALID_SESSION_TIMEOUT,
+                f"Session timeout '{timeout_s:g}' is larger than max_session_timeout: {MAX_TIMEOUT_S}, or not positive. "
+                "Maximum session timeout could be modified in configuration file.",
+            )
+        self.expire()
+        with self._lock:
+            session = self._sessions.get(session_id)
+            if session is None:
+                if must_exist:
+                    raise ClickHouseError(SESSION_NOT_FOUND, f"Session {session_id} not found")
+                session = Session(self._engine.open())
+                session.handle.apply(BASE_SETTINGS)
+                self._sessions[session_id] = session
+            elif session.busy:
+                raise ClickHouseError(
+                    SESSION_IS_LOCKED, f"Session {session_id} is locked by a concurrent client"
+                )
+            session.busy = True
+            session.timeout_s = timeout_s
+            return session
+
+    def release(self, session_id: str, close: bool) -> None:
+        """Give the session back; ``close`` ends it."""
+        with self._lock:
+            session = self._sessions[session_id]
+            session.busy = False
+            session.expires = time.monotonic() + session.timeout_s
+            if close:
+                del self._sessions[session_id]
+        if close:
+            session.handle.close()
+
+    def expire(self) -> None:
+        """End the sessions that nobody used for their timeout."""
+        now = time.monotonic()
+        with self._lock:
+            old = [key for key, session in self._sessions.items() if not session.busy and session.expires < now]
+            ended = [self._sessions.pop(key) for key in old]
+        for session in ended:
+            session.handle.close()
+
+    def close(self) -> None:
+        """End all sessions that are not in use."""
+        with self._lock:
+            ended = [session for session in self._sessions.values() if not session.busy]
+            self._sessions.clear()
+        for session in ended:
+            session.handle.close()
