@@ -33,7 +33,8 @@ def serve(host: str | None, port: int | None, stop_when_unused: bool) -> None:
     address = host or settings.host
     if not _is_loopback(address):
         click.echo(
-            f"Warning: {address} is reachable from other machines. Queries and the password travel unencrypted.", err=True
+            f"Warning: {address} is reachable from other machines. Queries and the password travel unencrypted.",
+            err=True,
         )
     try:
         serve(settings, address, port, stop_when_unused, lambda url: click.echo(f"ClickHouse answers at {url}"))

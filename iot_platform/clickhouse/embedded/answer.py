@@ -64,4 +64,9 @@ def summary(execution: Execution) -> str:
 def mid_stream(error: ClickHouseError, version: str, tag: str) -> bytes:
     """The error as ClickHouse (since 25.11) appends it to an answer whose status is already sent."""
     message = error.body(version).encode()
-    return b"\r\n__exception__\r\n%b\r\n%b%d %b\r\n__exception__\r\n" % (tag.encode(), message, len(message), tag.encode())
+    return b"\r\n__exception__\r\n%b\r\n%b%d %b\r\n__exception__\r\n" % (
+        tag.encode(),
+        message,
+        len(message),
+        tag.encode(),
+    )

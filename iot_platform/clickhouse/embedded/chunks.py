@@ -10,8 +10,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 _PLAIN = frozenset(
-    """native tabseparated tsv tabseparatedraw tsvraw raw csv rowbinary jsoneachrow jsonlines ndjson jsonstringseachrow
-    jsoncompacteachrow jsoncompactstringseachrow tskv lineasstring msgpack bsoneachrow""".split()
+    ["native", "tabseparated", "tsv", "tabseparatedraw", "tsvraw", "raw", "csv", "rowbinary", "jsoneachrow", "jsonlines", "ndjson", "jsonstringseachrow", "jsoncompacteachrow", "jsoncompactstringseachrow", "tskv", "lineasstring", "msgpack", "bsoneachrow"]
 )
 _END_OF_ARROW = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 

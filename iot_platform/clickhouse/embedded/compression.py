@@ -109,7 +109,9 @@ class Decompressor:
                     data = b"" if self._name == "br" else self._inner.unused_data or b""
                     self._inner = None
         except (zlib.error, zstandard.ZstdError, brotli.error, RuntimeError, EOFError) as error:
-            raise ClickHouseError(CANNOT_DECOMPRESS, f"Cannot decompress the request body ({self._name}): {error}") from None
+            raise ClickHouseError(
+                CANNOT_DECOMPRESS, f"Cannot decompress the request body ({self._name}): {error}"
+            ) from None
 
     def finish(self) -> None:
         """Raise when the body ended within a frame: it was cut off."""

@@ -51,19 +51,23 @@ class Handle:
         except Exception as error:
             raise from_engine(error) from None
 
-    def apply(self, settings: Mapping[str, str]) -> None:
-        """SET the given settings on this handle."""
-        if settings:
-            self.query("SET " + ", ".join(f"{name} = {literal(value)}" for name, value in settings.items()))
-
-    def use(self, database: str) -> None:
-        """Make ``database`` the current one."""
-        self.query(f"USE {identifier(database)}")
+    def apply(self, settings: Mapping[str, str], database: str = "") -> None:
+        """Make ``database`` the current one and SET the settings, in one step."""
+        use = f"USE {identifier(database)};" if database else ""
+        self.query(use + "SET " + ", ".join(f"{name} = {literal(value)}" for name, value in settings.items()))
 
     def close(self) -> None:
         """Give the connection back; temporary tables vanish."""
         with contextlib.suppress(Exception):
             self.connection.close()
+
+
+def _default_database_exists(metadata: Path) -> bool:
+    """Whether the database "default" was made before; one that never had a table cannot be attached and is made anew."""
+    definition = metadata / "default.sql"
+    if definition.exists() and not (metadata / "default").exists():
+        definition.unlink()
+    return definition.exists()
 
 
 class Engine:
@@ -78,6 +82,7 @@ class Engine:
                 "or set IOT_CLICKHOUSE_URL to a ClickHouse server."
             ) from error
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        default_exists = _default_database_exists(data_dir / "metadata")
         self._connect = chdb.connect
         self._address = f"{quote(str(data_dir))}?config-file={quote(str(config_file))}"
         try:
@@ -86,7 +91,7 @@ class Engine:
             raise ServerError(f"The engine cannot open {data_dir}: {from_engine(error).message}") from None
         self._running: set[str] = set()
         self._lock = threading.Lock()
-        self._use_a_plain_default_database(data_dir)
+        self._use_a_plain_default_database(default_exists)
         self._create_views()
         facts = self._scalar("SELECT version(), timezone()").split("\t")
         self.version, self.timezone = facts[0], facts[1]
@@ -95,15 +100,16 @@ class Engine:
     def _scalar(self, sql: str) -> str:
         return bytes(self._root.query(sql).bytes()).decode().rstrip("\n")
 
-    def _use_a_plain_default_database(self, data_dir: Path) -> None:
+    def _use_a_plain_default_database(self, exists: bool) -> None:
         # chDB lays a file system over the database "default", so that an unknown table is looked for as a file: no.
-        existed = (data_dir / "metadata" / "default.sql").exists()
         self._root.query("DETACH DATABASE default")
-        self._root.query("ATTACH DATABASE default" if existed else "CREATE DATABASE default ENGINE = Atomic")
+        self._root.query("ATTACH DATABASE default" if exists else "CREATE DATABASE default ENGINE = Atomic")
 
     def _create_views(self) -> None:
         self._root.query("SYSTEM FLUSH LOGS")
-        replaced = "* REPLACE ({id} AS query_id, if(initial_query_id = query_id, {id}, initial_query_id) AS initial_query_id)"
+        replaced = (
+            "* REPLACE ({id} AS query_id, if(initial_query_id = query_id, {id}, initial_query_id) AS initial_query_id)"
+        )
         of_log = CLIENT_ID.replace("!= ''", "!= '' AND query_kind != 'Set'")
         for table, expression in (("processes", CLIENT_ID), ("query_log", of_log)):
             columns = replaced.format(id=expression)

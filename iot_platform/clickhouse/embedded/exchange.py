@@ -7,7 +7,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.types import Send
@@ -39,7 +39,7 @@ class Exchange:
         self._tag = answer.new_exception_tag()
         self._encoding: str | None = None
         self._compressor: compression.Compressor | None = None
-        self._pending: asyncio.Future[object] | None = None
+        self._pending: asyncio.Future[Any] | None = None
         self._gone: asyncio.Task[None] | None = None
 
     def compress(self, wanted: bool) -> None:

@@ -12,9 +12,10 @@ from iot_platform.clickhouse.embedded import chunks
 from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, ID_SETTING, Engine, Handle, identifier
 from iot_platform.clickhouse.embedded.faults import NOT_IMPLEMENTED, READONLY, ClickHouseError, from_engine
 from iot_platform.clickhouse.embedded.guard import Guard, denied
+from iot_platform.clickhouse.embedded.lexer import Token
 from iot_platform.clickhouse.embedded.request import HttpQuery
 from iot_platform.clickhouse.embedded.rewrite import with_client_ids
-from iot_platform.clickhouse.embedded.sessions import Sessions
+from iot_platform.clickhouse.embedded.sessions import Session, Sessions
 from iot_platform.clickhouse.embedded.statement import InsertHead, Statement, parse
 
 _SESSION_ONLY = ("SET", "USE")
@@ -54,6 +55,7 @@ class Execution:
         self._started = time.monotonic()
         self._stack = contextlib.ExitStack()
         self._handle: Handle | None = None
+        self._session: Session | None = None
         self._inserter: Any = None
 
     @property
@@ -76,15 +78,11 @@ class Execution:
         if query.session_id:
             session = self._sessions.acquire(query.session_id, query.session_timeout_s, query.session_check)
             self._stack.callback(self._sessions.release, query.session_id, query.close_session)
-            self._handle = session.handle
-            restore = session.restore_statement(list(query.settings)) if query.settings else ""
-            if restore:
-                self._stack.callback(self._quietly, restore)
+            self._session, self._handle = session, session.handle
+            self._stack.callback(session.restore, list(query.settings))
         else:
             self._handle = self._engine.open()
             self._stack.callback(self._handle.close)
-        if query.database:
-            self.handle.use(query.database)
 
     def _quietly(self, sql: str) -> None:
         with contextlib.suppress(ClickHouseError):
@@ -107,7 +105,7 @@ class Execution:
     def prepare(self) -> None:
         """Set the request's settings, last of all readonly."""
         base = {} if self.query.session_id else BASE_SETTINGS
-        self.handle.apply({**base, **self.query.settings, ID_SETTING: self.query.query_id})
+        self.handle.apply({**base, **self.query.settings, ID_SETTING: self.query.query_id}, self.query.database)
         if self.query.readonly and not self.query.session_id:
             self.handle.apply({"readonly": str(self.query.readonly)})
 
@@ -121,7 +119,9 @@ class Execution:
         self.format = fmt if statement.has_result else None
         text = with_client_ids(statement)
         streams = statement.is_select and chunks.can_stream(fmt)
-        return self._closing(self._streamed(statement, text, fmt) if streams else self._whole(text, fmt))
+        if streams:
+            return self._closing(self._streamed(statement, text, fmt))
+        return self._closing(self._whole(text, fmt, statement.tokens if statement.kind == "SET" else ()))
 
     def run_insert(self, head: InsertHead, sql: str) -> Iterator[bytes]:
         """Run an INSERT that came whole, data and all; values may be expressions and query parameters."""
@@ -135,8 +135,10 @@ class Execution:
         self._stack.callback(result.close)
         return result
 
-    def _whole(self, text: str, fmt: str) -> Generator[bytes, None, None]:
+    def _whole(self, text: str, fmt: str, set_tokens: tuple[Token, ...] = ()) -> Generator[bytes, None, None]:
         result = self.handle.query(text, fmt, self.query.params)
+        if self._session is not None and set_tokens:
+            self._session.remember(set_tokens)
         self.totals.read(result)
         yield bytes(result.bytes())
 

@@ -13,22 +13,14 @@ from iot_platform.clickhouse.embedded.faults import ACCESS_DENIED, ClickHouseErr
 from iot_platform.clickhouse.embedded.lexer import Token, tokens
 
 SAFE_TABLE_FUNCTIONS = frozenset(
-    """dictionary format fuzzjson fuzzquery generaterandom generateseries generate_series input loop merge
-    mergetreeanalyzeindexes mergetreeanalyzeindexesuuid mergetreecodecblockcounts mergetreeindex mergetreeprojection
-    mergetreetextindex null numbers numbers_mt primes sqlstandardvalues timeseriesdata timeseriesmetricfamilies
-    timeseriesmetrics timeseriessamples timeseriesselector timeseriestags prometheusquery prometheusqueryrange
-    values view viewexplain viewifpermitted zeros zeros_mt""".split()
+    ["dictionary", "format", "fuzzjson", "fuzzquery", "generaterandom", "generateseries", "generate_series", "input", "loop", "merge", "mergetreeanalyzeindexes", "mergetreeanalyzeindexesuuid", "mergetreecodecblockcounts", "mergetreeindex", "mergetreeprojection", "mergetreetextindex", "null", "numbers", "numbers_mt", "primes", "sqlstandardvalues", "timeseriesdata", "timeseriesmetricfamilies", "timeseriesmetrics", "timeseriessamples", "timeseriesselector", "timeseriestags", "prometheusquery", "prometheusqueryrange", "values", "view", "viewexplain", "viewifpermitted", "zeros", "zeros_mt"]
 )
 # Ordinary functions that read files or call out, and clauses written like a function call.
 _UNSAFE_FUNCTIONS = frozenset(
-    """file disk table_disk kql eval executable catboostevaluate
-    aigenerate aifilter aiclassify aiembed aiextract airedact aisimilarity aitranslate""".split()
+    ["file", "disk", "table_disk", "kql", "eval", "executable", "catboostevaluate", "aigenerate", "aifilter", "aiclassify", "aiembed", "aiextract", "airedact", "aisimilarity", "aitranslate"]
 )
 _SAFE_ENGINES = frozenset(
-    """mergetree replacingmergetree summingmergetree aggregatingmergetree collapsingmergetree
-    versionedcollapsingmergetree coalescingmergetree graphitemergetree memory log tinylog stripelog null set join
-    view materializedview buffer merge dictionary generaterandom alias timeseries fuzzjson fuzzquery loop
-    atomic ordinary""".split()
+    ["mergetree", "replacingmergetree", "summingmergetree", "aggregatingmergetree", "collapsingmergetree", "versionedcollapsingmergetree", "coalescingmergetree", "graphitemergetree", "memory", "log", "tinylog", "stripelog", "null", "set", "join", "view", "materializedview", "buffer", "merge", "dictionary", "generaterandom", "alias", "timeseries", "fuzzjson", "fuzzquery", "loop", "atomic", "ordinary"]
 )
 _SAFE_SYSTEM = (
     "FLUSH LOGS", "FLUSH ASYNC", "RELOAD DICTIONARY", "RELOAD DICTIONARIES", "RELOAD FUNCTION", "STOP MERGES",

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import threading
 import time
 from collections.abc import Iterable
 
-from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, Engine, Handle, literal
+from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, ID_SETTING, Engine, Handle, literal
 from iot_platform.clickhouse.embedded.faults import (
     INVALID_SESSION_TIMEOUT,
     SESSION_IS_LOCKED,
     SESSION_NOT_FOUND,
     ClickHouseError,
 )
+from iot_platform.clickhouse.embedded.lexer import Token
 
 DEFAULT_TIMEOUT_S = 60
 MAX_TIMEOUT_S = 3600
@@ -27,18 +28,25 @@ class Session:
         self.busy = True
         self.timeout_s = float(DEFAULT_TIMEOUT_S)
         self.expires = 0.0
+        self._set = {name: literal(value) for name, value in BASE_SETTINGS.items()}
 
-    def restore_statement(self, names: Iterable[str]) -> str:
-        """The SET statement that puts ``names`` back to what they are now."""
-        wanted = ", ".join(literal(name) for name in names)
-        rows = self.handle.query(
-            f"SELECT name, value, changed FROM system.settings WHERE name IN ({wanted})", "JSONCompactEachRow"
-        )
-        changes = []
-        for line in bytes(rows.bytes()).decode().splitlines():
-            name, value, changed = json.loads(line)
-            changes.append(f"{name} = {literal(value)}" if changed else f"{name} = DEFAULT")
-        return "SET " + ", ".join(changes) if changes else ""
+    def remember(self, statement: tuple[Token, ...]) -> None:
+        """Keep what a SET statement of the client sets: it outlasts the request, unlike a setting in the URL."""
+        name, value = "", ""
+        for before, token in zip(statement, statement[1:], strict=False):
+            if token.text == "=":
+                name, value = before.name, ""
+            elif name and token.text != ",":
+                value += token.text
+                self._set[name] = value
+            elif token.text == ",":
+                name = ""
+
+    def restore(self, names: Iterable[str]) -> None:
+        """Put the settings ``names`` back to what the client's SET statements made them, else to their defaults."""
+        changes = [f"{name} = {self._set.get(name, 'DEFAULT')}" for name in (*names, ID_SETTING)]
+        with contextlib.suppress(ClickHouseError):
+            self.handle.query("SET " + ", ".join(changes))
 
 
 class Sessions:
@@ -67,9 +75,7 @@ class Sessions:
                 session.handle.apply(BASE_SETTINGS)
                 self._sessions[session_id] = session
             elif session.busy:
-                raise ClickHouseError(
-                    SESSION_IS_LOCKED, f"Session {session_id} is locked by a concurrent client"
-                )
+                raise ClickHouseError(SESSION_IS_LOCKED, f"Session {session_id} is locked by a concurrent client")
             session.busy = True
             session.timeout_s = timeout_s
             return session

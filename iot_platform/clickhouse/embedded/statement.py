@@ -65,7 +65,9 @@ def parse(text: str) -> Statement:
         raise ClickHouseError(SYNTAX_ERROR, "Syntax error: empty query")
     for token in found:
         if token.text == ";":
-            raise ClickHouseError(SYNTAX_ERROR, f"Syntax error (Multi-statements are not allowed): failed at {token.start}")
+            raise ClickHouseError(
+                SYNTAX_ERROR, f"Syntax error (Multi-statements are not allowed): failed at {token.start}"
+            )
     fmt, body_end = _format(found)
     return Statement(text[: found[-1].end], found, fmt, body_end)
 
