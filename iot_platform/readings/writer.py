@@ -102,6 +102,11 @@ class Writer:
         """``gaps``, cut into ranges of at most ``size`` positions that can be written one by one."""
         return list(cut(self._open_ranges(position_from, position_to), size))
 
+    def readings(self, position_from: int, position_to: int) -> int:
+        """Number of readings in L1 from the committed batches that overlap a range."""
+        entries = self._ledger.entries(position_from, position_to)
+        return sum(entry.readings for entry in entries if entry.state == "committed")
+
     def end(self) -> int | None:
         """Number of positions of a finite source; None until ``finish`` was called once."""
         return self._ledger.end()

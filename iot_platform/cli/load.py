@@ -1,0 +1,152 @@
+"""``iot-platform load readings`` and ``iot-platform load devices``."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from iot_platform.cli.output import echo_json
+from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.errors import PlatformError
+from iot_platform.readings.files.columns import UNITS
+from iot_platform.readings.files.load import FileLoader, FileResult
+from iot_platform.readings.files.mapping import FileOptions
+from iot_platform.readings.files.rows import Fingerprint
+from iot_platform.settings import Settings
+
+
+@click.group()
+def load() -> None:
+    """Load readings or device metadata from files."""
+
+
+def _zone(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise click.BadParameter(f"unknown time zone {value!r}; use a name such as Europe/London.") from error
+    return value
+
+
+@load.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.option("--timestamp-column", help="Start of the interval; guessed when the header makes it plain.")
+@click.option("--device-column", help="The meter; guessed likewise.")
+@click.option("--value-column", help="Energy used in the interval; guessed likewise.")
+@click.option(
+    "--unit", type=click.Choice(UNITS), help="Unit of the energy; default kWh, or what its column's name says."
+)
+@click.option(
+    "--timezone", default="UTC", show_default=True, callback=_zone, help="Zone of the times that do not name one."
+)
+@click.option(
+    "--device-ids",
+    type=click.Choice(["auto", "numeric", "external"]),
+    default="auto",
+    show_default=True,
+    help="numeric: 1 to 999,999,999, used as they are; external: any text, given a number that is remembered.",
+)
+@click.option("--rejects", type=click.Path(path_type=Path), help="Report of bad rows; default: rejects/ in the home.")
+@click.option("--strict", is_flag=True, help="Exit with 1 when there was a bad row; good rows are loaded all the same.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
+def readings(files: tuple[Path, ...], rejects: Path | None, strict: bool, as_json: bool, **options: Any) -> None:
+    """Load readings from CSV or Parquet files, plain, .gz or .zst.
+
+    Rows that are no readings (no number, no time, a missing value ...) are counted, reported with their line, and
+    skipped. NaN, infinite, negative and too large values are readings: they reach L1 and stand in power_quarantine.
+    A file that was loaded before adds nothing; an interrupted load goes on where it stopped.
+
+    Exit code: 0 when every file was loaded, also with bad rows (see --strict); 1 when a file could not be used, after
+    the other files were loaded.
+    """
+    if rejects is not None and len(files) > 1:
+        raise click.UsageError("--rejects takes the report of one file; without it each file gets its own.")
+    settings = Settings()
+    started = time.monotonic()
+
+    def rejects_of(file: Fingerprint) -> Path:
+        return rejects or settings.root / "rejects" / f"{file.path.name}.{file.sha256[:16]}.csv"
+
+    results: list[FileResult] = []
+    failed: dict[str, str] = {}
+    with migrated_session(settings) as client, _progress() as progress:
+        loader = FileLoader(client, FileOptions(**options), batch_rows=settings.batch_rows, rejects=rejects_of)
+        for path in files:
+            task = progress.add_task(path.name, total=1.0)
+            try:
+                results.append(loader.load(path, lambda share, task=task: progress.update(task, completed=share)))
+            except PlatformError as error:
+                failed[str(path)] = str(error)
+            progress.remove_task(task)
+    seconds = time.monotonic() - started
+    summary = _summary(results, failed, seconds)
+    if as_json:
+        echo_json(summary)
+    else:
+        _show(results, summary)
+    for message in failed.values():
+        click.echo(f"Error: {message}", err=True)
+    if failed or (strict and summary["rejected"]):
+        sys.exit(1)
+
+
+def _progress() -> Progress:
+    from rich.console import Console
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _summary(results: list[FileResult], failed: dict[str, str], seconds: float) -> dict[str, Any]:
+    rejected: dict[str, int] = {}
+    for result in results:
+        for reason, count in result.rejected.items():
+            rejected[reason] = rejected.get(reason, 0) + count
+    rows = sum(result.rows_read for result in results if not result.was_complete)
+    load_s = sum(result.seconds for result in results)
+    return {
+        "files": [asdict(result) for result in results],
+        "failed": failed,
+        "rows_read": sum(result.rows_read for result in results),
+        "inserted": sum(result.inserted for result in results),
+        "already_loaded": sum(result.already_loaded for result in results),
+        "rejected": rejected,
+        "seconds": round(seconds, 3),
+        "rows_per_s": round(rows / load_s) if load_s else 0,
+        "peak_memory_bytes": _peak_memory_bytes(),
+    }
+
+
+def _peak_memory_bytes() -> int:
+    """Most memory this process has held. The kernel counts in KiB on Linux, in bytes on macOS."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _show(results: list[FileResult], summary: dict[str, Any]) -> None:
+    for result in results:
+        if result.was_complete:
+            click.echo(f"{result.file}: already loaded, nothing to do ({result.rows_read:,} rows).")
+            continue
+        known = f", {result.already_loaded:,} loaded before" if result.already_loaded else ""
+        click.echo(
+            f"{result.file}: {result.rows_read:,} rows, {result.inserted:,} readings inserted{known} "
+            f"in {result.seconds:.1f} s.\n  Read as: {result.mapping}."
+        )
+        if result.rejected:
+            reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(result.rejected.items()))
+            click.echo(f"  {sum(result.rejected.values()):,} bad rows ({reasons}), all in {result.rejects_file}:")
+            for reject in result.first_rejects:
+                click.echo(f"    {result.place_name} {reject.place}: {reject.reason}: {reject.text[:120]!r}")
+        if "device_id_not_1_to_999999999" in result.rejected:
+            click.echo("  To load ids that are no numbers from 1 to 999,999,999: --device-ids external")
+    click.echo(f"{summary['rows_per_s']:,} rows/s, peak memory {summary['peak_memory_bytes'] / 1e6:,.0f} MB.")

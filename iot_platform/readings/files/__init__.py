@@ -1,0 +1,1 @@
+"""Readings from files: CSV and Parquet, plain or compressed, in constant memory."""

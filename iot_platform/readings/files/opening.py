@@ -1,0 +1,84 @@
+"""Open a file by what its bytes say it is, not by its name."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+
+from iot_platform.errors import SourceError
+from iot_platform.readings.files.csv_source import CsvSource
+from iot_platform.readings.files.parquet_source import ParquetSource
+from iot_platform.readings.files.rows import Fingerprint, RowSource
+
+PARQUET = b"PAR1"
+COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+CHUNK_BYTES = 1 << 20
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """SHA-256 and size of a file. Raises SourceError when it cannot be read or is empty."""
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}.") from error
+    if not size:
+        raise SourceError(f"{path}: the file is empty.")
+    return Fingerprint(path, digest, size)
+
+
+def open_rows(path: Path) -> RowSource:
+    """The rows of a CSV or Parquet file, plain or compressed by gzip or zstd.
+
+    A compressed Parquet file is unpacked to a temporary file first: its table of contents is at its end.
+    Raises SourceError when the file is neither.
+    """
+    size = path.stat().st_size
+    raw = path.open("rb")
+    try:
+        compression = next((name for magic, name in COMPRESSIONS.items() if _starts_with(raw, magic)), None)
+        if compression is None:
+            return ParquetSource(path, raw) if _starts_with(raw, PARQUET) else CsvSource(path, raw, raw.tell, size)
+        unpacked = _unpacked(raw, compression)
+        if _peek(unpacked, path) == PARQUET:
+            return ParquetSource(path, _to_temporary_file(_unpacked(raw, compression), path))
+        return CsvSource(path, _unpacked(raw, compression), raw.tell, size)
+    except BaseException:
+        raw.close()
+        raise
+
+
+def _starts_with(file: BinaryIO, magic: bytes) -> bool:
+    file.seek(0)
+    start = file.read(len(magic))
+    file.seek(0)
+    return start == magic
+
+
+def _unpacked(raw: BinaryIO, compression: str) -> BinaryIO:
+    raw.seek(0)
+    return cast(BinaryIO, pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), compression))
+
+
+def _peek(unpacked: BinaryIO, path: Path) -> bytes:
+    try:
+        return unpacked.read(len(PARQUET))
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be unpacked: {error}.") from error
+
+
+def _to_temporary_file(unpacked: BinaryIO, path: Path) -> BinaryIO:
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the source that reads it
+    try:
+        shutil.copyfileobj(unpacked, file, CHUNK_BYTES)
+    except OSError as error:
+        file.close()
+        raise SourceError(f"{path}: cannot be unpacked: {error}.") from error
+    file.seek(0)
+    return cast(BinaryIO, file)

@@ -1,0 +1,236 @@
+"""From the columns of a file to readings: vectorised, with a reason for every row that is none.
+
+What becomes of a value depends on that value alone, never on the rows beside it: the fast ways accept nothing that
+the careful ones refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+NUMBER = r"(?i)^[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|nan(?:\([0-9a-z_]*\))?|inf(?:inity)?)$"
+DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+CLOCK = r"[0-9]{2}(?::[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)?"
+LOCAL_TIME = rf"^{DATE}(?:[ T]{CLOCK})?$"
+ZONED_TIME = rf"^{DATE}[ T]{CLOCK}(?:Z|[+-][0-9]{{2}}(?::?[0-9]{{2}})?)$"
+EPOCH_NUMBER = r"^[0-9]{9,10}$|^[0-9]{12,13}$"
+# Smaller numbers are seconds, larger ones milliseconds (of 1973 and later; as seconds they would be the year 5138).
+FIRST_EPOCH_MS = 100_000_000_000
+LAST_EPOCH_S = 2**32 - 1
+MISSING = ["", "null", "none", "na", "n/a", "\\n", "-", "nat"]
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass
+class Parsed:
+    """Values of one column (NULL where there is none) and a reason for each NULL, by row ('' elsewhere)."""
+
+    values: pa.Array
+    reasons: npt.NDArray[np.object_]
+
+
+def parse_timestamps(column: pa.Array, timezone: str) -> Parsed:
+    """UTC seconds (uint32) from times with or without a zone, or from epoch seconds or milliseconds.
+
+    Times without a zone are in ``timezone``; fractions of a second are dropped.
+    """
+    column, reasons = _decoded(column)
+    if pa.types.is_string(column.type):
+        seconds = _seconds_of_text(column, timezone, reasons)
+    elif pa.types.is_integer(column.type):
+        seconds = _seconds_of_epoch(column)
+    elif pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        seconds = _seconds_of_times(column, timezone, reasons)
+    else:
+        return _all_bad(column, "unreadable_time")
+    in_range = pc.and_(pc.greater_equal(seconds, 0), pc.less_equal(seconds, LAST_EPOCH_S))
+    _explain(reasons, pc.invert(pc.fill_null(in_range, True)), "time_out_of_range")
+    seconds = pc.if_else(in_range, seconds, None)
+    _explain_missing(reasons, column, seconds, "unreadable_time")
+    return Parsed(seconds.cast(pa.uint32()), reasons)
+
+
+def parse_energy(column: pa.Array, unit: str) -> Parsed:
+    """kWh (float64) from numbers in ``unit``. NaN, infinite and negative values are readings too: L2 refuses them."""
+    column, reasons = _decoded(column)
+    if pa.types.is_string(column.type):
+        values = _cast_text(column, pa.float64(), NUMBER)
+    elif _is_number(column.type):
+        values = column.cast(pa.float64(), safe=False)
+    else:
+        return _all_bad(column, "unreadable_value")
+    _explain_missing(reasons, column, values, "unreadable_value")
+    if unit == "Wh":
+        values = pc.divide(values, 1000.0)
+    elif unit == "MWh":
+        values = pc.multiply(values, 1000.0)
+    return Parsed(values, reasons)
+
+
+def parse_ids(column: pa.Array) -> Parsed:
+    """Meter ids as text without spaces around it; whole numbers in decimal digits."""
+    column, reasons = _decoded(column)
+    if pa.types.is_floating(column.type):
+        # A column of whole numbers with gaps is often stored as floats.
+        whole = pc.and_(pc.is_finite(column), pc.equal(pc.floor(column), column))
+        whole = pc.and_(whole, pc.less(pc.abs(column), 2.0**53))
+        texts = pc.if_else(whole, column, None).cast(pa.int64()).cast(pa.string())
+    elif pa.types.is_string(column.type) or pa.types.is_integer(column.type):
+        texts = pc.ascii_trim_whitespace(column.cast(pa.string()))
+        texts = pc.if_else(pc.is_in(pc.utf8_lower(texts), pa.array(MISSING)), None, texts)
+    else:
+        return _all_bad(column, "unreadable_device_id")
+    _explain_missing(reasons, column, texts, "unreadable_device_id")
+    return Parsed(texts, reasons)
+
+
+def reasons_of(*parsed: Parsed) -> npt.NDArray[np.object_]:
+    """The first reason of each row over several columns; '' for good rows."""
+    reasons = parsed[0].reasons.copy()
+    for other in parsed[1:]:
+        reasons = np.where(reasons == "", other.reasons, reasons)
+    return reasons
+
+
+def _decoded(column: pa.Array) -> tuple[pa.Array, npt.NDArray[np.object_]]:
+    """The column with any kind of text as string, broken text as NULL with its reason."""
+    reasons = np.full(len(column), "", dtype=object)
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_null(column.type) or pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        column = column.cast(pa.string())
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        try:
+            return column.cast(pa.string()), reasons
+        except pa.ArrowInvalid:
+            texts = [_decode(value.as_py()) for value in column]
+        decoded = pa.array(texts, pa.string())
+        _explain(reasons, pc.and_(pc.is_null(decoded), pc.is_valid(column)), "broken_encoding")
+        return decoded, reasons
+    return column, reasons
+
+
+def _decode(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind))
+
+
+def _all_bad(column: pa.Array, reason: str) -> Parsed:
+    return Parsed(pa.nulls(len(column)), np.full(len(column), reason, dtype=object))
+
+
+def _mask(condition: pa.Array) -> Mask:
+    mask: Mask = np.asarray(pc.fill_null(condition, False).to_numpy(zero_copy_only=False), dtype=bool)
+    return mask
+
+
+def _explain(reasons: npt.NDArray[np.object_], condition: pa.Array, reason: str) -> None:
+    if not pc.any(condition, min_count=0).as_py():
+        return
+    reasons[_mask(condition) & (reasons == "")] = reason
+
+
+def _explain_missing(reasons: npt.NDArray[np.object_], column: pa.Array, values: pa.Array, otherwise: str) -> None:
+    """Give every NULL in ``values`` a reason: the file has no value there, or ``otherwise``."""
+    if not values.null_count:
+        return
+    missing = pc.is_null(column)
+    if pa.types.is_string(column.type):
+        texts = pc.utf8_lower(pc.ascii_trim_whitespace(column))
+        missing = pc.or_(missing, pc.fill_null(pc.is_in(texts, pa.array(MISSING)), True))
+    unexplained = pc.is_null(values)
+    _explain(reasons, pc.and_(unexplained, missing), "missing_" + otherwise.partition("_")[2])
+    _explain(reasons, unexplained, otherwise)
+
+
+def _cast_text(texts: pa.Array, kind: pa.DataType, pattern: str) -> pa.Array:
+    """Cast what can be cast; NULL for the rest. ``pattern`` must match everything that the cast accepts."""
+    try:
+        return texts.cast(kind)
+    except pa.ArrowInvalid:
+        texts = pc.ascii_trim_whitespace(texts)
+    plausible = pc.fill_null(pc.match_substring_regex(texts, pattern), False)
+    return _cast_by_halves(pc.if_else(plausible, texts, None), kind)
+
+
+def _cast_by_halves(texts: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Cast a column in which few values fail (30 February): those become NULL."""
+    if texts.null_count == len(texts):
+        return pa.nulls(len(texts), kind)
+    try:
+        return texts.cast(kind)
+    except pa.ArrowInvalid:
+        if len(texts) == 1:
+            return pa.nulls(1, kind)
+    half = len(texts) // 2
+    return pa.concat_arrays([_cast_by_halves(texts[:half], kind), _cast_by_halves(texts[half:], kind)])
+
+
+def _seconds_of_text(texts: pa.Array, timezone: str, reasons: npt.NDArray[np.object_]) -> pa.Array:
+    # Files with one kind of time are the rule; nothing but a whole column that fits goes this way.
+    for kind in (pa.timestamp("ns", "UTC"), pa.timestamp("ns")):
+        try:
+            return _seconds_of_times(texts.cast(kind), timezone, reasons)
+        except pa.ArrowInvalid:
+            continue
+    texts = pc.ascii_trim_whitespace(texts)
+    texts = pc.replace_substring_regex(texts, r"\s*(?:UTC|GMT|z)$", "Z")
+    texts = pc.replace_substring_regex(texts, r"\s+([+-][0-9]{2}:?[0-9]{2})$", r"\1")
+
+    def kind_of_time(pattern: str, kind: pa.DataType, seconds: Callable[[pa.Array], pa.Array]) -> pa.Array:
+        fits = pc.fill_null(pc.match_substring_regex(texts, pattern), False)
+        return seconds(_cast_by_halves(pc.if_else(fits, texts, None), kind))
+
+    def of_times(times: pa.Array) -> pa.Array:
+        return _seconds_of_times(times, timezone, reasons)
+
+    return pc.coalesce(
+        kind_of_time(ZONED_TIME, pa.timestamp("ns", "UTC"), of_times),
+        kind_of_time(LOCAL_TIME, pa.timestamp("ns"), of_times),
+        kind_of_time(EPOCH_NUMBER, pa.int64(), _seconds_of_epoch),
+    )
+
+
+def _seconds_of_epoch(numbers: pa.Array) -> pa.Array:
+    numbers = numbers.cast(pa.int64(), safe=False)
+    return pc.if_else(pc.less(numbers, FIRST_EPOCH_MS), numbers, pc.divide(numbers, 1000))
+
+
+def _seconds_of_times(times: pa.Array, timezone: str, reasons: npt.NDArray[np.object_]) -> pa.Array:
+    is_zoned = pa.types.is_timestamp(times.type) and times.type.tz is not None
+    kind = pa.timestamp("s", times.type.tz) if is_zoned else pa.timestamp("s")
+    seconds = times.cast(kind, safe=False)
+    if is_zoned or timezone == "UTC":
+        return seconds.cast(pa.int64())
+    return _localized(seconds, timezone, reasons)
+
+
+def _localized(times: pa.Array, timezone: str, reasons: npt.NDArray[np.object_]) -> pa.Array:
+    """UTC seconds of local times; the hour that happens twice and the one that never happens have no answer."""
+    local = pd.DatetimeIndex(times.cast(pa.timestamp("s")).to_numpy(zero_copy_only=False))
+    zone = ZoneInfo(timezone)
+    utc = local.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
+    lost = np.asarray(utc.isna() & ~local.isna())
+    if lost.any():
+        never = np.zeros(len(local), dtype=bool)
+        once = local[lost].tz_localize(zone, ambiguous=np.ones(int(lost.sum()), dtype=bool), nonexistent="NaT")
+        never[np.flatnonzero(lost)[np.asarray(once.isna())]] = True
+        _explain(reasons, pa.array(never), "time_skipped_by_daylight_saving")
+        _explain(reasons, pa.array(lost), "time_twice_by_daylight_saving")
+    naive = utc.tz_convert("UTC").tz_localize(None)
+    return pa.array(naive.to_numpy(), from_pandas=True).cast(pa.timestamp("s")).cast(pa.int64())

@@ -1,0 +1,45 @@
+"""The report of rows that are no readings."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TextIO
+
+from iot_platform.readings.files.rows import Reject
+
+SHOWN = 5
+LONGEST_TEXT = 2_000
+
+
+class RejectReport:
+    """Counts rejects by reason, keeps the first few, and writes all of them to a CSV file.
+
+    The file is created with the first reject: no report means that every row was a reading.
+    """
+
+    def __init__(self, path: Path, place_name: str) -> None:
+        self.path = path
+        self.counts: Counter[str] = Counter()
+        self.first: list[Reject] = []
+        self._place_name = place_name
+        self._file: TextIO | None = None
+
+    def add(self, rejects: Iterable[Reject]) -> None:
+        """Take rejects in, in the order of the file."""
+        for reject in rejects:
+            if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self.path.open("w", encoding="utf-8", newline="")
+                self._writer = csv.writer(self._file)
+                self._writer.writerow([self._place_name, "reason", "text"])
+            if len(self.first) < SHOWN:
+                self.first.append(reject)
+            self.counts[reject.reason] += 1
+            self._writer.writerow([reject.place, reject.reason, reject.text[:LONGEST_TEXT]])
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
