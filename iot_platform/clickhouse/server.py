@@ -141,7 +141,8 @@ def stop_server(settings: Settings) -> ServerRecord | None:
         return record
     except psutil.TimeoutExpired:
         raise ServerError(
-            f"The server with pid {record.pid} did not stop within {_STOP_TIMEOUT_S:.0f} s. See {ServerFiles(settings).log}"
+            f"The server with pid {record.pid} did not stop within {_STOP_TIMEOUT_S:.0f} s. "
+            f"See {ServerFiles(settings).log}"
         ) from None
     return record
 

@@ -89,5 +89,5 @@ def host_is_trusted(host_header: str) -> bool:
 
 
 def origin_is_trusted(origin: str | None, host_header: str) -> bool:
-    """Whether a browser's request comes from a page of this very server (there is none) or not from a browser at all."""
+    """Whether no web page sent the request, or a page of this very server (there is none)."""
     return origin is None or urlsplit(origin).netloc == host_header

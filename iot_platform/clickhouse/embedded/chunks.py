@@ -9,8 +9,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 
-_PLAIN = frozenset(
-    ["native", "tabseparated", "tsv", "tabseparatedraw", "tsvraw", "raw", "csv", "rowbinary", "jsoneachrow", "jsonlines", "ndjson", "jsonstringseachrow", "jsoncompacteachrow", "jsoncompactstringseachrow", "tskv", "lineasstring", "msgpack", "bsoneachrow"]
+from iot_platform.clickhouse.embedded.lexer import words
+
+_PLAIN = words(
+    """
+    native tabseparated tsv tabseparatedraw tsvraw raw csv rowbinary jsoneachrow jsonlines ndjson
+    jsonstringseachrow jsoncompacteachrow jsoncompactstringseachrow tskv lineasstring msgpack bsoneachrow
+    """
 )
 _END_OF_ARROW = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import chdb
+from chdb import ChdbError
+
 from iot_platform.clickhouse.embedded.faults import (
     QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING,
     TOO_MANY_SIMULTANEOUS_QUERIES,
@@ -23,6 +26,7 @@ ID_SETTING = "send_logs_source_regexp"
 CLIENT_ID = f"if(Settings['{ID_SETTING}'] != '', Settings['{ID_SETTING}'], query_id)"
 VIEWS = {"processes": "processes_by_client_id", "query_log": "query_log_by_client_id"}
 MAX_QUERIES = 100
+ENGINE_ERRORS = (ChdbError, RuntimeError)  # what the engine's Python module raises
 
 # clickhouse-local's conveniences, off as on a server; async_insert is silently synchronous in this engine.
 BASE_SETTINGS = {"implicit_select": "0", "allow_introspection_functions": "0", "async_insert": "0"}
@@ -48,7 +52,7 @@ class Handle:
         """Run any statement; the whole result comes back at once."""
         try:
             return self.connection.query(sql, fmt, params=dict(params or {}))
-        except Exception as error:
+        except ENGINE_ERRORS as error:
             raise from_engine(error) from None
 
     def apply(self, settings: Mapping[str, str], database: str = "") -> None:
@@ -63,7 +67,7 @@ class Handle:
 
 
 def _default_database_exists(metadata: Path) -> bool:
-    """Whether the database "default" was made before; one that never had a table cannot be attached and is made anew."""
+    """Whether the database "default" was made before; one that never had a table cannot be attached: made anew."""
     definition = metadata / "default.sql"
     if definition.exists() and not (metadata / "default").exists():
         definition.unlink()
@@ -74,20 +78,13 @@ class Engine:
     """The engine. One per process; it holds the data directory until closed."""
 
     def __init__(self, data_dir: Path, config_file: Path) -> None:
-        try:
-            import chdb
-        except ImportError as error:
-            raise ServerError(
-                "The embedded ClickHouse needs the package chdb: pip install 'iot-platform[embedded]', "
-                "or set IOT_CLICKHOUSE_URL to a ClickHouse server."
-            ) from error
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         default_exists = _default_database_exists(data_dir / "metadata")
         self._connect = chdb.connect
         self._address = f"{quote(str(data_dir))}?config-file={quote(str(config_file))}"
         try:
             self._root = Handle(chdb.connect(self._address))
-        except Exception as error:
+        except ENGINE_ERRORS as error:
             raise ServerError(f"The engine cannot open {data_dir}: {from_engine(error).message}") from None
         self._running: set[str] = set()
         self._lock = threading.Lock()
@@ -119,7 +116,7 @@ class Engine:
         """A fresh handle (about 1 ms) with the settings of a server."""
         try:
             return Handle(self._connect(self._address))
-        except Exception as error:
+        except ENGINE_ERRORS as error:
             raise from_engine(error) from None
 
     @contextlib.contextmanager

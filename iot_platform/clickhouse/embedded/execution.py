@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from iot_platform.clickhouse.embedded import chunks
-from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, ID_SETTING, Engine, Handle, identifier
+from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, ENGINE_ERRORS, ID_SETTING, Engine, Handle, identifier
 from iot_platform.clickhouse.embedded.faults import NOT_IMPLEMENTED, READONLY, ClickHouseError, from_engine
 from iot_platform.clickhouse.embedded.guard import Guard, denied
 from iot_platform.clickhouse.embedded.lexer import Token
@@ -145,7 +145,7 @@ class Execution:
     def _streamed(self, statement: Statement, text: str, fmt: str) -> Generator[bytes, None, None]:
         try:
             results = self.handle.connection.send_query(text, fmt, params=self.query.params)
-        except Exception as error:
+        except ENGINE_ERRORS as error:
             fault = from_engine(error)
             if "Streaming query is not supported" not in fault.message:
                 raise fault from None
@@ -166,7 +166,7 @@ class Execution:
         while True:
             try:
                 result = results.fetch()
-            except Exception as error:
+            except ENGINE_ERRORS as error:
                 raise from_engine(error) from None
             if result is None:
                 return
@@ -212,7 +212,7 @@ class Execution:
     def _begin(self, sql: str, fmt: str) -> None:
         try:
             self._inserter = self.handle.connection.send_insert(sql, fmt)
-        except Exception as error:
+        except ENGINE_ERRORS as error:
             raise from_engine(error) from None
 
     def append(self, data: bytes) -> None:
@@ -220,7 +220,7 @@ class Execution:
         if data:
             try:
                 self._inserter.append(data)
-            except Exception as error:
+            except ENGINE_ERRORS as error:
                 raise from_engine(error) from None
 
     def finish_insert(self) -> None:
@@ -228,7 +228,7 @@ class Execution:
         inserter, self._inserter = self._inserter, None
         try:
             result = inserter.finish()
-        except Exception as error:
+        except ENGINE_ERRORS as error:
             raise from_engine(error) from None
         self.totals.written_rows = int(result.rows_written)
         self.totals.written_bytes = int(result.bytes_written)

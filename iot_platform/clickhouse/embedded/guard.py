@@ -10,17 +10,31 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from iot_platform.clickhouse.embedded.faults import ACCESS_DENIED, ClickHouseError
-from iot_platform.clickhouse.embedded.lexer import Token, tokens
+from iot_platform.clickhouse.embedded.lexer import Token, tokens, words
 
-SAFE_TABLE_FUNCTIONS = frozenset(
-    ["dictionary", "format", "fuzzjson", "fuzzquery", "generaterandom", "generateseries", "generate_series", "input", "loop", "merge", "mergetreeanalyzeindexes", "mergetreeanalyzeindexesuuid", "mergetreecodecblockcounts", "mergetreeindex", "mergetreeprojection", "mergetreetextindex", "null", "numbers", "numbers_mt", "primes", "sqlstandardvalues", "timeseriesdata", "timeseriesmetricfamilies", "timeseriesmetrics", "timeseriessamples", "timeseriesselector", "timeseriestags", "prometheusquery", "prometheusqueryrange", "values", "view", "viewexplain", "viewifpermitted", "zeros", "zeros_mt"]
+SAFE_TABLE_FUNCTIONS = words(
+    """
+    dictionary format fuzzjson fuzzquery generaterandom generateseries generate_series input loop merge
+    mergetreeanalyzeindexes mergetreeanalyzeindexesuuid mergetreecodecblockcounts mergetreeindex
+    mergetreeprojection mergetreetextindex null numbers numbers_mt primes sqlstandardvalues timeseriesdata
+    timeseriesmetricfamilies timeseriesmetrics timeseriessamples timeseriesselector timeseriestags
+    prometheusquery prometheusqueryrange values view viewexplain viewifpermitted zeros zeros_mt
+    """
 )
 # Ordinary functions that read files or call out, and clauses written like a function call.
-_UNSAFE_FUNCTIONS = frozenset(
-    ["file", "disk", "table_disk", "kql", "eval", "executable", "catboostevaluate", "aigenerate", "aifilter", "aiclassify", "aiembed", "aiextract", "airedact", "aisimilarity", "aitranslate"]
+_UNSAFE_FUNCTIONS = words(
+    """
+    file disk table_disk kql eval executable catboostevaluate aigenerate aifilter aiclassify aiembed
+    aiextract airedact aisimilarity aitranslate
+    """
 )
-_SAFE_ENGINES = frozenset(
-    ["mergetree", "replacingmergetree", "summingmergetree", "aggregatingmergetree", "collapsingmergetree", "versionedcollapsingmergetree", "coalescingmergetree", "graphitemergetree", "memory", "log", "tinylog", "stripelog", "null", "set", "join", "view", "materializedview", "buffer", "merge", "dictionary", "generaterandom", "alias", "timeseries", "fuzzjson", "fuzzquery", "loop", "atomic", "ordinary"]
+_SAFE_ENGINES = words(
+    """
+    mergetree replacingmergetree summingmergetree aggregatingmergetree collapsingmergetree
+    versionedcollapsingmergetree coalescingmergetree graphitemergetree memory log tinylog stripelog null set
+    join view materializedview buffer merge dictionary generaterandom alias timeseries fuzzjson fuzzquery
+    loop atomic ordinary
+    """
 )
 _SAFE_SYSTEM = (
     "FLUSH LOGS", "FLUSH ASYNC", "RELOAD DICTIONARY", "RELOAD DICTIONARIES", "RELOAD FUNCTION", "STOP MERGES",
@@ -131,10 +145,9 @@ def _check_kind(statement: tuple[Token, ...]) -> None:
     kind = statement[0].word
     if kind in ("BACKUP", "RESTORE", "EXECUTE"):
         raise denied(kind)
-    if kind in ("DROP", "DETACH", "RENAME") and statement[1:2] and statement[1].word == "DATABASE":
+    if kind in ("DROP", "DETACH", "RENAME") and _names_default_database(statement):
         # Every new handle starts in it: without it nobody can connect.
-        if any(token.name.lower() == "default" for token in statement[2:]):
-            raise denied(f"{kind} DATABASE default")
+        raise denied(f"{kind} DATABASE default")
     if kind == "SYSTEM":
         action = " ".join(token.text.upper() for token in statement[1:3])
         if not action.startswith(_SAFE_SYSTEM):
@@ -143,6 +156,12 @@ def _check_kind(statement: tuple[Token, ...]) -> None:
         for before, token in zip(statement, statement[1:], strict=False):
             if before.word == "FROM" and token.kind == "string":
                 raise denied("ATTACH ... FROM a path")
+
+
+def _names_default_database(statement: tuple[Token, ...]) -> bool:
+    if len(statement) < 3 or statement[1].word != "DATABASE":
+        return False
+    return any(token.name.lower() == "default" for token in statement[2:])
 
 
 def _check_clauses(statement: tuple[Token, ...]) -> None:

@@ -25,6 +25,11 @@ _ESCAPE = re.compile(r"\\(.)|(['`\"])\2", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "b": "\b", "f": "\f", "a": "\a", "v": "\v"}
 
 
+def words(text: str) -> frozenset[str]:
+    """The set of the words in ``text``."""
+    return frozenset(text.split())
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """One token: its kind (word, quoted, string, number, mark), its text and where it stands."""

@@ -13,11 +13,16 @@ from iot_platform.clickhouse.embedded.faults import (
     NOT_IMPLEMENTED,
     ClickHouseError,
 )
+from iot_platform.clickhouse.embedded.lexer import words
 from iot_platform.clickhouse.embedded.sessions import DEFAULT_TIMEOUT_S
 
 # URL parameters that are not settings of the engine.
-_RESERVED = frozenset(
-    ["query", "query_id", "database", "user", "password", "quota_key", "session_id", "session_timeout", "session_check", "close_session", "default_format", "wait_end_of_query", "buffer_size", "stacktrace", "compress", "decompress", "client_protocol_version", "http_native_compression_disable_checksumming_on_decompress", "dialect"]
+_RESERVED = words(
+    """
+    query query_id database user password quota_key session_id session_timeout session_check close_session
+    default_format wait_end_of_query buffer_size stacktrace compress decompress client_protocol_version
+    http_native_compression_disable_checksumming_on_decompress dialect
+    """
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _EXTERNAL = ("_format", "_types", "_structure")

@@ -62,8 +62,7 @@ class Sessions:
         if not 0 < timeout_s <= MAX_TIMEOUT_S:
             raise ClickHouseError(
                 INVALID_SESSION_TIMEOUT,
-                f"Session timeout '{timeout_s:g}' is larger than max_session_timeout: {MAX_TIMEOUT_S}, or not positive. "
-                "Maximum session timeout could be modified in configuration file.",
+                f"Session timeout '{timeout_s:g}' is not positive or larger than max_session_timeout: {MAX_TIMEOUT_S}",
             )
         self.expire()
         with self._lock:
