@@ -27,7 +27,8 @@ def sql(statement: str, as_json: bool, limit: int) -> None:
                 return
             result = client.query(statement)
         except Error as error:
-            raise PlatformError(str(error)) from error
+            # ClickHouse ends a syntax error with all words it knows.
+            raise PlatformError(str(error).split(" Expected one of:")[0]) from error
     if as_json:
         echo_json([dict(zip(result.column_names, row, strict=True)) for row in result.result_rows])
         return
