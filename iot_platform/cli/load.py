@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import resource
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from iot_platform.cli.output import echo_json
 from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.devices.contract import read_devices
+from iot_platform.devices.meter_ids import IdKind
+from iot_platform.devices.refresh import refresh_devices
 from iot_platform.errors import PlatformError
 from iot_platform.readings.files.columns import UNITS
 from iot_platform.readings.files.load import FileLoader, FileResult
@@ -36,6 +42,15 @@ def _zone(context: click.Context, parameter: click.Parameter, value: str) -> str
     return value
 
 
+DEVICE_IDS = click.option(
+    "--device-ids",
+    type=click.Choice(["auto", "numeric", "external"]),
+    default="auto",
+    show_default=True,
+    help="numeric: 1 to 999,999,999, used as they are; external: any text, given a number that is remembered.",
+)
+
+
 @load.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @click.option("--timestamp-column", help="Start of the interval; guessed when the header makes it plain.")
@@ -47,13 +62,7 @@ def _zone(context: click.Context, parameter: click.Parameter, value: str) -> str
 @click.option(
     "--timezone", default="UTC", show_default=True, callback=_zone, help="Zone of the times that do not name one."
 )
-@click.option(
-    "--device-ids",
-    type=click.Choice(["auto", "numeric", "external"]),
-    default="auto",
-    show_default=True,
-    help="numeric: 1 to 999,999,999, used as they are; external: any text, given a number that is remembered.",
-)
+@DEVICE_IDS
 @click.option("--rejects", type=click.Path(path_type=Path), help="Report of bad rows; default: rejects/ in the home.")
 @click.option("--strict", is_flag=True, help="Exit with 1 when there was a bad row; good rows are loaded all the same.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
@@ -82,7 +91,7 @@ def readings(files: tuple[Path, ...], rejects: Path | None, strict: bool, as_jso
         for path in files:
             task = progress.add_task(path.name, total=1.0)
             try:
-                results.append(loader.load(path, lambda share, task=task: progress.update(task, completed=share)))
+                results.append(loader.load(path, partial(_show_progress, progress, task)))
             except PlatformError as error:
                 failed[str(path)] = str(error)
             progress.remove_task(task)
@@ -98,12 +107,39 @@ def readings(files: tuple[Path, ...], rejects: Path | None, strict: bool, as_jso
         sys.exit(1)
 
 
-def _progress() -> Progress:
-    from rich.console import Console
+@load.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@DEVICE_IDS
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
+def devices(file: Path, device_ids: str, as_json: bool) -> None:
+    """Load device metadata from a CSV file.
 
+    Columns: device_id, customer_id, building_type, latitude, longitude, and optionally valid_from (a whole UTC hour).
+    A row with valid_from says what holds from then on. A device's only row, without it, says what holds now: for a
+    new device since ever, for a changed one from the current hour on. Rows of any wrong kind are all listed with
+    their line, and nothing is changed.
+    """
+    frame = read_devices(file)
+    with migrated_session(Settings()) as client:
+        kind = None if device_ids == "auto" else cast(IdKind, device_ids)
+        result = refresh_devices(client, frame, dt.datetime.now(dt.UTC), device_ids=kind)
+    counts = {"new": result.new, "changed": result.changed, "unchanged": result.unchanged}
+    if as_json:
+        echo_json({"file": str(file), **counts, "device_ids": result.device_ids})
+        return
+    click.echo(f"{file}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()) + " devices.")
+    if not result.affected.empty:
+        click.echo("Readings since then get their new metadata when their days are proved: iot-platform prove.")
+
+
+def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _show_progress(progress: Progress, task: TaskID, share: float) -> None:
+    progress.update(task, completed=share)
 
 
 def _summary(results: list[FileResult], failed: dict[str, str], seconds: float) -> dict[str, Any]:

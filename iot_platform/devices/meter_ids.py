@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,16 +36,17 @@ def guess_kind(texts: Iterable[str | None], where: str) -> IdKind:
     share = sum(bool(_NUMERIC.fullmatch(text)) for text in known) / len(known)
     if 1 - PLAIN_SHARE < share < PLAIN_SHARE:
         raise SourceError(
-            f"{where}: {share:.0%} of the ids are numbers from 1 to {LAST_NUMERIC_ID:,}, the others are not. Say how to "
-            "read them: --device-ids numeric (others are rejected) or --device-ids external (all are names)."
+            f"{where}: {share:.0%} of the ids are numbers from 1 to {LAST_NUMERIC_ID:,}, the others are not. Say "
+            "how to read them: --device-ids numeric (others are rejected) or --device-ids external (all are names)."
         )
     return "numeric" if share >= PLAIN_SHARE else "external"
 
 
-def numeric_ids(texts: pa.Array) -> pa.Array:
+def numeric_ids(texts: pa.StringArray) -> pa.Array[Any]:
     """device_id (uint32) of ids that are numbers up to LAST_NUMERIC_ID; NULL for all others."""
-    digits = pc.match_substring_regex(texts, r"^0*[0-9]{1,9}$")
-    return pc.if_else(pc.fill_null(digits, False), texts, None).cast(pa.int64()).cast(pa.uint32())
+    fits = pc.match_substring_regex(texts, r"^0*[0-9]{1,9}$").fill_null(False).to_numpy(zero_copy_only=False)
+    digits: pa.StringArray = pc.if_else(pa.array(fits), texts, pa.scalar(None, pa.string()))
+    return digits.cast(pa.int64()).cast(pa.uint32())
 
 
 class MeterIds:
@@ -55,12 +56,12 @@ class MeterIds:
         self._client = client
         self._known: dict[str, int] | None = None
 
-    def device_ids(self, texts: pa.Array) -> pa.Array:
+    def device_ids(self, texts: pa.StringArray) -> pa.Array[Any]:
         """device_id (uint32) of each external id, NULL for NULL. Ids seen for the first time get the next number."""
-        encoded = pc.dictionary_encode(texts)
-        names: list[str] = encoded.dictionary.to_pylist()
+        encoded = texts.dictionary_encode()
+        names = [str(name) for name in encoded.dictionary.to_pylist()]
         numbers = self.numbers(names)
-        return pc.take(pa.array([numbers[name] for name in names], pa.uint32()), encoded.indices)
+        return pa.array([numbers[name] for name in names], pa.uint32()).take(encoded.indices)
 
     def numbers(self, names: Sequence[str]) -> dict[str, int]:
         """device_id by external id, for at least these ids. Raises PlatformError when the numbers run out."""

@@ -7,7 +7,7 @@ import hashlib
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,21 +17,12 @@ import pyarrow.compute as pc
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error, OperationalError
 
+from iot_platform.clickhouse.blocks import insert_block
 from iot_platform.clickhouse.client import TRANSIENT_CODES
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.errors import SourceError
 from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.ledger import EPOCH, Entry, Ledger, Range, cut, open_ranges
-
-# A token stands for one block. These keep the server from cutting a batch or gluing rows of two blocks together, in L1
-# and behind the views: never flush before the end of the insert.
-ONE_BLOCK: Mapping[str, int] = {
-    "max_insert_block_size": 2**31,
-    "min_insert_block_size_rows": 2**31,
-    "min_insert_block_size_bytes": 0,
-    "min_insert_block_size_rows_for_materialized_views": 0,
-    "min_insert_block_size_bytes_for_materialized_views": 0,
-}
 
 ATTEMPTS = 6
 FIRST_PAUSE_S = 0.5
@@ -135,7 +126,8 @@ class Writer:
             elif batch.readings.num_rows:
                 _with_retries(lambda: self._ledger.record(replace(entry, state="sending")))
             if batch.readings.num_rows:
-                self._insert(batch.readings, entry.token)
+                readings = batch.readings.select(READING_SCHEMA.names).cast(READING_SCHEMA)
+                _with_retries(lambda: insert_block(self._client, "l1_power_raw", readings, token=entry.token))
             _with_retries(lambda: self._ledger.record(entry))
         return entry.readings
 
@@ -173,41 +165,21 @@ class Writer:
                 "must always give the same readings for a range. Give changed content another source name."
             )
 
-    def _insert(self, readings: pa.Table, token: str) -> None:
-        names, payload = _arrow_stream(readings)
-        settings = {**ONE_BLOCK, "insert_deduplication_token": token}
-        _with_retries(
-            lambda: self._client.raw_insert("l1_power_raw", names, payload, settings=settings, fmt="ArrowStream")
-        )
-
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _arrow_stream(readings: pa.Table) -> tuple[list[str], bytes]:
-    """Column names and the readings as one Arrow record batch: one record batch becomes one block.
-
-    Times travel as the number that DateTime stores, which saves the server a conversion through DateTime64.
-    """
-    table = readings.select(READING_SCHEMA.names).cast(READING_SCHEMA).combine_chunks()
-    seconds = table["timestamp"].cast(pa.int64()).cast(pa.uint32())
-    table = table.set_column(0, "timestamp", seconds)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
-    return table.column_names, sink.getvalue()
-
-
-def _finite_sum(values: pa.ChunkedArray) -> float:
+def _finite_sum(values: pa.ChunkedArray[Any]) -> float:
     return float(pc.sum(values.filter(pc.is_finite(values))).as_py() or 0.0)
 
 
 def _time_range(readings: pa.Table) -> tuple[dt.datetime, dt.datetime]:
     if not readings.num_rows:
         return EPOCH, EPOCH
-    times = pc.min_max(readings["timestamp"]).as_py()
-    return times["min"], times["max"]
+    times = readings["timestamp"].cast(pa.timestamp("s", "UTC"))
+    bounds: Any = pc.min_max(times)
+    return bounds["min"].as_py(), bounds["max"].as_py()
 
 
 def _is_transient(error: Error) -> bool:

@@ -9,18 +9,69 @@ from dataclasses import dataclass
 from iot_platform.errors import SourceError
 
 # Names that leave no doubt, lower case, everything but letters and digits written as _. The platform's own names first.
-TIMESTAMP_NAMES = (
-    "timestamp ts ts_start time datetime date_time date_and_time start start_time time_start interval_start "
-    "period_start reading_time read_at measured_at utc_time utc_timestamp timestamp_utc datetime_utc tstp"
-).split()
-DEVICE_NAMES = (
-    "device_id device deviceid meter_id meter meterid building_id building sensor_id sensor household_id lclid mpan "
-    "meter_number meter_serial serial_number"
-).split()
-VALUE_NAMES = (
-    "power_usage_kwh kwh wh mwh value energy energy_kwh energy_wh energy_mwh usage usage_kwh usage_wh consumption "
-    "consumption_kwh consumption_wh reading reading_kwh value_kwh value_wh kwh_hh energy_kwh_hh"
-).split()
+TIMESTAMP_NAMES = [
+    "timestamp",
+    "ts",
+    "ts_start",
+    "time",
+    "datetime",
+    "date_time",
+    "date_and_time",
+    "start",
+    "start_time",
+    "time_start",
+    "interval_start",
+    "period_start",
+    "reading_time",
+    "read_at",
+    "measured_at",
+    "utc_time",
+    "utc_timestamp",
+    "timestamp_utc",
+    "datetime_utc",
+    "tstp",
+]
+DEVICE_NAMES = [
+    "device_id",
+    "device",
+    "deviceid",
+    "meter_id",
+    "meter",
+    "meterid",
+    "building_id",
+    "building",
+    "sensor_id",
+    "sensor",
+    "household_id",
+    "lclid",
+    "mpan",
+    "meter_number",
+    "meter_serial",
+    "serial_number",
+]
+VALUE_NAMES = [
+    "power_usage_kwh",
+    "kwh",
+    "wh",
+    "mwh",
+    "value",
+    "energy",
+    "energy_kwh",
+    "energy_wh",
+    "energy_mwh",
+    "usage",
+    "usage_kwh",
+    "usage_wh",
+    "consumption",
+    "consumption_kwh",
+    "consumption_wh",
+    "reading",
+    "reading_kwh",
+    "value_kwh",
+    "value_wh",
+    "kwh_hh",
+    "energy_kwh_hh",
+]
 
 UNITS = ("Wh", "kWh", "MWh")
 

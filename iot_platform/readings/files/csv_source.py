@@ -7,14 +7,14 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from iot_platform.errors import SourceError
-from iot_platform.readings.files.rows import RawRows, Reject
+from iot_platform.readings.files.rows import Column, RawRows, Reject
 
 BLOCK_BYTES = 8 << 20
 # A quoted field may span lines, but not this many: an opening quote that is never closed must not swallow the file.
@@ -127,7 +127,7 @@ class CsvSource:
             return None
         malformed: list[arrow_csv.InvalidRow] = []
 
-        def skip(row: arrow_csv.InvalidRow) -> str:
+        def skip(row: arrow_csv.InvalidRow) -> Literal["skip"]:
             malformed.append(row)
             return "skip"
 
@@ -152,7 +152,7 @@ class CsvSource:
             return None
         if table.num_rows + len(malformed) != lines:
             return None
-        invalid = np.array([row.number - 1 for row in malformed], dtype=np.int64)
+        invalid = np.array([(row.number or 0) - 1 for row in malformed], dtype=np.int64)
         indexes = np.delete(np.arange(lines, dtype=np.int64), invalid)
         line_list = _LazyLines(block)
         self._rest = b""
@@ -246,5 +246,5 @@ def _fields(record: bytes, delimiter: str) -> list[bytes]:
     return [field.encode(errors="surrogateescape") for field in rows[0]] if len(rows) == 1 else []
 
 
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+def _one_chunk(column: pa.ChunkedArray[Any]) -> Column:
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from io import IOBase
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, cast
 
 import pyarrow as pa
 
@@ -16,7 +17,8 @@ from iot_platform.readings.files.parquet_source import ParquetSource
 from iot_platform.readings.files.rows import Fingerprint, RowSource
 
 PARQUET = b"PAR1"
-COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+Compression = Literal["gzip", "zstd"]
+COMPRESSIONS: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 CHUNK_BYTES = 1 << 20
 
 
@@ -61,9 +63,9 @@ def _starts_with(file: BinaryIO, magic: bytes) -> bool:
     return start == magic
 
 
-def _unpacked(raw: BinaryIO, compression: str) -> BinaryIO:
+def _unpacked(raw: BinaryIO, compression: Compression) -> BinaryIO:
     raw.seek(0)
-    return cast(BinaryIO, pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), compression))
+    return cast(BinaryIO, pa.CompressedInputStream(pa.PythonFile(cast(IOBase, raw), mode="r"), compression))
 
 
 def _peek(unpacked: BinaryIO, path: Path) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,7 +46,7 @@ class ParquetSource:
                 yield RawRows(
                     columns={name: batch.column(name) for name in columns},
                     places=places,
-                    text_of=lambda index, batch=batch: _text(batch, index),
+                    text_of=partial(_text, batch),
                 )
         except (pa.ArrowException, OSError) as error:
             raise SourceError(f"{self._path}, after row {self._rows_read}: cannot be read: {error}.") from error

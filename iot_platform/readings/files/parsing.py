@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
+from pyarrow import compute
+
+from iot_platform.readings.files.rows import Column
+
+# The stubs want the type of each array, which only the file knows.
+pc: Any = compute
 
 NUMBER = r"(?i)^[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|nan(?:\([0-9a-z_]*\))?|inf(?:inity)?)$"
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -34,11 +40,11 @@ Mask = npt.NDArray[np.bool_]
 class Parsed:
     """Values of one column (NULL where there is none) and a reason for each NULL, by row ('' elsewhere)."""
 
-    values: pa.Array
+    values: Column
     reasons: npt.NDArray[np.object_]
 
 
-def parse_timestamps(column: pa.Array, timezone: str) -> Parsed:
+def parse_timestamps(column: Column, timezone: str) -> Parsed:
     """UTC seconds (uint32) from times with or without a zone, or from epoch seconds or milliseconds.
 
     Times without a zone are in ``timezone``; fractions of a second are dropped.
@@ -59,7 +65,7 @@ def parse_timestamps(column: pa.Array, timezone: str) -> Parsed:
     return Parsed(seconds.cast(pa.uint32()), reasons)
 
 
-def parse_energy(column: pa.Array, unit: str) -> Parsed:
+def parse_energy(column: Column, unit: str) -> Parsed:
     """kWh (float64) from numbers in ``unit``. NaN, infinite and negative values are readings too: L2 refuses them."""
     column, reasons = _decoded(column)
     if pa.types.is_string(column.type):
@@ -76,7 +82,7 @@ def parse_energy(column: pa.Array, unit: str) -> Parsed:
     return Parsed(values, reasons)
 
 
-def parse_ids(column: pa.Array) -> Parsed:
+def parse_ids(column: Column) -> Parsed:
     """Meter ids as text without spaces around it; whole numbers in decimal digits."""
     column, reasons = _decoded(column)
     if pa.types.is_floating(column.type):
@@ -101,7 +107,7 @@ def reasons_of(*parsed: Parsed) -> npt.NDArray[np.object_]:
     return reasons
 
 
-def _decoded(column: pa.Array) -> tuple[pa.Array, npt.NDArray[np.object_]]:
+def _decoded(column: Column) -> tuple[Column, npt.NDArray[np.object_]]:
     """The column with any kind of text as string, broken text as NULL with its reason."""
     reasons = np.full(len(column), "", dtype=object)
     if pa.types.is_dictionary(column.type):
@@ -130,22 +136,22 @@ def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind))
 
 
-def _all_bad(column: pa.Array, reason: str) -> Parsed:
+def _all_bad(column: Column, reason: str) -> Parsed:
     return Parsed(pa.nulls(len(column)), np.full(len(column), reason, dtype=object))
 
 
-def _mask(condition: pa.Array) -> Mask:
+def _mask(condition: Column) -> Mask:
     mask: Mask = np.asarray(pc.fill_null(condition, False).to_numpy(zero_copy_only=False), dtype=bool)
     return mask
 
 
-def _explain(reasons: npt.NDArray[np.object_], condition: pa.Array, reason: str) -> None:
+def _explain(reasons: npt.NDArray[np.object_], condition: Column, reason: str) -> None:
     if not pc.any(condition, min_count=0).as_py():
         return
     reasons[_mask(condition) & (reasons == "")] = reason
 
 
-def _explain_missing(reasons: npt.NDArray[np.object_], column: pa.Array, values: pa.Array, otherwise: str) -> None:
+def _explain_missing(reasons: npt.NDArray[np.object_], column: Column, values: Column, otherwise: str) -> None:
     """Give every NULL in ``values`` a reason: the file has no value there, or ``otherwise``."""
     if not values.null_count:
         return
@@ -158,7 +164,7 @@ def _explain_missing(reasons: npt.NDArray[np.object_], column: pa.Array, values:
     _explain(reasons, unexplained, otherwise)
 
 
-def _cast_text(texts: pa.Array, kind: pa.DataType, pattern: str) -> pa.Array:
+def _cast_text(texts: Column, kind: pa.DataType, pattern: str) -> Column:
     """Cast what can be cast; NULL for the rest. ``pattern`` must match everything that the cast accepts."""
     try:
         return texts.cast(kind)
@@ -168,20 +174,20 @@ def _cast_text(texts: pa.Array, kind: pa.DataType, pattern: str) -> pa.Array:
     return _cast_by_halves(pc.if_else(plausible, texts, None), kind)
 
 
-def _cast_by_halves(texts: pa.Array, kind: pa.DataType) -> pa.Array:
+def _cast_by_halves(texts: Column, kind: pa.DataType) -> Column:
     """Cast a column in which few values fail (30 February): those become NULL."""
     if texts.null_count == len(texts):
-        return pa.nulls(len(texts), kind)
+        return pa.array([None] * len(texts), kind)
     try:
         return texts.cast(kind)
     except pa.ArrowInvalid:
         if len(texts) == 1:
-            return pa.nulls(1, kind)
+            return pa.array([None], kind)
     half = len(texts) // 2
     return pa.concat_arrays([_cast_by_halves(texts[:half], kind), _cast_by_halves(texts[half:], kind)])
 
 
-def _seconds_of_text(texts: pa.Array, timezone: str, reasons: npt.NDArray[np.object_]) -> pa.Array:
+def _seconds_of_text(texts: Column, timezone: str, reasons: npt.NDArray[np.object_]) -> Column:
     # Files with one kind of time are the rule; nothing but a whole column that fits goes this way.
     for kind in (pa.timestamp("ns", "UTC"), pa.timestamp("ns")):
         try:
@@ -192,11 +198,11 @@ def _seconds_of_text(texts: pa.Array, timezone: str, reasons: npt.NDArray[np.obj
     texts = pc.replace_substring_regex(texts, r"\s*(?:UTC|GMT|z)$", "Z")
     texts = pc.replace_substring_regex(texts, r"\s+([+-][0-9]{2}:?[0-9]{2})$", r"\1")
 
-    def kind_of_time(pattern: str, kind: pa.DataType, seconds: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    def kind_of_time(pattern: str, kind: pa.DataType, seconds: Callable[[Column], Column]) -> Column:
         fits = pc.fill_null(pc.match_substring_regex(texts, pattern), False)
         return seconds(_cast_by_halves(pc.if_else(fits, texts, None), kind))
 
-    def of_times(times: pa.Array) -> pa.Array:
+    def of_times(times: Column) -> Column:
         return _seconds_of_times(times, timezone, reasons)
 
     return pc.coalesce(
@@ -206,12 +212,12 @@ def _seconds_of_text(texts: pa.Array, timezone: str, reasons: npt.NDArray[np.obj
     )
 
 
-def _seconds_of_epoch(numbers: pa.Array) -> pa.Array:
+def _seconds_of_epoch(numbers: Column) -> Column:
     numbers = numbers.cast(pa.int64(), safe=False)
     return pc.if_else(pc.less(numbers, FIRST_EPOCH_MS), numbers, pc.divide(numbers, 1000))
 
 
-def _seconds_of_times(times: pa.Array, timezone: str, reasons: npt.NDArray[np.object_]) -> pa.Array:
+def _seconds_of_times(times: Column, timezone: str, reasons: npt.NDArray[np.object_]) -> Column:
     is_zoned = pa.types.is_timestamp(times.type) and times.type.tz is not None
     kind = pa.timestamp("s", times.type.tz) if is_zoned else pa.timestamp("s")
     seconds = times.cast(kind, safe=False)
@@ -220,12 +226,12 @@ def _seconds_of_times(times: pa.Array, timezone: str, reasons: npt.NDArray[np.ob
     return _localized(seconds, timezone, reasons)
 
 
-def _localized(times: pa.Array, timezone: str, reasons: npt.NDArray[np.object_]) -> pa.Array:
+def _localized(times: Column, timezone: str, reasons: npt.NDArray[np.object_]) -> Column:
     """UTC seconds of local times; the hour that happens twice and the one that never happens have no answer."""
     local = pd.DatetimeIndex(times.cast(pa.timestamp("s")).to_numpy(zero_copy_only=False))
     zone = ZoneInfo(timezone)
     utc = local.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
-    lost = np.asarray(utc.isna() & ~local.isna())
+    lost = np.asarray(utc.isna()) & ~np.asarray(local.isna())
     if lost.any():
         never = np.zeros(len(local), dtype=bool)
         once = local[lost].tz_localize(zone, ambiguous=np.ones(int(lost.sum()), dtype=bool), nonexistent="NaT")

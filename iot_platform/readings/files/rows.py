@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
+# A column of a file: a pyarrow Array of any type, known only when the file is open.
+Column: TypeAlias = Any
 # Line numbers of a CSV file, row numbers of a Parquet file; both count from 1.
 Places = npt.NDArray[np.int64]
 
@@ -28,7 +29,7 @@ class Reject:
 class RawRows:
     """Some consecutive rows: the wanted columns, the place of each row, and what could not be cut into columns."""
 
-    columns: Mapping[str, pa.Array]
+    columns: Mapping[str, Column]
     places: Places
     malformed: list[Reject] = field(default_factory=list)
     text_of: Callable[[int], str] = str

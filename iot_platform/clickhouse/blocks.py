@@ -1,0 +1,46 @@
+"""Insert a table of rows as exactly one block: all of it or nothing, in the table and behind its views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.clickhouse.client import PINNED_SETTINGS
+
+# An insert is atomic, and a deduplication token unambiguous, only for a single block. These keep the server from
+# cutting rows apart, in the table and behind the views: nothing is flushed before the end of the insert.
+ONE_BLOCK: Mapping[str, int] = {
+    **PINNED_SETTINGS,
+    "max_insert_block_size": 2**31,
+    "min_insert_block_size_rows": 2**31,
+    "min_insert_block_size_bytes": 0,
+    "min_insert_block_size_rows_for_materialized_views": 0,
+    "min_insert_block_size_bytes_for_materialized_views": 0,
+}
+
+
+def insert_block(client: Client, table: str, rows: pa.Table, *, token: str | None = None) -> None:
+    """Insert ``rows`` (columns by name) as one block; ``token``: the same one again inserts nothing.
+
+    Columns of whole UTC seconds travel as the number that DateTime stores: the server need not convert them from
+    DateTime64. Raises clickhouse_connect's Error when the server refuses.
+    """
+    settings: dict[str, int | str] = dict(ONE_BLOCK)
+    if token is not None:
+        settings["insert_deduplication_token"] = token
+    client.raw_insert(table, rows.column_names, _arrow_stream(rows), settings=settings, fmt="ArrowStream")
+
+
+def _arrow_stream(rows: pa.Table) -> bytes:
+    for index, field in enumerate(rows.schema):
+        if field.type == pa.timestamp("s", "UTC"):
+            seconds = rows.column(index).cast(pa.int64()).cast(pa.uint32())
+            rows = rows.set_column(index, field.name, seconds)
+    sink = pa.BufferOutputStream()
+    # One chunk per column makes one record batch, and one record batch makes one block.
+    rows = rows.combine_chunks()
+    with pa.ipc.new_stream(sink, rows.schema) as stream:
+        stream.write_table(rows)
+    return sink.getvalue().to_pybytes()
