@@ -45,6 +45,16 @@ class Settings(BaseSettings):
     simulator_interval_s: int = Field(default=60, gt=0, description="Seconds of one simulated reading; divides 3600.")
     simulator_seed: int = Field(default=1, description="Same seed, same readings.")
 
+    automation_enabled: bool = Field(
+        default=False, description="Dagster's sensor and schedules run from the start; False: switch them on in its UI."
+    )
+    max_reject_rate: float = Field(
+        default=0.05, ge=0, le=1, description="Share of a day's readings that L2 may refuse before a check warns."
+    )
+    min_metadata_share: float = Field(
+        default=0.99, ge=0, le=1, description="Share of readings with metadata below which L4 is held back."
+    )
+
     devices_csv: Path | None = Field(
         default=None, description="CSV that the metadata schedule refreshes from; unset: devices.csv in the home."
     )

@@ -1,0 +1,1 @@
+"""Device metadata: the asset and the schedule that refreshes it."""

@@ -1,0 +1,66 @@
+"""Device metadata from its CSV."""
+
+# No `from __future__ import annotations` here: Dagster refuses a context whose annotation is a string.
+
+import datetime as dt
+from pathlib import Path
+
+import dagster as dg
+
+from iot_platform.defs import tables
+from iot_platform.defs.resources import ClickHouse
+from iot_platform.devices.contract import read_devices
+from iot_platform.devices.refresh import refresh_devices
+from iot_platform.readings.simulator import Simulator
+from iot_platform.settings import Settings
+
+DEVICES = "device_metadata"
+
+
+@dg.asset(
+    group_name="devices",
+    kinds={"clickhouse", "csv", "pandera"},
+    owners=["team:data-platform"],
+    tags={"layer": "metadata"},
+    code_version=tables.code_version(DEVICES),
+    metadata={"dagster/table_name": tables.table_name(DEVICES)},
+)
+def device_metadata(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
+    """Whose meter it is, in what kind of building, and where: with its history.
+
+    A version holds from `valid_from` (a whole UTC hour) until the next one of the same device.
+
+    **Materializing** reads the CSV (`IOT_DEVICES_CSV`, else `devices.csv` in the home; the simulator writes its own
+    there when the file is missing), checks every row, and adds a version for each device that is new or has changed.
+
+    **When it is red:** the CSV is missing or breaks the contract; the message names each row. Nothing was changed: the
+    last good metadata stays in use. Correct the file and materialize again.
+    """
+    settings = clickhouse.settings()
+    path = settings.devices_file
+    if settings.simulator_enabled and not path.exists():
+        _write_simulated(settings, path)
+        context.log.info(f"{path} was missing: the simulator's devices were written there.")
+    devices = read_devices(path)
+    with clickhouse.session(context, DEVICES) as client:
+        result = refresh_devices(client, devices, dt.datetime.now(dt.UTC))
+        context.add_output_metadata(
+            {
+                "file": dg.MetadataValue.path(str(path)),
+                "devices_in_file": len(devices),
+                "new": result.new,
+                "changed": result.changed,
+                "unchanged": result.unchanged,
+                "dagster/row_count": tables.total_rows(client, DEVICES),
+                "dagster/column_schema": tables.column_schema(client, DEVICES),
+                "preview": tables.preview(client, DEVICES),
+            }
+        )
+
+
+def _write_simulated(settings: Settings, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Written aside first: a refresh that runs at the same time never sees half a file.
+    partial = path.with_name(f"{path.name}.partial")
+    Simulator.from_settings(settings).device_metadata().to_csv(partial, index=False)
+    partial.replace(path)

@@ -1,0 +1,33 @@
+"""Jobs for the usual selections."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from iot_platform.layers.model import DERIVED_LAYERS, RAW_TABLE
+
+LAYERS = dg.AssetSelection.assets(*(layer.name for layer in DERIVED_LAYERS))
+
+ingestion_job = dg.define_asset_job(
+    "ingestion_job",
+    selection=dg.AssetSelection.assets(RAW_TABLE),
+    description="Bring in the readings of a day (L1 only; the views carry them on).",
+)
+
+prove_job = dg.define_asset_job(
+    "prove_job",
+    selection=LAYERS,
+    description="Prove L2, quarantine, L3 and L4 of a day; what differs is rebuilt. Runs their checks.",
+)
+
+all_layers_job = dg.define_asset_job(
+    "all_layers_job",
+    selection=dg.AssetSelection.assets(RAW_TABLE) | LAYERS,
+    description="Bring in what is missing of a day, then prove all of its layers and run their checks.",
+)
+
+refresh_metadata_job = dg.define_asset_job(
+    "refresh_metadata_job",
+    selection=dg.AssetSelection.assets("device_metadata"),
+    description="Refresh the device metadata from its CSV.",
+)

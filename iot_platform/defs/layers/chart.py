@@ -1,0 +1,96 @@
+"""The usage curve of a day as a picture in the metadata of L4."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import io
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+from matplotlib.figure import Figure
+
+from iot_platform.clickhouse.client import quoted
+from iot_platform.defs.partitions import days_of_run
+from iot_platform.defs.resources import ClickHouse
+from iot_platform.layers.model import L4
+
+# Newest days of a run that get a picture.
+DAYS_WITH_CHART = 31
+# Building types with a colour of their own; the smaller ones share the last.
+MAX_TYPES = 6
+
+# Colours that people with colour blindness can tell apart (Okabe and Ito), on a card with its own background, so that
+# the picture reads the same in the light and the dark theme.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#56b4e9", "#d55e00", "#cc79a7", "#9aa3af")
+CARD, INK, FAINT = "#ffffff", "#1f2933", "#d8dde3"
+
+# kWh of each hour of a day (24 values) by building type.
+Curves = Mapping[str, Sequence[float]]
+
+
+def add_charts(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
+    """Add the usage curve to the metadata of the run's newest days of L4."""
+    days = days_of_run(context)[-DAYS_WITH_CHART:]
+    with clickhouse.session(context, L4.name) as client:
+        rows = client.query(
+            f"SELECT toDate(ts_hour) AS day, building_type, toHour(ts_hour), sum(total_kWh) FROM {quoted(L4.name)} "
+            "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY 1, 2, 3",
+            parameters={"first": days[0], "last": days[-1]},
+        ).result_rows
+    for day in days:
+        curves: dict[str, list[float]] = {}
+        for _, building_type, hour, kWh in (row for row in rows if row[0] == day):
+            curves.setdefault(building_type, [0.0] * 24)[hour] = kWh
+        if curves:
+            context.add_asset_metadata({"usage_of_the_day": usage_chart(day, curves)}, partition_key=day.isoformat())
+
+
+def usage_chart(day: dt.date, curves: Curves) -> dg.MarkdownMetadataValue:
+    """Energy per UTC hour, stacked by building type, as a PNG inside Markdown."""
+    png = io.BytesIO()
+    _figure(day, _largest_first(curves)).savefig(png, format="png")
+    encoded = base64.b64encode(png.getvalue()).decode()
+    return dg.MetadataValue.md(f"![Energy per hour on {day}](data:image/png;base64,{encoded})")
+
+
+def _largest_first(curves: Curves) -> dict[str, Sequence[float]]:
+    """Building types by their energy; those beyond MAX_TYPES are added up."""
+    ranked = sorted(curves.items(), key=lambda item: (-sum(item[1]), item[0]))
+    largest = dict(ranked[:MAX_TYPES])
+    if rest := [values for _, values in ranked[MAX_TYPES:]]:
+        largest[f"{len(rest)} others"] = [sum(hour) for hour in zip(*rest, strict=True)]
+    return largest
+
+
+def _figure(day: dt.date, curves: Curves) -> Figure:
+    figure = Figure(figsize=(8.4, 3.9), dpi=110, facecolor=CARD, layout="constrained")
+    axes = figure.add_subplot(facecolor=CARD)
+    bottom = [0.0] * 24
+    for (building_type, values), colour in zip(curves.items(), COLOURS, strict=False):
+        label = f"{building_type.replace('_', ' ')}  {sum(values):,.0f} kWh"
+        axes.bar(range(24), values, bottom=bottom, width=0.86, align="edge", color=colour, label=label)
+        bottom = [below + value for below, value in zip(bottom, values, strict=True)]
+    peak = max(range(24), key=lambda hour: bottom[hour])
+    figure.suptitle(
+        f"{day:%A}, {day.day} {day:%B %Y}: {sum(bottom):,.0f} kWh, "
+        f"peak {bottom[peak]:,.0f} kWh from {peak:02d} to {peak + 1:02d} h",
+        x=0.012,
+        ha="left",
+        fontsize=13,
+        fontweight="bold",
+        color=INK,
+    )
+    axes.set_xlim(0, 24)
+    axes.set_xticks(range(0, 25, 3), [f"{hour:02d}" for hour in range(0, 25, 3)])
+    axes.set_xlabel("hour (UTC)", color=INK)
+    axes.set_ylabel("kWh per hour", color=INK)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.grid(axis="y", color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK, length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(FAINT)
+    # The stack reads from its top down, and so does the legend.
+    figure.legend(loc="outside right upper", frameon=False, labelcolor=INK, fontsize=9.5, reverse=True)
+    return figure

@@ -1,0 +1,101 @@
+"""Materializing a layer: prove its days, and tell Dagster what came out."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.clickhouse.client import quoted
+from iot_platform.defs import tables
+from iot_platform.defs.partitions import days_of_run
+from iot_platform.defs.resources import ClickHouse
+from iot_platform.layers.definition import grouped, partition_rows
+from iot_platform.layers.model import IMPOSSIBLE_TIMES, L4, RAW_TABLE, Layer, partition_id
+from iot_platform.layers.proof import Proof, partitions, prove_partitions
+
+# Newest days of a run that get a preview; the others get their figures.
+DAYS_WITH_PREVIEW = 31
+
+Metadata = Mapping[str, dg.MetadataValue | dg.TableSchema | int | float | str | bool]
+
+
+def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer: Layer) -> None:
+    """Prove the run's days of a layer; each day's outcome becomes the metadata of its partition.
+
+    Raises ProofError when a day stays different from its definition; what was proved before it stays recorded.
+    """
+    days = days_of_run(context)
+    with clickhouse.session(context, layer.name) as client:
+        for proof in _prove(context, client, layer, [partition_id(day) for day in days]):
+            if difference := proof.difference():
+                context.log.warning(f"{layer.name} {proof.partition} was rebuilt: {difference} were found.")
+            if proof.partition != IMPOSSIBLE_TIMES:
+                context.add_asset_metadata(_facts(proof), partition_key=_key(proof.partition))
+        spans = _time_spans(client, layer, days)
+        for day in days:
+            context.add_asset_metadata(spans.get(partition_id(day), {}), partition_key=day.isoformat())
+        for day in days[-DAYS_WITH_PREVIEW:]:
+            context.add_asset_metadata({"preview": _preview(client, layer, day)}, partition_key=day.isoformat())
+        context.add_asset_metadata(_table_facts(client, layer))
+
+
+def _prove(context: dg.AssetExecutionContext, client: Client, layer: Layer, wanted: list[str]) -> list[Proof]:
+    if layer.has_impossible_times and IMPOSSIBLE_TIMES in partitions(client, [layer]):
+        # They belong to no day, and each run's proof of them is cheap: so any run of the layer proves them.
+        wanted = [IMPOSSIBLE_TIMES, *wanted]
+    proofs: list[Proof] = []
+    for group in grouped(wanted, partition_rows(client, RAW_TABLE)):
+        proofs += prove_partitions(client, layer, group, run_id=context.run.run_id)
+        context.log.info(f"{layer.name}: {len(proofs)} of {len(wanted)} partitions are proved.")
+    return proofs
+
+
+def _key(partition: str) -> str:
+    return dt.datetime.strptime(partition, "%Y%m%d").date().isoformat()
+
+
+def _facts(proof: Proof) -> Metadata:
+    facts: dict[str, dg.MetadataValue | int | float | str | bool] = {
+        "proof": proof.difference() and f"rebuilt; found {proof.difference()}" or "equal to its definition",
+        "rebuilt": proof.was_rebuilt,
+        "dagster/partition_row_count": proof.proved.rows,
+        "readings": proof.proved.readings,
+        "kWh": round(float(proof.proved.kWh), 3),
+        "checksum": f"{proof.proved.checksum:016x}",
+        "duration_s": round(proof.duration_s, 3),
+    }
+    if proof.was_rebuilt:
+        facts |= {"rows_found": proof.found.rows, "kWh_found": round(float(proof.found.kWh), 3)}
+    return facts
+
+
+def _time_spans(client: Client, layer: Layer, days: Sequence[dt.date]) -> dict[str, Metadata]:
+    time = "ts_hour" if layer is L4 else "timestamp"
+    rows = client.query(
+        f"SELECT _partition_id, min({time}), max({time}), uniqExact(device_id) FROM {quoted(layer.table)} "
+        "WHERE _partition_id IN {partitions:Array(String)} GROUP BY _partition_id",
+        parameters={"partitions": [partition_id(day) for day in days]},
+    ).result_rows
+    return {
+        partition: {
+            "first": dg.MetadataValue.timestamp(tables.utc(first)),
+            "last": dg.MetadataValue.timestamp(tables.utc(last)),
+            "devices": devices,
+        }
+        for partition, first, last, devices in rows
+    }
+
+
+def _preview(client: Client, layer: Layer, day: dt.date) -> dg.MarkdownMetadataValue:
+    time = "ts_hour" if layer is L4 else "timestamp"
+    return tables.preview(client, layer.name, f"toDate({time}) = '{day.isoformat()}'")
+
+
+def _table_facts(client: Client, layer: Layer) -> Metadata:
+    return {
+        "dagster/row_count": tables.total_rows(client, layer.name),
+        "dagster/column_schema": tables.column_schema(client, layer.name, comments_of=layer.table),
+    }

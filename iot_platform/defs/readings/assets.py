@@ -1,0 +1,119 @@
+"""L1: everything that arrived."""
+
+# No `from __future__ import annotations` here: Dagster refuses a context whose annotation is a string.
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.clickhouse.client import quoted
+from iot_platform.defs import tables
+from iot_platform.defs.partitions import daily, days_of_run, in_one_run
+from iot_platform.defs.readings.windows import day_window
+from iot_platform.defs.resources import ClickHouse
+from iot_platform.layers.model import RAW_KWH, RAW_TABLE, partition_id
+from iot_platform.readings.simulated import ingest_simulated
+
+# Newest days of a run that get a preview; the others get their figures.
+DAYS_WITH_PREVIEW = 31
+
+Metadata = Mapping[str, dg.MetadataValue | int | float | str]
+
+
+class ArrivalWindow(dg.Config):
+    """Which arrivals a run ingests; unset: all of the run's days, up to now."""
+
+    start: str | None = None
+    end: str | None = None
+
+
+@dg.asset(
+    group_name="power",
+    kinds={"clickhouse", "python", "bronze"},
+    owners=["team:data-platform"],
+    tags={"layer": "l1"},
+    code_version=tables.code_version(RAW_TABLE),
+    metadata={"dagster/table_name": tables.table_name(RAW_TABLE)},
+    partitions_def=daily,
+    backfill_policy=in_one_run,
+)
+def l1_power_raw(context: dg.AssetExecutionContext, config: ArrivalWindow, clickhouse: ClickHouse) -> None:
+    """Every reading as it arrived, wrong ones included. Append-only: the only truth; all other layers are made from it.
+
+    A partition holds the readings whose interval began on that UTC day.
+
+    **Materializing a day** brings in the simulated readings that arrived until now and are not in yet (a second run
+    adds nothing), or, with the simulator switched off (`IOT_SIMULATOR_ENABLED=false`), brings in nothing. Both record
+    what is there.
+
+    **When it is red:** nothing is lost. Each batch is written once or not at all, so materialize the day again.
+    `lag_s` tells how old the newest reading was: growing means that nothing arrives any more.
+    """
+    days = days_of_run(context)
+    with clickhouse.session(context, RAW_TABLE) as client:
+        if clickhouse.settings().simulator_enabled:
+            context.add_output_metadata(_ingest(context, config, client, clickhouse, days))
+        else:
+            context.log.info("The simulator is off: nothing is ingested, only what arrived is recorded.")
+        arrived = _arrived(client, days)
+        for day in days:
+            context.add_asset_metadata(arrived.get(partition_id(day), _NOTHING), partition_key=day.isoformat())
+        for day in days[-DAYS_WITH_PREVIEW:]:
+            rows = tables.preview(client, RAW_TABLE, f"_partition_id = '{partition_id(day)}'")
+            context.add_asset_metadata({"preview": rows}, partition_key=day.isoformat())
+        context.add_asset_metadata(
+            {
+                "dagster/row_count": tables.total_rows(client, RAW_TABLE),
+                "dagster/column_schema": tables.column_schema(client, RAW_TABLE),
+            }
+        )
+
+
+def _ingest(
+    context: dg.AssetExecutionContext,
+    config: ArrivalWindow,
+    client: Client,
+    clickhouse: ClickHouse,
+    days: Sequence[dt.date],
+) -> Metadata:
+    start, end = day_window(days[0], days[-1], dt.datetime.now(dt.UTC))
+    if config.start and config.end:
+        start, end = dt.datetime.fromisoformat(config.start), dt.datetime.fromisoformat(config.end)
+    added = ingest_simulated(client, clickhouse.settings(), start, end)
+    context.log.info(f"Arrivals of {start:%F %T} .. {end:%F %T} UTC: {added.rows:,} readings were new.")
+    return {
+        "added_readings": added.rows,
+        "added_kWh": round(added.kWh, 3),
+        "added_batches": added.batches,
+        "added_by_kind": dg.MetadataValue.json(added.labels),
+        "window": f"{start.isoformat()} .. {end.isoformat()}",
+    }
+
+
+_NOTHING: Metadata = {"dagster/partition_row_count": 0, "kWh": 0.0}
+
+
+def _arrived(client: Client, days: Sequence[dt.date]) -> dict[str, Metadata]:
+    """What L1 holds of each day. Times that cannot be true lie in a partition of their own and belong to no day."""
+    rows = client.query(
+        f"SELECT _partition_id, count(), {RAW_KWH}, uniqExact(device_id), min(timestamp), max(timestamp), "
+        f"min(ingested_at), max(ingested_at) FROM {quoted(RAW_TABLE)} "
+        "WHERE _partition_id IN {partitions:Array(String)} GROUP BY _partition_id",
+        parameters={"partitions": [partition_id(day) for day in days]},
+    ).result_rows
+    now = dt.datetime.now(dt.UTC)
+    return {
+        partition: {
+            "dagster/partition_row_count": count,
+            "kWh": round(kWh, 3),
+            "devices": devices,
+            "first_reading": dg.MetadataValue.timestamp(tables.utc(first)),
+            "last_reading": dg.MetadataValue.timestamp(tables.utc(last)),
+            "first_arrival": dg.MetadataValue.timestamp(tables.utc(first_arrival)),
+            "last_arrival": dg.MetadataValue.timestamp(tables.utc(last_arrival)),
+            "lag_s": round((now - tables.utc(last)).total_seconds()),
+        }
+        for partition, count, kWh, devices, first, last, first_arrival, last_arrival in rows
+    }

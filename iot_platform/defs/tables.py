@@ -1,0 +1,101 @@
+"""What Dagster shows of a ClickHouse table: columns, rows, a preview."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from functools import cache
+
+import dagster as dg
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.clickhouse.client import quoted
+from iot_platform.clickhouse.statements import read_migrations
+from iot_platform.settings import Settings
+
+PREVIEW_ROWS = 8
+
+
+def table_name(name: str) -> str:
+    """The name that Dagster shows, database included."""
+    return f"{Settings().clickhouse_database}.{name}"
+
+
+def code_version(*names: str) -> str:
+    """A short hash of the CREATE statements of tables and views in sql/: a changed text is a new version."""
+    texts = _create_statements()
+    return hashlib.sha256("\n".join(texts[name] for name in names).encode()).hexdigest()[:12]
+
+
+@cache
+def _create_statements() -> dict[str, str]:
+    found = {}
+    for migration in read_migrations(Settings().sql_dir):
+        for statement in migration.statements():
+            if match := re.match(r"CREATE [A-Z ]+ IF NOT EXISTS (\w+)", statement):
+                found[match[1]] = statement
+    return found
+
+
+def column_schema(client: Client, table: str, *, comments_of: str | None = None) -> dg.TableSchema:
+    """Columns of a table or view as they are now. A view has no comments: they come from its table ``comments_of``."""
+    rows = client.query(
+        "SELECT table, name, type, comment FROM system.columns "
+        "WHERE database = currentDatabase() AND table IN ({table:String}, {other:String}) ORDER BY position",
+        parameters={"table": table, "other": comments_of or table},
+    ).result_rows
+    comments = {name: comment for _, name, _, comment in rows if comment}
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=name,
+                type=column_type,
+                description=comments.get(name),
+                constraints=dg.TableColumnConstraints(nullable=column_type.startswith("Nullable")),
+            )
+            for owner, name, column_type, _ in rows
+            if owner == table
+        ]
+    )
+
+
+def utc(time: dt.datetime) -> dt.datetime:
+    """A time of ClickHouse with its zone, which is UTC: a column's values may come without it."""
+    return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
+
+
+def total_rows(client: Client, table: str) -> int:
+    """Rows of a whole table or view."""
+    return int(client.query(f"SELECT count() FROM {quoted(table)}").result_rows[0][0])
+
+
+def preview(client: Client, table: str, where: str = "1") -> dg.MarkdownMetadataValue:
+    """The first rows of a table that fulfil a condition (our own SQL), as a Markdown table."""
+    result = client.query(f"SELECT * FROM {quoted(table)} WHERE {where} LIMIT {PREVIEW_ROWS}")
+    return dg.MetadataValue.md(markdown_table(result.column_names, result.result_rows))
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Rows as a Markdown table; numbers stand right."""
+    if not rows:
+        return "(no rows)"
+    numeric = [all(isinstance(row[index], int | float) for row in rows) for index in range(len(columns))]
+    lines = [
+        "| " + " | ".join(columns) + " |",
+        "|" + "|".join("---:" if right else "---" for right in numeric) + "|",
+        *("| " + " | ".join(map(_cell, row)) + " |" for row in rows),
+    ]
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, dt.datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, float):
+        return f"{value:.6g}" if math.isfinite(value) else str(value)
+    return str(value).replace("|", "\\|")

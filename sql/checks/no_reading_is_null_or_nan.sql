@@ -1,0 +1,16 @@
+-- Readings of L2 that say nothing, per device. The columns are not nullable: a NULL that is inserted becomes 0, and
+-- there is no device 0 and no reading of 1970-01-01 00:00:00.
+SELECT
+    device_id,
+    count() AS readings,
+    countIf(isNaN(power_usage_kWh)) AS not_a_number,
+    countIf(isInfinite(power_usage_kWh)) AS infinite,
+    countIf(device_id = 0) AS without_device,
+    countIf(timestamp = toDateTime(0, 'UTC')) AS without_time,
+    min(timestamp) AS first_reading,
+    max(timestamp) AS last_reading
+FROM l2_power_cleaned
+WHERE toDate(timestamp) BETWEEN {first_day:Date} AND {last_day:Date}
+    AND (NOT isFinite(power_usage_kWh) OR device_id = 0 OR timestamp = toDateTime(0, 'UTC'))
+GROUP BY device_id
+ORDER BY readings DESC, device_id

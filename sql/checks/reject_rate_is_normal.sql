@@ -1,0 +1,13 @@
+-- Readings that L2 refused, per reason.
+SELECT
+    reject_reason,
+    count() AS readings,
+    uniqExact(device_id) AS devices,
+    any(device_id) AS a_device,
+    any(timestamp) AS a_time,
+    any(power_usage_kWh) AS a_value_kWh,
+    max(ingested_at) AS last_arrival
+FROM power_quarantine
+WHERE toDate(timestamp) BETWEEN {first_day:Date} AND {last_day:Date}
+GROUP BY reject_reason
+ORDER BY readings DESC, reject_reason
