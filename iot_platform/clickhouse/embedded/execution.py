@@ -10,8 +10,9 @@ from typing import Any
 
 from iot_platform.clickhouse.embedded import chunks
 from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, ENGINE_ERRORS, ID_SETTING, Engine, Handle, identifier
-from iot_platform.clickhouse.embedded.faults import NOT_IMPLEMENTED, READONLY, ClickHouseError, from_engine
+from iot_platform.clickhouse.embedded.faults import READONLY, ClickHouseError, from_engine
 from iot_platform.clickhouse.embedded.guard import Guard, denied
+from iot_platform.clickhouse.embedded.inserter import Inserter
 from iot_platform.clickhouse.embedded.lexer import Token
 from iot_platform.clickhouse.embedded.request import HttpQuery
 from iot_platform.clickhouse.embedded.rewrite import with_client_ids
@@ -56,7 +57,7 @@ class Execution:
         self._stack = contextlib.ExitStack()
         self._handle: Handle | None = None
         self._session: Session | None = None
-        self._inserter: Any = None
+        self._inserter: Inserter | None = None
 
     @property
     def elapsed_ns(self) -> int:
@@ -96,7 +97,7 @@ class Execution:
         self.handle.query(create.text)
         if self.query.session_id:
             self._stack.callback(self._quietly, f"DROP TEMPORARY TABLE IF EXISTS {identifier(name)}")
-        self._begin(f"INSERT INTO {identifier(name)}", fmt)
+        self._inserter = Inserter(self.handle, InsertHead(f"INSERT INTO {identifier(name)}", fmt, 0), {})
         for chunk in data:
             self.append(chunk)
         self.finish_insert()
@@ -205,37 +206,22 @@ class Execution:
             if any(token.name.lower().startswith("input_format_values") for token in statement.tokens):
                 raise denied("A setting of the Values format in an INSERT with much data")
             self.handle.apply({"input_format_values_interpret_expressions": "0"})
-        if self.query.params:
-            raise ClickHouseError(NOT_IMPLEMENTED, "Query parameters in an INSERT with data are not supported")
-        self._begin(head.sql, head.format)
-
-    def _begin(self, sql: str, fmt: str) -> None:
-        try:
-            self._inserter = self.handle.connection.send_insert(sql, fmt)
-        except ENGINE_ERRORS as error:
-            raise from_engine(error) from None
+        self._inserter = Inserter(self.handle, head, self.query.params)
 
     def append(self, data: bytes) -> None:
         """Hand the next bytes of an INSERT to the engine."""
-        if data:
-            try:
-                self._inserter.append(data)
-            except ENGINE_ERRORS as error:
-                raise from_engine(error) from None
+        assert self._inserter is not None
+        self._inserter.append(data)
 
     def finish_insert(self) -> None:
         """Commit the INSERT."""
-        inserter, self._inserter = self._inserter, None
-        try:
-            result = inserter.finish()
-        except ENGINE_ERRORS as error:
-            raise from_engine(error) from None
-        self.totals.written_rows = int(result.rows_written)
-        self.totals.written_bytes = int(result.bytes_written)
+        assert self._inserter is not None
+        self.totals.read(self._inserter.finish())
+        self._inserter = None
 
     def close(self) -> None:
         """Cancel what is unfinished and give session and handle back."""
         if self._inserter is not None:
-            with contextlib.suppress(Exception):
-                self._inserter.cancel()
+            self._inserter.cancel(lambda: self._engine.kill(self.query.query_id))
+            self._inserter = None
         self._stack.close()
