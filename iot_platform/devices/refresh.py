@@ -73,7 +73,7 @@ def reload_dictionaries(client: Client, *names: str) -> None:
 
 def _numbers(client: Client, devices: pd.DataFrame, texts: pa.StringArray, kind: IdKind) -> list[int]:
     if kind == "external":
-        return [int(number) for number in MeterIds(client).device_ids(texts).to_pylist()]
+        return [int(number or 0) for number in MeterIds(client).device_ids(texts).to_pylist()]
     numbers = numeric_ids(texts).to_pylist()
     rows = zip(devices.index, devices["device_id"], numbers, strict=True)
     bad = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -14,11 +13,10 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from iot_platform.errors import SourceError
+from iot_platform.readings.files.csv_records import Record, RecordCutter
 from iot_platform.readings.files.rows import Column, RawRows, Reject
 
 BLOCK_BYTES = 8 << 20
-# A quoted field may span lines, but not this many: an opening quote that is never closed must not swallow the file.
-LONGEST_RECORD_LINES = 100
 LONGEST_LINE_BYTES = 64 << 20
 DELIMITERS = (",", ";", "\t", "|")
 BOM = b"\xef\xbb\xbf"
@@ -104,7 +102,7 @@ class CsvSource:
             raise SourceError(f"{self._path}: no header line; neither a CSV nor a Parquet file.")
         self._delimiter = max(DELIMITERS, key=text.count)
         self._header = [name.strip() for name in next(csv.reader([text], delimiter=self._delimiter))]
-        self._closed = _closed_record(self._delimiter)
+        self._cutter = RecordCutter(self._delimiter, len(self._header))
         self._rest = b""
         self._line += 1
         return rest
@@ -121,98 +119,84 @@ class CsvSource:
     def _parse_fast(self, block: bytes, columns: list[str], wanted: list[int]) -> RawRows | None:
         """The rows of a block in which each line is one row; None when that is not certain."""
         lines = block.count(b"\n")
-        if block.count(b"\r") != block.count(b"\r\n") or block[:1] in b"\r\n" or b"\n\n" in block or b"\n\r\n" in block:
+        last_line = block[block.rfind(b"\n", 0, -1) + 1 :]
+        if not _is_plain(block) or (b'"' in block and not self._cutter.is_closed(last_line)):
             return None
-        if b'"' in block and not self._closed.fullmatch(block[block.rfind(b"\n", 0, -1) + 1 :]):
+        found = _read_by_arrow(block, self._delimiter, len(self._header), wanted)
+        # As many rows as line ends: no field has one.
+        if found is None or found[0].num_rows + len(found[1]) != lines:
             return None
-        malformed: list[arrow_csv.InvalidRow] = []
-
-        def skip(row: arrow_csv.InvalidRow) -> Literal["skip"]:
-            malformed.append(row)
-            return "skip"
-
-        names = [str(index) for index in range(len(self._header))]
-        try:
-            table = arrow_csv.read_csv(
-                io.BytesIO(block),
-                read_options=arrow_csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=names),
-                parse_options=arrow_csv.ParseOptions(
-                    delimiter=self._delimiter,
-                    newlines_in_values=True,
-                    ignore_empty_lines=False,
-                    invalid_row_handler=skip,
-                ),
-                convert_options=arrow_csv.ConvertOptions(
-                    include_columns=[str(index) for index in wanted],
-                    column_types={str(index): pa.binary() for index in wanted},
-                    check_utf8=False,
-                ),
-            ).combine_chunks()
-        except (pa.ArrowException, UnicodeDecodeError):
-            return None
-        if table.num_rows + len(malformed) != lines:
-            return None
-        invalid = np.array([(row.number or 0) - 1 for row in malformed], dtype=np.int64)
-        indexes = np.delete(np.arange(lines, dtype=np.int64), invalid)
-        line_list = _LazyLines(block)
+        table, malformed = found
+        indexes = np.delete(np.arange(lines, dtype=np.int64), malformed)
+        texts = _LazyLines(block)
         self._rest = b""
         return RawRows(
             columns={name: _one_chunk(table[str(index)]) for name, index in zip(columns, wanted, strict=True)},
             places=indexes + self._line,
-            malformed=[
-                Reject(self._line + int(index), WRONG_COLUMN_COUNT, line_list.text(int(index))) for index in invalid
-            ],
-            text_of=lambda row: line_list.text(int(indexes[row])),
+            malformed=[Reject(self._line + index, WRONG_COLUMN_COUNT, texts.text(index)) for index in malformed],
+            text_of=lambda row: texts.text(int(indexes[row])),
         )
 
     def _parse_slowly(self, block: bytes, columns: list[str], wanted: list[int], *, is_last: bool) -> RawRows:
         """The rows of any block, one by one. A record still open at the end is left for the next block."""
         lines = block.split(b"\n")[:-1]
-        fields: list[list[bytes]] = [[] for _ in wanted]
-        places: list[int] = []
-        texts: list[bytes] = []
+        good: list[Record] = []
         malformed: list[Reject] = []
-        index = 0
         self._rest = b""
-        while index < len(lines):
-            count = self._record_lines(lines, index)
-            if count is None and not is_last and len(lines) - index < LONGEST_RECORD_LINES:
-                self._rest = b"\n".join(lines[index:]) + b"\n"
-                break
-            record = b"\n".join(lines[index : index + (count or 1)])
-            values = _fields(record, self._delimiter)
-            # Several lines that do not make one row: the quote was a slip, and the lines after it are rows again.
-            if count is not None and count > 1 and len(values) != len(self._header):
-                record, count = lines[index], 1
-                values = _fields(record, self._delimiter)
-            place = self._line + index
-            index += count or 1
-            if not record.strip(b"\r"):
-                continue
-            if count is None or len(values) != len(self._header):
-                malformed.append(Reject(place, WRONG_COLUMN_COUNT, record.decode(errors="backslashreplace")))
-                continue
-            for column, position in zip(fields, wanted, strict=True):
-                column.append(values[position])
-            places.append(place)
-            texts.append(record)
+        for record in self._cutter.records(lines, is_last=is_last):
+            if isinstance(record, int):
+                self._rest = b"\n".join(lines[record:]) + b"\n"
+            elif record.fields is None:
+                malformed.append(Reject(self._line + record.index, WRONG_COLUMN_COUNT, _shown(record.text)))
+            else:
+                good.append(record)
+        fields = [[record.fields[index] for record in good if record.fields] for index in wanted]
         return RawRows(
             columns={name: pa.array(values, pa.binary()) for name, values in zip(columns, fields, strict=True)},
-            places=np.array(places, dtype=np.int64),
+            places=np.array([self._line + record.index for record in good], dtype=np.int64),
             malformed=malformed,
-            text_of=lambda row: texts[row].decode(errors="backslashreplace"),
+            text_of=lambda row: _shown(good[row].text),
         )
 
-    def _record_lines(self, lines: list[bytes], start: int) -> int | None:
-        """Number of lines of the record that begins at ``start``; None when its last quote is never closed."""
-        if b'"' not in lines[start]:
-            return 1
-        record = b""
-        for count, line in enumerate(lines[start : start + LONGEST_RECORD_LINES], start=1):
-            record += line + b"\n"
-            if b'"' in line and self._closed.fullmatch(record):
-                return count
+
+def _is_plain(block: bytes) -> bool:
+    """No blank lines and lone carriage returns, which Arrow counts otherwise; UTF-8, or Arrow cannot hand over
+    malformed rows."""
+    if block.count(b"\r") != block.count(b"\r\n") or block[:1] in b"\r\n" or b"\n\n" in block or b"\n\r\n" in block:
+        return False
+    try:
+        return block.isascii() or bool(block.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+def _read_by_arrow(block: bytes, delimiter: str, columns: int, wanted: list[int]) -> tuple[pa.Table, list[int]] | None:
+    """The wanted columns as bytes, named by their number, and the indexes of malformed rows; None: Arrow gave up."""
+    malformed: list[int] = []
+
+    def skip(row: arrow_csv.InvalidRow) -> Literal["skip"]:
+        malformed.append((row.number or 0) - 1)
+        return "skip"
+
+    try:
+        table = arrow_csv.read_csv(
+            io.BytesIO(block),
+            # One thread and one block: only then are malformed rows numbered.
+            read_options=arrow_csv.ReadOptions(
+                use_threads=False, block_size=len(block) + 1, column_names=[str(index) for index in range(columns)]
+            ),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=skip
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                include_columns=[str(index) for index in wanted],
+                column_types={str(index): pa.binary() for index in wanted},
+                check_utf8=False,
+            ),
+        )
+    except pa.ArrowException:
         return None
+    return table.combine_chunks(), malformed
 
 
 class _LazyLines:
@@ -225,25 +209,11 @@ class _LazyLines:
     def text(self, index: int) -> str:
         if self._lines is None:
             self._lines = self._block.split(b"\n")
-        return self._lines[index].rstrip(b"\r").decode(errors="backslashreplace")
+        return _shown(self._lines[index])
 
 
-def _closed_record(delimiter: str) -> re.Pattern[bytes]:
-    """Matches a record whose every quoted field is closed. A quote counts only at the start of a field."""
-    d = re.escape(delimiter.encode())
-    field = rb'(?:"(?:[^"]|"")*+"(?:[^"%b][^%b]*+)?|[^"%b][^%b]*+|)' % (d, d, d, d)
-    return re.compile(rb"%b(?:%b%b)*+" % (field, d, field), re.DOTALL)
-
-
-def _fields(record: bytes, delimiter: str) -> list[bytes]:
-    text = record.rstrip(b"\r").decode(errors="surrogateescape")
-    if '"' not in text:
-        return [field.encode(errors="surrogateescape") for field in text.split(delimiter)]
-    try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except csv.Error:
-        return []
-    return [field.encode(errors="surrogateescape") for field in rows[0]] if len(rows) == 1 else []
+def _shown(record: bytes) -> str:
+    return record.rstrip(b"\r").decode(errors="backslashreplace")
 
 
 def _one_chunk(column: pa.ChunkedArray[Any]) -> Column:

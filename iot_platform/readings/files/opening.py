@@ -47,8 +47,7 @@ def open_rows(path: Path) -> RowSource:
         compression = next((name for magic, name in COMPRESSIONS.items() if _starts_with(raw, magic)), None)
         if compression is None:
             return ParquetSource(path, raw) if _starts_with(raw, PARQUET) else CsvSource(path, raw, raw.tell, size)
-        unpacked = _unpacked(raw, compression)
-        if _peek(unpacked, path) == PARQUET:
+        if _unpacked_start(path, compression) == PARQUET:
             return ParquetSource(path, _to_temporary_file(_unpacked(raw, compression), path))
         return CsvSource(path, _unpacked(raw, compression), raw.tell, size)
     except BaseException:
@@ -68,9 +67,11 @@ def _unpacked(raw: BinaryIO, compression: Compression) -> BinaryIO:
     return cast(BinaryIO, pa.CompressedInputStream(pa.PythonFile(cast(IOBase, raw), mode="r"), compression))
 
 
-def _peek(unpacked: BinaryIO, path: Path) -> bytes:
+def _unpacked_start(path: Path, compression: Compression) -> bytes:
+    # A file handle of its own: Arrow's stream closes the one it was given.
     try:
-        return unpacked.read(len(PARQUET))
+        with path.open("rb") as raw:
+            return _unpacked(raw, compression).read(len(PARQUET))
     except OSError as error:
         raise SourceError(f"{path}: cannot be unpacked: {error}.") from error
 
