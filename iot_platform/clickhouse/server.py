@@ -79,10 +79,19 @@ def read_record(path: Path) -> ServerRecord | None:
     try:
         record = ServerRecord(**json.loads(path.read_text()))
         # Process ids are used again: the start time tells whether it is still the same process.
-        born = psutil.Process(record.pid).create_time()
+        process = psutil.Process(record.pid)
+        alive = abs(process.create_time() - record.create_time) < _CLOCK_TOLERANCE_S and not _has_ended(process)
     except (OSError, ValueError, TypeError, psutil.Error):
         return None
-    return record if abs(born - record.create_time) < _CLOCK_TOLERANCE_S else None
+    return record if alive else None
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Whether the process is gone, or a zombie that its parent has not collected yet."""
+    try:
+        return not process.is_running() or bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def endpoint(settings: Settings) -> Endpoint | None:
@@ -136,14 +145,16 @@ def stop_server(settings: Settings) -> ServerRecord | None:
     try:
         process = psutil.Process(record.pid)
         process.terminate()
-        process.wait(timeout=_STOP_TIMEOUT_S)
     except psutil.NoSuchProcess:
         return record
-    except psutil.TimeoutExpired:
-        raise ServerError(
-            f"The server with pid {record.pid} did not stop within {_STOP_TIMEOUT_S:.0f} s. "
-            f"See {ServerFiles(settings).log}"
-        ) from None
+    deadline = time.monotonic() + _STOP_TIMEOUT_S
+    while not _has_ended(process):
+        if time.monotonic() > deadline:
+            raise ServerError(
+                f"The server with pid {record.pid} did not stop within {_STOP_TIMEOUT_S:.0f} s. "
+                f"See {ServerFiles(settings).log}"
+            )
+        time.sleep(_POLL_S)
     return record
 
 

@@ -21,6 +21,11 @@ from iot_platform.clickhouse.embedded.statement import InsertHead, Statement, pa
 
 _SESSION_ONLY = ("SET", "USE")
 
+_LITERALS_ONLY = {
+    "input_format_values_interpret_expressions": "0",
+    "input_format_values_deduce_templates_of_expressions": "0",
+}
+
 
 @dataclass
 class Totals:
@@ -54,6 +59,7 @@ class Execution:
         self._sessions = sessions
         self._guard = guard
         self._started = time.monotonic()
+        self._touched = list(query.settings)  # settings that a session must not keep
         self._stack = contextlib.ExitStack()
         self._handle: Handle | None = None
         self._session: Session | None = None
@@ -80,7 +86,7 @@ class Execution:
             session = self._sessions.acquire(query.session_id, query.session_timeout_s, query.session_check)
             self._stack.callback(self._sessions.release, query.session_id, query.close_session)
             self._session, self._handle = session, session.handle
-            self._stack.callback(session.restore, list(query.settings))
+            self._stack.callback(session.restore, self._touched)
         else:
             self._handle = self._engine.open()
             self._stack.callback(self._handle.close)
@@ -205,7 +211,8 @@ class Execution:
             # Values are SQL expressions; a stream of them cannot be checked, so only literals are taken.
             if any(token.name.lower().startswith("input_format_values") for token in statement.tokens):
                 raise denied("A setting of the Values format in an INSERT with much data")
-            self.handle.apply({"input_format_values_interpret_expressions": "0"})
+            self.handle.apply(_LITERALS_ONLY)
+            self._touched += _LITERALS_ONLY
         self._inserter = Inserter(self.handle, head, self.query.params)
 
     def append(self, data: bytes) -> None:

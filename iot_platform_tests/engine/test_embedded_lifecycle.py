@@ -1,0 +1,277 @@
+"""Starting, sharing and stopping the embedded server: real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from iot_platform.clickhouse.server import Endpoint, ServerFiles, endpoint, read_record, running_server, stop_server
+from iot_platform.errors import ServerError
+from iot_platform.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    made = Settings(home=tmp_path, clickhouse_url=None, clickhouse_port=0)
+    yield made
+    stop_server(made)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("IOT_")}
+    return {**kept, "IOT_HOME": str(settings.root), "IOT_CLICKHOUSE_PORT": str(settings.clickhouse_port)}
+
+
+def command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "iot_platform", *arguments],
+        env=environment(settings), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+def serve(settings: Settings, *arguments: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "iot_platform", "db", "serve", *arguments],
+        env=environment(settings), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    wait_for(lambda: endpoint(settings) is not None or process.poll() is not None)
+    return process
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 30) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+
+
+def run(found: Endpoint | None, sql: str) -> str:
+    assert found is not None
+    answer = httpx.post(found.url, content=sql, headers={"X-ClickHouse-Key": found.password}, timeout=60)
+    assert answer.status_code == 200, answer.text
+    return answer.text.rstrip("\n")
+
+
+def test_data_outlives_a_stop_and_a_kill(settings: Settings) -> None:
+    with running_server(settings) as found:
+        run(found, "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
+        run(found, "INSERT INTO t SELECT number FROM numbers(100000)")
+        run(found, "CREATE DATABASE d")
+        record = read_record(ServerFiles(settings).record)
+    assert endpoint(settings) is None
+    with running_server(settings) as found:
+        run(found, "INSERT INTO t SELECT number FROM numbers(100000)")
+        killed = read_record(ServerFiles(settings).record)
+        assert record is not None and killed is not None and killed.pid != record.pid
+        os.kill(killed.pid, signal.SIGKILL)
+        psutil.wait_procs([psutil.Process(killed.pid)], timeout=10)
+    assert ServerFiles(settings).record.exists()  # stale, and known to be
+    with running_server(settings) as found:
+        assert run(found, "SELECT count() FROM t") == "200000"
+        assert run(found, "SELECT count() FROM system.databases WHERE name = 'd'") == "1"
+
+
+def test_files_and_secrets(settings: Settings) -> None:
+    with running_server(settings) as found:
+        files = ServerFiles(settings)
+        assert stat.S_IMODE(files.password.stat().st_mode) == 0o600
+        assert stat.S_IMODE(files.directory.stat().st_mode) == 0o700
+        assert found.password == files.password.read_text().strip()
+        assert found.password not in repr(found)
+        record = json.loads(files.record.read_text())
+        process = psutil.Process(record["pid"])
+        assert found.password not in " ".join(process.cmdline()) + str(process.environ())
+        listening = [c.laddr for c in process.net_connections() if c.status == psutil.CONN_LISTEN]
+        assert [(address.ip, address.port) for address in listening] == [("127.0.0.1", found.port)]
+        shown = command(settings, "db", "url")
+        assert shown.stdout == f"http://default@127.0.0.1:{found.port}\n"
+        assert found.password in command(settings, "db", "url", "--show-password").stdout
+        as_json = json.loads(command(settings, "db", "url", "--json").stdout)
+        assert as_json["port"] == found.port and "password" not in as_json
+        httpx.get(found.url, params={"query": "SELECT nope", "password": found.password})
+    assert not files.record.exists()
+    assert found.password not in files.log.read_text()
+
+
+def test_commands_at_the_same_moment_share_one_server(settings: Settings) -> None:
+    script = (
+        "import time; from iot_platform.settings import Settings; from iot_platform.clickhouse.server import *\n"
+        "with running_server(Settings()) as found: print(found.port); time.sleep(1.5)"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", script], env=environment(settings), stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    ports = {process.communicate(timeout=60)[0].strip() for process in both}
+    assert [process.returncode for process in both] == [0] * 4
+    assert len(ports) == 1 and ports != {""}
+    wait_for(lambda: endpoint(settings) is None, 15)
+
+
+def test_the_server_stays_while_anyone_needs_it(settings: Settings) -> None:
+    with running_server(settings) as first:
+        other = threading.Event()
+        inside = threading.Event()
+        ports: list[int] = []
+
+        def use() -> None:
+            with running_server(settings) as second:
+                ports.append(second.port)
+                inside.set()
+                other.wait(30)
+
+        thread = threading.Thread(target=use)
+        thread.start()
+        assert inside.wait(30)
+    # The one that started it has left; the other one still works, and the server stops after it.
+    time.sleep(3)
+    assert run(endpoint(settings), "SELECT 1") == "1"
+    assert ports == [first.port]
+    other.set()
+    thread.join()
+    wait_for(lambda: endpoint(settings) is None, 15)
+
+
+def test_the_server_stops_when_its_user_is_killed(settings: Settings) -> None:
+    script = (
+        "import time; from iot_platform.settings import Settings; from iot_platform.clickhouse.server import *\n"
+        "with running_server(Settings()): print('in', flush=True); time.sleep(60)"
+    )
+    user = subprocess.Popen(
+        [sys.executable, "-c", script], env=environment(settings), stdout=subprocess.PIPE, text=True
+    )
+    assert user.stdout is not None and user.stdout.readline() == "in\n"
+    user.kill()
+    user.communicate()
+    wait_for(lambda: endpoint(settings) is None, 15)
+
+
+def test_a_server_started_by_hand_is_never_stopped_by_commands(settings: Settings) -> None:
+    process = serve(settings)
+    with running_server(settings) as found:
+        assert run(found, "SELECT 1") == "1"
+    time.sleep(3)
+    assert process.poll() is None
+    # A second one says who holds the directory, and leaves it alone.
+    second = command(settings, "db", "serve")
+    assert second.returncode == 3
+    assert re.search(
+        rf"in use by the server with pid {process.pid}, running since 20\S+ at http://127.0.0.1:{found.port}",
+        second.stderr,
+    )
+    assert run(found, "SELECT 1") == "1"
+    assert f"pid {process.pid}" in command(settings, "db", "stop").stdout
+    assert process.wait(10) == 0
+    assert "No server is running" in command(settings, "db", "stop").stdout
+    assert command(settings, "db", "url").returncode == 1
+
+
+def test_two_homes_side_by_side_and_a_taken_port(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        homes = [Settings(home=tmp_path / name, clickhouse_url=None, clickhouse_port=port) for name in ("a", "b")]
+        with running_server(homes[0]) as first, running_server(homes[1]) as second:
+            assert len({first.port, second.port, port}) == 3
+            run(first, "CREATE DATABASE only_here")
+            assert run(second, "SELECT count() FROM system.databases WHERE name = 'only_here'") == "0"
+        chosen = command(homes[0], "db", "serve", "--port", str(port))
+        assert chosen.returncode == 1 and "Choose another --port" in chosen.stderr
+
+
+def test_sigterm_lets_queries_finish_or_cancels_them(settings: Settings) -> None:
+    process = serve(settings)
+    found = endpoint(settings)
+    assert found is not None
+    answers: dict[str, httpx.Response] = {}
+
+    def ask(name: str, sql: str) -> None:
+        headers = {"X-ClickHouse-Key": found.password}
+        answers[name] = httpx.post(found.url, content=sql, headers=headers, timeout=60)
+
+    asked = [
+        threading.Thread(target=ask, args=("short", "SELECT sleep(2)")),
+        threading.Thread(
+            target=ask, args=("long", "SELECT count() FROM numbers(1000000000000) SETTINGS max_threads = 1")
+        ),
+    ]
+    for thread in asked:
+        thread.start()
+    time.sleep(0.7)
+    began = time.monotonic()
+    process.terminate()
+    assert process.wait(25) == 0
+    assert time.monotonic() - began < 12
+    for thread in asked:
+        thread.join()
+    assert answers["short"].text == "0\n"
+    assert answers["long"].headers["X-ClickHouse-Exception-Code"] == "394"
+    assert not ServerFiles(settings).record.exists()
+
+
+def test_a_failed_start_shows_the_log(settings: Settings) -> None:
+    files = ServerFiles(settings)
+    files.directory.mkdir(parents=True)
+    files.data.write_text("not a directory")
+    with (
+        pytest.raises(ServerError, match=r"did not start \(exit code 1\)(.|\n)*The end of .*server\.log"),
+        running_server(settings),
+    ):
+        pass
+    files.data.unlink()
+
+
+def test_a_reused_process_id_is_not_the_server(settings: Settings) -> None:
+    files = ServerFiles(settings)
+    files.directory.mkdir(parents=True)
+    mine = psutil.Process()
+    content = {
+        "pid": mine.pid,
+        "create_time": mine.create_time() - 99,
+        "host": "127.0.0.1",
+        "port": 1,
+        "started_at": "x",
+    }
+    files.record.write_text(json.dumps(content))
+    assert endpoint(settings) is None
+    assert stop_server(settings) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "password", "expected"),
+    [
+        ("http://ch:1234", None, Endpoint("ch", 1234, "default", "", "iot", False)),
+        ("https://me:p%40ss@ch.example.com", "other", Endpoint("ch.example.com", 8443, "me", "p@ss", "iot", True)),
+        ("http://me@[::1]:8123/", "secret", Endpoint("::1", 8123, "me", "secret", "iot", False)),
+    ],
+)
+def test_an_external_server_is_used_as_it_is(
+    tmp_path: Path, url: str, password: str | None, expected: Endpoint
+) -> None:
+    settings = Settings(home=tmp_path, clickhouse_url=url, clickhouse_password=password)
+    assert endpoint(settings) == expected
+    with running_server(settings) as found:
+        assert found == expected
+    assert not ServerFiles(settings).directory.exists()
+
+
+@pytest.mark.parametrize("url", ["ch:8123", "tcp://ch:9000", "http://:8123", "http://u:sec%20ret@ch:port"])
+def test_a_wrong_url_is_named_without_its_secrets(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ServerError, match="IOT_CLICKHOUSE_URL") as error:
+        endpoint(Settings(home=tmp_path, clickhouse_url=url))
+    assert "sec" not in str(error.value)
