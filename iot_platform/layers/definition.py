@@ -75,9 +75,9 @@ class Definition:
         final = " FINAL" if self.layer.final else ""
         return self._fingerprints(self.layer.table, f"{quoted(self.layer.table)}{final}", partitions)
 
-    def fill(self, target: str, partition: str) -> None:
-        """Insert what the definition makes of the source's partition into the table ``target``."""
-        for row_filter in self._row_filters(self.layer.source, [partition]):
+    def fill(self, target: str, partitions: Sequence[str]) -> None:
+        """Insert what the definition makes of the source's partitions into the table ``target``."""
+        for row_filter in self._row_filters(self.layer.source, partitions):
             self._client.command(
                 f"INSERT INTO {quoted(target)} ({self._columns}) SELECT {self._columns} FROM ({self._select}) "
                 + self._only(self.layer.source, row_filter)

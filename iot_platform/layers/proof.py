@@ -10,7 +10,6 @@ from uuid import uuid4
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
-from iot_platform.clickhouse.lock import server_lock
 from iot_platform.errors import ProofError
 from iot_platform.layers.definition import Definition, Fingerprint, grouped, partition_rows
 from iot_platform.layers.model import DERIVED_LAYERS, IMPOSSIBLE_TIMES, RAW_TABLE, Layer
@@ -48,65 +47,76 @@ def prove_partitions(
     """Compare partitions of ``layer`` with its definition; rebuild those that differ when ``repair`` is set.
 
     The source layer must be proved first. The outcomes are recorded in partition_proofs and returned in the order
-    asked for. Raises ProofError when a partition still differs after several rebuilds; L1 and the source are untouched
-    then, and the partitions before it are proved.
+    asked for. Several processes may prove and rebuild the same partitions: a swap is atomic, and each one compares
+    again after its own. Raises ProofError when a partition still differs after several rebuilds; L1 and the source
+    are untouched then.
     """
-    started = time.monotonic()
     definition = Definition(client, layer)
-    l1_rows = partition_rows(client, RAW_TABLE)
-    actual, expected = definition.actual(wanted), definition.expected(wanted)
-    share_s = (time.monotonic() - started) / max(1, len(wanted))
-    proofs = []
-    for partition in wanted:
-        found = actual[partition]
-        equal = found.same_content(expected[partition])
-        compared = Proof(
-            layer.name, partition, equal, False, l1_rows.get(partition, 0), found, found, expected[partition], share_s
-        )
-        proofs.append(compared if equal or not repair else _repair(client, definition, compared))
-    _record(client, proofs, run_id)
-    if broken := next((proof for proof in proofs if repair and not proof.is_equal), None):
+    proofs = _compare(client, definition, wanted)
+    for _ in range(MAX_ROUNDS if repair else 0):
+        different = [name for name, proof in proofs.items() if not proof.is_equal]
+        if not different:
+            break
+        started = time.monotonic()
+        _rebuild(client, definition, different)
+        again = _compare(client, definition, different)
+        share_s = (time.monotonic() - started) / len(different)
+        for name in different:
+            before, after = proofs[name], again[name]
+            # What was found stays what the first look saw, with the definition of that moment.
+            proofs[name] = replace(
+                before,
+                is_equal=after.is_equal,
+                was_rebuilt=True,
+                l1_rows=after.l1_rows,
+                proved=after.proved,
+                duration_s=before.duration_s + share_s,
+            )
+    _record(client, list(proofs.values()), run_id)
+    if broken := next((proof for proof in proofs.values() if repair and not proof.is_equal), None):
         raise ProofError(
             f"{layer.name}, partition {broken.partition}: still {broken.difference()} after {MAX_ROUNDS} rebuilds. "
             f"L1 is untouched; prove {layer.source} of that day first, then try again when fewer readings arrive."
         )
-    return proofs
+    return list(proofs.values())
 
 
-def _repair(client: Client, definition: Definition, compared: Proof) -> Proof:
-    """Rebuild a partition that differs until it is equal, and say what it was before."""
+def _compare(client: Client, definition: Definition, wanted: Sequence[str]) -> dict[str, Proof]:
     started = time.monotonic()
-    name = compared.partition
-    with server_lock(client, f"rebuild_{definition.layer.name}_{name}", wait_s=600):
-        for _ in range(MAX_ROUNDS):
-            _rebuild(client, definition, name)
-            l1_rows = partition_rows(client, RAW_TABLE).get(name, 0)
-            expected, proved = definition.expected([name])[name], definition.actual([name])[name]
-            if equal := proved.same_content(expected):
-                break
-    return replace(
-        compared,
-        is_equal=equal,
-        was_rebuilt=True,
-        l1_rows=l1_rows,
-        proved=proved,
-        duration_s=compared.duration_s + time.monotonic() - started,
-    )
+    # Counted first: readings that arrive during the comparison leave the proof open, never wrongly closed.
+    l1_rows = partition_rows(client, RAW_TABLE)
+    actual, expected = definition.actual(wanted), definition.expected(wanted)
+    share_s = (time.monotonic() - started) / max(1, len(wanted))
+    return {
+        name: Proof(
+            layer=definition.layer.name,
+            partition=name,
+            is_equal=actual[name].same_content(expected[name]),
+            was_rebuilt=False,
+            l1_rows=l1_rows.get(name, 0),
+            found=actual[name],
+            proved=actual[name],
+            expected=expected[name],
+            duration_s=share_s,
+        )
+        for name in wanted
+    }
 
 
-def _rebuild(client: Client, definition: Definition, partition: str) -> None:
-    """Make the partition anew beside the table, then swap it in by one atomic statement."""
+def _rebuild(client: Client, definition: Definition, names: Sequence[str]) -> None:
+    """Make the partitions anew beside the table, then swap each one in; a swap is atomic."""
     table = definition.layer.table
-    staging = f"staging_{table}_{partition}_{uuid4().hex[:8]}"
+    staging = f"staging_{table}_{uuid4().hex[:12]}"
     client.command(f"CREATE TABLE {quoted(staging)} AS {quoted(table)}")
     try:
-        definition.fill(staging, partition)
-        if partition_rows(client, staging):
-            client.command(
-                f"ALTER TABLE {quoted(table)} REPLACE PARTITION ID '{int(partition)}' FROM {quoted(staging)}"
-            )
-        else:
-            client.command(f"ALTER TABLE {quoted(table)} DROP PARTITION ID '{int(partition)}'")
+        definition.fill(staging, names)
+        filled = partition_rows(client, staging)
+        for name in names:
+            if filled.get(name):
+                swap = f"REPLACE PARTITION ID '{int(name)}' FROM {quoted(staging)}"
+            else:
+                swap = f"DROP PARTITION ID '{int(name)}'"
+            client.command(f"ALTER TABLE {quoted(table)} {swap}")
     finally:
         client.command(f"DROP TABLE IF EXISTS {quoted(staging)} SYNC")
 

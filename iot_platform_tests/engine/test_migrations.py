@@ -66,7 +66,9 @@ def test_a_missing_file_is_refused(client: Client, other: OtherSql) -> None:
 
 def test_a_failing_statement_is_named_and_runs_again(client: Client, other: OtherSql) -> None:
     bad = other.directory / "900_more.sql"
-    bad.write_text("CREATE TABLE IF NOT EXISTS more (a UInt8) ENGINE = Memory;\nCREATE TABLE IF NOT EXISTS x (a Wrong);")
+    bad.write_text(
+        "CREATE TABLE IF NOT EXISTS more (a UInt8) ENGINE = Memory;\nCREATE TABLE IF NOT EXISTS x (a Wrong);"
+    )
     with pytest.raises(MigrationError, match="900_more.sql, statement 2"):
         migrate(client, other)
     bad.write_text("CREATE TABLE IF NOT EXISTS more (a UInt8) ENGINE = Memory;")
@@ -89,9 +91,7 @@ def _migrate_elsewhere(endpoint: Endpoint, database: str, results: multiprocessi
 def test_processes_that_migrate_at_once_apply_each_file_once(server: Endpoint, client: Client, database: str) -> None:
     context = multiprocessing.get_context("spawn")
     results: multiprocessing.Queue[list[str]] = context.Queue()
-    workers = [
-        context.Process(target=_migrate_elsewhere, args=(server, database, results)) for _ in range(3)
-    ]
+    workers = [context.Process(target=_migrate_elsewhere, args=(server, database, results)) for _ in range(3)]
     for worker in workers:
         worker.start()
     applied_by = [results.get(timeout=60) for _ in workers]
