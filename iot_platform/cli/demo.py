@@ -17,13 +17,14 @@ from iot_platform import services
 from iot_platform.cli.output import echo_json, show_summary
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
-from iot_platform.layers.model import partition_day
+from iot_platform.layers.model import DERIVED_LAYERS, RAW_TABLE, partition_day
 from iot_platform.layers.proof import partitions
 from iot_platform.layers.summary import Summary, summarize
 from iot_platform.settings import Settings
 
 DAGSTER_PORT = 3000
 MATERIALIZE_TIMEOUT_S = 3600
+ALL_LAYERS = (RAW_TABLE, *(layer.name for layer in DERIVED_LAYERS))
 
 
 @click.command()
@@ -83,12 +84,10 @@ def _materialize(settings: Settings, env: Mapping[str, str]) -> None:
     """Materialize the metadata, then all days of all layers, as a user of the Dagster UI would."""
     first, last = env["IOT_FIRST_DAY"], dt.datetime.now(dt.UTC).date().isoformat()
     days = (dt.date.fromisoformat(last) - dt.date.fromisoformat(first)).days + 1
-    click.echo(
-        f"Dagster materializes the metadata and {days} days of {settings.simulator_devices} meters ..."
-    )
+    click.echo(f"Dagster materializes the metadata and {days} days of {settings.simulator_devices} meters ...")
     log = settings.root / "logs" / "materialize.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    for selection, partition_range in (("device_metadata", None), ("* and not device_metadata", f"{first}...{last}")):
+    for selection, partition_range in (("device_metadata", None), (",".join(ALL_LAYERS), f"{first}...{last}")):
         command = [sys.executable, "-m", "dagster", "asset", "materialize", "-m", "iot_platform.definitions"]
         command += ["--select", selection]
         if partition_range:

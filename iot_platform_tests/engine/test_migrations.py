@@ -103,9 +103,9 @@ def test_processes_that_migrate_at_once_apply_each_file_once(server: Endpoint, c
 
 
 def test_a_lock_is_held_by_one_and_says_by_whom(client: Client) -> None:
+    second = server_lock(client, "x", wait_s=0.3)
     with server_lock(client, "x"), pytest.raises(PlatformError, match="Lock 'x' is still held after 0 s by .*pid"):
-        with server_lock(client, "x", wait_s=0.3):
-            pass
+        second.__enter__()
     with server_lock(client, "x", wait_s=0.3):
         pass
 
