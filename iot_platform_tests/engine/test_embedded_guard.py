@@ -114,6 +114,7 @@ ALLOWED = [
     "CREATE DICTIONARY d2 (url String, file String) PRIMARY KEY url "
     "SOURCE(CLICKHOUSE(DB '{database}' TABLE 't')) LAYOUT(COMPLEX_KEY_HASHED()) LIFETIME(0)",
     "CREATE MATERIALIZED VIEW v ENGINE = AggregatingMergeTree ORDER BY engine AS SELECT url AS engine FROM t",
+    "CREATE TABLE e (engine String, source String) ENGINE MergeTree ORDER BY (engine, source)",
     "CREATE TABLE c AS t ENGINE = ReplacingMergeTree ORDER BY url",
     "ALTER TABLE t ADD COLUMN disk String",
     "SELECT count() FROM t SETTINGS additional_table_filters = {'t': 'url != ''file()'''}",

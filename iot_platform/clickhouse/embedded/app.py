@@ -34,7 +34,7 @@ class App:
         self.engine = engine
         self.sessions = Sessions(engine)
         self._password = password
-        self._guard = Guard(engine.table_functions)
+        self._guard = Guard(engine.table_functions, engine.engines)
         # Somewhat more threads than queries, so that KILL QUERY and clean-up always find one.
         self.pool = ThreadPoolExecutor(MAX_QUERIES + 28, "query")
 

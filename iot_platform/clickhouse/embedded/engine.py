@@ -93,6 +93,8 @@ class Engine:
         facts = self._scalar("SELECT version(), timezone()").split("\t")
         self.version, self.timezone = facts[0], facts[1]
         self.table_functions = self._scalar("SELECT name FROM system.table_functions").split("\n")
+        engines = "SELECT name FROM system.table_engines UNION ALL SELECT name FROM system.database_engines"
+        self.engines = self._scalar(engines).split("\n")
 
     def _scalar(self, sql: str) -> str:
         return bytes(self._root.query(sql).bytes()).decode().rstrip("\n")

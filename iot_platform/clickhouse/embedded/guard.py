@@ -52,10 +52,11 @@ _NAMES_A_TABLE = frozenset({"INTO", "INDEX", "PROJECTION", "CONSTRAINT", "COLUMN
 class Guard:
     """Refuses statements that reach outside the database."""
 
-    def __init__(self, table_functions: Collection[str]) -> None:
-        """``table_functions``: all that this engine knows, so that one a later version adds is refused until judged."""
+    def __init__(self, table_functions: Collection[str], engines: Collection[str]) -> None:
+        """All table functions and engines that are known: one that a later version adds is refused until judged."""
         known = {name.lower() for name in table_functions}
         self._denied = (known - SAFE_TABLE_FUNCTIONS) | _UNSAFE_FUNCTIONS
+        self._engines = {name.lower() for name in engines}
 
     def check(self, statement: tuple[Token, ...]) -> None:
         """Raise ACCESS_DENIED when the statement reaches outside the database."""
@@ -70,7 +71,7 @@ class Guard:
         self._check_source(statement)
         self._check_sql_settings(statement)
         if any(token.word in ("CREATE", "ATTACH", "REPLACE") for token in statement):
-            _check_engine(statement)
+            self._check_engine(statement)
 
     def check_setting(self, name: str, value: str) -> None:
         """Check a setting of the URL; some carry SQL in their value."""
@@ -83,6 +84,22 @@ class Guard:
         for token in inner:
             if token.kind == "string":
                 self.check(tuple(tokens(token.value)))
+
+    def _check_engine(self, statement: tuple[Token, ...]) -> None:
+        """``ENGINE = X`` and ``ENGINE X``; columns may be named engine as well."""
+        depth = 0
+        for index, token in enumerate(statement[:-1]):
+            depth += {"(": 1, ")": -1}.get(token.text, 0)
+            if token.word == "SELECT":
+                return
+            if token.word != "ENGINE" or depth:
+                continue
+            assigned = statement[index + 1].text == "="
+            engine = statement[min(index + 1 + assigned, len(statement) - 1)].name
+            # Replicated tables need a Keeper, which is not here: the engine says so itself.
+            name = engine.lower().removeprefix("replicated")
+            if name not in _SAFE_ENGINES and name and (assigned or name in self._engines):
+                raise denied(f"ENGINE {engine}")
 
     def _check_sql_settings(self, statement: tuple[Token, ...]) -> None:
         inside = False
@@ -169,16 +186,3 @@ def _check_clauses(statement: tuple[Token, ...]) -> None:
         pair = f"{before.word} {token.word}"
         if pair in ("INTO OUTFILE", "FROM INFILE", "PARALLEL WITH"):
             raise denied(pair)
-
-
-def _check_engine(statement: tuple[Token, ...]) -> None:
-    for index, token in enumerate(statement[:-1]):
-        if token.word == "SELECT":
-            return
-        if token.word == "ENGINE":
-            following = statement[index + 1 : index + 3]
-            engine = following[-1] if following[0].text == "=" else following[0]
-            # Replicated tables need a Keeper, which is not here: the engine says so itself.
-            name = engine.name.lower().removeprefix("replicated")
-            if name and name not in _SAFE_ENGINES:
-                raise denied(f"ENGINE {engine.name}")
