@@ -42,10 +42,8 @@ class ClickHouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Settings().model_copy(update=changes)
 
     @contextmanager
-    def session(
-        self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, asset: str
-    ) -> Iterator[Client]:
+    def session(self, run: dg.DagsterRun, asset: str) -> Iterator[Client]:
         """A client of its own for one use, closed after it. Its queries carry run and asset in their log_comment."""
-        comment = {"dagster_run_id": context.run.run_id, "dagster_job": context.run.job_name, "asset": asset}
+        comment = {"dagster_run_id": run.run_id, "dagster_job": run.job_name, "asset": asset}
         with migrated_session(self.settings(), comment=comment) as client:
             yield client

@@ -49,17 +49,15 @@ def column_schema(client: Client, table: str, *, comments_of: str | None = None)
     ).result_rows
     comments = {name: comment for _, name, _, comment in rows if comment}
     return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                name=name,
-                type=column_type,
-                description=comments.get(name),
-                constraints=dg.TableColumnConstraints(nullable=column_type.startswith("Nullable")),
-            )
-            for owner, name, column_type, _ in rows
-            if owner == table
-        ]
+        columns=[_column(name, text, comments.get(name)) for owner, name, text, _ in rows if owner == table]
     )
+
+
+def _column(name: str, type_text: str, comment: str | None) -> dg.TableColumn:
+    # How a store merges a column is nothing that a reader of its view needs to know.
+    shown = re.sub(r"^SimpleAggregateFunction\(\w+, (.+)\)$", r"\1", type_text)
+    constraints = dg.TableColumnConstraints(nullable="Nullable(" in shown)
+    return dg.TableColumn(name=name, type=shown, description=comment, constraints=constraints)
 
 
 def utc(time: dt.datetime) -> dt.datetime:

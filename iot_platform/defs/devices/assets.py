@@ -42,7 +42,7 @@ def device_metadata(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -
         _write_simulated(settings, path)
         context.log.info(f"{path} was missing: the simulator's devices were written there.")
     devices = read_devices(path)
-    with clickhouse.session(context, DEVICES) as client:
+    with clickhouse.session(context.run, DEVICES) as client:
         result = refresh_devices(client, devices, dt.datetime.now(dt.UTC))
         context.add_output_metadata(
             {

@@ -32,7 +32,7 @@ Curves = Mapping[str, Sequence[float]]
 def add_charts(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
     """Add the usage curve to the metadata of the run's newest days of L4."""
     days = days_of_run(context)[-DAYS_WITH_CHART:]
-    with clickhouse.session(context, L4.name) as client:
+    with clickhouse.session(context.run, L4.name) as client:
         rows = client.query(
             f"SELECT toDate(ts_hour) AS day, building_type, toHour(ts_hour), sum(total_kWh) FROM {quoted(L4.name)} "
             "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY 1, 2, 3",

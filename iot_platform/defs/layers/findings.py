@@ -61,7 +61,7 @@ def find(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse, check: 
     days = days_of_run(context)
     first, last = (days[0], days[-1]) if days else ALL_DAYS
     sql = read_query(check)
-    with clickhouse.session(context, context.op_execution_context.op_def.name) as client:
+    with clickhouse.session(context.run, context.op_execution_context.op_def.name) as client:
         result = client.query(sql, parameters={"first_day": first, "last_day": last})
         readings = _count(client, table, first, last)
     # An answer without rows may come without columns.

@@ -28,7 +28,7 @@ def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer:
     Raises ProofError when a day stays different from its definition; what was proved before it stays recorded.
     """
     days = days_of_run(context)
-    with clickhouse.session(context, layer.name) as client:
+    with clickhouse.session(context.run, layer.name) as client:
         for proof in _prove(context, client, layer, [partition_id(day) for day in days]):
             if difference := proof.difference():
                 context.log.warning(f"{layer.name} {proof.partition} was rebuilt: {difference} were found.")

@@ -52,7 +52,7 @@ def l1_power_raw(context: dg.AssetExecutionContext, config: ArrivalWindow, click
     `lag_s` tells how old the newest reading was: growing means that nothing arrives any more.
     """
     days = days_of_run(context)
-    with clickhouse.session(context, RAW_TABLE) as client:
+    with clickhouse.session(context.run, RAW_TABLE) as client:
         if clickhouse.settings().simulator_enabled:
             context.add_output_metadata(_ingest(context, config, client, clickhouse, days))
         else:

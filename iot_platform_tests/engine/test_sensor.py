@@ -1,0 +1,126 @@
+"""The ingestion sensor and the schedules: what they ask for, and that it runs."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import dagster as dg
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.definitions import defs
+from iot_platform.defs.devices.schedule import refresh_metadata_schedule
+from iot_platform.defs.layers.schedules import prove_today_schedule, prove_yesterday_schedule
+from iot_platform.defs.readings import sensor as module
+from iot_platform.defs.readings.sensor import simulated_ingestion_sensor
+from iot_platform.defs.readings.windows import MAX_RUNS_PER_TICK, MAX_WINDOW
+from iot_platform.errors import PlatformError
+
+NOW = dt.datetime(2026, 1, 5, 10, 20, 30, tzinfo=dt.UTC)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_now", lambda: NOW)
+    monkeypatch.setenv("IOT_SIMULATOR_INTERVAL_S", "900")
+    monkeypatch.setenv("IOT_FIRST_DAY", "2026-01-01")
+    monkeypatch.setenv("IOT_SIMULATOR_ENABLED", "true")
+
+
+def tick(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
+    found = simulated_ingestion_sensor(dg.build_sensor_context(cursor=cursor, definitions=defs))
+    assert isinstance(found, dg.SensorResult | dg.SkipReason)
+    return found
+
+
+def requests_of(result: dg.SensorResult | dg.SkipReason) -> list[dg.RunRequest]:
+    assert isinstance(result, dg.SensorResult) and result.run_requests
+    return list(result.run_requests)
+
+
+def window_of(request: dg.RunRequest) -> tuple[str, str]:
+    config = request.run_config["ops"]["l1_power_raw"]["config"]
+    return config["start"], config["end"]
+
+
+def test_each_tick_asks_for_what_arrived_since_the_last_one() -> None:
+    (request,) = requests_of(result := tick("2026-01-05T10:00:01+00:00"))
+    assert window_of(request) == ("2026-01-05T10:00:01+00:00", "2026-01-05T10:15:01+00:00")
+    assert request.run_key == "2026-01-05T10:00:01+00:00/2026-01-05T10:15:01+00:00"
+    assert request.partition_key == "2026-01-05"
+    assert isinstance(result, dg.SensorResult) and result.cursor == "2026-01-05T10:15:01+00:00"
+    assert isinstance(tick(result.cursor), dg.SkipReason)
+
+
+def test_the_first_tick_begins_with_today() -> None:
+    requests = requests_of(tick(None))
+    assert window_of(requests[0])[0] == "2026-01-05T00:00:01+00:00"
+    assert {request.partition_key for request in requests} == {"2026-01-05"}
+
+
+def test_three_days_off_are_caught_up_in_bounded_steps() -> None:
+    cursor: str | None = "2026-01-02T10:15:01+00:00"
+    windows: list[tuple[str, str]] = []
+    ticks = 0
+    while isinstance(result := tick(cursor), dg.SensorResult):
+        requests = requests_of(result)
+        assert len(requests) <= MAX_RUNS_PER_TICK
+        for request in requests:
+            start, end = (dt.datetime.fromisoformat(time) for time in window_of(request))
+            assert end - start <= MAX_WINDOW
+            # The run materializes the day that its arrivals are from.
+            assert request.partition_key == start.date().isoformat()
+            assert end <= dt.datetime.combine(start.date() + dt.timedelta(days=1), dt.time(0, 0, 1), dt.UTC)
+        windows += map(window_of, requests)
+        cursor = result.cursor
+        ticks += 1
+    assert 3 <= ticks <= 5
+    assert windows[0][0] == "2026-01-02T10:15:01+00:00" and windows[-1][1] == "2026-01-05T10:15:01+00:00"
+    assert all(end == start for (_, end), (start, _) in zip(windows, windows[1:], strict=False))
+
+
+def test_nothing_before_the_first_day_is_asked_for() -> None:
+    assert window_of(requests_of(tick("2020-01-01T00:00:00+00:00"))[0])[0] == "2026-01-01T00:00:01+00:00"
+
+
+def test_without_the_simulator_it_skips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IOT_SIMULATOR_ENABLED", "false")
+    result = tick(None)
+    assert isinstance(result, dg.SkipReason) and result.skip_message and "switched off" in result.skip_message
+
+
+def test_a_cursor_that_is_no_time_says_what_to_do() -> None:
+    with pytest.raises(PlatformError, match="Reset the cursor"):
+        tick("yesterday")
+
+
+def test_the_runs_it_asks_for_bring_the_readings_in(platform: Client) -> None:
+    requests = requests_of(tick("2026-01-04T20:00:01+00:00"))
+    job = defs.resolve_job_def("ingestion_job")
+    with dg.DagsterInstance.ephemeral() as instance:
+        for request in requests:
+            job.execute_in_process(
+                instance=instance, partition_key=request.partition_key, run_config=request.run_config
+            )
+    rows = platform.query("SELECT timestamp, count() FROM l1_power_raw GROUP BY 1 HAVING count() > 5 ORDER BY 1")
+    times = [row[0].replace(tzinfo=dt.UTC) for row in rows.result_rows]
+    assert times[0] == dt.datetime(2026, 1, 4, 20, tzinfo=dt.UTC)
+    assert times[-1] == dt.datetime(2026, 1, 5, 10, tzinfo=dt.UTC)
+    # 14 hours and a quarter, four readings an hour: none is missing at the seams.
+    assert len(times) == 57
+
+
+def test_schedules_ask_for_the_day_they_are_about() -> None:
+    context = dg.build_schedule_context(scheduled_execution_time=dt.datetime(2026, 1, 5, 6, 30, tzinfo=dt.UTC))
+    today, yesterday = prove_today_schedule(context), prove_yesterday_schedule(context)
+    assert isinstance(today, dg.RunRequest) and today.partition_key == "2026-01-05"
+    assert isinstance(yesterday, dg.RunRequest) and yesterday.partition_key == "2026-01-04"
+    first = dg.build_schedule_context(scheduled_execution_time=dt.datetime(2026, 1, 1, 6, 30, tzinfo=dt.UTC))
+    assert isinstance(prove_yesterday_schedule(first), dg.SkipReason)
+
+
+@pytest.mark.parametrize("schedule", [prove_today_schedule, prove_yesterday_schedule, refresh_metadata_schedule])
+def test_schedules_tick_in_utc(schedule: dg.ScheduleDefinition) -> None:
+    assert schedule.execution_timezone == "UTC"
+    context = dg.build_schedule_context(scheduled_execution_time=NOW, repository_def=defs.get_repository_def())
+    assert schedule.evaluate_tick(context).run_requests

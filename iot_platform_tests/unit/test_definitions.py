@@ -1,0 +1,165 @@
+"""The code location: it loads without a connection, and tells what it should before anything ran."""
+
+import datetime as dt
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from iot_platform.definitions import defs
+from iot_platform.defs import tables
+from iot_platform.defs.layers.chart import usage_chart
+from iot_platform.defs.readings.windows import MAX_RUNS_PER_TICK, MAX_WINDOW, day_of_window, day_window, next_windows
+
+ROOT = Path(__file__).parents[2]
+LINEAGE = {
+    "l1_power_raw": set(),
+    "l2_power_cleaned": {"l1_power_raw"},
+    "power_quarantine": {"l1_power_raw"},
+    "device_metadata": set(),
+    "l3_power_joined": {"l2_power_cleaned", "device_metadata"},
+    "l4_power_agg_hourly": {"l3_power_joined"},
+}
+
+
+def specs() -> dict[str, dg.AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+
+
+def test_lineage() -> None:
+    parents = {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs().items()}
+    assert parents == LINEAGE
+
+
+@pytest.mark.parametrize("name", LINEAGE)
+def test_each_asset_tells_who_owns_it_what_it_is_and_what_to_do(name: str) -> None:
+    spec = specs()[name]
+    assert spec.description and "When it is red" in spec.description and "Materializing" in spec.description
+    assert spec.owners == ["team:data-platform"]
+    assert "clickhouse" in spec.kinds
+    assert spec.group_name in {"power", "devices"}
+    assert spec.tags["layer"]
+    assert spec.code_version
+    assert spec.metadata["dagster/table_name"] == f"iot.{name}"
+    if name == "device_metadata":
+        assert spec.partitions_def is None
+    else:
+        assert isinstance(spec.partitions_def, dg.DailyPartitionsDefinition)
+
+
+def test_partitions_are_utc_days_up_to_today() -> None:
+    partitions = specs()["l1_power_raw"].partitions_def
+    assert isinstance(partitions, dg.DailyPartitionsDefinition)
+    now = dt.datetime(2026, 3, 4, 0, 0, 1, tzinfo=dt.UTC)
+    keys = partitions.get_partition_keys(current_time=now)
+    assert (keys[0], keys[-1], len(keys)) == ("2026-01-01", "2026-03-04", 63)
+
+
+def test_checks_hold_back_what_is_downstream() -> None:
+    graph = defs.resolve_asset_graph()
+    blocking = {key.name: graph.get(key).blocking for key in graph.asset_check_keys}
+    assert blocking == {
+        "every_reading_is_within_limits": True,
+        "no_reading_is_null_or_nan": True,
+        "reject_rate_is_normal": False,
+        "every_reading_has_metadata": True,
+    }
+
+
+def test_jobs_cover_the_usual_selections() -> None:
+    layers = {"l2_power_cleaned", "power_quarantine", "l3_power_joined", "l4_power_agg_hourly"}
+    selections = {
+        "ingestion_job": {"l1_power_raw"},
+        "prove_job": layers,
+        "all_layers_job": layers | {"l1_power_raw"},
+        "refresh_metadata_job": {"device_metadata"},
+    }
+    for name, selected in selections.items():
+        keys = defs.resolve_job_def(name).asset_layer.selected_asset_keys
+        assert {key.to_user_string() for key in keys} == selected
+
+
+@pytest.mark.parametrize(("enabled", "status"), [("true", "RUNNING"), ("false", "STOPPED")])
+def test_one_setting_switches_the_automation_on(enabled: str, status: str) -> None:
+    script = (
+        "from iot_platform.definitions import defs;"
+        "print({x.default_status.value for x in [*defs.sensors, *defs.schedules]})"
+    )
+    # Nothing answers on this port: loading must not try.
+    environment = {"IOT_AUTOMATION_ENABLED": enabled, "IOT_CLICKHOUSE_URL": "http://nobody:x@127.0.0.1:9", "PATH": ""}
+    found = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", script],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == f"{{'{status}'}}"
+    assert "Warning" not in found.stderr
+
+
+def test_workspace_names_the_code_location() -> None:
+    workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())
+    assert workspace["load_from"][0]["python_module"] == {
+        "module_name": "iot_platform.definitions",
+        "location_name": "iot_platform",
+    }
+
+
+def test_code_version_follows_the_text_of_the_definition() -> None:
+    assert tables.code_version("l2_power_cleaned") != tables.code_version("l2_power_cleaned", "mv_l1_to_l2")
+    with pytest.raises(KeyError):
+        tables.code_version("no_such_table")
+
+
+def test_markdown_table() -> None:
+    time = dt.datetime(2026, 1, 2, 3, 4, 5)
+    table = tables.markdown_table(["a", "b"], [[1, "x|y"], [2.5, None], [float("nan"), time]])
+    assert table.splitlines() == [
+        "| a | b |",
+        "|---:|---|",
+        "| 1 | x\\|y |",
+        "| 2.5 | NULL |",
+        "| nan | 2026-01-02 03:04:05 |",
+    ]
+
+
+def test_chart_adds_up_the_small_building_types() -> None:
+    curves = {f"type_{number}": [float(number)] * 24 for number in range(9)}
+    text = usage_chart(dt.date(2026, 1, 3), curves).value
+    assert text and text.startswith("![Energy per hour on 2026-01-03](data:image/png;base64,")
+    assert len(text) < 100_000
+
+
+def utc(*parts: int) -> dt.datetime:
+    return dt.datetime(*parts, tzinfo=dt.UTC)  # type: ignore[misc,arg-type]
+
+
+def test_the_arrival_at_midnight_belongs_to_the_day_before() -> None:
+    assert day_of_window(utc(2026, 1, 2, 0, 0, 0)) == dt.date(2026, 1, 1)
+    assert day_of_window(utc(2026, 1, 2, 0, 0, 1)) == dt.date(2026, 1, 2)
+    start, end = day_window(dt.date(2026, 1, 1), dt.date(2026, 1, 2), utc(2026, 2, 1))
+    assert (start, end) == (utc(2026, 1, 1), utc(2026, 1, 3, 0, 0, 1))
+    assert day_window(dt.date(2026, 1, 1), dt.date(2026, 1, 1), utc(2026, 1, 1, 5))[1] == utc(2026, 1, 1, 5)
+
+
+def test_windows_follow_each_other_stop_at_midnight_and_are_bounded() -> None:
+    start = utc(2026, 1, 1, 22, 0, 1)
+    windows = list(next_windows(start, utc(2026, 1, 9), 60))
+    assert len(windows) == MAX_RUNS_PER_TICK
+    assert windows[0] == (start, utc(2026, 1, 2, 0, 0, 1))
+    for (_, end), (begin, _) in zip(windows, windows[1:], strict=False):
+        assert end == begin
+    assert all(end - begin <= MAX_WINDOW for begin, end in windows)
+    assert all(day_of_window(begin) == day_of_window(end - dt.timedelta(seconds=1)) for begin, end in windows)
+
+
+def test_a_window_ends_with_the_newest_reading_and_there_is_none_without() -> None:
+    start = utc(2026, 1, 1, 12, 0, 1)
+    assert list(next_windows(start, utc(2026, 1, 1, 12, 0, 59), 60)) == []
+    assert list(next_windows(start, utc(2026, 1, 1, 12, 1, 30), 60)) == [(start, utc(2026, 1, 1, 12, 1, 1))]
+    assert list(next_windows(start, utc(2026, 1, 1, 11), 60)) == []
