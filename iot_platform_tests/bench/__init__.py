@@ -1,0 +1,1 @@
+"""``make bench``: what the layers cost, beside a table without views and beside the textbook design."""

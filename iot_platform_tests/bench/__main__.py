@@ -1,0 +1,112 @@
+"""``python -m iot_platform_tests.bench``."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+from clickhouse_connect.driver.exceptions import Error
+
+from iot_platform.clickhouse.client import connect
+from iot_platform.clickhouse.server import running_server
+from iot_platform.errors import PlatformError
+from iot_platform.settings import Settings
+from iot_platform_tests.bench import machine
+from iot_platform_tests.bench.demo import measure_demo
+from iot_platform_tests.bench.files import CAMBRIDGE, measure_files
+from iot_platform_tests.bench.inserts import Say, measure_inserts
+from iot_platform_tests.bench.proofs import measure_proofs
+from iot_platform_tests.bench.report import show
+from iot_platform_tests.bench.sizes import FULL, QUICK, Sizes
+
+PARTS = ("inserts", "files", "proofs", "demo")
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Small sizes, less than a minute: tells whether it works, not how fast.")
+@click.option("--only", "names", multiple=True, type=click.Choice(PARTS), help="Only this part (repeatable).")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("bench-results.json"),
+    show_default=True,
+    help="Where every raw figure goes.",
+)
+@click.option(
+    "--cambridge", type=click.Path(path_type=Path), default=CAMBRIDGE, help="Parquet file of real readings to load."
+)
+def bench(quick: bool, names: tuple[str, ...], json_file: Path, cambridge: Path) -> None:
+    """Measure the chain L1 to L4, loads of files, proofs and the demo, on an embedded server in a temporary home."""
+    # A polite `kill` must end the server and remove the home exactly like Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupt)
+    started = time.monotonic()
+    results: dict[str, Any] = {"started_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "quick": quick}
+    sizes = QUICK if quick else FULL
+
+    def say(text: str) -> None:
+        click.echo(f"[{time.monotonic() - started:4.0f} s] {text}", err=True)
+
+    with tempfile.TemporaryDirectory(prefix="iot-bench-", ignore_cleanup_errors=True) as directory:
+        run = Run(Path(directory), sizes, cambridge, say)
+        run.measure(names or PARTS)
+    results |= run.results
+    results["load_average_at_end"] = list(os.getloadavg())
+    results["seconds"] = time.monotonic() - started
+    json_file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    show(results)
+    click.echo(f"Every figure: {json_file} (after {results['seconds']:.0f} s)")
+    sys.exit(1 if run.results["failed"] else 0)
+
+
+class Run:
+    """The parts that were asked for, one after the other; a part that fails does not take the others with it."""
+
+    def __init__(self, directory: Path, sizes: Sizes, cambridge: Path, say: Say) -> None:
+        self.results: dict[str, Any] = {"failed": {}}
+        self._directory = directory
+        self._sizes = sizes
+        self._cambridge = cambridge
+        self._say = say
+
+    def measure(self, names: Sequence[str]) -> None:
+        """Fill ``results``."""
+        home, sizes, say = self._directory / "home", self._sizes, self._say
+        settings = Settings(home=home, clickhouse_url=None, clickhouse_port=0)
+        parts: dict[str, Callable[[], Any]] = {}
+        with running_server(settings) as endpoint, closing(connect(endpoint, settings, database="default")) as admin:
+            self.results["machine"] = machine.facts(admin)
+            parts["inserts"] = lambda: measure_inserts(endpoint, settings, sizes, say)
+            parts["files"] = lambda: measure_files(admin, home, self._directory, sizes, self._cambridge, say)
+            parts["proofs"] = lambda: measure_proofs(endpoint, settings, home, sizes, say)
+            for name in (name for name in parts if name in names):
+                self._part(name, parts[name])
+        # Without the server above: the demo brings its own.
+        if "demo" in names:
+            self._part("demo", lambda: measure_demo(self._directory, sizes, say))
+
+    def _part(self, name: str, measure: Callable[[], Any]) -> None:
+        try:
+            self.results[name] = measure()
+        except (RuntimeError, PlatformError, Error) as error:
+            self._say(f"{name} failed: {error}")
+            self.results["failed"][name] = str(error)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    bench()

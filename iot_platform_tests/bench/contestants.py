@@ -1,0 +1,130 @@
+"""What is compared: each in a database of its own on one server, fed with the same batches through the same code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.clickhouse.blocks import insert_block
+from iot_platform.clickhouse.client import connect, quoted
+from iot_platform.clickhouse.migrations import create_database, migrate
+from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.statements import split_statements
+from iot_platform.devices.refresh import reload_dictionaries
+from iot_platform.readings.writer import Batch, Writer
+from iot_platform.settings import Settings
+
+TEXTBOOK = Path(__file__).with_name("textbook.sql")
+
+BARE, BOOK, CHAIN, WRITER = "bare_l1", "textbook", "chain", "chain_and_ledger"
+MEANING = {
+    BARE: "the table L1 without any view behind it",
+    BOOK: "JOIN in the view, SummingMergeTree",
+    CHAIN: "L1 to L4 and quarantine, as in sql/",
+    WRITER: "the same through the writer: lock, ledger, exactly once",
+}
+
+# Every hundredth device moved after the readings of the benchmark: those readings look it up in the history.
+VERSIONS = """
+INSERT INTO device_metadata (device_id, customer_id, building_type, latitude, longitude, valid_from)
+SELECT
+    number % {devices:UInt32} + 1 AS device_id,
+    concat('C', leftPad(toString(device_id % 50000), 6, '0')),
+    ['residential', 'office', 'retail', 'school', 'industry'][device_id % 5 + 1],
+    round(48 + device_id % 70001 / 10000, 5),
+    round(7 + device_id % 80021 / 10000, 5),
+    if(number < {devices:UInt32}, toDateTime(0, 'UTC'), toDateTime('2026-05-01 00:00:00', 'UTC'))
+FROM numbers({devices:UInt32} + intDiv({devices:UInt32}, 100))
+"""
+METADATA = """
+INSERT INTO device_metadata (device_id, customer_id, building_type, latitude, longitude)
+SELECT device_id, customer_id, building_type, latitude, longitude FROM {source:Identifier}.device_metadata
+WHERE valid_from = toDateTime(0, 'UTC')
+"""
+CHAIN_TABLES = (
+    "l1_power_raw",
+    "l2_power_cleaned",
+    "power_quarantine",
+    "l3_power_joined",
+    "l4_power_agg_hourly_store",
+)
+TABLES = {
+    BARE: ("l1_power_raw",),
+    BOOK: ("l1_power_raw", "l2_power_cleaned", "l3_power_joined", "l4_power_agg_hourly"),
+    CHAIN: CHAIN_TABLES,
+    WRITER: CHAIN_TABLES,
+}
+
+Insert = Callable[[pa.Table, int], None]
+
+
+class Contestants:
+    """The databases of one number of devices. ``inserts``: how each takes a batch, in the order of the report."""
+
+    def __init__(self, stack: ExitStack, endpoint: Endpoint, settings: Settings, devices: int) -> None:
+        """Create and fill them; they are dropped when ``stack`` is closed."""
+        self.clients = {name: _database(stack, endpoint, settings, f"bench_{name}_{devices}") for name in MEANING}
+        for name in (BARE, CHAIN, WRITER):
+            migrate(self.clients[name], settings)
+        self.clients[BARE].command("DROP VIEW mv_l1_to_l2")
+        self.clients[BARE].command("DROP VIEW mv_l1_to_quarantine")
+        for statement in split_statements(TEXTBOOK.read_text(encoding="utf-8")):
+            self.clients[BOOK].command(statement)
+        for name in (CHAIN, WRITER):
+            self.clients[name].command(VERSIONS, parameters={"devices": devices})
+            reload_dictionaries(self.clients[name])
+        self.clients[BOOK].command(METADATA, parameters={"source": self.clients[CHAIN].database})
+        self.inserts: dict[str, Insert] = {
+            BARE: _plain(self.clients[BARE]),
+            BOOK: _plain(self.clients[BOOK]),
+            CHAIN: _plain(self.clients[CHAIN]),
+        }
+
+    def start(self, source: str) -> None:
+        """Empty every table; ``source`` names what comes next."""
+        for name, client in self.clients.items():
+            for table in TABLES[name]:
+                client.command(f"TRUNCATE TABLE {table} SYNC")
+        self.inserts[WRITER] = _exactly_once(Writer(self.clients[WRITER], source))
+
+    def check(self, rows: int) -> None:
+        """A figure of a chain that lost or doubled rows would mean nothing. Raises RuntimeError."""
+        for name, client in self.clients.items():
+            if (found := _count(client, "l1_power_raw")) != rows:
+                raise RuntimeError(f"{name}: {rows:,} readings were sent, L1 holds {found:,}.")
+            if name in (CHAIN, WRITER):
+                refused, cleaned = _count(client, "power_quarantine"), _count(client, "l2_power_cleaned")
+                counted = client.query("SELECT sum(readings) FROM l4_power_agg_hourly_store").result_rows[0][0]
+                if refused + cleaned != rows or counted != cleaned:
+                    raise RuntimeError(f"{name}: L1 {rows:,}, L2 {cleaned:,}, refused {refused:,}, L4 {counted:,}.")
+
+
+def _count(client: Client, table: str) -> int:
+    return int(client.query(f"SELECT count() FROM {table}").result_rows[0][0])
+
+
+def _database(stack: ExitStack, endpoint: Endpoint, settings: Settings, name: str) -> Client:
+    own = settings.model_copy(update={"clickhouse_database": name})
+    create_database(endpoint, own)
+    client = connect(endpoint, own)
+    stack.callback(client.close)
+    stack.callback(client.command, f"DROP DATABASE {quoted(name)} SYNC")
+    return client
+
+
+def _plain(client: Client) -> Insert:
+    def insert(rows: pa.Table, number: int) -> None:
+        insert_block(client, "l1_power_raw", rows, token=f"batch {number}")
+
+    return insert
+
+
+def _exactly_once(writer: Writer) -> Insert:
+    def insert(rows: pa.Table, number: int) -> None:
+        writer.write(Batch(number, number + 1, rows))
+
+    return insert

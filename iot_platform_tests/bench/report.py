@@ -1,0 +1,96 @@
+"""The result as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from iot_platform_tests.bench.contestants import BARE, BOOK, MEANING
+from iot_platform_tests.bench.figures import text
+
+PIPE_WIDTH = 200
+
+
+def show(results: dict[str, Any], console: Console | None = None) -> None:
+    """Print a table for each part that was measured: median (least - most)."""
+    out = console or Console()
+    if not out.is_terminal and console is None:
+        out = Console(width=PIPE_WIDTH)
+    machine = results["machine"]
+    out.print(
+        f"{machine['cores']} cores ({machine['processor']}), {machine['memory_bytes'] / 1e9:.0f} GB, "
+        f"Python {machine['python']}, ClickHouse {machine['clickhouse']}, "
+        f"load average {machine['load_average'][0]:.1f} to {results['load_average_at_end'][0]:.1f}"
+    )
+    for name, part in (("inserts", _inserts), ("files", _files), ("proofs", _proofs), ("demo", _demo)):
+        if name in results:
+            part(out, results[name])
+    for name, error in results["failed"].items():
+        out.print(f"{name} failed: {error}", style="red", markup=False)
+
+
+def _table(out: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def _inserts(out: Console, cells: list[dict[str, Any]]) -> None:
+    rows = [
+        [
+            f"{cell['devices']:,}",
+            f"{cell['batch_rows']:,}",
+            str(cell["readings_per_device"]),
+            *(text(cell["rows_per_s"][name]) for name in MEANING),
+            text(cell["chain_against"][BARE], 2),
+            text(cell["chain_against"][BOOK], 2),
+        ]
+        for cell in cells
+    ]
+    columns = ("devices", "batch", "per device", *MEANING, "chain / bare", "chain / textbook")
+    _table(out, "Inserts, rows/s: median (min - max)", columns, rows)
+    for name, meaning in MEANING.items():
+        out.print(f"  {name}: {meaning}")
+
+
+def _files(out: Console, files: list[dict[str, Any]]) -> None:
+    rows = [
+        (
+            file["file"],
+            f"{file['rows']:,}",
+            f"{file['bytes'] / 1e6:,.1f}",
+            text(file["rows_per_s"]),
+            text(file["seconds"], 1),
+            f"{file['peak_memory_bytes'] / 1e6:,.0f}",
+        )
+        for file in files
+    ]
+    columns = ("file", "rows", "MB", "rows/s", "seconds with start", "peak memory of the loader, MB")
+    _table(out, "iot-platform load readings", columns, rows)
+
+
+def _proofs(out: Console, proofs: dict[str, Any]) -> None:
+    rows = [
+        ("prove", text(proofs["prove_seconds_per_10_million"], 1), _layers(proofs["prove"][0])),
+        ("rebuild all", f"{proofs['rebuild_seconds_per_10_million']:,.1f}", _layers(proofs["rebuild"])),
+    ]
+    title = f"iot-platform prove: {proofs['readings']:,} readings, {proofs['devices']:,} devices, {proofs['days']} days"
+    _table(out, title, ("", "s per 10 million readings", "of which, s"), rows)
+
+
+def _layers(run: dict[str, Any]) -> str:
+    return ", ".join(f"{layer} {seconds:.1f}" for layer, seconds in run["layer_seconds"].items())
+
+
+def _demo(out: Console, demo: dict[str, Any]) -> None:
+    out.print(
+        f"iot-platform demo --exit, {demo['days']} days, {demo['readings']:,} readings: {demo['seconds']:.1f} s "
+        f"(proved: {'yes' if demo['proved'] else 'no'}, conserved: {'yes' if demo['conserved'] else 'no'})"
+    )

@@ -1,0 +1,74 @@
+"""How much a run measures: the full one in minutes, the quick one in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the table of inserts: batches of ``batch_rows`` readings, ``per_device`` of each device in them."""
+
+    devices: int
+    batch_rows: int
+    per_device: int
+    batches: int
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Everything that decides how long a run takes."""
+
+    cells: tuple[Cell, ...]
+    cell_limit_s: float
+    file_rows: int
+    file_devices: int
+    file_loads: int
+    file_limit_s: float
+    with_cambridge: bool
+    proof_readings: int
+    proof_devices: int
+    proof_days: int
+    proof_runs: int
+    demo_days: int
+    demo_settings: tuple[tuple[str, str], ...] = ()
+
+
+FULL = Sizes(
+    cells=(
+        Cell(10_000, 1_000, 1, 20),
+        Cell(10_000, 100_000, 10, 8),
+        Cell(10_000, 1_000_000, 100, 5),
+        Cell(1_000_000, 1_000, 1, 20),
+        Cell(1_000_000, 100_000, 10, 8),
+        Cell(1_000_000, 1_000_000, 100, 5),
+        Cell(1_000_000, 1_000_000, 1, 4),
+    ),
+    cell_limit_s=30,
+    file_rows=2_000_000,
+    file_devices=1_000,
+    file_loads=3,
+    file_limit_s=30,
+    with_cambridge=True,
+    proof_readings=10_000_000,
+    proof_devices=10_000,
+    proof_days=10,
+    proof_runs=2,
+    demo_days=30,
+)
+
+QUICK = Sizes(
+    cells=(Cell(100, 100, 1, 2), Cell(2_000, 10_000, 10, 2)),
+    cell_limit_s=10,
+    file_rows=20_000,
+    file_devices=100,
+    file_loads=1,
+    file_limit_s=30,
+    with_cambridge=False,
+    proof_readings=40_000,
+    proof_devices=100,
+    proof_days=2,
+    proof_runs=1,
+    demo_days=1,
+    demo_settings=(("IOT_SIMULATOR_DEVICES", "5"), ("IOT_SIMULATOR_INTERVAL_S", "900")),
+)

@@ -1,0 +1,100 @@
+"""The benchmark measures what it says it measures; how fast a machine is, no test decides."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from iot_platform_tests.bench.contestants import BARE, BOOK, MEANING
+from iot_platform_tests.bench.sizes import QUICK
+
+TIMEOUT_S = 240
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the benchmark runs and puts its temporary files."""
+    return tmp_path_factory.mktemp("bench")
+
+
+@pytest.fixture(scope="module")
+def results(directory: Path) -> dict[str, Any]:
+    """What a quick run of all parts wrote."""
+    done = subprocess.run(
+        [sys.executable, "-m", "iot_platform_tests.bench", "--quick", "--json", str(directory / "results.json")],
+        env={**os.environ, "TMPDIR": str(directory)},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "chain / textbook" in done.stdout and "prove" in done.stdout
+    found: dict[str, Any] = json.loads((directory / "results.json").read_text())
+    return found
+
+
+def test_every_contestant_took_every_batch(results: dict[str, Any]) -> None:
+    cells = results["inserts"]
+    assert [(cell["devices"], cell["batch_rows"]) for cell in cells] == [(c.devices, c.batch_rows) for c in QUICK.cells]
+    for cell, asked in zip(cells, QUICK.cells, strict=True):
+        assert list(cell["seconds"]) == list(MEANING)
+        for name, seconds in cell["seconds"].items():
+            assert len(seconds) == asked.batches and min(seconds) > 0
+            rates = cell["rows_per_s"][name]
+            assert 0 < rates["min"] <= rates["median"] <= rates["max"]
+            assert rates["max"] == pytest.approx(asked.batch_rows / min(seconds))
+        assert cell["chain_against"].keys() == {BARE, BOOK}
+        assert all(found["median"] > 0 for found in cell["chain_against"].values())
+
+
+def test_files_are_loaded_whole_by_a_process_of_its_own(results: dict[str, Any]) -> None:
+    files = {file["file"]: file for file in results["files"]}
+    assert files.keys() == {"generated parquet", "generated csv"}
+    for file in files.values():
+        assert file["rows"] == file["inserted"] == QUICK.file_rows
+        assert file["rows_per_s"]["median"] > 0 and file["seconds"]["median"] > 0
+        # An interpreter with Arrow and without the engine.
+        assert 30e6 < file["peak_memory_bytes"] < 2e9
+
+
+def test_proofs_cover_every_layer(results: dict[str, Any]) -> None:
+    proofs = results["proofs"]
+    assert proofs["readings"] == QUICK.proof_readings
+    assert proofs["prove_seconds_per_10_million"]["median"] > 0 and proofs["rebuild_seconds_per_10_million"] > 0
+    layers = {"l2_power_cleaned", "power_quarantine", "l3_power_joined", "l4_power_agg_hourly"}
+    for run in (*proofs["prove"], proofs["rebuild"]):
+        assert run["layer_seconds"].keys() == layers and min(run["layer_seconds"].values()) > 0
+
+
+def test_demo_ends_proved(results: dict[str, Any]) -> None:
+    demo = results["demo"]
+    assert demo["proved"] is True and demo["conserved"] is True
+    assert demo["seconds"] > 0 and demo["readings"] > 0
+
+
+def test_the_machine_is_named(results: dict[str, Any]) -> None:
+    machine = results["machine"]
+    assert machine["cores"] > 0 and machine["memory_bytes"] > 0
+    assert machine["clickhouse"].split(".")[0].isdigit() and machine["python"].startswith("3.")
+    assert results["quick"] is True and results["failed"] == {} and results["seconds"] > 0
+
+
+def test_nothing_stays_behind(results: dict[str, Any], directory: Path) -> None:
+    assert [path.name for path in directory.iterdir()] == ["results.json"]
+    left = [process.pid for process in psutil.process_iter() if _mentions(process, directory)]
+    assert left == []
+
+
+def _mentions(process: psutil.Process, directory: Path) -> bool:
+    try:
+        return process.environ().get("IOT_HOME", "").startswith(str(directory))
+    except (psutil.AccessDenied, psutil.NoSuchProcess):
+        return False
