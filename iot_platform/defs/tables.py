@@ -18,6 +18,9 @@ from iot_platform.settings import Settings
 
 PREVIEW_ROWS = 8
 
+# A column of a view that its table does not have, so no comment in sql/ can describe it.
+VIEW_COMMENTS = {"avg_kWh": "Energy per reading: total_kWh / readings"}
+
 
 def table_name(name: str) -> str:
     """The name that Dagster shows, database included."""
@@ -47,7 +50,7 @@ def column_schema(client: Client, table: str, *, comments_of: str | None = None)
         "WHERE database = currentDatabase() AND table IN ({table:String}, {other:String}) ORDER BY position",
         parameters={"table": table, "other": comments_of or table},
     ).result_rows
-    comments = {name: comment for _, name, _, comment in rows if comment}
+    comments = VIEW_COMMENTS | {name: comment for _, name, _, comment in rows if comment}
     return dg.TableSchema(
         columns=[_column(name, text, comments.get(name)) for owner, name, text, _ in rows if owner == table]
     )

@@ -40,7 +40,7 @@ def test_each_asset_tells_who_owns_it_what_it_is_and_what_to_do(name: str) -> No
     assert spec.description and "When it is red" in spec.description and "Materializing" in spec.description
     assert spec.owners == ["team:data-platform"]
     assert "clickhouse" in spec.kinds
-    assert spec.group_name in {"power", "devices"}
+    assert spec.group_name == "power"
     assert spec.tags["layer"]
     assert spec.code_version
     assert spec.metadata["dagster/table_name"] == f"iot.{name}"

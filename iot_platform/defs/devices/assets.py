@@ -18,7 +18,7 @@ DEVICES = "device_metadata"
 
 
 @dg.asset(
-    group_name="devices",
+    group_name="power",
     kinds={"clickhouse", "csv", "pandera"},
     owners=["team:data-platform"],
     tags={"layer": "metadata"},

@@ -23,7 +23,7 @@ MAX_TYPES = 6
 # Colours that people with colour blindness can tell apart (Okabe and Ito), on a card with its own background, so that
 # the picture reads the same in the light and the dark theme.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#56b4e9", "#d55e00", "#cc79a7", "#9aa3af")
-CARD, INK, FAINT = "#ffffff", "#1f2933", "#d8dde3"
+CARD, INK, MUTED, FAINT = "#ffffff", "#1f2933", "#5b6672", "#d8dde3"
 
 # kWh of each hour of a day (24 values) by building type.
 Curves = Mapping[str, Sequence[float]]
@@ -64,7 +64,7 @@ def _largest_first(curves: Curves) -> dict[str, Sequence[float]]:
 
 
 def _figure(day: dt.date, curves: Curves) -> Figure:
-    figure = Figure(figsize=(8.4, 3.9), dpi=110, facecolor=CARD, layout="constrained")
+    figure = Figure(figsize=(9, 4.2), dpi=110, facecolor=CARD, layout="constrained")
     axes = figure.add_subplot(facecolor=CARD)
     bottom = [0.0] * 24
     for (building_type, values), colour in zip(curves.items(), COLOURS, strict=False):
@@ -72,15 +72,9 @@ def _figure(day: dt.date, curves: Curves) -> Figure:
         axes.bar(range(24), values, bottom=bottom, width=0.86, align="edge", color=colour, label=label)
         bottom = [below + value for below, value in zip(bottom, values, strict=True)]
     peak = max(range(24), key=lambda hour: bottom[hour])
-    figure.suptitle(
-        f"{day:%A}, {day.day} {day:%B %Y}: {sum(bottom):,.0f} kWh, "
-        f"peak {bottom[peak]:,.0f} kWh from {peak:02d} to {peak + 1:02d} h",
-        x=0.012,
-        ha="left",
-        fontsize=13,
-        fontweight="bold",
-        color=INK,
-    )
+    summary = f"{sum(bottom):,.0f} kWh, most from {peak:02d} to {peak + 1:02d} h: {bottom[peak]:,.0f} kWh"
+    axes.set_title(f"{day:%A}, {day.day} {day:%B %Y}", loc="left", fontsize=14, fontweight="bold", color=INK, pad=26)
+    axes.text(0, 1.035, summary, transform=axes.transAxes, fontsize=11, color=MUTED)
     axes.set_xlim(0, 24)
     axes.set_xticks(range(0, 25, 3), [f"{hour:02d}" for hour in range(0, 25, 3)])
     axes.set_xlabel("hour (UTC)", color=INK)
@@ -92,5 +86,5 @@ def _figure(day: dt.date, curves: Curves) -> Figure:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(FAINT)
     # The stack reads from its top down, and so does the legend.
-    figure.legend(loc="outside right upper", frameon=False, labelcolor=INK, fontsize=9.5, reverse=True)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.02), frameon=False, labelcolor=INK, fontsize=10, reverse=True)
     return figure
