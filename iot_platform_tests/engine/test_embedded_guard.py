@@ -127,7 +127,7 @@ ALLOWED = [
     "EXISTS TABLE t",
     "SHOW CREATE TABLE t",
     "CREATE DATABASE IF NOT EXISTS {database}",
-    "RENAME TABLE t TO t2, t2 TO t",
+    "RENAME TABLE file TO url",
     "TRUNCATE TABLE t",
 ]
 

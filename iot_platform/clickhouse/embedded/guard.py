@@ -76,14 +76,13 @@ class Guard:
     def check_setting(self, name: str, value: str) -> None:
         """Check a setting of the URL; some carry SQL in their value."""
         if name.lower() in _SQL_SETTINGS:
-            self._check_inner(value)
+            self._check_text(value)
+            for token in tokens(value):
+                if token.kind == "string":  # {'table': 'condition'}
+                    self._check_text(token.value)
 
-    def _check_inner(self, sql: str) -> None:
-        inner = tuple(tokens(sql))
-        self.check(inner)
-        for token in inner:
-            if token.kind == "string":
-                self.check(tuple(tokens(token.value)))
+    def _check_text(self, sql: str) -> None:
+        self.check(tuple(tokens(sql)))
 
     def _check_engine(self, statement: tuple[Token, ...]) -> None:
         """``ENGINE = X`` and ``ENGINE X``; columns may be named engine as well."""
@@ -106,7 +105,7 @@ class Guard:
         for token in statement:
             inside = inside or token.name.lower() in _SQL_SETTINGS
             if inside and token.kind == "string":
-                self._check_inner(token.value)
+                self._check_text(token.value)
 
     def _check_source(self, statement: tuple[Token, ...]) -> None:
         """A dictionary may read this database's own tables; its query, a string, is SQL as well."""
@@ -120,7 +119,7 @@ class Guard:
                 if inner.word in ("HOST", "NAME"):
                     raise denied(f"{inner.word} in a dictionary source")
                 if inner.kind == "string":
-                    self._check_inner(inner.value)
+                    self._check_text(inner.value)
 
 
 def denied(what: str) -> ClickHouseError:
