@@ -296,7 +296,7 @@ STREAMED = [
     "TabSeparated", "TabSeparatedWithNames", "TabSeparatedWithNamesAndTypes", "CSV", "CSVWithNames",
     "CSVWithNamesAndTypes", "JSONEachRow", "JSONCompactEachRow", "JSONCompactEachRowWithNames",
     "JSONCompactEachRowWithNamesAndTypes", "RowBinary", "RowBinaryWithNames", "RowBinaryWithNamesAndTypes", "Native",
-    "ArrowStream", "TSKV", "MsgPack", "JSON", "Parquet", "Arrow",
+    "ArrowStream", "TSKV", "MsgPack", "JSON", "JSONCompact", "Parquet", "Arrow", "ORC",
 ]  # fmt: skip
 
 

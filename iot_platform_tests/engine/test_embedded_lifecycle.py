@@ -275,3 +275,22 @@ def test_a_wrong_url_is_named_without_its_secrets(tmp_path: Path, url: str) -> N
     with pytest.raises(ServerError, match="IOT_CLICKHOUSE_URL") as error:
         endpoint(Settings(home=tmp_path, clickhouse_url=url))
     assert "sec" not in str(error.value)
+
+
+def test_without_the_extra_the_message_names_it(settings: Settings) -> None:
+    script = "import sys; sys.modules['chdb'] = None; from iot_platform.cli import main; main(['db', 'serve'])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(settings), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "pip install 'iot-platform[embedded]'" in done.stderr
+
+
+def test_an_address_that_others_can_reach_is_warned_of(settings: Settings) -> None:
+    process = serve(settings, "--host", "0.0.0.0", "--port", "0")
+    found = endpoint(settings)
+    assert found is not None and found.host == "127.0.0.1"
+    process.terminate()
+    output, _ = process.communicate(timeout=30)
+    assert "Warning: 0.0.0.0 is reachable from other machines" in output
+    assert process.returncode == 0

@@ -24,6 +24,11 @@ from iot_platform.errors import ServerError
 # logs, which are off), is free text, and shows up in system.processes and system.query_log: it carries the client's id.
 ID_SETTING = "send_logs_source_regexp"
 CLIENT_ID = f"if(Settings['{ID_SETTING}'] != '', Settings['{ID_SETTING}'], query_id)"
+# The views also hide the pipes from the text of the queries (see pipes.py).
+_PIPE_CLAUSES = (
+    r"\nINTO OUTFILE '/dev/fd/\d+' TRUNCATE( /\* default \*/ FORMAT \w+)?"
+    r"|\nFROM INFILE '/dev/fd/\d+' COMPRESSION 'none'"
+)
 VIEWS = {"processes": "processes_by_client_id", "query_log": "query_log_by_client_id"}
 MAX_QUERIES = 100
 ENGINE_ERRORS = (ChdbError, RuntimeError)  # what the engine's Python module raises
@@ -107,11 +112,12 @@ class Engine:
     def _create_views(self) -> None:
         self._root.query("SYSTEM FLUSH LOGS")
         replaced = (
-            "* REPLACE ({id} AS query_id, if(initial_query_id = query_id, {id}, initial_query_id) AS initial_query_id)"
+            "* REPLACE ({id} AS query_id, if(initial_query_id = query_id, {id}, initial_query_id) AS initial_query_id, "
+            f"replaceRegexpOne(query, {literal(_PIPE_CLAUSES)}, '') AS query)"
         )
         of_log = CLIENT_ID.replace("!= ''", "!= '' AND query_kind != 'Set'")
         for table, expression in (("processes", CLIENT_ID), ("query_log", of_log)):
-            columns = replaced.format(id=expression)
+            columns = replaced.replace("{id}", expression)
             self._root.query(f"CREATE OR REPLACE VIEW system.{VIEWS[table]} AS SELECT {columns} FROM system.{table}")
 
     def open(self) -> Handle:

@@ -8,12 +8,11 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from iot_platform.clickhouse.embedded import chunks
-from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, ENGINE_ERRORS, ID_SETTING, Engine, Handle, identifier
-from iot_platform.clickhouse.embedded.faults import READONLY, ClickHouseError, from_engine
+from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, ID_SETTING, Engine, Handle, identifier
+from iot_platform.clickhouse.embedded.faults import READONLY, ClickHouseError
 from iot_platform.clickhouse.embedded.guard import Guard, denied
-from iot_platform.clickhouse.embedded.inserter import Inserter
 from iot_platform.clickhouse.embedded.lexer import Token
+from iot_platform.clickhouse.embedded.pipes import Inserter, Output
 from iot_platform.clickhouse.embedded.request import HttpQuery
 from iot_platform.clickhouse.embedded.rewrite import with_client_ids
 from iot_platform.clickhouse.embedded.sessions import Session, Sessions
@@ -124,11 +123,10 @@ class Execution:
         fmt = statement.format or self.query.default_format
         self.reads_only = statement.has_result
         self.format = fmt if statement.has_result else None
-        text = with_client_ids(statement)
-        streams = statement.is_select and chunks.can_stream(fmt)
-        if streams:
-            return self._closing(self._streamed(statement, text, fmt))
-        return self._closing(self._whole(text, fmt, statement.tokens if statement.kind == "SET" else ()))
+        statement = with_client_ids(statement)
+        if statement.is_select:
+            return self._closing(self._streamed(statement, fmt))
+        return self._closing(self._whole(statement.text, fmt, statement.tokens if statement.kind == "SET" else ()))
 
     def run_insert(self, head: InsertHead, sql: str) -> Iterator[bytes]:
         """Run an INSERT that came whole, data and all; values may be expressions and query parameters."""
@@ -149,44 +147,13 @@ class Execution:
         self.totals.read(result)
         yield bytes(result.bytes())
 
-    def _streamed(self, statement: Statement, text: str, fmt: str) -> Generator[bytes, None, None]:
+    def _streamed(self, statement: Statement, fmt: str) -> Generator[bytes, None, None]:
+        output = Output(self.handle, statement, fmt, self.query.params)
         try:
-            results = self.handle.connection.send_query(text, fmt, params=self.query.params)
-        except ENGINE_ERRORS as error:
-            fault = from_engine(error)
-            if "Streaming query is not supported" not in fault.message:
-                raise fault from None
-            yield from self._whole(text, fmt)
-            return
-        empty = True
-        try:
-            for chunk in chunks.joined(fmt, self._encoded(results)):
-                empty = False
-                yield chunk
+            yield from output
+            self.totals.read(output.result)
         finally:
-            with contextlib.suppress(Exception):
-                results.close()
-        if empty and chunks.has_preamble(fmt):
-            yield from self._whole_empty(statement, text, fmt)
-
-    def _encoded(self, results: Any) -> Iterator[bytes]:
-        while True:
-            try:
-                result = results.fetch()
-            except ENGINE_ERRORS as error:
-                raise from_engine(error) from None
-            if result is None:
-                return
-            self.totals.read(result)
-            yield bytes(result.bytes())
-
-    def _whole_empty(self, statement: Statement, text: str, fmt: str) -> Iterator[bytes]:
-        """An empty stream has no header: ask for the header alone, without doing the work again."""
-        body = text[: len(text) - (len(statement.text) - statement.body_end)]
-        try:
-            yield from self._whole(f"SELECT * FROM ({body}) LIMIT 0", fmt)
-        except ClickHouseError:
-            yield from self._whole(text, fmt)
+            output.cancel(lambda: self._engine.kill(self.query.query_id))
 
     def _check_readonly(self, text: str, kind: str) -> None:
         """In a session the engine's readonly would stay on: judge by its parser instead."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from iot_platform.clickhouse.embedded.engine import CLIENT_ID, VIEWS
 from iot_platform.clickhouse.embedded.lexer import Token
-from iot_platform.clickhouse.embedded.statement import Statement
+from iot_platform.clickhouse.embedded.statement import Statement, parse
 
 
-def with_client_ids(statement: Statement) -> str:
-    """The statement's text, with the client's query ids where it reads running queries, the query log, or kills."""
+def with_client_ids(statement: Statement) -> Statement:
+    """The statement, with the client's query ids where it reads running queries, the query log, or kills."""
+    edits: list[tuple[Token, str]] = []
     if statement.kind == "KILL":
-        return _replaced(statement.text, _query_ids(statement.tokens))
-    if statement.is_select:
-        return _replaced(statement.text, _system_tables(statement.tokens))
-    return statement.text
+        edits = _query_ids(statement.tokens)
+    elif statement.is_select:
+        edits = _system_tables(statement.tokens)
+    return parse(_replaced(statement.text, edits)) if edits else statement
 
 
 def _query_ids(found: tuple[Token, ...]) -> list[tuple[Token, str]]:

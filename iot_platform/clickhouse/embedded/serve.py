@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import psutil
 
@@ -23,7 +23,10 @@ from iot_platform.clickhouse.server import ServerFiles, read_record
 from iot_platform.errors import ServerError
 from iot_platform.settings import Settings
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import uvicorn
+
+    from iot_platform.clickhouse.embedded.app import App
 
 _DRAIN_S = 5.0  # running queries may finish for so long after SIGTERM, then they are cancelled
 _GRACE_S = 15  # and for so long connections may close
@@ -58,7 +61,7 @@ def serve(
             _close(app)
 
 
-def _start_engine(settings: Settings, files: ServerFiles):  # type: ignore[no-untyped-def]
+def _start_engine(settings: Settings, files: ServerFiles) -> App:
     # The engine takes its time zone from the process; one text must mean one instant on every machine.
     os.environ["TZ"] = "UTC"
     time.tzset()
@@ -78,7 +81,7 @@ def _start_engine(settings: Settings, files: ServerFiles):  # type: ignore[no-un
     return App(Engine(files.data, config), password)
 
 
-def _close(app) -> None:  # type: ignore[no-untyped-def]
+def _close(app: App) -> None:
     # The engine may wait for a query that does not stop; the process must end in a bounded time all the same.
     signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
     signal.alarm(_GRACE_S)
@@ -151,7 +154,7 @@ def _write_record(files: ServerFiles, host: str, port: int) -> None:
     os.replace(temporary, files.record)
 
 
-async def _answer(app, listener: socket.socket, files: ServerFiles, stop_when_unused: bool) -> None:  # type: ignore[no-untyped-def]
+async def _answer(app: App, listener: socket.socket, files: ServerFiles, stop_when_unused: bool) -> None:
     import uvicorn
 
     config = uvicorn.Config(
@@ -185,7 +188,7 @@ def _ignore(number: int, frame: FrameType | None) -> None:
     return None
 
 
-async def _cancel_queries_at_exit(app, server) -> None:  # type: ignore[no-untyped-def]
+async def _cancel_queries_at_exit(app: App, server: uvicorn.Server) -> None:
     while not server.should_exit:
         await asyncio.sleep(_POLL_S)
         app.sessions.expire()
@@ -193,7 +196,7 @@ async def _cancel_queries_at_exit(app, server) -> None:  # type: ignore[no-untyp
     await asyncio.to_thread(app.engine.kill_all)
 
 
-async def _stop_when_unused(server, users: Path) -> None:  # type: ignore[no-untyped-def]
+async def _stop_when_unused(server: uvicorn.Server, users: Path) -> None:
     """Stop when no command has held the users' lock for a while; keep the lock then, so that none comes in between."""
     started = time.monotonic()
     free_since: float | None = None

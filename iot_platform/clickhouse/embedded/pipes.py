@@ -1,0 +1,131 @@
+"""Data of statements through pipes: INSERTs read theirs FROM INFILE, SELECTs write theirs INTO OUTFILE.
+
+Neither of the engine's own streaming calls is used. ``send_insert`` swallows every error that comes up while rows are
+written (a violated constraint, too many partitions, a view that throws) and reports success for rows that were never
+stored. ``send_query`` encodes every block on its own, each with its own header, so that only few formats can be
+joined. Ordinary statements on a pipe report all errors and stream every format, in bounded memory. Clients cannot use
+these clauses: the guard refuses them in the clients' own SQL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from iot_platform.clickhouse.embedded.engine import Handle
+from iot_platform.clickhouse.embedded.faults import ClickHouseError
+from iot_platform.clickhouse.embedded.lexer import tokens
+from iot_platform.clickhouse.embedded.statement import InsertHead, Statement
+
+_PIPE_BYTES = 1024 * 1024  # the most that an ordinary user may ask for
+_TRACES = re.compile(r": \(in file/uri /dev/fd/\d+\)|: While executing File: data for INSERT was parsed from file")
+
+
+class _Piped:
+    """A statement that runs in a thread of its own, with one end of a pipe; the other end is ours."""
+
+    def __init__(self, handle: Handle, params: Mapping[str, str], engine_reads: bool) -> None:
+        self._handle = handle
+        self._params = params
+        self.result: Any = None
+        self._error: ClickHouseError | None = None
+        reader, writer = os.pipe()
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self._theirs, self._ours = (reader, writer) if engine_reads else (writer, reader)
+        self._thread: threading.Thread | None = None
+
+    @property
+    def path(self) -> str:
+        """The engine's end of the pipe, as a file."""
+        return f"/dev/fd/{self._theirs}"
+
+    def start(self, sql: str, fmt: str) -> None:
+        """Run the statement."""
+        self._thread = threading.Thread(target=self._run, args=(sql, fmt), name="statement", daemon=True)
+        self._thread.start()
+
+    def _run(self, sql: str, fmt: str) -> None:
+        try:
+            self.result = self._handle.query(sql, fmt, self._params)
+        except ClickHouseError as error:
+            self._error = ClickHouseError(error.code, _TRACES.sub("", error.message), error.name)
+        finally:
+            # Our end learns from it that the statement is over: end of file, or a broken pipe.
+            os.close(self._theirs)
+
+    def join(self) -> None:
+        """Close our end and wait for the statement; raise its error."""
+        ours, self._ours = self._ours, -1
+        if ours >= 0:
+            os.close(ours)
+        if self._thread is not None:
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def cancel(self, kill: Callable[[], None]) -> None:
+        """Give up: ``kill`` cancels the statement first, so that no end of a pipe is taken for the end of the data."""
+        if self._thread is not None and self._thread.is_alive():
+            kill()
+        with contextlib.suppress(ClickHouseError):
+            self.join()
+
+
+class Inserter(_Piped):
+    """One INSERT under way: ``append`` bytes, then ``finish``, or ``cancel``."""
+
+    def __init__(self, handle: Handle, head: InsertHead, params: Mapping[str, str]) -> None:
+        super().__init__(handle, params, engine_reads=True)
+        self.start(_from_infile(head, self.path), head.format)
+
+    def append(self, data: bytes) -> None:
+        """Hand over the next bytes; raises what the engine has to say about the ones before."""
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self._ours, view) :]
+            except BrokenPipeError:
+                self.join()
+                return  # the statement ended well without reading the rest
+
+    def finish(self) -> Any:
+        """The end of the data: wait until all is written; the engine's result or its error."""
+        self.join()
+        return self.result
+
+
+class Output(_Piped):
+    """The result of one SELECT, in any format: iterate it, then look at ``result``; or ``cancel``."""
+
+    def __init__(self, handle: Handle, statement: Statement, default_format: str, params: Mapping[str, str]) -> None:
+        super().__init__(handle, params, engine_reads=False)
+        body, tail = statement.text[: statement.body_end], statement.text[statement.body_end :]
+        # The mark lets the view of the query log show the client's own text (see engine.py).
+        tail = tail or f"/* default */ FORMAT {default_format}"
+        self.start(f"{body}\nINTO OUTFILE '{self.path}' TRUNCATE {tail}", statement.format or default_format)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while data := os.read(self._ours, _PIPE_BYTES):
+            yield data
+        self.join()
+
+
+def _from_infile(head: InsertHead, path: str) -> str:
+    """The INSERT that reads ``path``; FROM INFILE stands behind the columns, before SETTINGS."""
+    depth, position = 0, len(head.sql)
+    previous = ""
+    for token in tokens(head.sql):
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if depth == 0 and token.word == "SETTINGS" and previous not in ("INTO", "TABLE", "."):
+            position = token.start
+            break
+        previous = token.word or token.text
+    begin, settings = head.sql[:position], head.sql[position:]
+    # The line end keeps a comment at the end of the statement from swallowing the rest.
+    return f"{begin}\nFROM INFILE '{path}' COMPRESSION 'none' {settings}\nFORMAT {head.format}"
