@@ -44,7 +44,7 @@ class Findings:
             "days": self.scope,
             "readings": self.readings,
             "offending_readings": self.offending,
-            "offending_share": round(self.share, 6),
+            "offending_share": float(f"{self.share:.3g}"),
             **thresholds,
             "sql": dg.MetadataValue.md(f"```sql\n{self.sql}\n```"),
         }
