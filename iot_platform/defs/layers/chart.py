@@ -8,6 +8,7 @@ import io
 from collections.abc import Mapping, Sequence
 
 import dagster as dg
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from iot_platform.clickhouse.client import quoted
@@ -64,18 +65,23 @@ def _largest_first(curves: Curves) -> dict[str, Sequence[float]]:
 
 
 def _figure(day: dt.date, curves: Curves) -> Figure:
-    figure = Figure(figsize=(9, 4.2), dpi=110, facecolor=CARD, layout="constrained")
-    axes = figure.add_subplot(facecolor=CARD)
+    # A fixed layout: to have it computed takes longer than all of the drawing.
+    figure = Figure(figsize=(9, 4.2), dpi=110, facecolor=CARD)
+    axes = figure.add_axes((0.075, 0.12, 0.655, 0.72), facecolor=CARD)
     bottom = [0.0] * 24
     for (building_type, values), colour in zip(curves.items(), COLOURS, strict=False):
         label = f"{building_type.replace('_', ' ')}  {sum(values):,.0f} kWh"
-        axes.bar(range(24), values, bottom=bottom, width=0.86, align="edge", color=colour, label=label)
-        bottom = [below + value for below, value in zip(bottom, values, strict=True)]
+        top = [below + value for below, value in zip(bottom, values, strict=True)]
+        # One collection for 24 bars: bar() makes an object of each, which takes as long as the rest of the picture.
+        bars = [_bar(hour, *span) for hour, span in enumerate(zip(bottom, top, strict=True))]
+        axes.add_collection(PolyCollection(bars, facecolors=colour, label=label))
+        bottom = top
     peak = max(range(24), key=lambda hour: bottom[hour])
     summary = f"{sum(bottom):,.0f} kWh, most from {peak:02d} to {peak + 1:02d} h: {bottom[peak]:,.0f} kWh"
     axes.set_title(f"{day:%A}, {day.day} {day:%B %Y}", loc="left", fontsize=14, fontweight="bold", color=INK, pad=26)
     axes.text(0, 1.035, summary, transform=axes.transAxes, fontsize=11, color=MUTED)
     axes.set_xlim(0, 24)
+    axes.set_ylim(0, 1.05 * bottom[peak] or 1)
     axes.set_xticks(range(0, 25, 3), [f"{hour:02d}" for hour in range(0, 25, 3)])
     axes.set_xlabel("hour (UTC)", color=INK)
     axes.set_ylabel("kWh per hour", color=INK)
@@ -88,3 +94,9 @@ def _figure(day: dt.date, curves: Curves) -> Figure:
     # The stack reads from its top down, and so does the legend.
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.02), frameon=False, labelcolor=INK, fontsize=10, reverse=True)
     return figure
+
+
+def _bar(hour: int, bottom: float, top: float) -> list[tuple[float, float]]:
+    """Corners of a bar, with a gap to the next one."""
+    left, right = hour, hour + 0.86
+    return [(left, bottom), (right, bottom), (right, top), (left, top)]
