@@ -185,7 +185,9 @@ def test_two_homes_side_by_side_and_a_taken_port(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        homes = [Settings(home=tmp_path / name, clickhouse_url=None, clickhouse_port=port) for name in ("a", "b")]
+        homes = [
+            Settings(home=tmp_path / name, clickhouse_url=None, clickhouse_port=port) for name in ("a", "b ü%20&?x='")
+        ]
         with running_server(homes[0]) as first, running_server(homes[1]) as second:
             assert len({first.port, second.port, port}) == 3
             run(first, "CREATE DATABASE only_here")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import chdb
 from chdb import ChdbError
@@ -86,7 +86,8 @@ class Engine:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         default_exists = _default_database_exists(data_dir / "metadata")
         self._connect = chdb.connect
-        self._address = f"{quote(str(data_dir))}?config-file={quote(str(config_file))}"
+        # Relative: in the path of a home, "?" and "&" would be taken for options. The working directory must not change.
+        self._address = f"{os.path.relpath(data_dir)}?config-file={os.path.relpath(config_file)}"
         try:
             self._root = Handle(chdb.connect(self._address))
         except ENGINE_ERRORS as error:

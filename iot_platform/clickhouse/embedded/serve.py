@@ -77,6 +77,7 @@ def _start_engine(settings: Settings, files: ServerFiles) -> App:
             "or set IOT_CLICKHOUSE_URL to a ClickHouse server."
         ) from error
     password = read_or_create_password(files.password)
+    os.chdir(files.directory)  # see Engine: the rest of the path may have any name
     config = write_config(files.directory / "config", settings.clickhouse_memory_bytes)
     return App(Engine(files.data, config), password)
 
