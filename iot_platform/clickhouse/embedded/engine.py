@@ -86,7 +86,7 @@ class Engine:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         default_exists = _default_database_exists(data_dir / "metadata")
         self._connect = chdb.connect
-        # Relative: in the path of a home, "?" and "&" would be taken for options. The working directory must not change.
+        # Relative: "?" and "&" in the path of a home would begin options. The working directory must not change.
         self._address = f"{os.path.relpath(data_dir)}?config-file={os.path.relpath(config_file)}"
         try:
             self._root = Handle(chdb.connect(self._address))
