@@ -12,7 +12,9 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -34,10 +36,10 @@ def env(home: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def summary(env: dict[str, str]) -> dict[str, object]:
+def summary(env: dict[str, str]) -> dict[str, Any]:
     """The last line of a first demo of three days."""
     output = iot_platform(env, "demo", "--exit", "--json", "--days", "3")
-    found: dict[str, object] = json.loads(output.splitlines()[-1])
+    found: dict[str, Any] = json.loads(output.splitlines()[-1])
     return found
 
 
@@ -53,7 +55,7 @@ def processes_of(home: Path) -> list[psutil.Process]:
     return found
 
 
-def test_everything_is_proved_and_conserved(summary: dict[str, object], home: Path) -> None:
+def test_everything_is_proved_and_conserved(summary: dict[str, Any], home: Path) -> None:
     assert summary["proved"] is True and summary["conserved"] is True
     layers = summary["layers"]
     assert isinstance(layers, dict) and list(layers) == LAYERS
@@ -63,13 +65,13 @@ def test_everything_is_proved_and_conserved(summary: dict[str, object], home: Pa
     assert processes_of(home) == []
 
 
-def test_status_says_the_same_later(summary: dict[str, object], env: dict[str, str]) -> None:
+def test_status_says_the_same_later(summary: dict[str, Any], env: dict[str, str]) -> None:
     status = json.loads(iot_platform(env, "status", "--json"))
     assert status["layers"] == summary["layers"] and status["conserved"]
     assert "l4_power_agg_hourly" in iot_platform(env, "status")
 
 
-def test_damage_is_reported_then_mended(summary: dict[str, object], env: dict[str, str]) -> None:
+def test_damage_is_reported_then_mended(summary: dict[str, Any], env: dict[str, str]) -> None:
     iot_platform(env, "sql", "DELETE FROM l3_power_joined WHERE device_id = 3")
     status = json.loads(iot_platform(env, "status", "--json"))
     assert not status["conserved"]
@@ -81,7 +83,7 @@ def test_damage_is_reported_then_mended(summary: dict[str, object], env: dict[st
     assert json.loads(iot_platform(env, "status", "--json"))["conserved"]
 
 
-def test_a_window_is_simulated_once(summary: dict[str, object], env: dict[str, str]) -> None:
+def test_a_window_is_simulated_once(summary: dict[str, Any], env: dict[str, str]) -> None:
     day = (dt.datetime.now(dt.UTC) - dt.timedelta(days=1)).strftime("%Y-%m-%d")
     # The demo's first day is part of the stream's name; the same stream must be asked for.
     first_day = (dt.datetime.now(dt.UTC) - dt.timedelta(days=2)).strftime("%Y-%m-%d")
@@ -90,76 +92,85 @@ def test_a_window_is_simulated_once(summary: dict[str, object], env: dict[str, s
     assert result["rows"] == 0
 
 
-def test_sql_prints_tables_and_json(summary: dict[str, object], env: dict[str, str]) -> None:
+def test_sql_prints_tables_and_json(summary: dict[str, Any], env: dict[str, str]) -> None:
     rows = json.loads(iot_platform(env, "sql", "SELECT count() AS n FROM l2_power_cleaned", "--json"))
-    assert rows == [{"n": summary["layers"]["l2_power_cleaned"]["rows"]}]  # type: ignore[index]
+    assert rows == [{"n": summary["layers"]["l2_power_cleaned"]["rows"]}]
     assert "hello" in iot_platform(env, "sql", "SELECT 1 AS hello")
     assert "Error: " in iot_platform(env, "sql", "SELECT * FROM nowhere", exit_code=1)
 
 
-def test_migrate_has_nothing_left_to_do(summary: dict[str, object], env: dict[str, str]) -> None:
+def test_migrate_has_nothing_left_to_do(summary: dict[str, Any], env: dict[str, str]) -> None:
     assert "up to date" in iot_platform(env, "migrate")
 
 
-def test_a_second_demo_adds_only_what_is_new(summary: dict[str, object], env: dict[str, str]) -> None:
-    output = iot_platform(env, "demo", "--exit", "--json", "--days", "3")
-    again = json.loads(output.splitlines()[-1])
-    assert again["proved"] and again["conserved"]
-    grown = again["layers"]["l1_power_raw"]["rows"] - summary["layers"]["l1_power_raw"]["rows"]  # type: ignore[index]
-    assert 0 <= grown < 20 * 12 * 6  # not more than what six hours bring
+@dataclass
+class Running:
+    """A demo that keeps running: its process, the address of its Dagster UI, and the summary it printed."""
+
+    process: subprocess.Popen[str]
+    url: str = ""
+    summary: dict[str, Any] = field(default_factory=dict)
 
 
 @pytest.fixture
-def running(summary: dict[str, object], env: dict[str, str], home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A demo that keeps running, and the address of its Dagster UI."""
+def running(summary: dict[str, Any], env: dict[str, str], home: Path) -> Iterator[Running]:
+    """A second demo in the same home that keeps running."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "iot_platform", "demo", "--days", "3", "--port", "0"],
+        [sys.executable, "-m", "iot_platform", "demo", "--days", "3", "--port", "0", "--json"],
         env=env,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
     assert process.stdout is not None
-    url = ""
+    demo = Running(process)
     try:
         for line in process.stdout:
             if match := re.search(r"Dagster UI: (http://\S+)", line):
-                url = match.group(1)
+                demo.url = match.group(1)
+            if line.startswith("{"):
+                demo.summary = json.loads(line)
             if "Ctrl-C" in line:
                 break
-        yield process, url
+        yield demo
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)
             process.wait(60)
 
 
-def graphql(url: str, query: str) -> dict[str, object]:
+def graphql(url: str, query: str) -> dict[str, Any]:
     request = urllib.request.Request(
         f"{url}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request, timeout=30) as response:
-        data: dict[str, object] = json.load(response)["data"]
+        data: dict[str, Any] = json.load(response)["data"]
     return data
 
 
 SENSOR = """{ sensorOrError(sensorSelector: {repositoryName: "__repository__", repositoryLocationName: "LOCATION",
-  sensorName: "simulated_ingestion_sensor"}) { ... on Sensor { sensorState { status ticks(limit: 5) { status } } } } }"""
+  sensorName: "simulated_ingestion_sensor"}) {
+    ... on Sensor { sensorState { status ticks(limit: 5) { status } } } } }"""
 
 
-def test_the_demo_goes_on_until_it_is_interrupted(running: tuple[subprocess.Popen[str], str], home: Path) -> None:
-    process, url = running
-    locations = graphql(url, "{ workspaceOrError { ... on Workspace { locationEntries { name } } } }")
-    [entry] = locations["workspaceOrError"]["locationEntries"]  # type: ignore[index]
+def test_a_second_demo_adds_only_what_is_new_and_goes_on_until_it_is_interrupted(
+    running: Running, summary: dict[str, Any], home: Path
+) -> None:
+    assert running.summary["proved"] and running.summary["conserved"]
+    grown = running.summary["layers"]["l1_power_raw"]["rows"] - summary["layers"]["l1_power_raw"]["rows"]
+    assert 0 <= grown < 20 * 12 * 6  # not more than what six hours bring
+
+    locations = graphql(running.url, "{ workspaceOrError { ... on Workspace { locationEntries { name } } } }")
+    [entry] = locations["workspaceOrError"]["locationEntries"]
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        state = graphql(url, SENSOR.replace("LOCATION", entry["name"]))["sensorOrError"]["sensorState"]  # type: ignore[index]
+        state = graphql(running.url, SENSOR.replace("LOCATION", entry["name"]))["sensorOrError"]["sensorState"]
         if any(tick["status"] == "SUCCESS" for tick in state["ticks"]):
             break
         time.sleep(1)
     assert state["status"] == "RUNNING" and any(tick["status"] == "SUCCESS" for tick in state["ticks"]), state
-    os.kill(process.pid, signal.SIGINT)
-    assert process.wait(90) == 0
+    os.kill(running.process.pid, signal.SIGINT)
+    assert running.process.wait(90) == 0
     deadline = time.monotonic() + 10
     while processes_of(home) and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -18,11 +18,12 @@ from iot_platform.settings import Settings
         ("SELECT 1;", ["SELECT 1"]),
         ("SELECT 1;\n\nSELECT 2;\n", ["SELECT 1", "SELECT 2"]),
         ("-- a; b\nSELECT 1; -- c; d\n/* e; */ SELECT 2", ["SELECT 1", "SELECT 2"]),
-        ("SELECT ';', `a;b`, \"c;d\", 'it''s;', 'x\\';'; SELECT 2", ["SELECT ';', `a;b`, \"c;d\", 'it''s;', 'x\\';'", "SELECT 2"]),
+        ("SELECT ';', `a;b`, \"c;d\"; SELECT 2", ["SELECT ';', `a;b`, \"c;d\"", "SELECT 2"]),
+        ("SELECT 'it''s;', 'x\\';'; SELECT 2", ["SELECT 'it''s;', 'x\\';'", "SELECT 2"]),
         (";;\n", []),
         ("-- nothing\n", []),
     ],
-)  # fmt: skip
+)
 def test_statements_end_at_semicolons_outside_of_text_and_comments(text: str, statements: list[str]) -> None:
     assert list(split_statements(text)) == statements
 
