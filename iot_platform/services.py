@@ -24,6 +24,9 @@ INSTANCE_CONFIG = """\
 # Dagster's instance of this home: SQLite storage beside this file.
 telemetry:
   enabled: false
+# No dialog over the first page.
+nux:
+  enabled: false
 run_monitoring:
   enabled: true
 """
