@@ -99,9 +99,7 @@ class Service:
                     return
             except (urllib.error.URLError, TimeoutError, ConnectionError):
                 time.sleep(0.3)
-        raise PlatformError(
-            f"{self.name} did not answer at {url} in {timeout_s:.0f} s. {self.log}:\n{self._tail()}"
-        )
+        raise PlatformError(f"{self.name} did not answer at {url} in {timeout_s:.0f} s. {self.log}:\n{self._tail()}")
 
     def stop(self) -> None:
         """End the process and everything it started: asked first, after STOP_TIMEOUT_S seconds by force."""
