@@ -28,8 +28,11 @@ class Layer:
 
 # Sums in exact decimals, as in L4: equal readings give equal sums in any order. (+ 5e-10 rounds.)
 _EXACT_KWH = "sum(toDecimal64(power_usage_kWh + 5e-10, 9))"
-# Refused values may be infinite or beyond any decimal; their sum is for information only.
-_FINITE_KWH = "sumIf(power_usage_kWh, isFinite(power_usage_kWh) AND abs(power_usage_kWh) < 1e9)"
+# Raw and refused values may be negative, infinite or beyond any decimal; those beyond 1e9 kWh are left out of the sum.
+_FINITE_KWH = (
+    "sum(toDecimal64(if(isFinite(power_usage_kWh) AND abs(power_usage_kWh) < 1e9, "
+    "power_usage_kWh + if(power_usage_kWh < 0, -5e-10, 5e-10), 0), 9))"
+)
 
 RAW_TABLE = "l1_power_raw"
 L2 = Layer("l2_power_cleaned", "l2_power_cleaned", "mv_l1_to_l2", RAW_TABLE, _EXACT_KWH)

@@ -107,7 +107,7 @@ def _arrived(client: Client, days: Sequence[dt.date]) -> dict[str, Metadata]:
     return {
         partition: {
             "dagster/partition_row_count": count,
-            "kWh": round(kWh, 3),
+            "kWh": round(float(kWh), 3),
             "devices": devices,
             "first_reading": dg.MetadataValue.timestamp(tables.utc(first)),
             "last_reading": dg.MetadataValue.timestamp(tables.utc(last)),
