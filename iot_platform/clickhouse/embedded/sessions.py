@@ -17,6 +17,8 @@ from iot_platform.clickhouse.embedded.faults import (
 from iot_platform.clickhouse.embedded.lexer import Token
 
 DEFAULT_TIMEOUT_S = 60
+# A client that gives up a result may send its next request before its old connection is seen to be gone.
+GRACE_S = 2.0
 MAX_TIMEOUT_S = 3600
 
 
@@ -55,7 +57,7 @@ class Sessions:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._sessions: dict[str, Session] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
 
     def acquire(self, session_id: str, timeout_s: float, must_exist: bool) -> Session:
         """Take the session for one request, opening it when it is new."""
@@ -66,6 +68,7 @@ class Sessions:
             )
         self.expire()
         with self._lock:
+            self._lock.wait_for(lambda: not self._is_busy(session_id), GRACE_S)
             session = self._sessions.get(session_id)
             if session is None:
                 if must_exist:
@@ -87,8 +90,13 @@ class Sessions:
             session.expires = time.monotonic() + session.timeout_s
             if close:
                 del self._sessions[session_id]
+            self._lock.notify_all()
         if close:
             session.handle.close()
+
+    def _is_busy(self, session_id: str) -> bool:
+        session = self._sessions.get(session_id)
+        return session is not None and session.busy
 
     def expire(self) -> None:
         """End the sessions that nobody used for their timeout."""
