@@ -22,7 +22,7 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
     return spread([other / own for own, other in zip(ours, theirs, strict=True)])
 
 
-def text(found: dict[str, Any], digits: int = 0) -> str:
+def text(found: dict[str, Any], digits: int = 0, between: str = " ") -> str:
     """``median (min - max)`` for a table."""
     median, low, high = (f"{found[name]:,.{digits}f}" for name in ("median", "min", "max"))
-    return median if low == high else f"{median} ({low} - {high})"
+    return median if low == high else f"{median}{between}({low} - {high})"

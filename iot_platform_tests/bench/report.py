@@ -43,19 +43,17 @@ def _table(out: Console, title: str, columns: Sequence[str], rows: Iterable[Sequ
 
 
 def _inserts(out: Console, cells: list[dict[str, Any]]) -> None:
-    rows = [
-        [
-            f"{cell['devices']:,}",
-            f"{cell['batch_rows']:,}",
-            str(cell["readings_per_device"]),
-            *(text(cell["rows_per_s"][name]) for name in MEANING),
-            text(cell["chain_against"][BARE], 2),
-            text(cell["chain_against"][BOOK], 2),
-        ]
-        for cell in cells
-    ]
-    columns = ("devices", "batch", "per device", *MEANING, "chain / bare", "chain / textbook")
-    _table(out, "Inserts, rows/s: median (min - max)", columns, rows)
+    rows = []
+    cpu_rows = []
+    for cell in cells:
+        shape = [f"{cell['devices']:,}", f"{cell['batch_rows']:,}", str(cell["readings_per_device"])]
+        rates = [text(cell["rows_per_s"][name], between="\n") for name in MEANING]
+        ratios = [text(cell["chain_against"][name], 2, "\n") for name in (BARE, BOOK)]
+        rows.append([*shape, *rates, *ratios])
+        cpu_rows.append([*shape, *(f"{cell['cpu_us_per_row'][name]:,.2f}" for name in MEANING)])
+    columns = ("devices", "batch", "per device", *MEANING)
+    _table(out, "Inserts, rows/s: median (min - max)", (*columns, "chain / bare", "chain / textbook"), rows)
+    _table(out, "Inserts, CPU of the server, microseconds per row", columns, cpu_rows)
     for name, meaning in MEANING.items():
         out.print(f"  {name}: {meaning}")
 

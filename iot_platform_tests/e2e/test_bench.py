@@ -51,6 +51,7 @@ def test_every_contestant_took_every_batch(results: dict[str, Any]) -> None:
             rates = cell["rows_per_s"][name]
             assert 0 < rates["min"] <= rates["median"] <= rates["max"]
             assert rates["max"] == pytest.approx(asked.batch_rows / min(seconds))
+        assert cell["cpu_us_per_row"].keys() == MEANING.keys()
         assert cell["chain_against"].keys() == {BARE, BOOK}
         assert all(found["median"] > 0 for found in cell["chain_against"].values())
 
