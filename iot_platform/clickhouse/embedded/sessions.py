@@ -18,7 +18,7 @@ from iot_platform.clickhouse.embedded.lexer import Token
 
 DEFAULT_TIMEOUT_S = 60
 # A client that gives up a result may send its next request before its old connection is seen to be gone.
-GRACE_S = 2.0
+GRACE_S = 0.5
 MAX_TIMEOUT_S = 3600
 
 
