@@ -9,6 +9,10 @@ class ServerError(PlatformError):
     """ClickHouse cannot be started or reached."""
 
 
+class MissingDatabaseError(ServerError):
+    """The server is there, but the platform's database is not."""
+
+
 class MigrationError(PlatformError):
     """The schema in the database and the files in sql/ do not agree."""
 

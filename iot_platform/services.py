@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from iot_platform.errors import PlatformError
@@ -29,6 +29,14 @@ nux:
   enabled: false
 run_monitoring:
   enabled: true
+"""
+
+# Named as in the checkout's workspace.yaml: `dagster dev` then shares the state of sensors and schedules.
+WORKSPACE = """\
+load_from:
+  - python_module:
+      module_name: iot_platform.definitions
+      location_name: iot_platform
 """
 
 
@@ -129,22 +137,23 @@ class Service:
 def dagster_services(settings: Settings, port: int, env: Mapping[str, str]) -> Iterator[list[Service]]:
     """Webserver (answering on ``port``) and daemon for the length of a ``with`` block."""
     logs = settings.root / "logs"
-    location = ("-m", "iot_platform.definitions")
-    services: list[Service] = []
-    try:
-        services.append(
-            Service(
-                "dagster-webserver",
-                ("dagster_webserver", "-h", settings.host, "-p", str(port), *location),
-                env,
-                logs / "dagster-webserver.log",
-            )
-        )
-        services.append(
-            Service("dagster-daemon", ("dagster._daemon", "run", *location), env, logs / "dagster-daemon.log")
-        )
+    workspace = dagster_home(settings) / "workspace.yaml"
+    workspace.write_text(WORKSPACE, encoding="utf-8")
+    commands = {
+        "dagster-webserver": ("dagster_webserver", "-h", settings.host, "-p", str(port), "-w", str(workspace)),
+        "dagster-daemon": ("dagster._daemon", "run", "-w", str(workspace)),
+    }
+    with ExitStack() as stack:
+        services: list[Service] = []
+        for name, command in commands.items():
+            services.append(Service(name, command, env, logs / f"{name}.log"))
+            stack.callback(services[-1].stop)
+        # Registered last, so it runs first: a second Ctrl-C must not leave processes behind.
+        stack.callback(_ignore_interrupts)
         services[0].wait_for_url(f"http://{settings.host}:{port}/server_info")
         yield services
-    finally:
-        for service in services:
-            service.stop()
+
+
+def _ignore_interrupts() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)

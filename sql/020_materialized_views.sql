@@ -36,12 +36,12 @@ SELECT
 FROM l2_power_cleaned;
 
 -- The same (device_id, timestamp) again: the newest arrival wins, of one arrival the larger value, so that the choice
--- is the same each time it is made.
+-- is the same each time it is made. Sorted by the key first: that costs less than half, and the next steps get sorted rows.
 CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l1_to_l2 TO l2_power_cleaned AS
 SELECT timestamp, device_id, power_usage_kWh, ingested_at
 FROM l1_power_raw
 WHERE reject_reason = ''
-ORDER BY ingested_at DESC, power_usage_kWh DESC
+ORDER BY device_id, timestamp, ingested_at DESC, power_usage_kWh DESC
 LIMIT 1 BY device_id, timestamp;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l1_to_quarantine TO power_quarantine AS

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from pydantic import ValidationError
 
 from iot_platform.errors import PlatformError
 
@@ -51,9 +53,16 @@ def cli() -> None:
 
 
 def main(*args: Any, **kwargs: Any) -> None:
-    """Run the command line; errors of the platform become one message on stderr and exit code 1."""
+    """Run the command line; expected errors become one message on stderr and exit code 1."""
     try:
         cli(*args, **kwargs)
-    except PlatformError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+    except ValidationError as error:
+        problems = "; ".join(f"IOT_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        _fail(f"A setting is not valid. {problems}")
+    except (PlatformError, ClickHouseError) as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(1)

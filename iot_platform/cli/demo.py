@@ -17,13 +17,15 @@ from iot_platform import services
 from iot_platform.cli.output import echo_json, show_summary
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
-from iot_platform.layers.model import DERIVED_LAYERS, RAW_TABLE, partition_day
-from iot_platform.layers.proof import partitions
-from iot_platform.layers.summary import Summary, summarize
+from iot_platform.layers.model import DERIVED_LAYERS, RAW_TABLE
+from iot_platform.layers.proof import prove_partitions
+from iot_platform.layers.summary import Summary, summarize, unproved_partitions
+from iot_platform.readings.simulated import first_simulated_day
 from iot_platform.settings import Settings
 
 DAGSTER_PORT = 3000
 MATERIALIZE_TIMEOUT_S = 3600
+INTERRUPTED = 130
 ALL_LAYERS = (RAW_TABLE, *(layer.name for layer in DERIVED_LAYERS))
 
 
@@ -37,15 +39,19 @@ def demo(days: int, exit_after: bool, as_json: bool, port: int) -> None:
 
     Everything lands in IOT_HOME. Run again, it goes on where it stopped.
     """
-    # A polite `kill` must clean up exactly like Ctrl-C.
-    signal.signal(signal.SIGTERM, _interrupt)
+    # A polite `kill` and a closed terminal must clean up exactly like Ctrl-C.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     settings = Settings()
     started = time.monotonic()
+    ready = False
     try:
         with migrated_session(settings) as client:
             env = _demo_environment(client, settings, days)
             _materialize(settings, env)
+            _prove_the_rest(client)
             summary = summarize(client)
+            ready = True
             show_summary(summary)
             click.echo(f"Ready after {time.monotonic() - started:.0f} s.")
             if as_json and not exit_after:
@@ -54,7 +60,7 @@ def demo(days: int, exit_after: bool, as_json: bool, port: int) -> None:
                 _keep_running(settings, env, port)
     except KeyboardInterrupt:
         click.echo("Stopped.")
-        return
+        sys.exit(0 if ready and not exit_after else INTERRUPTED)
     if as_json:
         echo_json({**summary.as_json(), "seconds": round(time.monotonic() - started, 1)})
     sys.exit(0 if _is_right(summary) else 1)
@@ -69,11 +75,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _demo_environment(client: Client, settings: Settings, days: int) -> dict[str, str]:
-    """Settings of the demo's Dagster processes. The first day stays what it was when the home already has readings."""
+    """Settings of the demo's Dagster processes. Simulated readings that are there keep their first day."""
     first = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=days - 1)
-    known = [day for name in partitions(client) if (day := partition_day(name))]
     overrides = {
-        "IOT_FIRST_DAY": min([first, *known]).isoformat(),
+        "IOT_FIRST_DAY": min(first, first_simulated_day(client, settings) or first).isoformat(),
         "IOT_SIMULATOR_ENABLED": "true",
         "IOT_AUTOMATION_ENABLED": "true",
     }
@@ -99,6 +104,13 @@ def _materialize(settings: Settings, env: Mapping[str, str]) -> None:
         if code:
             tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
             raise PlatformError(f"Materializing {selection!r} failed (exit code {code}). The end of {log}:\n{tail}")
+
+
+def _prove_the_rest(client: Client) -> None:
+    """Prove the days that Dagster does not offer: readings of a user's own files in this home."""
+    for layer in DERIVED_LAYERS:
+        if days := unproved_partitions(client, layer):
+            prove_partitions(client, layer, days)
 
 
 def _keep_running(settings: Settings, env: Mapping[str, str], preferred_port: int) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from iot_platform.layers.summary import Summary
 
@@ -21,15 +22,17 @@ def echo_json(value: object) -> None:
     click.echo(json.dumps(value, default=str))
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
-    """A table on standard output; numbers stand right."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+def show_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, text: Callable[[object], str] | None = None
+) -> None:
+    """A table on standard output; numbers stand right. ``text`` writes a value; default: rounded, for reading."""
+    table = Table(box=box.SIMPLE_HEAD)
     cells = [list(row) for row in rows]
     for index, column in enumerate(columns):
         numeric = bool(cells) and all(isinstance(row[index], int | float) for row in cells)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
-        table.add_row(*(_text(cell) for cell in row))
+        table.add_row(*(Text((text or _text)(cell)) for cell in row))
     # A pipe has no width; 80 columns would fold the names.
     console = Console()
     if not console.is_terminal:

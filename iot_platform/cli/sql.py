@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 from clickhouse_connect.driver.exceptions import Error
 
@@ -23,7 +25,8 @@ def sql(statement: str, as_json: bool, limit: int) -> None:
     with migrated_session(Settings()) as client:
         try:
             if not statement.lstrip().upper().startswith(_QUERIES):
-                client.command(statement)
+                done = client.command(statement)
+                click.echo(json.dumps(str(done)) if as_json else str(done))
                 return
             result = client.query(statement)
         except Error as error:
@@ -33,6 +36,6 @@ def sql(statement: str, as_json: bool, limit: int) -> None:
         echo_json([dict(zip(result.column_names, row, strict=True)) for row in result.result_rows])
         return
     shown = result.result_rows[:limit] if limit else result.result_rows
-    show_table(result.column_names, shown)
+    show_table(result.column_names, shown, text=str)
     if len(shown) < len(result.result_rows):
         click.echo(f"{len(shown):,} of {len(result.result_rows):,} rows shown; see --limit.")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import clickhouse_connect
 from clickhouse_connect.driver.binding import quote_identifier
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
-from iot_platform.clickhouse.server import Endpoint, running_server
-from iot_platform.errors import ServerError
+from iot_platform.clickhouse.server import Endpoint
+from iot_platform.errors import MissingDatabaseError, ServerError
 from iot_platform.settings import Settings
 
 # Defaults of these changed between ClickHouse releases; the promise "nothing counted twice" rests on them.
@@ -62,19 +61,8 @@ def connect(
         )
     except Error as error:
         if error.code == UNKNOWN_DATABASE:
-            raise ServerError(
+            raise MissingDatabaseError(
                 f"Database {settings.clickhouse_database!r} does not exist on {endpoint.host}:{endpoint.port}. "
                 "Run `iot-platform migrate` to create it."
             ) from error
         raise ServerError(f"ClickHouse at {endpoint.host}:{endpoint.port} refused the connection: {error}") from error
-
-
-@contextmanager
-def session(settings: Settings, *, comment: Mapping[str, str] | None = None) -> Iterator[Client]:
-    """A client of the platform's own server (started if need be) for the length of a ``with`` block."""
-    with running_server(settings) as endpoint:
-        client = connect(endpoint, settings, comment=comment)
-        try:
-            yield client
-        finally:
-            client.close()

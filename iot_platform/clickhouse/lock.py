@@ -89,7 +89,10 @@ def _break_if_stale(client: Client, table: str, stale_s: float) -> None:
         "WHERE database = currentDatabase() AND name = {table:String}",
         parameters={"table": table},
     ).result_rows
-    if not rows or not (_holder_is_dead(str(rows[0][0])) or float(rows[0][1]) > stale_s):
+    if not rows:
+        return
+    alive = _holder_is_alive(str(rows[0][0]))
+    if alive or (alive is None and float(rows[0][1]) <= stale_s):
         return
     # A rename succeeds for one process only, so two waiting processes cannot both break the lock. What was renamed may
     # be a fresh lock taken in between: then it goes back.
@@ -112,13 +115,14 @@ def _rename(client: Client, old: str, new: str) -> bool:
     return True
 
 
-def _holder_is_dead(comment: str) -> bool:
+def _holder_is_alive(comment: str) -> bool | None:
+    """None when it cannot be known: the holder runs on another machine, or did not say who it is."""
     try:
         holder = json.loads(comment)
         if holder["host"] != socket.gethostname():
-            return False
-        return bool(psutil.Process(holder["pid"]).create_time() != holder["process_started"])
+            return None
+        return bool(psutil.Process(holder["pid"]).create_time() == holder["process_started"])
     except psutil.NoSuchProcess:
-        return True
-    except (ValueError, KeyError):
         return False
+    except (ValueError, KeyError):
+        return None

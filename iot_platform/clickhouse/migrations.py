@@ -12,7 +12,7 @@ from iot_platform.clickhouse.client import connect, quoted
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.clickhouse.server import Endpoint, running_server
 from iot_platform.clickhouse.statements import Migration, read_migrations
-from iot_platform.errors import MigrationError
+from iot_platform.errors import MigrationError, MissingDatabaseError
 from iot_platform.settings import Settings
 
 RECORD_TABLE = """
@@ -90,8 +90,11 @@ def create_database(endpoint: Endpoint, settings: Settings) -> None:
 def migrated_session(settings: Settings, *, comment: Mapping[str, str] | None = None) -> Iterator[Client]:
     """Like ``session``, with the database created and every migration applied first."""
     with running_server(settings) as endpoint:
-        create_database(endpoint, settings)
-        client = connect(endpoint, settings, comment=comment)
+        try:
+            client = connect(endpoint, settings, comment=comment)
+        except MissingDatabaseError:
+            create_database(endpoint, settings)
+            client = connect(endpoint, settings, comment=comment)
         try:
             migrate(client, settings)
             yield client

@@ -13,7 +13,8 @@ IMPOSSIBLE_TIMES = "0"
 class Layer:
     """A derived layer: ``table`` holds what the materialized view ``view`` makes of ``source``.
 
-    ``kWh`` and ``readings`` are SQL expressions that sum the layer's energy and count its readings.
+    ``inputs`` are tables that the definition looks up besides. ``kWh`` and ``readings`` are SQL expressions that sum
+    the layer's energy and count its readings.
     """
 
     name: str
@@ -24,22 +25,32 @@ class Layer:
     readings: str = "count()"
     final: bool = False
     has_impossible_times: bool = False
+    inputs: tuple[str, ...] = ()
 
 
-# Sums in exact decimals, as in L4: equal readings give equal sums in any order. (+ 5e-10 rounds.)
-_EXACT_KWH = "sum(toDecimal64(power_usage_kWh + 5e-10, 9))"
-# Raw and refused values may be negative, infinite or beyond any decimal; those beyond 1e9 kWh are left out of the sum.
-_FINITE_KWH = (
+# Sums in exact decimals, as in L4: equal readings give equal sums in any order. (5e-10 rounds.) Raw, refused and
+# damaged values may be infinite or beyond any decimal: those of more than 1e9 kWh are left out of the sum.
+_EXACT_KWH = (
     "sum(toDecimal64(if(isFinite(power_usage_kWh) AND abs(power_usage_kWh) < 1e9, "
     "power_usage_kWh + if(power_usage_kWh < 0, -5e-10, 5e-10), 0), 9))"
 )
 
 RAW_TABLE = "l1_power_raw"
-L2 = Layer("l2_power_cleaned", "l2_power_cleaned", "mv_l1_to_l2", RAW_TABLE, _EXACT_KWH)
+# A limit may stand for a building type, so metadata decides too.
+LIMIT_INPUTS = ("power_limits", "device_metadata")
+L2 = Layer("l2_power_cleaned", "l2_power_cleaned", "mv_l1_to_l2", RAW_TABLE, _EXACT_KWH, inputs=LIMIT_INPUTS)
 QUARANTINE = Layer(
-    "power_quarantine", "power_quarantine", "mv_l1_to_quarantine", RAW_TABLE, _FINITE_KWH, has_impossible_times=True
+    "power_quarantine",
+    "power_quarantine",
+    "mv_l1_to_quarantine",
+    RAW_TABLE,
+    _EXACT_KWH,
+    has_impossible_times=True,
+    inputs=LIMIT_INPUTS,
 )
-L3 = Layer("l3_power_joined", "l3_power_joined", "mv_l2_to_l3", "l2_power_cleaned", _EXACT_KWH)
+L3 = Layer(
+    "l3_power_joined", "l3_power_joined", "mv_l2_to_l3", "l2_power_cleaned", _EXACT_KWH, inputs=("device_metadata",)
+)
 L4 = Layer(
     "l4_power_agg_hourly",
     "l4_power_agg_hourly_store",
@@ -53,7 +64,7 @@ L4 = Layer(
 # In the order of the chain: a layer's source stands before it.
 DERIVED_LAYERS: tuple[Layer, ...] = (L2, QUARANTINE, L3, L4)
 LAYERS_BY_NAME = {layer.name: layer for layer in DERIVED_LAYERS}
-RAW_KWH = _FINITE_KWH
+RAW_KWH = _EXACT_KWH
 
 
 def partition_id(day: dt.date) -> str:

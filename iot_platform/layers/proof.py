@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ class Proof:
     found: Fingerprint
     proved: Fingerprint
     expected: Fingerprint
+    compared_at: dt.datetime
     duration_s: float
 
     def difference(self) -> str:
@@ -47,9 +49,9 @@ def prove_partitions(
     """Compare partitions of ``layer`` with its definition; rebuild those that differ when ``repair`` is set.
 
     The source layer must be proved first. The outcomes are recorded in partition_proofs and returned in the order
-    asked for. Several processes may prove and rebuild the same partitions: a swap is atomic, and each one compares
-    again after its own. Raises ProofError when a partition still differs after several rebuilds; L1 and the source
-    are untouched then.
+    asked for. A swap is atomic, and compared again afterwards; a reading whose insert is still on its way through
+    the views while its day is rebuilt can be counted twice until the next proof. Raises ProofError when a partition
+    still differs after several rebuilds; L1 and the source are untouched then.
     """
     definition = Definition(client, layer)
     proofs = _compare(client, definition, wanted)
@@ -70,12 +72,14 @@ def prove_partitions(
                 was_rebuilt=True,
                 l1_rows=after.l1_rows,
                 proved=after.proved,
+                compared_at=after.compared_at,
                 duration_s=before.duration_s + share_s,
             )
     _record(client, list(proofs.values()), run_id)
     if broken := next((proof for proof in proofs.values() if repair and not proof.is_equal), None):
         raise ProofError(
-            f"{layer.name}, partition {broken.partition}: still {broken.difference()} after {MAX_ROUNDS} rebuilds. "
+            f"{layer.name}, partition {broken.partition}: {broken.difference()} at first, and still "
+            f"{broken.proved.rows:,} rows, {broken.proved.kWh:,.3f} kWh after {MAX_ROUNDS} rebuilds. "
             f"L1 is untouched; prove {layer.source} of that day first, then try again when fewer readings arrive."
         )
     return list(proofs.values())
@@ -83,7 +87,8 @@ def prove_partitions(
 
 def _compare(client: Client, definition: Definition, wanted: Sequence[str]) -> dict[str, Proof]:
     started = time.monotonic()
-    # Counted first: readings that arrive during the comparison leave the proof open, never wrongly closed.
+    # Taken first: what arrives or changes during the comparison leaves the proof open, never wrongly closed.
+    compared_at = client.query("SELECT now64(6, 'UTC')").result_rows[0][0].replace(tzinfo=dt.UTC)
     l1_rows = partition_rows(client, RAW_TABLE)
     actual, expected = definition.actual(wanted), definition.expected(wanted)
     share_s = (time.monotonic() - started) / max(1, len(wanted))
@@ -97,6 +102,7 @@ def _compare(client: Client, definition: Definition, wanted: Sequence[str]) -> d
             found=actual[name],
             proved=actual[name],
             expected=expected[name],
+            compared_at=compared_at,
             duration_s=share_s,
         )
         for name in wanted
@@ -126,6 +132,7 @@ def _record(client: Client, proofs: Sequence[Proof], run_id: str) -> None:
         {
             "layer": proof.layer,
             "partition_id": proof.partition,
+            "proved_at": proof.compared_at,
             "is_equal": proof.is_equal,
             "was_rebuilt": proof.was_rebuilt,
             "l1_rows": proof.l1_rows,

@@ -34,17 +34,20 @@ def ingest_simulated(
 ) -> IngestResult:
     """Write every simulated reading that arrives in [start, end) and is not in L1 yet.
 
-    ``progress`` is called with the time reached. The meters exist from settings.first_day on: nothing older is sent.
+    ``progress`` is called with the time reached. The meters exist from settings.first_day on: nothing older is sent,
+    and nothing that was measured before it.
     Calls may overlap and repeat, also from several processes. Raises PlatformError when another process keeps the
     stream for too long.
     """
     simulator = Simulator.from_settings(settings)
     installed = dt.datetime.combine(settings.first_day, dt.time(), dt.UTC)
-    writer = Writer(client, f"{simulator.source()}:from={settings.first_day}", "simulated meters")
+    writer = Writer(client, simulator.source(), "simulated meters")
     step_s = max(1, settings.batch_rows // simulator.devices) * simulator.interval_s
     total = IngestResult()
     with writer.exclusive():
-        for position_from, position_to in writer.cuts(int(start.timestamp()), int(end.timestamp()), step_s):
+        # A window before the first day is not recorded as sent: with an earlier first day it can still be.
+        first = int(max(start, installed).timestamp())
+        for position_from, position_to in writer.cuts(first, int(end.timestamp()), step_s):
             window_end = _instant(position_to)
             arrivals = simulator.arrivals(_instant(position_from), window_end)
             arrivals = arrivals.filter(pc.greater_equal(arrivals["timestamp"], pa.scalar(installed)))
@@ -53,6 +56,15 @@ def ingest_simulated(
             if progress:
                 progress(window_end)
     return total
+
+
+def first_simulated_day(client: Client, settings: Settings) -> dt.date | None:
+    """The UTC day on which the stream of these settings begins in L1; None when nothing of it was sent yet."""
+    rows = client.query(
+        "SELECT min(position_from) FROM ingestion_ledger WHERE source = {source:String} HAVING count() > 0",
+        parameters={"source": Simulator.from_settings(settings).source()},
+    ).result_rows
+    return _instant(int(rows[0][0])).date() if rows else None
 
 
 def _instant(epoch_s: int) -> dt.datetime:

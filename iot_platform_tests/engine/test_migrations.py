@@ -127,6 +127,12 @@ def test_the_lock_of_a_dead_process_is_taken_over(server: Endpoint, client: Clie
         pass
 
 
+def test_the_lock_of_a_living_process_is_never_taken(client: Client) -> None:
+    second = server_lock(client, "x", wait_s=1.5, stale_s=0)
+    with server_lock(client, "x"), pytest.raises(PlatformError, match="still held"):
+        second.__enter__()
+
+
 def test_the_database_is_created_when_missing(server: Endpoint, database: str) -> None:
     settings = Settings(clickhouse_database=f"{database}_new")
     with pytest.raises(PlatformError, match="iot-platform migrate"):

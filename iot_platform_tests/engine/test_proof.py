@@ -109,6 +109,40 @@ def test_damage_is_found_and_mended(filled: Client, damage: str) -> None:
     assert state(filled) == right
 
 
+@pytest.mark.parametrize("layer", [L2, L3], ids=lambda layer: layer.name)
+@pytest.mark.parametrize("value", ["nan", "inf", "1e12", "-5"])
+def test_a_value_that_no_sum_can_hold_is_mended(filled: Client, layer: Layer, value: str) -> None:
+    list(prove_all(filled))
+    right = state(filled)
+    # An INSERT of such a value is stopped by the views behind; a swapped partition does not pass them.
+    filled.command(f"CREATE TABLE damaged AS {layer.table}")
+    filled.command(f"INSERT INTO damaged SELECT * REPLACE ({value} AS power_usage_kWh) FROM {layer.table}")
+    filled.command(f"ALTER TABLE {layer.table} REPLACE PARTITION ID '{PARTITION}' FROM damaged")
+    summarize(filled)
+    assert {proof.layer for proof in prove_all(filled) if proof.was_rebuilt} >= {layer.name}
+    assert state(filled) == right
+
+
+def test_a_proof_is_open_again_when_an_input_changes(filled: Client) -> None:
+    def open_layers() -> set[str]:
+        return {layer.name for layer in DERIVED_LAYERS if unproved_partitions(filled, layer)}
+
+    list(prove_all(filled))
+    assert open_layers() == set()
+    filled.insert("power_limits", [("device", "99", 5.0)], column_names=["scope", "key", "max_kWh"])
+    assert open_layers() == {L2.name, QUARANTINE.name}
+    list(prove_all(filled))
+    names = ["device_id", "customer_id", "building_type", "latitude", "longitude"]
+    filled.insert("device_metadata", [(3, "new", "shop", 1.0, 2.0)], column_names=names)
+    assert open_layers() == {L2.name, QUARANTINE.name, L3.name}
+    filled.command("SYSTEM RELOAD DICTIONARY device_current")
+    list(prove_all(filled, layers=[L2, QUARANTINE, L3]))
+    assert open_layers() == {L4.name}  # its source was rebuilt
+    list(prove_all(filled))
+    filled.command(f"ALTER TABLE l3_power_joined DROP PARTITION {PARTITION}")
+    assert open_layers() == {L3.name}
+
+
 def test_a_changed_limit_restates_the_days_it_touches(filled: Client) -> None:
     list(prove_all(filled))
     filled.insert("power_limits", [("default", "", 1000.0)], column_names=["scope", "key", "max_kWh"])

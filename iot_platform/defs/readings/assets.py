@@ -38,6 +38,8 @@ class ArrivalWindow(dg.Config):
     metadata={"dagster/table_name": tables.table_name(RAW_TABLE)},
     partitions_def=daily,
     backfill_policy=in_one_run,
+    # The sensor asks for each window once; a batch goes in once, however often it is tried.
+    retry_policy=dg.RetryPolicy(max_retries=3, delay=15, backoff=dg.Backoff.EXPONENTIAL),
 )
 def l1_power_raw(context: dg.AssetExecutionContext, config: ArrivalWindow, clickhouse: ClickHouse) -> None:
     """Every reading as it arrived, wrong ones included. Append-only: the only truth; all other layers are made from it.
