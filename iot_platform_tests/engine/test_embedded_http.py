@@ -474,3 +474,43 @@ def test_sixteen_clients_at_once(http: httpx.Client) -> None:
 def test_compressed_blocks_and_roles_are_refused_clearly(http: httpx.Client) -> None:
     for params in ({"compress": 1}, {"decompress": 1}, {"role": "admin"}):
         assert "not supported" in post(http, "SELECT 1", 501, **params).text
+
+
+BAD_FORMAT = "TabSeparated; DROP TABLE t"
+
+
+def test_the_name_of_a_format_is_no_sql(http: httpx.Client) -> None:
+    post(http, "CREATE TABLE t (a Int8) ENGINE = Memory")
+    files = {"x": ("x", b"1\n")}
+    answers = [
+        http.post("/", content="SELECT 1", params={**http.params, "default_format": BAD_FORMAT}),
+        http.post("/", content="SELECT 1", headers={"X-ClickHouse-Format": BAD_FORMAT}),
+        http.post(
+            "/",
+            files=files,
+            params={**http.params, "query": "SELECT * FROM x", "x_structure": "a Int8", "x_format": BAD_FORMAT},
+        ),
+        http.post(
+            "/",
+            files=files,
+            data={"x_structure": "a Int8", "x_format": BAD_FORMAT},
+            params={**http.params, "query": "SELECT * FROM x"},
+        ),
+    ]
+    assert [answer.headers["X-ClickHouse-Exception-Code"] for answer in answers] == ["73"] * 4
+    assert rows(http, "EXISTS TABLE t") == "1"
+
+
+@pytest.mark.parametrize(
+    ("fmt", "data", "count"),
+    [("TSV", "a\n\nDROP TABLE t\n", 3), ("CSV", '"a"\n"x;\n\nDROP TABLE t"\n', 2), ("VALUES", "('a')\n\n, ('b')", 2)],
+)
+def test_blank_lines_in_the_data_of_an_insert_with_parameters(
+    http: httpx.Client, fmt: str, data: str, count: int
+) -> None:
+    post(http, "CREATE TABLE t (s String) ENGINE = Memory")
+    clause = fmt if fmt == "VALUES" else f"FORMAT {fmt}"
+    for params in ({}, {"param_t": "t"}):
+        post(http, f"INSERT INTO t {clause}\n{data}", **params)
+    post(http, f"INSERT INTO {{t:Identifier}} {clause}\n{data}", param_t="t")
+    assert rows(http, "SELECT count() FROM t") == str(3 * count)

@@ -33,7 +33,8 @@ async def execute(exchange: Exchange, execution: Execution, body: Body) -> None:
 
 
 async def _insert(exchange: Exchange, execution: Execution, head: InsertHead, text: bytes, body: Body) -> None:
-    if body.ended and (head.format.lower() == "values" or execution.query.params):
+    # Every other format goes through the pipe: the engine would take a blank line for the end of the data.
+    if body.ended and head.format.lower() == "values":
         whole = _decoded(text)
         if whole is not None:
             await exchange.answer(lambda: execution.run_insert(head, whole))

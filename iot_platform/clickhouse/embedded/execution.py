@@ -129,9 +129,8 @@ class Execution:
         return self._closing(self._whole(statement.text, fmt, statement.tokens if statement.kind == "SET" else ()))
 
     def run_insert(self, head: InsertHead, sql: str) -> Iterator[bytes]:
-        """Run an INSERT that came whole, data and all; values may be expressions and query parameters."""
-        is_values = head.format.lower() == "values"
-        self._guard.check(parse(sql if is_values else head.sql).tokens)
+        """Run an INSERT of Values that came whole, data and all; values may be expressions and query parameters."""
+        self._guard.check(parse(sql).tokens)
         self._check_readonly(head.sql + " FORMAT " + head.format, "INSERT")
         self.reads_only = False
         return self._closing(self._whole(sql, head.format))

@@ -20,7 +20,7 @@ from typing import Any
 from iot_platform.clickhouse.embedded.engine import Handle
 from iot_platform.clickhouse.embedded.faults import ClickHouseError
 from iot_platform.clickhouse.embedded.lexer import tokens
-from iot_platform.clickhouse.embedded.statement import InsertHead, Statement
+from iot_platform.clickhouse.embedded.statement import InsertHead, Statement, format_name
 
 _PIPE_BYTES = 1024 * 1024  # the most that an ordinary user may ask for
 _TRACES = re.compile(r": \(in file/uri /dev/fd/\d+\)|: While executing File: data for INSERT was parsed from file")
@@ -87,7 +87,7 @@ class Inserter(_Piped):
     def append(self, data: bytes) -> None:
         """Hand over the next bytes; raises what the engine has to say about the ones before."""
         view = memoryview(data)
-        while view:
+        while view and self._ours >= 0:
             try:
                 view = view[os.write(self._ours, view) :]
             except BrokenPipeError:
@@ -107,7 +107,7 @@ class Output(_Piped):
         super().__init__(handle, params, engine_reads=False)
         body, tail = statement.text[: statement.body_end], statement.text[statement.body_end :]
         # The mark lets the view of the query log show the client's own text (see engine.py).
-        tail = tail or f"/* default */ FORMAT {default_format}"
+        tail = tail or f"/* default */ FORMAT {format_name(default_format)}"
         self.start(f"{body}\nINTO OUTFILE '{self.path}' TRUNCATE {tail}", statement.format or default_format)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -128,4 +128,4 @@ def _from_infile(head: InsertHead, path: str) -> str:
         previous = token.word or token.text
     begin, settings = head.sql[:position], head.sql[position:]
     # The line end keeps a comment at the end of the statement from swallowing the rest.
-    return f"{begin}\nFROM INFILE '{path}' COMPRESSION 'none' {settings}\nFORMAT {head.format}"
+    return f"{begin}\nFROM INFILE '{path}' COMPRESSION 'none' {settings}\nFORMAT {format_name(head.format)}"

@@ -15,6 +15,7 @@ from iot_platform.clickhouse.embedded.faults import (
 )
 from iot_platform.clickhouse.embedded.lexer import words
 from iot_platform.clickhouse.embedded.sessions import DEFAULT_TIMEOUT_S
+from iot_platform.clickhouse.embedded.statement import format_name
 
 # URL parameters that are not settings of the engine.
 _RESERVED = words(
@@ -65,7 +66,9 @@ def read_request(pairs: Iterable[tuple[str, str]], headers: Mapping[str, str], i
         query_id=options.get("query_id") or str(uuid.uuid4()),
         sql=options.get("query", ""),
         database=options.get("database") or headers.get("x-clickhouse-database", ""),
-        default_format=options.get("default_format") or headers.get("x-clickhouse-format", "") or "TabSeparated",
+        default_format=format_name(
+            options.get("default_format") or headers.get("x-clickhouse-format", "") or "TabSeparated"
+        ),
         settings=settings,
         params=params,
         options=options,
@@ -92,7 +95,8 @@ def _sort_out(options: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str
             continue
         suffix = next((end for end in _EXTERNAL if name.endswith(end) and name.removesuffix(end) in tables), None)
         if suffix:
-            external.setdefault(name.removesuffix(suffix), {})[suffix[1:]] = value
+            about = external.setdefault(name.removesuffix(suffix), {})
+            about[suffix[1:]] = format_name(value) if suffix == "_format" and value else value
         elif name not in _RESERVED:
             if not _NAME.match(name):
                 raise ClickHouseError(BAD_ARGUMENTS, f"'{name}' is not the name of a setting")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from iot_platform.clickhouse.embedded.faults import SYNTAX_ERROR, ClickHouseError
+from iot_platform.clickhouse.embedded.faults import SYNTAX_ERROR, UNKNOWN_FORMAT, ClickHouseError
 from iot_platform.clickhouse.embedded.lexer import Token, tokens
 
 _WITH_RESULT = frozenset(
     {"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS", "CHECK", "KILL", "FROM", "(", "VALUES"}
 )
+_FORMAT = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _STREAMED = frozenset({"SELECT", "WITH", "FROM", "("})
 
 
@@ -54,6 +56,13 @@ class Statement:
             return True
         pairs = zip(self.tokens, self.tokens[1:], strict=False)
         return self.kind == "WITH" and any((a.word, b.word) == ("INSERT", "INTO") for a, b in pairs)
+
+
+def format_name(name: str) -> str:
+    """``name``, which goes into SQL as it is; raises UNKNOWN_FORMAT unless it is one plain word."""
+    if not _FORMAT.fullmatch(name):
+        raise ClickHouseError(UNKNOWN_FORMAT, f"Unknown format {name!r}")
+    return name
 
 
 def parse(text: str) -> Statement:
