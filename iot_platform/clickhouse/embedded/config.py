@@ -28,6 +28,7 @@ _USERS = """<clickhouse>
         SYSTEM WAIT LOADING PARTS, SYSTEM LOAD PRIMARY KEY, SYSTEM UNLOAD PRIMARY KEY, SYSTEM SYNC FILE CACHE,
         SYSTEM JEMALLOC ON *.*</query>
       <query>GRANT SET DEFINER ON *</query>
+      <query>REVOKE DROP, TRUNCATE, ALTER, INSERT, CREATE TABLE, CREATE DICTIONARY ON system.*</query>
       <query>REVOKE CREATE NAMED COLLECTION ON *</query>
     </grants>
   </default></users>

@@ -29,7 +29,9 @@ _PIPE_CLAUSES = (
     r"\nINTO OUTFILE '/dev/fd/\d+' TRUNCATE( /\* default \*/ FORMAT \w+)?"
     r"|\nFROM INFILE '/dev/fd/\d+' COMPRESSION 'none'"
 )
-VIEWS = {"processes": "processes_by_client_id", "query_log": "query_log_by_client_id"}
+# Nobody may replace them, not even the server (see config.py): another definition needs another name.
+_VIEWS_OF = "1_" + "".join(letter if letter.isalnum() else "_" for letter in chdb.__version__)
+VIEWS = {table: f"{table}_by_client_id_{_VIEWS_OF}" for table in ("processes", "query_log")}
 MAX_QUERIES = 100
 ENGINE_ERRORS = (ChdbError, RuntimeError)  # what the engine's Python module raises
 
@@ -119,7 +121,7 @@ class Engine:
         of_log = CLIENT_ID.replace("!= ''", "!= '' AND query_kind != 'Set'")
         for table, expression in (("processes", CLIENT_ID), ("query_log", of_log)):
             columns = replaced.replace("{id}", expression)
-            self._root.query(f"CREATE OR REPLACE VIEW system.{VIEWS[table]} AS SELECT {columns} FROM system.{table}")
+            self._root.query(f"CREATE VIEW IF NOT EXISTS system.{VIEWS[table]} AS SELECT {columns} FROM system.{table}")
 
     def open(self) -> Handle:
         """A fresh handle (about 1 ms) with the settings of a server."""

@@ -7,8 +7,10 @@ and says in plain words what was refused.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 
+from iot_platform.clickhouse.embedded.engine import ID_SETTING
 from iot_platform.clickhouse.embedded.faults import ACCESS_DENIED, ClickHouseError
 from iot_platform.clickhouse.embedded.lexer import Token, tokens, words
 
@@ -46,6 +48,8 @@ _SAFE_SYSTEM = (
 )  # fmt: skip
 # Settings whose value is itself SQL.
 _SQL_SETTINGS = frozenset({"additional_table_filters", "additional_result_filter", "parallel_replicas_custom_key"})
+# Escapes that quoting a name brings about; any other only hides a name.
+_PLAIN_NAME = re.compile(r"(?:[^\\]|\\[\\`\"'])*")
 _NAMES_A_TABLE = frozenset({"INTO", "INDEX", "PROJECTION", "CONSTRAINT", "COLUMN", "EXISTS", "VIEW", "DICTIONARY"})
 
 
@@ -64,10 +68,15 @@ class Guard:
             return
         _check_kind(statement)
         _check_clauses(statement)
+        _check_names(statement)
+        _check_id_setting(statement)
         kind = statement[0].word
         for index, token in _calls(statement):
             if token.name.lower() in self._denied and not _is_definition(statement, index, kind):
                 raise denied(f"{token.name}()")
+        for token in _given_as_function(statement):
+            if token.name.lower() in self._denied:
+                raise denied(f"{token.name} as a function")
         self._check_source(statement)
         self._check_sql_settings(statement)
         if any(token.word in ("CREATE", "ATTACH", "REPLACE") for token in statement):
@@ -75,6 +84,8 @@ class Guard:
 
     def check_setting(self, name: str, value: str) -> None:
         """Check a setting of the URL; some carry SQL in their value."""
+        if name.lower() == ID_SETTING:
+            raise denied(f"The setting {name}")
         if name.lower() in _SQL_SETTINGS:
             self._check_text(value)
             for token in tokens(value):
@@ -89,7 +100,7 @@ class Guard:
         depth = 0
         for index, token in enumerate(statement[:-1]):
             depth += {"(": 1, ")": -1}.get(token.text, 0)
-            if token.word == "SELECT":
+            if depth == 0 and _begins_select(statement, index):
                 return
             if token.word != "ENGINE" or depth:
                 continue
@@ -102,8 +113,10 @@ class Guard:
 
     def _check_sql_settings(self, statement: tuple[Token, ...]) -> None:
         inside = False
-        for token in statement:
-            inside = inside or token.name.lower() in _SQL_SETTINGS
+        for before, token in zip(statement, statement[1:], strict=False):
+            inside = inside or before.name.lower() in _SQL_SETTINGS
+            if inside and before.text == "{" and token.kind != "string":
+                raise denied("A query parameter in a statement with a setting that carries SQL")
             if inside and token.kind == "string":
                 self._check_text(token.value)
 
@@ -116,8 +129,8 @@ class Guard:
             if source.name.upper() not in ("CLICKHOUSE", "NULL"):
                 raise denied(f"dictionary source {source.text}")
             for inner in _enclosed(statement, index + 1):
-                if inner.word in ("HOST", "NAME"):
-                    raise denied(f"{inner.word} in a dictionary source")
+                if inner.name.upper() in ("HOST", "PORT", "SECURE", "NAME"):
+                    raise denied(f"{inner.name} in a dictionary source")
                 if inner.kind == "string":
                     self._check_text(inner.value)
 
@@ -136,6 +149,41 @@ def _calls(statement: tuple[Token, ...]) -> Iterator[tuple[int, Token]]:
     for index in range(len(statement) - 1):
         if statement[index + 1].text == "(" and statement[index].name:
             yield index, statement[index]
+
+
+def _given_as_function(statement: tuple[Token, ...]) -> Iterator[Token]:
+    """Names that the engine may take for a function without a parenthesis behind: APPLY(f), arrayMap(f, a)."""
+    for index, token in enumerate(statement):
+        if not token.name:
+            continue
+        opening = index
+        while opening and statement[opening - 1].text == "(":
+            opening -= 1
+        before = statement[opening - 1] if opening else None
+        after = statement[index + 1].text if index + 1 < len(statement) else ""
+        if before is None:
+            continue
+        higher_order = opening < index and after != "." and before.name.lower().startswith(("array", "map"))
+        if before.word == "APPLY" or (higher_order and _has_more(statement, opening)):
+            yield token
+
+
+def _has_more(statement: tuple[Token, ...], opening: int) -> bool:
+    """Whether the call has two arguments: with one it takes no function."""
+    depth = 0
+    for token in statement[opening:]:
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(token.text, 0)
+        if depth == 0 or (depth == 1 and token.text == ","):
+            return depth > 0
+    return False
+
+
+def _begins_select(statement: tuple[Token, ...], index: int) -> bool:
+    """Whether a SELECT begins here: ``CREATE TABLE select`` and ``AS select.t`` only name something."""
+    before, after = statement[index - 1], statement[index + 1]
+    if statement[index].word != "SELECT" or after.text == ".":
+        return False
+    return before.word == "AS" or before.text == ")"
 
 
 def _is_definition(statement: tuple[Token, ...], index: int, kind: str) -> bool:
@@ -161,9 +209,9 @@ def _check_kind(statement: tuple[Token, ...]) -> None:
     kind = statement[0].word
     if kind in ("BACKUP", "RESTORE", "EXECUTE"):
         raise denied(kind)
-    if kind in ("DROP", "DETACH", "RENAME") and _names_default_database(statement):
-        # Every new handle starts in it: without it nobody can connect.
-        raise denied(f"{kind} DATABASE default")
+    if kind in ("DROP", "DETACH", "RENAME", "TRUNCATE") and _names_needed_database(statement):
+        # Every new handle starts in "default": without it nobody can connect. (Grants protect what is in "system".)
+        raise denied(f"{kind} DATABASE of default, system or a query parameter")
     if kind == "SYSTEM":
         action = " ".join(token.text.upper() for token in statement[1:3])
         if not action.startswith(_SAFE_SYSTEM):
@@ -174,10 +222,23 @@ def _check_kind(statement: tuple[Token, ...]) -> None:
                 raise denied("ATTACH ... FROM a path")
 
 
-def _names_default_database(statement: tuple[Token, ...]) -> bool:
+def _names_needed_database(statement: tuple[Token, ...]) -> bool:
     if len(statement) < 3 or statement[1].word != "DATABASE":
         return False
-    return any(token.name.lower() == "default" for token in statement[2:])
+    return any(token.name.lower() in ("default", "system") or token.text == "{" for token in statement[2:])
+
+
+def _check_id_setting(statement: tuple[Token, ...]) -> None:
+    """The server itself carries the client's query id in this setting."""
+    for token, after in zip(statement, statement[1:], strict=False):
+        if token.name.lower() == ID_SETTING and (after.text == "=" or statement[0].word == "SET"):
+            raise denied(f"The setting {ID_SETTING}")
+
+
+def _check_names(statement: tuple[Token, ...]) -> None:
+    for token in statement:
+        if token.kind == "quoted" and not _PLAIN_NAME.fullmatch(token.text):
+            raise denied(f"A backslash in the name {token.text}")
 
 
 def _check_clauses(statement: tuple[Token, ...]) -> None:

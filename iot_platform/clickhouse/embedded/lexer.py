@@ -21,8 +21,11 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
-_ESCAPE = re.compile(r"\\(.)|(['`\"])\2", re.DOTALL)
-_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "b": "\b", "f": "\f", "a": "\a", "v": "\v"}
+_ESCAPE = re.compile(r"\\(x..|.)|(['`\"])\2", re.DOTALL)
+# As ClickHouse decodes them: \N is nothing at all, and an unknown letter keeps its backslash.
+_ESCAPED = dict(zip("ntr0bfaveN", ("\n", "\t", "\r", "\0", "\b", "\f", "\a", "\v", "\x1b", ""), strict=True))
+_ITSELF = frozenset("\\'\"`/=")
+_HEX = "0123456789abcdef"
 
 
 def words(text: str) -> frozenset[str]:
@@ -62,7 +65,13 @@ class Token:
 
 def _unescape(match: re.Match[str]) -> str:
     letter = match.group(1)
-    return match.group(2) if letter is None else _ESCAPED.get(letter, letter)
+    if letter is None:
+        return match.group(2)
+    if len(letter) == 3:
+        # ClickHouse does not check the digits: any other letter counts as 255, and the sum overflows.
+        high, low = (_HEX.index(digit) if digit in _HEX else 255 for digit in letter[1:].lower())
+        return chr((high * 16 + low) % 256)
+    return letter if letter in _ITSELF else _ESCAPED.get(letter, "\\" + letter)
 
 
 def tokens(text: str, start: int = 0) -> Iterator[Token]:

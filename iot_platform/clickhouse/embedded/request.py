@@ -53,6 +53,9 @@ class HttpQuery:
 def read_request(pairs: Iterable[tuple[str, str]], headers: Mapping[str, str], is_get: bool) -> HttpQuery:
     """The request's URL parameters (last one wins) and headers as an HttpQuery."""
     options = dict(pairs)
+    query_id = options.get("query_id", "")
+    if any(not letter.isprintable() for letter in query_id):
+        raise ClickHouseError(BAD_ARGUMENTS, "query_id must not have control characters")
     for flag in ("compress", "decompress"):
         if _is_on(options.get(flag, "0")):
             raise ClickHouseError(
@@ -63,7 +66,7 @@ def read_request(pairs: Iterable[tuple[str, str]], headers: Mapping[str, str], i
     settings, params, external = _sort_out(options)
     readonly = _number(settings.pop("readonly", "0"), "readonly")
     return HttpQuery(
-        query_id=options.get("query_id") or str(uuid.uuid4()),
+        query_id=query_id or str(uuid.uuid4()),
         sql=options.get("query", ""),
         database=options.get("database") or headers.get("x-clickhouse-database", ""),
         default_format=format_name(
@@ -114,7 +117,7 @@ def _timeout(options: Mapping[str, str]) -> float:
 
 
 def _number(text: str, name: str) -> int:
-    if not text.isdigit():
+    if not (text.isascii() and text.isdecimal()):
         raise ClickHouseError(BAD_ARGUMENTS, f"{name} must be a number, not '{text}'")
     return int(text)
 
