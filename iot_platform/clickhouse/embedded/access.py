@@ -78,7 +78,10 @@ def host_is_trusted(host_header: str) -> bool:
 
     A web page that rebinds its own domain name to 127.0.0.1 reaches the port, but with its name in the Host header.
     """
-    host = urlsplit(f"//{host_header}").hostname if host_header else None
+    try:
+        host = urlsplit(f"//{host_header}").hostname
+    except ValueError:  # "[abc"
+        return False
     if host is None:
         return False
     try:
@@ -90,4 +93,7 @@ def host_is_trusted(host_header: str) -> bool:
 
 def origin_is_trusted(origin: str | None, host_header: str) -> bool:
     """Whether no web page sent the request, or a page of this very server (there is none)."""
-    return origin is None or urlsplit(origin).netloc == host_header
+    try:
+        return origin is None or urlsplit(origin).netloc == host_header
+    except ValueError:
+        return False
