@@ -93,6 +93,7 @@ def test_strangers_get_516(server: Endpoint, headers: dict[str, str]) -> None:
         ("127.0.0.1", 200),
         ("[::1]:8123", 200),
         ("evil.example.com", 403),
+        ("[abc", 403),
         ("127.0.0.1.nip.io", 403),
     ],
 )
@@ -100,8 +101,9 @@ def test_the_host_header_is_checked(http: httpx.Client, host: str, status: int) 
     assert http.get("/", params={"query": "SELECT 1"}, headers={"Host": host}).status_code == status
 
 
-def test_web_pages_are_refused(http: httpx.Client) -> None:
-    assert http.post("/", content="SELECT 1", headers={"Origin": "https://evil.example.com"}).status_code == 403
+@pytest.mark.parametrize("origin", ["https://evil.example.com", "http://[x", "null"])
+def test_web_pages_are_refused(http: httpx.Client, origin: str) -> None:
+    assert http.post("/", content="SELECT 1", headers={"Origin": origin}).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -514,3 +516,21 @@ def test_blank_lines_in_the_data_of_an_insert_with_parameters(
         post(http, f"INSERT INTO t {clause}\n{data}", **params)
     post(http, f"INSERT INTO {{t:Identifier}} {clause}\n{data}", param_t="t")
     assert rows(http, "SELECT count() FROM t") == str(3 * count)
+
+
+def test_an_unknown_setting_does_not_keep_the_others_in_a_session(http: httpx.Client) -> None:
+    value = "SELECT value FROM system.settings WHERE name = 'max_threads'"
+    post(http, "SET max_threads = 3", session_id="restores")
+    assert (
+        http.post("/", content=value, params={**http.params, "session_id": "restores", "max_threads": 2}).text == "2\n"
+    )
+    bad = {**http.params, "session_id": "restores", "max_threads": "2", "nonsense": "1"}
+    assert http.post("/", content=value, params=bad).status_code == 404
+    assert rows(http, value, session_id="restores") == "3"
+    post(http, "SET max_threads = {p:UInt64}", session_id="restores", param_p=4)
+    assert rows(http, value, session_id="restores", max_threads=2) == "2"
+    assert rows(http, value, session_id="restores") == "3"
+    post(http, "SET additional_table_filters = {'a': '1', 'b': '{x'}, max_threads = 5", session_id="restores")
+    assert rows(http, value, session_id="restores", max_threads=2, additional_table_filters="{'c': '1'}") == "2"
+    both = "SELECT getSetting('max_threads'), length(getSetting('additional_table_filters'))"
+    assert rows(http, both, session_id="restores") == "5\t2"

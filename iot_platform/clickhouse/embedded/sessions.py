@@ -34,21 +34,30 @@ class Session:
 
     def remember(self, statement: tuple[Token, ...]) -> None:
         """Keep what a SET statement of the client sets: it outlasts the request, unlike a setting in the URL."""
-        name, value = "", ""
+        name, depth = "", 0
+        found: dict[str, str] = {}
         for before, token in zip(statement, statement[1:], strict=False):
-            if token.text == "=":
-                name, value = before.name, ""
-            elif name and token.text != ",":
-                value += token.text
-                self._set[name] = value
-            elif token.text == ",":
+            depth += {"{": 1, "[": 1, "(": 1, "}": -1, "]": -1, ")": -1}.get(token.text, 0)
+            if token.text == "=" and depth == 0:
+                name = before.name
+                found[name] = ""
+            elif token.text == "," and depth == 0:
                 name = ""
+            elif name in found:
+                found[name] += token.text
+                if before.text == "{" and token.kind == "word":
+                    del found[name]  # {name:Type}: the parameter is gone when the setting is put back
+        self._set |= found
 
     def restore(self, names: Iterable[str]) -> None:
         """Put the settings ``names`` back to what the client's SET statements made them, else to their defaults."""
         changes = [f"{name} = {self._set.get(name, 'DEFAULT')}" for name in (*names, ID_SETTING)]
-        with contextlib.suppress(ClickHouseError):
+        try:
             self.handle.query("SET " + ", ".join(changes))
+        except ClickHouseError:  # one name that the engine does not know must not lose the others
+            for change in changes:
+                with contextlib.suppress(ClickHouseError):
+                    self.handle.query(f"SET {change}")
 
 
 class Sessions:
