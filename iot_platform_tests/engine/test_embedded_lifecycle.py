@@ -14,11 +14,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import httpx
 import psutil
 import pytest
 
+from iot_platform.clickhouse.embedded.engine import Handle
+from iot_platform.clickhouse.embedded.pipes import Inserter
+from iot_platform.clickhouse.embedded.statement import InsertHead
 from iot_platform.clickhouse.server import Endpoint, ServerFiles, endpoint, read_record, running_server, stop_server
 from iot_platform.errors import ServerError
 from iot_platform.settings import Settings
@@ -296,3 +300,16 @@ def test_an_address_that_others_can_reach_is_warned_of(settings: Settings) -> No
     output, _ = process.communicate(timeout=30)
     assert "Warning: 0.0.0.0 is reachable from other machines" in output
     assert process.returncode == 0
+
+
+def test_a_statement_may_end_before_its_data() -> None:
+    """The pipe is broken then, and what follows is not wanted; that is no error."""
+
+    class Rows:
+        def query(self, sql: str, fmt: str, params: dict[str, str]) -> str:
+            return "done"
+
+    inserter = Inserter(cast(Handle, Rows()), InsertHead("INSERT INTO t", "CSV", 0), {})
+    for _ in range(3):
+        inserter.append(b"x" * 3_000_000)
+    assert inserter.finish() == "done"

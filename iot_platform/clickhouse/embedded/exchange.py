@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 # As in ClickHouse: an error within the first MiB still gets its own status.
 _COLLECT_BYTES = 1024 * 1024
+_KILL_AGAIN_S = 0.1
 _IN_MEMORY_BYTES = 16 * _COLLECT_BYTES
 
 
@@ -100,8 +101,10 @@ class Exchange:
         """Cancel the running query and wait for its step to end."""
         pending = self._pending
         assert self.execution is not None and pending is not None
-        await asyncio.get_running_loop().run_in_executor(self._pool, self._engine.kill, self.execution.query.query_id)
-        await asyncio.wait({pending})
+        query_id = self.execution.query.query_id
+        while not pending.done():  # the query may not have begun yet: once is not enough
+            await asyncio.get_running_loop().run_in_executor(self._pool, self._engine.kill, query_id)
+            await asyncio.wait({pending}, timeout=_KILL_AGAIN_S)
 
     async def _watched(self, work: Callable[[], T]) -> T:
         """A step that is cancelled when the client goes away; what changes data runs to its end, as in ClickHouse."""

@@ -23,6 +23,7 @@ from iot_platform.clickhouse.embedded.lexer import tokens
 from iot_platform.clickhouse.embedded.statement import InsertHead, Statement, format_name
 
 _PIPE_BYTES = 1024 * 1024  # the most that an ordinary user may ask for
+_KILL_AGAIN_S = 0.1
 _TRACES = re.compile(r": \(in file/uri /dev/fd/\d+\)|: While executing File: data for INSERT was parsed from file")
 
 
@@ -71,8 +72,9 @@ class _Piped:
 
     def cancel(self, kill: Callable[[], None]) -> None:
         """Give up: ``kill`` cancels the statement first, so that no end of a pipe is taken for the end of the data."""
-        if self._thread is not None and self._thread.is_alive():
-            kill()
+        while self._thread is not None and self._thread.is_alive():
+            kill()  # the statement may not have begun yet: once is not enough
+            self._thread.join(_KILL_AGAIN_S)
         with contextlib.suppress(ClickHouseError):
             self.join()
 
