@@ -18,6 +18,8 @@ ONE_BLOCK: Mapping[str, int] = {
     "min_insert_block_size_bytes": 0,
     "min_insert_block_size_rows_for_materialized_views": 0,
     "min_insert_block_size_bytes_for_materialized_views": 0,
+    # L4's view has grouped the block by the key of the store already; merging it once more would double that step.
+    "optimize_on_insert": 0,
 }
 
 
