@@ -9,7 +9,7 @@ import re
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import brotli
 import httpx
@@ -17,6 +17,7 @@ import lz4.frame
 import pytest
 import zstandard
 
+from iot_platform.clickhouse.embedded.compression import Decompressor
 from iot_platform.clickhouse.server import Endpoint
 
 
@@ -534,3 +535,26 @@ def test_an_unknown_setting_does_not_keep_the_others_in_a_session(http: httpx.Cl
     assert rows(http, value, session_id="restores", max_threads=2, additional_table_filters="{'c': '1'}") == "2"
     both = "SELECT getSetting('max_threads'), length(getSetting('additional_table_filters'))"
     assert rows(http, both, session_id="restores") == "5\t2"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "lz4", "br"])
+def test_what_is_decompressed_comes_in_bounded_pieces(encoding: str) -> None:
+    compress: dict[str, Callable[[bytes], bytes]] = {
+        "gzip": gzip.compress,
+        "deflate": zlib.compress,
+        "zstd": zstandard.compress,
+        "lz4": lz4.frame.compress,
+        "br": brotli.compress,
+    }
+    frames = 1 if encoding == "br" else 2
+    plain = bytes(range(256)) + b"0" * 50_000_000
+    packed = compress[encoding](plain) * frames
+    for size in (len(packed), 1000):
+        decompressor = Decompressor(encoding)
+        total = 0
+        for begin in range(0, len(packed), size):
+            for piece in decompressor.feed(packed[begin : begin + size]):
+                assert len(piece) <= 8 * 1024 * 1024 + 1024
+                total += len(piece)
+        decompressor.finish()
+        assert total == frames * len(plain)

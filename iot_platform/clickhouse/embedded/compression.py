@@ -15,6 +15,8 @@ from iot_platform.clickhouse.embedded.faults import CANNOT_DECOMPRESS, UNKNOWN_C
 # Fastest first: the client names what it can, the server chooses.
 ENCODINGS = ("lz4", "zstd", "gzip", "br", "deflate")
 _GZIP = 31  # zlib's window argument for the gzip wrapper
+_PLAIN_BYTES = 1024 * 1024  # at most at a time: a few kilobytes may stand for gigabytes
+_ZSTD_BYTES = 256  # its decompressor takes no limit; four bytes give 128 KiB at most
 _LEVEL = 3  # ClickHouse's http_zlib_compression_level
 
 
@@ -94,24 +96,46 @@ class Decompressor:
             raise ClickHouseError(UNKNOWN_COMPRESSION_METHOD, f"Unknown compression method: {encoding}")
         self._inner: Any = None
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """The plain bytes of ``data``."""
+    def feed(self, data: bytes | memoryview) -> Iterator[bytes]:
+        """The plain bytes of ``data``, in pieces of bounded size."""
         if self._make is None:
-            yield data
+            yield bytes(data)
             return
         try:
             while data:
                 if self._inner is None:
                     self._inner = self._make()
-                yield bytes(self._inner.process(data) if self._name == "br" else self._inner.decompress(data))
-                data = b""
+                more = True
+                while more:
+                    plain, data, more = self._step(data)
+                    if plain:
+                        yield plain
                 if self._ended():
-                    data = b"" if self._name == "br" else self._inner.unused_data or b""
                     self._inner = None
+                elif data:
+                    raise EOFError("no progress")
         except (zlib.error, zstandard.ZstdError, brotli.error, RuntimeError, EOFError) as error:
             raise ClickHouseError(
                 CANNOT_DECOMPRESS, f"Cannot decompress the request body ({self._name}): {error}"
             ) from None
+
+    def _step(self, data: bytes | memoryview) -> tuple[bytes, bytes | memoryview, bool]:
+        """Some plain bytes, the input that is left, and whether this frame has more to give."""
+        inner = self._inner
+        if self._name == "br":
+            plain = inner.process(data, output_buffer_limit=_PLAIN_BYTES)
+            return plain, b"", bool(plain) and not inner.is_finished()
+        if self._name == "zstd":
+            view = memoryview(data)
+            plain, left = inner.decompress(view[:_ZSTD_BYTES]), view[_ZSTD_BYTES:]
+            return plain, (inner.unused_data + bytes(left) if inner.eof else left), bool(left) and not inner.eof
+        plain = inner.decompress(data, _PLAIN_BYTES)
+        if inner.eof:
+            return plain, inner.unused_data or b"", False
+        if self._name == "lz4":
+            return plain, b"", not inner.needs_input
+        rest = inner.unconsumed_tail
+        return plain, rest, bool(rest) or len(plain) == _PLAIN_BYTES
 
     def finish(self) -> None:
         """Raise when the body ended within a frame: it was cut off."""
