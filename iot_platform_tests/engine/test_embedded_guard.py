@@ -240,6 +240,12 @@ for sql in json.load(sys.stdin):
         codes[sql] = 0
     except ClickHouseError as error:
         codes[sql] = error.code
+try:
+    handle.query_one("SELECT 1; DROP DATABASE default", "CSV", {})
+except ClickHouseError as error:
+    assert error.code == 62, error
+else:
+    raise AssertionError("two statements were run")
 print(json.dumps(codes))
 handle.close()
 engine.close()

@@ -306,7 +306,7 @@ def test_a_statement_may_end_before_its_data() -> None:
     """The pipe is broken then, and what follows is not wanted; that is no error."""
 
     class Rows:
-        def query(self, sql: str, fmt: str, params: dict[str, str]) -> str:
+        def query_one(self, sql: str, fmt: str, params: dict[str, str]) -> str:
             return "done"
 
     inserter = Inserter(cast(Handle, Rows()), InsertHead("INSERT INTO t", "CSV", 0), {})

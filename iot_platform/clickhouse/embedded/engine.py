@@ -14,6 +14,7 @@ from chdb import ChdbError
 
 from iot_platform.clickhouse.embedded.faults import (
     QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING,
+    SYNTAX_ERROR,
     TOO_MANY_SIMULTANEOUS_QUERIES,
     ClickHouseError,
     from_engine,
@@ -61,6 +62,20 @@ class Handle:
             return self.connection.query(sql, fmt, params=dict(params or {}))
         except ENGINE_ERRORS as error:
             raise from_engine(error) from None
+
+    def query_one(self, sql: str, fmt: str, params: Mapping[str, str]) -> Any:
+        """Run a client's statement: the engine itself must see exactly one in it, whatever was put together."""
+        if self.classify(sql)["statement_count"] > 1:
+            raise ClickHouseError(SYNTAX_ERROR, "Syntax error (Multi-statements are not allowed)")
+        return self.query(sql, fmt, params)
+
+    def classify(self, sql: str) -> Mapping[str, Any]:
+        """What the engine's parser says of ``sql``: statement_count and query_class."""
+        try:
+            verdict: Mapping[str, Any] = self.connection._conn.classify_query(sql)  # noqa: SLF001
+        except ENGINE_ERRORS as error:
+            raise from_engine(error) from None
+        return verdict
 
     def apply(self, settings: Mapping[str, str], database: str = "") -> None:
         """Make ``database`` the current one and SET the settings, in one step."""

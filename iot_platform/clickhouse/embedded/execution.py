@@ -99,7 +99,7 @@ class Execution:
         # The structure is the client's SQL: it must be nothing but the column list of this one statement.
         create = parse(f"CREATE TEMPORARY TABLE {identifier(name)} ({structure}) ENGINE = Memory")
         self._guard.check(create.tokens)
-        self.handle.query(create.text)
+        self.handle.query_one(create.text, "TabSeparated", {})
         if self.query.session_id:
             self._stack.callback(self._quietly, f"DROP TEMPORARY TABLE IF EXISTS {identifier(name)}")
         self._inserter = Inserter(self.handle, InsertHead(f"INSERT INTO {identifier(name)}", fmt, 0), {})
@@ -140,7 +140,7 @@ class Execution:
         return result
 
     def _whole(self, text: str, fmt: str, set_tokens: tuple[Token, ...] = ()) -> Generator[bytes, None, None]:
-        result = self.handle.query(text, fmt, self.query.params)
+        result = self.handle.query_one(text, fmt, self.query.params)
         if self._session is not None and set_tokens:
             self._session.remember(set_tokens)
         self.totals.read(result)
@@ -158,7 +158,7 @@ class Execution:
         """In a session the engine's readonly would stay on: judge by its parser instead."""
         if not (self.query.readonly and self.query.session_id):
             return
-        verdict = self.handle.connection._conn.classify_query(text)  # noqa: SLF001
+        verdict = self.handle.classify(text)
         reads = verdict["query_class"].name == "READ_ONLY" or verdict["statement_count"] == 0
         if not reads and not (self.query.readonly == 2 and kind in _SESSION_ONLY):
             raise ClickHouseError(

@@ -53,7 +53,7 @@ class _Piped:
 
     def _run(self, sql: str, fmt: str) -> None:
         try:
-            self.result = self._handle.query(sql, fmt, self._params)
+            self.result = self._handle.query_one(sql, fmt, self._params)
         except ClickHouseError as error:
             self._error = ClickHouseError(error.code, _TRACES.sub("", error.message), error.name)
         finally:
