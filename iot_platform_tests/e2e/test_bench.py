@@ -26,9 +26,18 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def results(directory: Path) -> dict[str, Any]:
-    """What a quick run of all parts wrote."""
+    """What a quick run wrote; the demo, which it only starts and times, has tests of its own."""
+    parts = ("--only", "inserts", "--only", "files", "--only", "proofs")
     done = subprocess.run(
-        [sys.executable, "-m", "iot_platform_tests.bench", "--quick", "--json", str(directory / "results.json")],
+        [
+            sys.executable,
+            "-m",
+            "iot_platform_tests.bench",
+            "--quick",
+            *parts,
+            "--json",
+            str(directory / "results.json"),
+        ],
         env={**os.environ, "TMPDIR": str(directory)},
         capture_output=True,
         text=True,
@@ -73,12 +82,6 @@ def test_proofs_cover_every_layer(results: dict[str, Any]) -> None:
     layers = {"l2_power_cleaned", "power_quarantine", "l3_power_joined", "l4_power_agg_hourly"}
     for run in (*proofs["prove"], proofs["rebuild"]):
         assert run["layer_seconds"].keys() == layers and min(run["layer_seconds"].values()) > 0
-
-
-def test_demo_ends_proved(results: dict[str, Any]) -> None:
-    demo = results["demo"]
-    assert demo["proved"] is True and demo["conserved"] is True
-    assert demo["seconds"] > 0 and demo["readings"] > 0
 
 
 def test_the_machine_is_named(results: dict[str, Any]) -> None:
