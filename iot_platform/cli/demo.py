@@ -39,8 +39,8 @@ def demo(days: int, exit_after: bool, as_json: bool, port: int) -> None:
 
     Everything lands in IOT_HOME. Run again, it goes on where it stopped.
     """
-    # A polite `kill` and a closed terminal must clean up exactly like Ctrl-C.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # Ctrl-C, `kill` and a closed terminal clean up alike. (Shells make background jobs ignore SIGINT unless it is set.)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     settings = Settings()
     started = time.monotonic()
