@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 import click
+from clickhouse_connect.driver.client import Client
 
 from iot_platform.cli.output import echo_json, show_table
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.devices.limits import Scope, remove_limit, set_limit
 from iot_platform.devices.limits import limits as stored_limits
+from iot_platform.devices.time_limits import (
+    TimeLimitName,
+    remove_time_limit,
+    set_max_future,
+    set_oldest_timestamp,
+    time_limits,
+)
 from iot_platform.settings import Settings
 
-AFTERWARDS = "New readings are judged by it at once, older ones when their day is proved again: iot-platform prove."
+# A sentence about a change, and what makes it; that returns the partitions to prove again.
+Change = tuple[str, Callable[[Client], set[str]]]
 
 
 @click.group()
 def limits() -> None:
-    """Show and set the upper limits of a reading, in kWh.
+    """Show and set what L2 accepts: the energy of a reading in kWh, and its time.
 
     A reading is valid while 0 <= power_usage_kWh < limit. The most specific limit holds: device, building type,
-    default (100 when nothing was set).
+    default (100 when nothing was set). Its time lies between an oldest timestamp (2000-01-01 when nothing was set) and
+    some minutes after its arrival (10). Readings beyond a limit stand in power_quarantine, with the reason.
     """
 
 
@@ -28,38 +41,65 @@ def limits() -> None:
 @click.option("--default", "default", type=float, metavar="KWH", help="Limit of all devices without another one.")
 @click.option("--building-type", type=(str, float), multiple=True, metavar="TYPE KWH", help="Limit of a building type.")
 @click.option("--device", type=(str, float), multiple=True, metavar="DEVICE_ID KWH", help="Limit of one device.")
+@click.option(
+    "--oldest",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    help="Oldest time (UTC) of a reading; 2000-01-01 or later.",
+)
+@click.option(
+    "--max-future-minutes", type=click.IntRange(0, 24 * 60), help="How far after its arrival a reading may lie."
+)
 def set_(
-    default: float | None, building_type: tuple[tuple[str, float], ...], device: tuple[tuple[str, float], ...]
+    default: float | None,
+    building_type: tuple[tuple[str, float], ...],
+    device: tuple[tuple[str, float], ...],
+    oldest: dt.datetime | None,
+    max_future_minutes: int | None,
 ) -> None:
     """Set limits."""
-    wanted: list[tuple[Scope, str, float]] = [] if default is None else [("default", "", default)]
-    wanted += [("building_type", key, max_kWh) for key, max_kWh in building_type]
-    wanted += [("device", key, max_kWh) for key, max_kWh in device]
-    if not wanted:
-        raise click.UsageError("Give --default KWH, --building-type TYPE KWH or --device DEVICE_ID KWH.")
-    with migrated_session(Settings()) as client:
-        for scope, key, max_kWh in wanted:
-            set_limit(client, scope, key, max_kWh)
-            click.echo(f"Limit of {scope} {key}".rstrip() + f": {max_kWh:,g} kWh.")
-    click.echo(AFTERWARDS)
+    changes = [] if default is None else [_limit("default", "", default)]
+    changes += [_limit("building_type", key, max_kWh) for key, max_kWh in building_type]
+    changes += [_limit("device", key, max_kWh) for key, max_kWh in device]
+    if oldest is not None:
+        changes.append(
+            (f"Oldest timestamp: {oldest} UTC.", partial(set_oldest_timestamp, oldest=oldest.replace(tzinfo=dt.UTC)))
+        )
+    if max_future_minutes is not None:
+        future = dt.timedelta(minutes=max_future_minutes)
+        changes.append((f"Future: {max_future_minutes} minutes.", partial(set_max_future, future=future)))
+    if not changes:
+        raise click.UsageError(
+            "Give --default KWH, --building-type TYPE KWH, --device DEVICE_ID KWH, --oldest TIME or "
+            "--max-future-minutes MINUTES."
+        )
+    _apply(changes)
 
 
 @limits.command()
 @click.option("--default", "default", is_flag=True, help="Back to the built-in default.")
 @click.option("--building-type", multiple=True, help="Remove the limit of a building type.")
 @click.option("--device", multiple=True, help="Remove the limit of a device.")
-def remove(default: bool, building_type: tuple[str, ...], device: tuple[str, ...]) -> None:
-    """Remove limits; the next more general one holds then."""
+@click.option("--oldest", is_flag=True, help="Back to the built-in oldest time.")
+@click.option("--max-future-minutes", is_flag=True, help="Back to the built-in minutes.")
+def remove(
+    default: bool, building_type: tuple[str, ...], device: tuple[str, ...], oldest: bool, max_future_minutes: bool
+) -> None:
+    """Remove limits; the next more general one, or the built-in one, holds then."""
     wanted: list[tuple[Scope, str]] = [("default", "")] if default else []
     wanted += [("building_type", key) for key in building_type]
     wanted += [("device", key) for key in device]
-    if not wanted:
-        raise click.UsageError("Give --default, --building-type TYPE or --device DEVICE_ID.")
-    with migrated_session(Settings()) as client:
-        for scope, key in wanted:
-            remove_limit(client, scope, key)
-            click.echo(f"Removed the limit of {scope} {key}".rstrip() + ".")
-    click.echo(AFTERWARDS)
+    changes: list[Change] = [
+        (f"Removed the limit of {scope} {key}".rstrip() + ".", partial(remove_limit, scope=scope, key=key))
+        for scope, key in wanted
+    ]
+    names: list[TimeLimitName] = ["oldest_timestamp"] if oldest else []
+    names += ["max_future"] if max_future_minutes else []
+    changes += [(f"Removed the time limit {name}.", partial(remove_time_limit, name=name)) for name in names]
+    if not changes:
+        raise click.UsageError(
+            "Give --default, --building-type TYPE, --device DEVICE_ID, --oldest or --max-future-minutes."
+        )
+    _apply(changes)
 
 
 @limits.command("list")
@@ -67,10 +107,33 @@ def remove(default: bool, building_type: tuple[str, ...], device: tuple[str, ...
 def list_(as_json: bool) -> None:
     """List the limits in use."""
     with migrated_session(Settings()) as client:
-        found = stored_limits(client)
+        found, times = stored_limits(client), time_limits(client)
     if as_json:
-        echo_json([asdict(limit) for limit in found])
-    elif found:
+        echo_json({"power": [asdict(limit) for limit in found], "time": [asdict(limit) for limit in times]})
+        return
+    if found:
         show_table(("scope", "key", "max_kWh"), [(limit.scope, limit.key, limit.max_kWh) for limit in found])
     else:
         click.echo("No limits were set; the built-in default of 100 kWh holds.")
+    for time in times:
+        click.echo(time.describe() + ("." if time.is_set else " (built in)."))
+
+
+def _limit(scope: Scope, key: str, max_kWh: float) -> Change:
+    text = f"Limit of {scope} {key}".rstrip() + f": {max_kWh:,g} kWh."
+    return text, partial(set_limit, scope=scope, key=key, max_kWh=max_kWh)
+
+
+def _apply(changes: list[Change]) -> None:
+    days: set[str] = set()
+    with migrated_session(Settings()) as client:
+        for text, change in changes:
+            days |= change(client)
+            click.echo(text)
+    click.echo("New readings are judged by it at once.")
+    if days:
+        click.echo(
+            f"Days with readings that are judged otherwise now, to prove again: {len(days):,} (iot-platform prove)."
+        )
+    else:
+        click.echo("No reading that is stored is judged otherwise now; no day has to be proved again.")

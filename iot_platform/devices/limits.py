@@ -9,13 +9,21 @@ from typing import Literal, get_args
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.devices.refresh import reload_dictionaries
+from iot_platform.devices.limit_changes import Readings, inputs_locked, store_limit
 from iot_platform.errors import PlatformError
 
 Scope = Literal["default", "building_type", "device"]
 
 LARGEST_LIMIT_KWH = 1e9
-DICTIONARY = "device_limits"
+
+# Readings whose limit a row of power_limits can be; the more specific limits are left out.
+_READINGS_OF = {
+    "default": "device_id NOT IN (SELECT device_id FROM device_limit_values)",
+    "building_type": "device_id IN (SELECT device_id FROM device_current_versions WHERE building_type = {key:String}) "
+    "AND device_id NOT IN (SELECT toUInt32(power_limits.key) FROM power_limits FINAL "
+    "WHERE scope = 'device' AND NOT is_removed)",
+    "device": "device_id = toUInt32({key:String})",
+}
 
 
 @dataclass(frozen=True)
@@ -27,27 +35,35 @@ class Limit:
     max_kWh: float
 
 
-def set_limit(client: Client, scope: Scope, key: str, max_kWh: float) -> None:
+def set_limit(client: Client, scope: Scope, key: str, max_kWh: float) -> set[str]:
     """Store a limit (the newest of a scope and key holds) and let the views see it.
 
-    It reaches new readings at once and older ones with the next proof of their day. Raises PlatformError when the
-    limit or its key makes no sense; nothing is changed then.
+    It reaches new readings at once and older ones with the next proof of their day; returns the partitions of the
+    days that have to be proved again. Raises PlatformError when the limit or its key makes no sense; nothing is
+    changed then.
     """
     _check(scope, key)
     if not (math.isfinite(max_kWh) and 0 < max_kWh <= LARGEST_LIMIT_KWH):
         raise PlatformError(f"Limit {max_kWh:g} kWh: give more than 0 and at most {LARGEST_LIMIT_KWH:,.0f} kWh.")
-    _store(client, Limit(scope, key, max_kWh), is_removed=False)
+    with inputs_locked(client):
+        known = limits(client)
+        limit = Limit(scope, key, max_kWh)
+        return _store(client, limit, known, [*_without(known, scope, key), limit])
 
 
-def remove_limit(client: Client, scope: Scope, key: str = "") -> None:
-    """Let the next more general limit hold again. Raises PlatformError when there is no such limit."""
+def remove_limit(client: Client, scope: Scope, key: str = "") -> set[str]:
+    """Let the next more general limit hold again; returns the partitions to prove again.
+
+    Raises PlatformError when there is no such limit.
+    """
     _check(scope, key)
-    known = limits(client)
-    found = next((limit for limit in known if (limit.scope, limit.key) == (scope, key)), None)
-    if found is None:
-        names = ", ".join(f"{limit.scope} {limit.key}".strip() for limit in known) or "none"
-        raise PlatformError(f"There is no limit for {scope} {key!r}. Limits: {names}.")
-    _store(client, found, is_removed=True)
+    with inputs_locked(client):
+        known = limits(client)
+        found = next((limit for limit in known if (limit.scope, limit.key) == (scope, key)), None)
+        if found is None:
+            names = ", ".join(f"{limit.scope} {limit.key}".strip() for limit in known) or "none"
+            raise PlatformError(f"There is no limit for {scope} {key!r}. Limits: {names}.")
+        return _store(client, found, known, _without(known, scope, key), is_removed=True)
 
 
 def limits(client: Client) -> list[Limit]:
@@ -70,10 +86,37 @@ def _check(scope: Scope, key: str) -> None:
         raise PlatformError(f"Limit for device {key!r}: give its device_id, a whole number from 1 to 4,294,967,295.")
 
 
-def _store(client: Client, limit: Limit, *, is_removed: bool) -> None:
-    client.insert(
-        "power_limits",
-        [[limit.scope, limit.key, limit.max_kWh, int(is_removed)]],
-        column_names=["scope", "key", "max_kWh", "is_removed"],
+def _store(
+    client: Client, limit: Limit, before: list[Limit], after: list[Limit], *, is_removed: bool = False
+) -> set[str]:
+    row = {"scope": limit.scope, "key": limit.key, "max_kWh": limit.max_kWh, "is_removed": int(is_removed)}
+    bounds = [_in_use(client, limit.scope, limit.key, known) for known in (before, after)]
+    readings = Readings(
+        f"{_READINGS_OF[limit.scope]} AND power_usage_kWh >= {{low:Float64}} AND power_usage_kWh < {{high:Float64}} "
+        "AND reject_reason IN ('', 'over_limit')",
+        {"key": limit.key, "low": min(bounds), "high": max(bounds)},
     )
-    reload_dictionaries(client, DICTIONARY)
+    reason = f"Limit of {limit.scope} {limit.key}".strip() + f": {bounds[0]:g} -> {bounds[1]:g} kWh"
+    return store_limit(client, "power_limits", row, readings, reason)
+
+
+def _without(known: list[Limit], scope: Scope, key: str) -> list[Limit]:
+    return [limit for limit in known if (limit.scope, limit.key) != (scope, key)]
+
+
+def _in_use(client: Client, scope: Scope, key: str, known: list[Limit]) -> float:
+    """The limit that holds for a scope and key: its own, or else the next more general one."""
+    values = {(limit.scope, limit.key): limit.max_kWh for limit in known}
+    wanted: list[tuple[Scope, str]] = [(scope, key)]
+    if scope == "device":
+        rows = client.query(
+            "SELECT building_type FROM device_current_versions WHERE device_id = toUInt32({device:String})",
+            parameters={"device": key},
+        ).result_rows
+        wanted += [("building_type", str(row[0])) for row in rows]
+    found = next((values[name] for name in [*wanted, ("default", "")] if name in values), None)
+    if found is not None:
+        return found
+    # No device has this number: the dictionary answers with its built-in default.
+    row = client.query(f"SELECT dictGet('device_limits', 'max_kWh', toUInt64({2**32}))").result_rows[0]
+    return float(row[0])
