@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PACKAGE_DIR = Path(__file__).resolve().parent
 
+MAX_CLOSED_SHARE = 0.2
+
 
 class Settings(BaseSettings):
     """Settings read from ``IOT_*`` environment variables; anything not set has the default shown here."""
@@ -57,6 +59,16 @@ class Settings(BaseSettings):
 
     devices_csv: Path | None = Field(
         default=None, description="CSV that the metadata schedule refreshes from; unset: devices.csv in the home."
+    )
+
+    devices_csv_complete: bool = Field(
+        default=True, description="That CSV lists every device: one that it lacks is closed. False: nothing is closed."
+    )
+    max_closed_share: float = Field(
+        default=MAX_CLOSED_SHARE,
+        ge=0,
+        le=1,
+        description="Share of the known devices that a complete CSV may lack; more, and it is refused as cut off.",
     )
 
     host: str = Field(default="127.0.0.1", description="Address that servers bind to.")

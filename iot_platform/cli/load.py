@@ -1,26 +1,23 @@
-"""``iot-platform load readings`` and ``iot-platform load devices``."""
+"""``iot-platform load``: readings here, devices in load_devices.py."""
 
 from __future__ import annotations
 
-import datetime as dt
 import resource
 import sys
 import time
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from iot_platform.cli.load_devices import DEVICE_IDS, devices
 from iot_platform.cli.output import echo_json
 from iot_platform.clickhouse.migrations import migrated_session
-from iot_platform.devices.contract import read_devices
-from iot_platform.devices.meter_ids import IdKind
-from iot_platform.devices.refresh import refresh_devices
 from iot_platform.errors import PlatformError
 from iot_platform.readings.files.columns import UNITS
 from iot_platform.readings.files.load import FileLoader, FileResult
@@ -34,21 +31,15 @@ def load() -> None:
     """Load readings or device metadata from files."""
 
 
+load.add_command(devices)
+
+
 def _zone(context: click.Context, parameter: click.Parameter, value: str) -> str:
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise click.BadParameter(f"unknown time zone {value!r}; use a name such as Europe/London.") from error
     return value
-
-
-DEVICE_IDS = click.option(
-    "--device-ids",
-    type=click.Choice(["auto", "numeric", "external"]),
-    default="auto",
-    show_default=True,
-    help="numeric: 1 to 999,999,999, used as they are; external: any text, given a number that is remembered.",
-)
 
 
 @load.command()
@@ -105,31 +96,6 @@ def readings(files: tuple[Path, ...], rejects: Path | None, strict: bool, as_jso
         click.echo(f"Error: {message}", err=True)
     if failed or (strict and summary["rejected"]):
         sys.exit(1)
-
-
-@load.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@DEVICE_IDS
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
-def devices(file: Path, device_ids: str, as_json: bool) -> None:
-    """Load device metadata from a CSV file.
-
-    Columns: device_id, customer_id, building_type, latitude, longitude, and optionally valid_from (a whole UTC hour).
-    A row with valid_from says what holds from then on. A device's only row, without it, says what holds now: for a
-    new device since ever, for a changed one from the current hour on. Rows of any wrong kind are all listed with
-    their line, and nothing is changed.
-    """
-    frame = read_devices(file)
-    with migrated_session(Settings()) as client:
-        kind = None if device_ids == "auto" else cast(IdKind, device_ids)
-        result = refresh_devices(client, frame, dt.datetime.now(dt.UTC), device_ids=kind)
-    counts = {"new": result.new, "changed": result.changed, "unchanged": result.unchanged}
-    if as_json:
-        echo_json({"file": str(file), **counts, "device_ids": result.device_ids})
-        return
-    click.echo(f"{file}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()) + " devices.")
-    if not result.affected.empty:
-        click.echo("Readings since then get their new metadata when their days are proved: iot-platform prove.")
 
 
 def _progress() -> Progress:

@@ -1,66 +1,128 @@
-"""What new metadata means for the stored history: which versions are new, changed, or already there."""
+"""What a source of metadata means for the stored history: which versions are new, changed, closed, or already there."""
 
 from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from iot_platform.devices.contract import EPOCH
 
 ATTRIBUTES = ["customer_id", "building_type", "latitude", "longitude"]
 KEY = ["device_id", "valid_from"]
+# Columns of Difference.changes with the attributes that held before; missing where there was no metadata.
+OLD = [f"old_{column}" for column in ATTRIBUTES]
+_VERSION = [*KEY, *ATTRIBUTES, "is_removed"]
 
 
 @dataclass(frozen=True)
 class Difference:
     """The versions to store, and what they change.
 
-    versions: device_id, valid_from and the attributes. affected: device_id, valid_from, valid_to (NaT: open) of every
-    stretch of time whose metadata may differ now. new, changed, unchanged: numbers of rows of the source.
+    changes: one row per version to store: device_id, valid_from, the attributes, is_removed; valid_to (NaT: open);
+    what held before from then on (``OLD``); change: new, changed or closed; has_effect: whether that was anything else.
+    new, changed, unchanged: numbers of rows of the source; closed: number of devices.
     """
 
-    versions: pd.DataFrame
-    affected: pd.DataFrame
+    changes: pd.DataFrame
     new: int
     changed: int
+    closed: int
     unchanged: int
 
+    @property
+    def versions(self) -> pd.DataFrame:
+        """device_id, valid_from, the attributes and is_removed of the versions to store."""
+        return self.changes[_VERSION]
 
-def difference(stored: pd.DataFrame, incoming: pd.DataFrame, now: dt.datetime) -> Difference:
+    @property
+    def stretches(self) -> pd.DataFrame:
+        """device_id, valid_from, valid_to (NaT: open): the times whose readings have other metadata now."""
+        return self.changes.loc[self.changes["has_effect"], [*KEY, "valid_to"]].reset_index(drop=True)
+
+
+def difference(stored: pd.DataFrame, incoming: pd.DataFrame, now: dt.datetime, *, complete: bool = False) -> Difference:
     """Compare metadata from a source with the stored versions.
 
     ``stored``: device_id, valid_from, attributes, is_removed; ``incoming``: the contract's columns with numeric
     device_id; times in UTC. A row with valid_from says what holds from then on. A device's only row, without
     valid_from, says what holds now: for an unknown device since ever, for a known one from the hour of ``now`` on, if
     it differs from what holds now. Of several rows of a device, the one without valid_from holds since ever.
+
+    ``complete``: the source lists every device that exists. One that it does not list is closed from the hour of
+    ``now`` on, and what was announced for later is withdrawn. A closed one that it lists again is back from that hour.
     """
-    hour = pd.Timestamp(now).tz_convert("UTC").floor("h").as_unit("us")
+    hour = hour_of(now)
     rows = incoming.reset_index(drop=True)
     is_known = rows["device_id"].isin(stored["device_id"])
     is_state = rows["valid_from"].isna() & ~rows["device_id"].duplicated(keep=False) & is_known
     rows["valid_from"] = rows["valid_from"].mask(is_state, hour).fillna(EPOCH)
+    rows["is_removed"] = 0
 
-    same_time = _equal_to_stored(rows, _same_version(rows, stored))
-    in_force = _equal_to_stored(rows, _version_in_force(rows, stored))
-    unchanged = same_time.where(~is_state, in_force)
-    versions = rows.loc[~unchanged, [*KEY, *ATTRIBUTES]]
+    same_time = _equal_to_stored(rows, rows[KEY].merge(stored, on=KEY, how="left"))
+    unchanged = same_time.where(~is_state, _equal_to_stored(rows, _in_force(rows, stored)))
+    parts = [rows.loc[~unchanged, _VERSION]]
+    closed = 0
+    if complete:
+        back = _back(stored, rows[~is_state], parts[0], hour)
+        unchanged &= ~rows.index.isin(back.index)
+        closing = _closing(stored, rows["device_id"], hour)
+        closed = closing["device_id"].nunique()
+        parts += [back, closing]
+    # An empty frame has no types of its own, and must not decide those of the others.
+    versions = pd.concat([part for part in parts if not part.empty] or parts[:1], ignore_index=True)
     return Difference(
-        versions=versions,
-        affected=_stretches(stored, versions),
+        changes=_changes(stored, versions),
         new=int((~is_known & ~unchanged).sum()),
         changed=int((is_known & ~unchanged).sum()),
+        closed=closed,
         unchanged=int(unchanged.sum()),
     )
 
 
-def _same_version(rows: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
-    return rows[KEY].merge(stored, on=KEY, how="left")
+def hour_of(now: dt.datetime) -> pd.Timestamp:
+    """The UTC hour of a (timezone-aware) time."""
+    return pd.Timestamp(now).tz_convert("UTC").floor("h").as_unit("us")
 
 
-def _version_in_force(rows: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
-    """For each row the newest stored version that is not younger than it."""
+def devices_in_use(stored: pd.DataFrame, now: dt.datetime) -> set[int]:
+    """Devices that have metadata at the hour of ``now``, or will have."""
+    present, future = _present_and_future(stored, hour_of(now))
+    return {*present["device_id"], *future["device_id"]}
+
+
+def _present_and_future(stored: pd.DataFrame, hour: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The version of each device in force at the hour, and all later ones; without removals."""
+    until = stored[stored["valid_from"] <= hour].sort_values("valid_from", kind="stable")
+    present = until.drop_duplicates("device_id", keep="last")
+    future = stored[stored["valid_from"] > hour]
+    return present[present["is_removed"] == 0], future[future["is_removed"] == 0]
+
+
+def _closing(stored: pd.DataFrame, listed: pd.Series, hour: pd.Timestamp) -> pd.DataFrame:
+    """Versions that remove the devices which are not listed. They keep the attributes of what they end."""
+    present, future = _present_and_future(stored[~stored["device_id"].isin(listed)], hour)
+    return pd.concat([present.assign(valid_from=hour), future]).assign(is_removed=1)[_VERSION]
+
+
+def _back(stored: pd.DataFrame, dated: pd.DataFrame, versions: pd.DataFrame, hour: pd.Timestamp) -> pd.DataFrame:
+    """The newest row with valid_from of each device that is closed although listed: it is back from the hour on."""
+    removed = stored.loc[stored["is_removed"] == 1, "device_id"]
+    listed = dated[(dated["valid_from"] <= hour) & dated["device_id"].isin(removed)]
+    newest = listed.sort_values("valid_from", kind="stable").drop_duplicates("device_id", keep="last")
+    if newest.empty:
+        return newest[_VERSION]
+    back = newest.assign(valid_from=hour)[_VERSION]
+    parts = [part[part["device_id"].isin(removed)] for part in (stored[_VERSION], versions)]
+    future_store = pd.concat([part for part in parts if not part.empty]).drop_duplicates(KEY, keep="last")
+    is_closed = _in_force(back.reset_index(drop=True), future_store)["is_removed"].eq(1)
+    return back[is_closed.to_numpy()]
+
+
+def _in_force(rows: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
+    """For each row (numbered from 0) the newest stored version that is not younger than it."""
     asked = rows[KEY].reset_index(names="row").sort_values("valid_from", kind="stable")
     by_time = stored.sort_values("valid_from", kind="stable")
     found = pd.merge_asof(asked, by_time, on="valid_from", by="device_id")
@@ -74,8 +136,18 @@ def _equal_to_stored(rows: pd.DataFrame, versions: pd.DataFrame) -> pd.Series:
     return equal
 
 
-def _stretches(stored: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFrame:
-    """From when until when each of the versions holds, given all others of its device."""
-    starts = pd.concat([stored[KEY], versions[KEY]]).drop_duplicates().sort_values(KEY)
+def _changes(stored: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFrame:
+    """See Difference. Within a version's time nothing else starts, so what held at its beginning held throughout."""
+    stored = stored[stored["device_id"].isin(versions["device_id"])]
+    starts = pd.concat([part[KEY] for part in (stored, versions) if not part.empty] or [versions[KEY]])
+    starts = starts.drop_duplicates().sort_values(KEY)
     starts["valid_to"] = starts.groupby("device_id")["valid_from"].shift(-1)
-    return versions[KEY].merge(starts, on=KEY, how="left").sort_values(KEY).reset_index(drop=True)
+    found = versions.merge(starts, on=KEY, how="left")
+    before = _in_force(versions, stored)
+    had_metadata, has_metadata = before["is_removed"].eq(0), found["is_removed"].eq(0)
+    found[OLD] = before[ATTRIBUTES].astype(object).where(had_metadata, None)
+    is_same = (found["is_removed"].eq(1) & ~had_metadata) | (has_metadata & _equal_to_stored(found, before))
+    is_known = found["device_id"].isin(stored["device_id"])
+    found["change"] = np.where(~has_metadata, "closed", np.where(is_known, "changed", "new"))
+    found["has_effect"] = ~is_same
+    return found.sort_values(KEY).reset_index(drop=True)

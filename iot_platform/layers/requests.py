@@ -1,16 +1,19 @@
-"""Days to prove again because metadata or limits have changed: no insert tells, since the raw readings stay the same."""
+"""Days to prove again because metadata or limits have changed, which no version of a partition tells."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.layers.model import Layer
+from iot_platform.clickhouse.client import quoted
+from iot_platform.layers.model import IMPOSSIBLE_TIMES, L2, L3, QUARANTINE, Layer
 
 TABLE = "proof_requests"
+# Layers whose definitions look up metadata or limits.
+LOOKING_UP = (L2, QUARANTINE, L3)
 _COLUMNS = ["layer", "partition_id", "changed_at", "requested_at", "reason"]
 
 
@@ -21,29 +24,79 @@ def input_change(client: Client, touched: Mapping[Layer, Collection[str]], reaso
     The block stores the change, with the yielded time as its ``recorded_at``, and reloads the dictionaries. Requested
     before it, so that a crash leaves the days open; and once more after it, because a proof that ran meanwhile may
     still have seen the old dictionaries. ``touched`` names the layers whose definition looks the change up; those
-    below follow when these are rebuilt. When the block raises, the first requests stay: a proof too many does no harm.
+    below follow when these are rebuilt. The block may add partitions to it that readings came to meanwhile. When the
+    block raises, the first requests stay: a proof too many does no harm.
     """
     changed_at = _now(client)
-    names = [(layer.name, partition) for layer, found in touched.items() for partition in sorted(found)]
-    # A change without days leaves a trace, too: rows in the input tables without one were written past the platform.
-    rows = [(*name, changed_at) for name in [*names, ("", "")]]
-    _insert(client, rows, changed_at, reason)
+    first = _names(touched)
+    _insert(client, first, changed_at, changed_at, reason)
     yield changed_at
-    _insert(client, rows, _now(client), reason)
+    found = _names(touched)
+    # Those that the block has added get both requests, or they would look unfinished.
+    _insert(client, [name for name in found if name not in first], changed_at, changed_at, reason)
+    _insert(client, found, changed_at, _now(client), reason)
 
 
 def repeat_unfinished(client: Client) -> int:
     """Request the proofs of changes again that were killed before their dictionaries were reloaded.
 
-    Call it after a reload, under the lock of the changed table. Returns the number of requests.
+    Call it after a reload, under the lock of the changed table. Returns the number of requests. Readings that arrived
+    since such a change still met the old dictionaries: the days that were written to are requested, too.
     """
     unfinished = client.query(
-        f"SELECT layer, partition_id, changed_at, any(reason) FROM {TABLE} "
-        "GROUP BY layer, partition_id, changed_at HAVING count() = 1"
+        f"SELECT changed_at, any(reason), groupArrayIf((layer, partition_id), count = 1) FROM (SELECT layer, "
+        f"partition_id, changed_at, any(reason) AS reason, count() AS count FROM {TABLE} "
+        "GROUP BY layer, partition_id, changed_at) GROUP BY changed_at HAVING countIf(count = 1) > 0"
     ).result_rows
-    for layer, partition, changed_at, reason in unfinished:
-        _insert(client, [(layer, partition, changed_at.replace(tzinfo=dt.UTC))], _now(client), reason)
-    return len(unfinished)
+    requests = 0
+    for naive, reason, names in unfinished:
+        changed_at = naive.replace(tzinfo=dt.UTC)
+        written = _names({layer: _written_since(client, layer, changed_at) for layer in LOOKING_UP})
+        late = [name for name in written if name not in names]
+        _insert(client, late, changed_at, changed_at, reason)
+        _insert(client, [*names, *late], changed_at, _now(client), reason)
+        requests += len(names) + len(late)
+    return requests
+
+
+def unanswered(client: Client, layer: Layer, changed_table: str) -> set[str]:
+    """Partitions of a layer that no proof has found equal since a change of a table requested it."""
+    rows = client.query(
+        f"""
+        SELECT requests.partition_id
+        FROM
+        (
+            SELECT partition_id, max(requested_at) AS at FROM {TABLE}
+            WHERE layer = {{layer:String}} AND changed_at IN (SELECT recorded_at FROM {quoted(changed_table)})
+            GROUP BY partition_id
+        ) AS requests
+        LEFT JOIN
+        (
+            SELECT partition_id, max(proved_at) AS at FROM partition_proofs
+            WHERE layer = {{layer:String}} AND is_equal
+            GROUP BY partition_id
+        ) AS proofs ON proofs.partition_id = requests.partition_id
+        WHERE requests.at >= proofs.at
+        """,
+        parameters={"layer": layer.name},
+    ).result_rows
+    return {str(row[0]) for row in rows}
+
+
+def _names(touched: Mapping[Layer, Collection[str]]) -> list[tuple[str, str]]:
+    # A change without days leaves a trace, too: rows in the input tables without one were written past the platform.
+    return [(layer.name, partition) for layer, found in touched.items() for partition in sorted(found)] + [("", "")]
+
+
+def _written_since(client: Client, layer: Layer, time: dt.datetime) -> set[str]:
+    """Days of a layer's source that were written to since. (Merges count, too: they can only make it more.)"""
+    rows = client.query(
+        "SELECT DISTINCT partition_id FROM system.parts WHERE active AND database = currentDatabase() "
+        "AND table = {table:String} AND modification_time >= toStartOfSecond({time:DateTime64(6, 'UTC')})",
+        parameters={"table": layer.source, "time": time},
+    ).result_rows
+    found = {str(row[0]) for row in rows}
+    return found if layer.has_impossible_times else found - {IMPOSSIBLE_TIMES}
 
 
 def _now(client: Client) -> dt.datetime:
@@ -51,5 +104,9 @@ def _now(client: Client) -> dt.datetime:
     return now.replace(tzinfo=dt.UTC)
 
 
-def _insert(client: Client, rows: list[tuple[str, str, dt.datetime]], requested_at: dt.datetime, reason: str) -> None:
-    client.insert(TABLE, [[*row, requested_at, reason] for row in rows], column_names=_COLUMNS)
+def _insert(
+    client: Client, names: Sequence[tuple[str, str]], changed_at: dt.datetime, requested_at: dt.datetime, reason: str
+) -> None:
+    if names:
+        rows = [[*name, changed_at, requested_at, reason] for name in names]
+        client.insert(TABLE, rows, column_names=_COLUMNS)

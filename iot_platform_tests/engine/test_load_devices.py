@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.cli.load import load
 from iot_platform.clickhouse.server import Endpoint
+from iot_platform.devices import restatement
 from iot_platform.devices.contract import ContractError, read_devices
 from iot_platform.devices.refresh import RefreshResult, refresh_devices
-from iot_platform.errors import SourceError
+from iot_platform.errors import ProofError, SourceError
 
 HEADER = "device_id,customer_id,building_type,latitude,longitude,valid_from\n"
 NOW = dt.datetime(2026, 5, 1, 10, 40, tzinfo=dt.UTC)
@@ -39,7 +41,7 @@ def test_versions_reach_the_views(schema: Client, tmp_path: Path) -> None:
     assert (result.new, result.changed, result.unchanged, result.device_ids) == (2, 0, 0, "numeric")
     result = refresh(schema, tmp_path, "1,A,office,1,2,\n2,b,lab,3,4,\n")
     assert (result.new, result.changed, result.unchanged) == (0, 1, 1)
-    assert result.affected["valid_from"].tolist() == [pd.Timestamp("2026-05-01 10:00", tz="UTC")]
+    assert result.changes["valid_from"].tolist() == [pd.Timestamp("2026-05-01 10:00", tz="UTC")]
     assert customer_at(schema, 1, "2026-05-01 09:59:59") == "a"
     assert customer_at(schema, 1, "2026-05-01 10:00:00") == "A"
     # Twice the same is nothing new, and can never multiply readings.
@@ -51,7 +53,7 @@ def test_backdated_version(schema: Client, tmp_path: Path) -> None:
     refresh(schema, tmp_path, "1,a,office,1,2,\n")
     refresh(schema, tmp_path, "1,b,office,1,2,2026-02-01T00:00:00Z\n")
     result = refresh(schema, tmp_path, "1,ab,office,1,2,2026-01-15T00:00:00Z\n")
-    assert result.affected["valid_to"].tolist() == [pd.Timestamp("2026-02-01", tz="UTC")]
+    assert result.changes["valid_to"].tolist() == [pd.Timestamp("2026-02-01", tz="UTC")]
     found = [customer_at(schema, 1, f"2026-0{month} 00:00:00") for month in ("1-01", "1-20", "2-01")]
     assert found == ["a", "ab", "b"]
 
@@ -89,12 +91,79 @@ def test_a_refresh_is_one_block(schema: Client, tmp_path: Path) -> None:
     assert schema.query(query + "AND table = 'device_metadata'").result_rows == [(1, 3000)]
 
 
-def test_the_command(server: Endpoint, database: str, client: Client, tmp_path: Path) -> None:
+@pytest.fixture
+def command(server: Endpoint, schema: Client, tmp_path: Path) -> Callable[..., Result]:
+    """Runs ``load devices`` with options on a file of these lines."""
     url = f"http://{server.username}:{server.password}@{server.host}:{server.port}"
-    env = {"IOT_CLICKHOUSE_URL": url, "IOT_CLICKHOUSE_DATABASE": database, "IOT_HOME": str(tmp_path)}
-    path = tmp_path / "devices.csv"
-    path.write_text(HEADER + "1,a,office,1,2,\n", encoding="utf-8")
-    result = CliRunner().invoke(load, ["devices", "--json", str(path)], env=env, catch_exceptions=False)
-    assert json.loads(result.stdout)["new"] == 1
-    again = CliRunner().invoke(load, ["devices", str(path)], env=env, catch_exceptions=False)
-    assert "0 new, 0 changed, 1 unchanged devices" in again.stdout
+    env = {"IOT_CLICKHOUSE_URL": url, "IOT_CLICKHOUSE_DATABASE": str(schema.database), "IOT_HOME": str(tmp_path)}
+
+    def run(text: str, *options: str) -> Result:
+        path = tmp_path / "devices.csv"
+        path.write_text(HEADER + text, encoding="utf-8")
+        return CliRunner().invoke(load, ["devices", *options, str(path)], env=env)
+
+    return run
+
+
+def test_the_command(command: Callable[..., Result]) -> None:
+    assert json.loads(command("1,a,office,1,2,\n", "--json").stdout)["new"] == 1
+    assert "0 new, 0 changed, 0 closed, 1 unchanged devices." in command("1,a,office,1,2,\n").stdout
+
+
+def test_the_command_restates_and_tells(schema: Client, command: Callable[..., Result]) -> None:
+    schema.command(
+        "INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) SELECT "
+        "toDateTime('2026-01-05', 'UTC') + 3600 * number, 1 + number % 2, 1.5 FROM numbers(48)"
+    )
+    both = "1,a,office,1,2,\n2,b,office,1,2,\n"
+    planned = command(both, "--dry-run")
+    assert planned.exit_code == 0
+    assert "2 new, 0 changed, 0 closed, 0 unchanged devices (dry run)." in planned.stdout
+    assert "48 readings on 2 days get other metadata." in planned.stdout and "Nothing was changed." in planned.stdout
+    done = command(both)
+    assert "2 days restated; rebuilt: l3_power_joined 2, l4_power_agg_hourly 2." in done.stdout
+    [total] = [line.split() for line in done.stdout.splitlines() if "all customers" in line]
+    assert total[2:] == ["72.000", "72.000", "+0.000"]
+
+    left = command("1,c,office,1,2,2026-01-06\n2,b,office,1,2,\n", "--no-restate", "--complete")
+    assert "customer_id: a -> c" in left.stdout and "by the next refresh" in left.stdout
+    told = json.loads(command("1,c,office,1,2,2026-01-06\n2,d,office,1,2,2026-01-06\n", "--json").stdout)
+    assert told["affected"] == [{"day": "2026-01-06", "devices": 1, "readings": 12}]
+    assert [change["what"] for change in told["changes"]] == ["customer_id: b -> d"]
+    # The day that was left open is restated along.
+    assert told["restated"]["days"] == ["2026-01-06"] and told["problem"] is None
+    assert {row["customer_id"]: row["kWh_after"] for row in told["restated"]["customers"]} == {
+        "a": 0,
+        "b": 0,
+        "c": 18,
+        "d": 18,
+    }
+
+
+def test_the_command_fails_when_days_cannot_be_restated(
+    schema: Client, command: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise ProofError("no moment without inserts")
+
+    schema.command("INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES ('2026-01-05', 1, 1)")
+    monkeypatch.setattr(restatement, "prove_partitions", fail)
+    result = command("1,a,office,1,2,\n", "--json")
+    assert result.exit_code == 1 and isinstance(result.exception, ProofError)
+    told = json.loads(result.stdout)
+    assert told["new"] == 1 and told["restated"] is None and "only 0 of 1 days" in told["problem"]
+    assert schema.query("SELECT count() FROM device_metadata").result_rows == [(1,)]
+
+
+def test_a_long_list_of_changes_is_cut(command: Callable[..., Result]) -> None:
+    lines = "".join(f"{n},c{n},office,1,2,\n" for n in range(1, 31))
+    shown = command(lines, "--dry-run").stdout
+    assert "c20" in shown and "c21" not in shown and "20 of 30 versions are shown." in shown
+    assert len(json.loads(command(lines, "--dry-run", "--json").stdout)["changes"]) == 30
+
+
+def test_a_file_that_is_cut_off_is_refused_by_name(command: Callable[..., Result]) -> None:
+    command("".join(f"{n},c{n},office,1,2,\n" for n in range(1, 11)))
+    result = command("1,c1,office,1,2,\n", "--complete")
+    assert isinstance(result.exception, SourceError)
+    assert "devices.csv: lists 1 devices, and 9 of the 10 known ones (90%)" in str(result.exception)

@@ -16,5 +16,6 @@ refresh_metadata_schedule = dg.ScheduleDefinition(
     cron_schedule="0 * * * *",
     execution_timezone="UTC",
     default_status=START_STATUS,
-    description="Each hour: read the metadata CSV; a file without changes changes nothing.",
+    description="Each hour: read the metadata CSV and restate the days it changes; a file without changes changes "
+    "nothing, but days that an earlier refresh left open are restated.",
 )

@@ -1,0 +1,165 @@
+"""``iot-platform load devices``."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import click
+from clickhouse_connect.driver.client import Client
+from rich.progress import Progress
+
+from iot_platform.cli.output import echo_json, show_table
+from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.devices.contract import read_devices
+from iot_platform.devices.describe import CHANGE_COLUMNS, ENERGY_COLUMNS, bounded, change_rows, energy_rows
+from iot_platform.devices.meter_ids import IdKind
+from iot_platform.devices.refresh import RefreshResult, refresh_devices
+from iot_platform.devices.restatement import Restatement, restate
+from iot_platform.errors import ProofError
+from iot_platform.layers.model import partition_day
+from iot_platform.settings import Settings
+
+ROWS_SHOWN = 20
+
+DEVICE_IDS = click.option(
+    "--device-ids",
+    type=click.Choice(["auto", "numeric", "external"]),
+    default="auto",
+    show_default=True,
+    help="numeric: 1 to 999,999,999, used as they are; external: any text, given a number that is remembered.",
+)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@DEVICE_IDS
+@click.option("--complete", is_flag=True, help="The file lists every device: those that it lacks are closed.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change and which days it touches.")
+@click.option("--no-restate", is_flag=True, help="Leave the days it touches to the next refresh or prove.")
+@click.option("--json", "as_json", is_flag=True, help="Print all of it as one line of JSON.")
+def devices(file: Path, device_ids: str, complete: bool, dry_run: bool, no_restate: bool, as_json: bool) -> None:
+    """Load device metadata from a CSV file, and restate the days it changes.
+
+    Columns: device_id, customer_id, building_type, latitude, longitude, and optionally valid_from (a whole UTC hour).
+    A row with valid_from says what holds from then on. A device's only row, without it, says what holds now: for a
+    new device since ever, for a changed one from the current hour on. Rows of any wrong kind are all listed with
+    their line, and nothing is changed. With --complete, a device that is not in the file is closed from the current
+    hour on; its history stays. A file that lacks too many of them (IOT_MAX_CLOSED_SHARE) is refused.
+
+    Shows what is new, changed and closed, rebuilds L3 and L4 of the days whose readings get other metadata, and shows
+    the energy per customer on these days before and after.
+
+    Exit code: 0 when it is done (with --dry-run: could be done); 1 when the file cannot be used (nothing was changed
+    then) or when a day could not be restated (the metadata is stored then, the day stays open).
+    """
+    frame = read_devices(file)
+    settings = Settings()
+    with migrated_session(settings) as client:
+        result = refresh_devices(
+            client,
+            frame,
+            dt.datetime.now(dt.UTC),
+            device_ids=None if device_ids == "auto" else cast(IdKind, device_ids),
+            complete=complete,
+            dry_run=dry_run,
+            max_closed_share=settings.max_closed_share,
+            where=str(file),
+        )
+        if not as_json:
+            _show_difference(file, result, dry_run=dry_run)
+        outcome = None if dry_run or no_restate else _restate(client, result, quiet=as_json)
+    if as_json:
+        echo_json(_as_json(file, result, outcome, dry_run=dry_run))
+    elif isinstance(outcome, Restatement):
+        _show_restatement(result, outcome)
+    elif dry_run:
+        click.echo("Nothing was changed.")
+    elif result.days and no_restate:
+        click.echo("These days are restated by the next refresh, or by iot-platform prove.")
+    if isinstance(outcome, ProofError):
+        raise outcome
+
+
+def _restate(client: Client, result: RefreshResult, *, quiet: bool) -> Restatement | ProofError:
+    """An error is returned: what was stored before it is worth showing all the same."""
+    try:
+        with Progress(transient=True, disable=quiet or not sys.stderr.isatty()) as progress:
+            task = progress.add_task("Restating", total=None)
+            return restate(
+                client, result, progress=lambda done, days: progress.update(task, completed=done, total=days)
+            )
+    except ProofError as error:
+        return error
+
+
+def _show_difference(file: Path, result: RefreshResult, *, dry_run: bool) -> None:
+    counts = ", ".join(f"{count:,} {name}" for name, count in result.counts.items())
+    click.echo(f"{file}: {counts} devices{' (dry run)' if dry_run else ''}.")
+    if len(result.changes):
+        rows = change_rows(result.changes, ROWS_SHOWN)
+        show_table(CHANGE_COLUMNS, rows)
+        if cut := bounded(len(rows), len(result.changes), "versions"):
+            click.echo(f"{cut} All: --json")
+    if result.days:
+        readings = int(result.affected["readings"].sum())
+        click.echo(f"{readings:,} readings on {len(result.affected):,} days get other metadata.")
+        judged = len(result.days) - len(result.affected)
+        if judged > 0:
+            click.echo(f"Limits per building type judge readings on {judged:,} more days otherwise.")
+
+
+def _show_restatement(result: RefreshResult, restatement: Restatement) -> None:
+    if not restatement.days:
+        return
+    rebuilt = ", ".join(f"{layer} {count:,}" for layer, count in restatement.rebuilt.items() if count) or "none"
+    click.echo(f"{len(restatement.days):,} days restated; rebuilt: {rebuilt}.")
+    if not result.days:
+        return
+    rows = energy_rows(restatement.energy, ROWS_SHOWN)
+    show_table(ENERGY_COLUMNS, rows)
+    if cut := bounded(len(rows) - 1, len(restatement.energy.customers()), "customers with another energy"):
+        click.echo(f"{cut} All: --json")
+    if more := restatement.energy.more_readings():
+        click.echo(f"{more:+,} readings on these days: arrived or corrected meanwhile, or judged by another limit.")
+
+
+def _as_json(
+    file: Path, result: RefreshResult, outcome: Restatement | ProofError | None, *, dry_run: bool
+) -> dict[str, Any]:
+    changes = [dict(zip(CHANGE_COLUMNS, row, strict=True)) for row in change_rows(result.changes)]
+    affected = [
+        {"day": partition_day(row["partition_id"]), "devices": row["devices"], "readings": row["readings"]}
+        for row in result.affected.to_dict("records")
+    ]
+    found: dict[str, Any] = {
+        "file": str(file),
+        "dry_run": dry_run,
+        **result.counts,
+        "device_ids": result.device_ids,
+        "changes": changes,
+        "affected": affected,
+        "touched": {layer.name: sorted(map(partition_day, days), key=str) for layer, days in result.touched.items()},
+        "restated": None,
+        "problem": str(outcome) if isinstance(outcome, ProofError) else None,
+    }
+    if isinstance(outcome, Restatement):
+        kWh_before, kWh_after = outcome.energy.total()
+        found["restated"] = {
+            "days": [partition_day(day) for day in outcome.days],
+            "rebuilt": outcome.rebuilt,
+            "customers": [
+                {
+                    "customer_id": each.customer_id,
+                    "kWh_before": float(each.kWh_before),
+                    "kWh_after": float(each.kWh_after),
+                }
+                for each in outcome.energy.customers()
+            ],
+            "kWh_before": float(kWh_before),
+            "kWh_after": float(kWh_after),
+            "more_readings": outcome.energy.more_readings(),
+        }
+    return found

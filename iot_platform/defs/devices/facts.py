@@ -1,0 +1,57 @@
+"""What a refresh of the metadata tells Dagster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from iot_platform.defs.tables import markdown_table
+from iot_platform.devices.describe import CHANGE_COLUMNS, ENERGY_COLUMNS, bounded, change_rows, energy_rows
+from iot_platform.devices.refresh import RefreshResult
+from iot_platform.devices.restatement import Restatement
+from iot_platform.layers.model import L3, L4, partition_day
+
+ROWS_SHOWN = 50
+
+Facts = Mapping[str, dg.MetadataValue | int | float]
+
+
+def refresh_facts(result: RefreshResult) -> Facts:
+    """Counts, the versions that were added, and the readings that get other metadata."""
+    rows = change_rows(result.changes, ROWS_SHOWN)
+    return {
+        **result.counts,
+        "changes": _bounded(markdown_table(CHANGE_COLUMNS, rows), len(rows), len(result.changes), "versions"),
+        "days_with_other_metadata": len(result.affected),
+        "readings_with_other_metadata": int(result.affected["readings"].sum()),
+    }
+
+
+def restatement_facts(restatement: Restatement) -> Facts:
+    """The restated days, and the energy per customer on the days of this refresh before and after."""
+    energy = restatement.energy
+    kWh_before, kWh_after = energy.total()
+    days = [str(partition_day(day)) for day in restatement.days]
+    # The row of all customers stands below those that are counted.
+    rows = energy_rows(energy, ROWS_SHOWN)
+    listed = ", ".join(days[:ROWS_SHOWN]) or "none"
+    return {
+        "days_restated": len(days),
+        "days": _bounded(listed, min(len(days), ROWS_SHOWN), len(days), "days"),
+        "l3_days_rebuilt": restatement.rebuilt[L3.name],
+        "l4_days_rebuilt": restatement.rebuilt[L4.name],
+        "kWh_per_customer": _bounded(
+            markdown_table(ENERGY_COLUMNS, rows),
+            len(rows) - 1,
+            len(energy.customers()),
+            "customers with another energy",
+        ),
+        "kWh_before": float(kWh_before),
+        "kWh_after": float(kWh_after),
+        "more_readings": energy.more_readings(),
+    }
+
+
+def _bounded(text: str, shown: int, total: int, things: str) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(f"{text}\n\n{bounded(shown, total, things)}".rstrip())

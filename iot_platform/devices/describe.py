@@ -1,0 +1,76 @@
+"""A refresh in words and figures, for people: on the command line and in Dagster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from iot_platform.devices.contract import EPOCH
+from iot_platform.devices.energy import EnergyChange
+from iot_platform.devices.versions import ATTRIBUTES, OLD
+
+CHANGE_COLUMNS = ("device", "from", "until", "change", "what")
+ENERGY_COLUMNS = ("customer", "kWh before", "kWh after", "difference")
+
+# What takes something away stands first: of a long list only the beginning is shown.
+_ORDER = ["closed", "changed", "new"]
+
+
+def change_rows(changes: pd.DataFrame, most: int | None = None) -> list[tuple[str, ...]]:
+    """Rows under CHANGE_COLUMNS of a refresh's changes (with their column ``meter``); ``most``: only so many."""
+    order = pd.Categorical(changes["change"], _ORDER)
+    first = changes.assign(order=order).sort_values(["order", "device_id", "valid_from"], kind="stable")[:most]
+    return [
+        (
+            row["meter"],
+            "ever" if row["valid_from"] == EPOCH else _time(row["valid_from"]),
+            "open" if pd.isna(row["valid_to"]) else _time(row["valid_to"]),
+            row["change"],
+            _what(row),
+        )
+        for row in first.to_dict("records")
+    ]
+
+
+def energy_rows(energy: EnergyChange, most: int | None = None) -> list[tuple[str, ...]]:
+    """Rows under ENERGY_COLUMNS: the customers whose energy changed (``most``: only so many), then all customers."""
+    rows = [
+        (each.customer_id or "(without metadata)", each.kWh_before, each.kWh_after)
+        for each in energy.customers()[:most]
+    ]
+    rows.append(("all customers", *energy.total()))
+    return [(name, f"{before:,.3f}", f"{after:,.3f}", f"{after - before:+,.3f}") for name, before, after in rows]
+
+
+def bounded(shown: int, total: int, things: str) -> str:
+    """What to write below a list that may be cut; empty when it is whole."""
+    return f"{shown:,} of {total:,} {things} are shown." if shown < total else ""
+
+
+def _time(time: pd.Timestamp) -> str:
+    return time.strftime("%Y-%m-%d %H:%M")
+
+
+def _what(row: dict[Any, Any]) -> str:
+    old, new = ([row[column] for column in columns] for columns in (OLD, ATTRIBUTES))
+    had_metadata = not pd.isna(old[0])
+    if row["change"] == "closed":
+        return f"was {_listed(old)}" if had_metadata else "was announced"
+    if not had_metadata:
+        return _listed(new)
+    differing = [
+        f"{name}: {_word(before)} -> {_word(after)}"
+        for name, before, after in zip(ATTRIBUTES, old, new, strict=True)
+        if before != after
+    ]
+    return ", ".join(differing) or f"as before: {_listed(new)}"
+
+
+def _listed(values: list[object]) -> str:
+    return ", ".join(map(_word, values))
+
+
+def _word(value: object) -> str:
+    # Names may hold line breaks; a table's cell may not.
+    return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())
