@@ -18,8 +18,8 @@ from iot_platform.cli.output import echo_json, show_summary
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.layers.model import DERIVED_LAYERS, RAW_TABLE
-from iot_platform.layers.proof import prove_partitions
-from iot_platform.layers.summary import Summary, summarize, unproved_partitions
+from iot_platform.layers.proof import prove_all
+from iot_platform.layers.summary import Summary, summarize
 from iot_platform.readings.simulated import first_simulated_day
 from iot_platform.settings import Settings
 
@@ -108,9 +108,8 @@ def _materialize(settings: Settings, env: Mapping[str, str]) -> None:
 
 def _prove_the_rest(client: Client) -> None:
     """Prove the days that Dagster does not offer: readings of a user's own files in this home."""
-    for layer in DERIVED_LAYERS:
-        if days := unproved_partitions(client, layer):
-            prove_partitions(client, layer, days)
+    for _ in prove_all(client, only_open=True):
+        pass
 
 
 def _keep_running(settings: Settings, env: Mapping[str, str], preferred_port: int) -> None:

@@ -34,6 +34,11 @@ def quoted(*names: str) -> str:
     return ".".join(quote_identifier(name) for name in names)
 
 
+def escaped(text: str) -> str:
+    """A text as the inside of an SQL string, for DDL and settings, which take no bound values; never for user input."""
+    return text.replace("\\", "\\\\").replace("'", "\\'")
+
+
 def connect(
     endpoint: Endpoint, settings: Settings, *, database: str | None = None, comment: Mapping[str, str] | None = None
 ) -> Client:

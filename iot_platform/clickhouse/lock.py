@@ -14,7 +14,7 @@ import psutil
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
-from iot_platform.clickhouse.client import quoted
+from iot_platform.clickhouse.client import escaped, quoted
 from iot_platform.errors import PlatformError
 
 TABLE_ALREADY_EXISTS = 57
@@ -30,7 +30,7 @@ def server_lock(client: Client, name: str, *, wait_s: float = 60, stale_s: float
     elsewhere when it is older than ``stale_s`` seconds. Raises PlatformError when ``wait_s`` seconds were not enough.
     """
     table = f"lock_{name}"
-    holder = json.dumps(_this_process(), sort_keys=True)
+    holder = this_process()
     deadline = time.monotonic() + wait_s
     while not _create(client, table, holder):
         _break_if_stale(client, table, stale_s)
@@ -48,31 +48,28 @@ def server_lock(client: Client, name: str, *, wait_s: float = 60, stale_s: float
             client.command(f"DROP TABLE IF EXISTS {quoted(table)} SYNC")
 
 
-def _this_process() -> dict[str, str | int | float]:
+def this_process() -> str:
+    """Who made a table, for its comment: this process, in a form that ``is_alive`` reads; different at each call."""
     process = psutil.Process()
-    return {
+    identity = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "process_started": process.create_time(),
         "lock": uuid4().hex,
     }
+    return json.dumps(identity, sort_keys=True)
 
 
 def _create(client: Client, table: str, holder: str) -> bool:
     try:
         client.command(
-            f"CREATE TABLE {quoted(table)} (nothing UInt8) ENGINE = Null COMMENT '{_escaped(holder)}'",
+            f"CREATE TABLE {quoted(table)} (nothing UInt8) ENGINE = Null COMMENT '{escaped(holder)}'",
         )
     except Error as error:
         if error.code == TABLE_ALREADY_EXISTS:
             return False
         raise
     return True
-
-
-def _escaped(text: str) -> str:
-    # DDL takes no bound values; the text is our own JSON.
-    return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def _comment(client: Client, table: str) -> str | None:
@@ -91,7 +88,7 @@ def _break_if_stale(client: Client, table: str, stale_s: float) -> None:
     ).result_rows
     if not rows:
         return
-    alive = _holder_is_alive(str(rows[0][0]))
+    alive = is_alive(str(rows[0][0]))
     if alive or (alive is None and float(rows[0][1]) <= stale_s):
         return
     # A rename succeeds for one process only, so two waiting processes cannot both break the lock. What was renamed may
@@ -115,8 +112,8 @@ def _rename(client: Client, old: str, new: str) -> bool:
     return True
 
 
-def _holder_is_alive(comment: str) -> bool | None:
-    """None when it cannot be known: the holder runs on another machine, or did not say who it is."""
+def is_alive(comment: str) -> bool | None:
+    """Whether the process that ``this_process`` wrote down lives; None: it ran on another machine, who knows."""
     try:
         holder = json.loads(comment)
         if holder["host"] != socket.gethostname():

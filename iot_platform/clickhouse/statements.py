@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sqlglot
+from clickhouse_connect.driver.binding import quote_identifier
 from sqlglot import TokenType
 
 from iot_platform.errors import MigrationError
@@ -41,6 +42,25 @@ def split_statements(text: str) -> Iterator[str]:
             start = token.start
     if start is not None:
         yield text[start:].rstrip()
+
+
+def with_source(select: str, database: str, source: str, table: str) -> str:
+    """A SELECT of ``database``.``source``, reading ``table`` of the same database instead.
+
+    ``select`` is as ClickHouse stores it: names of tables with their database. Raises MigrationError when it does not
+    read ``source``.
+    """
+    if table == source:
+        return select
+    tokens = sqlglot.tokenize(select, read="clickhouse")
+    result, position = [], 0
+    for first, dot, second in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if (first.text, dot.token_type, second.text) == (database, TokenType.DOT, source):
+            result += [select[position : second.start], quote_identifier(table)]
+            position = second.end + 1
+    if not result:
+        raise MigrationError(f"A view that should read {database}.{source} does not: {select}")
+    return "".join([*result, select[position:]])
 
 
 def read_migrations(directory: Path) -> list[Migration]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.client import quoted
+from iot_platform.clickhouse.client import escaped, quoted
+from iot_platform.clickhouse.statements import with_source
 from iot_platform.errors import MigrationError
+from iot_platform.layers import partitions as sizes
 from iot_platform.layers.model import Layer
 
-# One query of a proof reads about as many rows as this at most, so that its memory does not grow with the days it
-# covers or with the size of a day: small days go together, a large day is cut into slices of devices.
-ROWS_PER_QUERY = 10_000_000
+# Staged rows are copies: two pieces may be equal to the letter, and neither is a retry of the other.
+NO_DEDUPLICATION = "insert_deduplicate = 0"
 
 
 @dataclass(frozen=True)
@@ -66,22 +67,41 @@ class Definition:
         ).result_rows
         self._columns = ", ".join(quoted(str(row[0])) for row in columns)
 
-    def expected(self, partitions: Sequence[str]) -> dict[str, Fingerprint]:
-        """Fingerprints of what the definition makes of the source's partitions now."""
-        return self._fingerprints(self.layer.source, f"({self._select})", partitions)
+    def expected(self, partitions: Sequence[str], *, source: str | None = None) -> dict[str, Fingerprint]:
+        """Fingerprints of what the definition makes of partitions now: of those of its source, or of a copy of it."""
+        table = source or self.layer.source
+        return self._fingerprints(table, f"({self._select_from(table)})", partitions)
 
-    def actual(self, partitions: Sequence[str]) -> dict[str, Fingerprint]:
-        """Fingerprints of what the layer's table holds in the partitions."""
+    def actual(self, partitions: Sequence[str], *, table: str | None = None) -> dict[str, Fingerprint]:
+        """Fingerprints of partitions of the layer's table, or of a copy of it."""
+        name = table or self.layer.table
         final = " FINAL" if self.layer.final else ""
-        return self._fingerprints(self.layer.table, f"{quoted(self.layer.table)}{final}", partitions)
+        return self._fingerprints(name, f"{quoted(name)}{final}", partitions)
 
-    def fill(self, target: str, partitions: Sequence[str]) -> None:
-        """Insert what the definition makes of the source's partitions into the table ``target``."""
-        for row_filter in self._row_filters(self.layer.source, partitions):
+    def fill(self, target: str, partitions: Sequence[str], *, source: str | None = None) -> None:
+        """Insert what the definition makes of partitions of its source, or of a copy of it, into a table."""
+        table = source or self.layer.source
+        for row_filter in self._row_filters(table, partitions):
             self._client.command(
-                f"INSERT INTO {quoted(target)} ({self._columns}) SELECT {self._columns} FROM ({self._select}) "
-                + self._only(self.layer.source, row_filter)
+                f"INSERT INTO {quoted(target)} ({self._columns}) SELECT {self._columns} "
+                f"FROM ({self._select_from(table)}) {self._only(table, row_filter)}, {NO_DEDUPLICATION}"
             )
+
+    def valid_readings(self, partitions: Sequence[str], *, source: str | None = None) -> dict[str, int]:
+        """Rows of L1 partitions that L2 does not refuse, duplicates included."""
+        table = source or self.layer.source
+        found = dict.fromkeys(partitions, 0)
+        for row_filter in self._row_filters(table, partitions):
+            rows = self._client.query(
+                f"SELECT _partition_id, count() FROM {quoted(table)} WHERE reject_reason = '' GROUP BY _partition_id "
+                + self._only(table, row_filter)
+            ).result_rows
+            for partition, count in rows:
+                found[partition] += int(count)
+        return found
+
+    def _select_from(self, table: str) -> str:
+        return with_source(self._select, str(self._client.database), self.layer.source, table)
 
     def _fingerprints(self, table: str, relation: str, partitions: Sequence[str]) -> dict[str, Fingerprint]:
         found = dict.fromkeys(partitions, Fingerprint())
@@ -97,43 +117,18 @@ class Definition:
 
     def _row_filters(self, table: str, partitions: Sequence[str]) -> Iterator[str]:
         """Conditions on the rows of a table that together make up the partitions, in pieces of bounded size."""
-        rows = partition_rows(self._client, table)
-        for group in grouped(partitions, rows):
-            names = ", ".join(f"'{int(partition)}'" for partition in group)
-            slices = sum(rows.get(partition, 0) for partition in group) // ROWS_PER_QUERY + 1
+        rows = sizes.partition_rows(self._client, table)
+        for group in sizes.grouped(partitions, rows):
+            slices = sum(rows.get(partition, 0) for partition in group) // sizes.ROWS_PER_QUERY + 1
             for piece in range(slices):
                 devices = f" AND intHash32(device_id) % {slices} = {piece}" if slices > 1 else ""
-                yield f"_partition_id IN ({names}){devices}"
+                yield f"{in_partitions(group)}{devices}"
 
     def _only(self, table: str, row_filter: str) -> str:
         name = f"{self._client.database}.{table}"
-        return f"SETTINGS additional_table_filters = {{'{_escaped(name)}': '{_escaped(row_filter)}'}}"
+        return f"SETTINGS additional_table_filters = {{'{escaped(name)}': '{escaped(row_filter)}'}}"
 
 
-def partition_rows(client: Client, table: str) -> dict[str, int]:
-    """Rows of each partition of a table, from ClickHouse's own records (no data is read)."""
-    rows = client.query(
-        "SELECT partition_id, sum(rows) FROM system.parts WHERE active AND database = currentDatabase() "
-        "AND table = {table:String} GROUP BY partition_id",
-        parameters={"table": table},
-    ).result_rows
-    return {str(partition): int(count) for partition, count in rows}
-
-
-def grouped(partitions: Sequence[str], rows: Mapping[str, int]) -> Iterator[list[str]]:
-    """Partitions in their order, as many together as have ROWS_PER_QUERY rows; a larger one stands alone."""
-    group: list[str] = []
-    size = 0
-    for partition in partitions:
-        count = rows.get(partition, 0)
-        if group and size + count > ROWS_PER_QUERY:
-            yield group
-            group, size = [], 0
-        group.append(partition)
-        size += count
-    if group:
-        yield group
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'")
+def in_partitions(partitions: Sequence[str]) -> str:
+    """The condition on a table's rows to lie in one of the partitions."""
+    return "_partition_id IN (" + ", ".join(f"'{int(partition)}'" for partition in partitions) + ")"

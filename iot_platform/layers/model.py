@@ -37,7 +37,7 @@ _EXACT_KWH = (
 
 RAW_TABLE = "l1_power_raw"
 # A limit may stand for a building type, so metadata decides too.
-LIMIT_INPUTS = ("power_limits", "device_metadata")
+LIMIT_INPUTS = ("power_limits", "time_limits", "device_metadata")
 L2 = Layer("l2_power_cleaned", "l2_power_cleaned", "mv_l1_to_l2", RAW_TABLE, _EXACT_KWH, inputs=LIMIT_INPUTS)
 QUARANTINE = Layer(
     "power_quarantine",
@@ -63,6 +63,8 @@ L4 = Layer(
 
 # In the order of the chain: a layer's source stands before it.
 DERIVED_LAYERS: tuple[Layer, ...] = (L2, QUARANTINE, L3, L4)
+# An insert into one of them moves on to those behind it.
+CHAIN_TABLES = (RAW_TABLE, *(layer.table for layer in DERIVED_LAYERS))
 LAYERS_BY_NAME = {layer.name: layer for layer in DERIVED_LAYERS}
 RAW_KWH = _EXACT_KWH
 

@@ -6,33 +6,45 @@ import datetime as dt
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from uuid import uuid4
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.client import quoted
+from iot_platform.clickhouse.hold import insert_hold
 from iot_platform.errors import ProofError
-from iot_platform.layers.definition import Definition, Fingerprint, grouped, partition_rows
-from iot_platform.layers.model import DERIVED_LAYERS, IMPOSSIBLE_TIMES, RAW_TABLE, Layer
+from iot_platform.layers.copies import working_copies
+from iot_platform.layers.definition import Definition, Fingerprint
+from iot_platform.layers.model import CHAIN_TABLES, DERIVED_LAYERS, IMPOSSIBLE_TIMES, L2, RAW_TABLE, Layer
+from iot_platform.layers.partitions import Version, grouped, partition_rows, partition_versions, partitions
+from iot_platform.layers.rebuild import Rebuilt, rebuild_partitions
+from iot_platform.layers.status import open_partitions
 
-# Readings that arrive during a proof can make it miss; each round sees what came before it.
+# A rebuild is compared again; more than one is needed only when something else writes into the layer meanwhile.
 MAX_ROUNDS = 5
 
 
 @dataclass(frozen=True)
 class Proof:
-    """The outcome for one partition of one layer: ``found`` before, ``proved`` after, ``expected`` by definition."""
+    """The outcome for one partition of one layer: ``found`` before, ``proved`` after, ``expected`` by definition.
+
+    It speaks of ``source_version`` and ``own_version`` (layers/partitions.py): while both stand, it holds.
+    ``arrived_rows`` came into the source during the rebuild; the next proof speaks of them. ``duplicates``: for L2,
+    valid readings of L1 beyond one per device and timestamp.
+    """
 
     layer: str
     partition: str
     is_equal: bool
     was_rebuilt: bool
+    source_version: str
+    own_version: str
     l1_rows: int
     found: Fingerprint
     proved: Fingerprint
     expected: Fingerprint
     compared_at: dt.datetime
     duration_s: float
+    arrived_rows: int = 0
+    duplicates: int = 0
 
     def difference(self) -> str:
         """In words, what was found to differ from the definition; empty when nothing did."""
@@ -43,16 +55,41 @@ class Proof:
         return f"{rows:+,} rows, {kWh:+,.3f} kWh against the definition" + ("" if rows or kWh else " (other content)")
 
 
+def prove_all(
+    client: Client,
+    wanted: Sequence[str] | None = None,
+    layers: Sequence[Layer] = DERIVED_LAYERS,
+    *,
+    repair: bool = True,
+    only_open: bool = False,
+    run_id: str = "",
+) -> Iterator[Proof]:
+    """Prove partitions (default: all there are) of the layers in the order of the chain, group by group.
+
+    ``only_open``: leave out those whose last proof still holds, which is known without reading any data.
+    """
+    names = partitions(client, layers) if wanted is None else wanted
+    for group in grouped(names, partition_rows(client, RAW_TABLE)):
+        for layer in layers:
+            own = [name for name in group if name != IMPOSSIBLE_TIMES or layer.has_impossible_times]
+            if only_open:
+                still_open = set(open_partitions(client, layer))
+                own = [name for name in own if name in still_open]
+            yield from prove_partitions(client, layer, own, repair=repair, run_id=run_id)
+
+
 def prove_partitions(
     client: Client, layer: Layer, wanted: Sequence[str], *, repair: bool = True, run_id: str = ""
 ) -> list[Proof]:
     """Compare partitions of ``layer`` with its definition; rebuild those that differ when ``repair`` is set.
 
-    The source layer must be proved first. The outcomes are recorded in partition_proofs and returned in the order
-    asked for. A swap is atomic, and compared again afterwards; a reading whose insert is still on its way through
-    the views while its day is rebuilt can be counted twice until the next proof. Raises ProofError when a partition
-    still differs after several rebuilds; L1 and the source are untouched then.
+    The source layer must be proved first. Readings may arrive all the while: what is compared or rebuilt is the state
+    of one moment, and readings after it are carried by the views as ever. The outcomes are recorded in
+    partition_proofs and returned in the order asked for. Raises ProofError when a partition still differs after several
+    rebuilds; L1 and the source are untouched then.
     """
+    if not wanted:
+        return []
     definition = Definition(client, layer)
     proofs = _compare(client, definition, wanted)
     for _ in range(MAX_ROUNDS if repair else 0):
@@ -60,71 +97,109 @@ def prove_partitions(
         if not different:
             break
         started = time.monotonic()
-        _rebuild(client, definition, different)
+        rebuilt = rebuild_partitions(client, definition, different)
         again = _compare(client, definition, different)
         share_s = (time.monotonic() - started) / len(different)
         for name in different:
-            before, after = proofs[name], again[name]
-            # What was found stays what the first look saw, with the definition of that moment.
-            proofs[name] = replace(
-                before,
-                is_equal=after.is_equal,
-                was_rebuilt=True,
-                l1_rows=after.l1_rows,
-                proved=after.proved,
-                compared_at=after.compared_at,
-                duration_s=before.duration_s + share_s,
-            )
+            proofs[name] = _after_rebuild(proofs[name], rebuilt[name], again[name], share_s)
     _record(client, list(proofs.values()), run_id)
     if broken := next((proof for proof in proofs.values() if repair and not proof.is_equal), None):
         raise ProofError(
             f"{layer.name}, partition {broken.partition}: {broken.difference()} at first, and still "
-            f"{broken.proved.rows:,} rows, {broken.proved.kWh:,.3f} kWh after {MAX_ROUNDS} rebuilds. "
-            f"L1 is untouched; prove {layer.source} of that day first, then try again when fewer readings arrive."
+            f"{broken.proved.rows:,} rows, {broken.proved.kWh:,.3f} kWh after {MAX_ROUNDS} rebuilds: something else "
+            f"writes into {layer.table}. L1 is untouched; find the writer in system.query_log, prove the day again."
         )
     return list(proofs.values())
 
 
+def _after_rebuild(before: Proof, rebuilt: Rebuilt, again: Proof, seconds: float) -> Proof:
+    """What a rebuild has proved. What was found stays what the first look saw, with the definition of that moment."""
+    moved_on = rebuilt.arrived_rows > 0 or again.source_version != rebuilt.source_version
+    if moved_on and not again.is_equal:
+        # Readings arrived since the moment that was rebuilt; of that moment the swap was checked.
+        proved, source_version, own_version = rebuilt.content, rebuilt.source_version, rebuilt.own_version
+    else:
+        proved, source_version, own_version = again.proved, again.source_version, again.own_version
+    return replace(
+        before,
+        is_equal=moved_on or again.is_equal,
+        was_rebuilt=True,
+        source_version=source_version,
+        own_version=own_version,
+        l1_rows=again.l1_rows,
+        proved=proved,
+        compared_at=again.compared_at,
+        duration_s=before.duration_s + seconds,
+        arrived_rows=rebuilt.arrived_rows,
+        duplicates=again.duplicates,
+    )
+
+
 def _compare(client: Client, definition: Definition, wanted: Sequence[str]) -> dict[str, Proof]:
-    started = time.monotonic()
-    # Taken first: what arrives or changes during the comparison leaves the proof open, never wrongly closed.
-    compared_at = client.query("SELECT now64(6, 'UTC')").result_rows[0][0].replace(tzinfo=dt.UTC)
-    l1_rows = partition_rows(client, RAW_TABLE)
-    actual, expected = definition.actual(wanted), definition.expected(wanted)
-    share_s = (time.monotonic() - started) / max(1, len(wanted))
-    return {
-        name: Proof(
-            layer=definition.layer.name,
-            partition=name,
-            is_equal=actual[name].same_content(expected[name]),
-            was_rebuilt=False,
-            l1_rows=l1_rows.get(name, 0),
-            found=actual[name],
-            proved=actual[name],
-            expected=expected[name],
-            compared_at=compared_at,
-            duration_s=share_s,
+    """Compare as things are, and those partitions that were written to meanwhile once more, as copies of one moment."""
+    layer = definition.layer
+    look = _Look(client, definition, wanted)
+    proofs = look.compare()
+    source, own = look.versions()
+    moving = [
+        name
+        for name, proof in proofs.items()
+        if (proof.source_version, proof.own_version) != (str(source.get(name, "")), str(own.get(name, "")))
+    ]
+    if moving:
+        with working_copies(client) as copies:
+            with insert_hold(client, CHAIN_TABLES):
+                look = _Look(client, definition, moving)
+                source_copy = copies.of(layer.source, [name for name in moving if name in look.source])
+                own_copy = copies.of(layer.table, [name for name in moving if name in look.own])
+            proofs |= look.compare(source_copy, own_copy)
+    return proofs
+
+
+class _Look:
+    """One comparison: the versions are taken first, so that what changes during it leaves the proof open."""
+
+    def __init__(self, client: Client, definition: Definition, wanted: Sequence[str]) -> None:
+        self._client = client
+        self._definition = definition
+        self._wanted = wanted
+        self._started = time.monotonic()
+        self._at = client.query("SELECT now64(6, 'UTC')").result_rows[0][0].replace(tzinfo=dt.UTC)
+        self._l1_rows = partition_rows(client, RAW_TABLE)
+        self.source, self.own = self.versions()
+
+    def versions(self) -> tuple[dict[str, Version], dict[str, Version]]:
+        """Versions of the source's and the layer's partitions now."""
+        layer = self._definition.layer
+        return partition_versions(self._client, layer.source), partition_versions(
+            self._client, layer.table, merges_rows=layer.final
         )
-        for name in wanted
-    }
 
-
-def _rebuild(client: Client, definition: Definition, names: Sequence[str]) -> None:
-    """Make the partitions anew beside the table, then swap each one in; a swap is atomic."""
-    table = definition.layer.table
-    staging = f"staging_{table}_{uuid4().hex[:12]}"
-    client.command(f"CREATE TABLE {quoted(staging)} AS {quoted(table)}")
-    try:
-        definition.fill(staging, names)
-        filled = partition_rows(client, staging)
-        for name in names:
-            if filled.get(name):
-                swap = f"REPLACE PARTITION ID '{int(name)}' FROM {quoted(staging)}"
-            else:
-                swap = f"DROP PARTITION ID '{int(name)}'"
-            client.command(f"ALTER TABLE {quoted(table)} {swap}")
-    finally:
-        client.command(f"DROP TABLE IF EXISTS {quoted(staging)} SYNC")
+    def compare(self, source: str | None = None, table: str | None = None) -> dict[str, Proof]:
+        """Compare the layer's table with what its definition makes of its source, or copies of both."""
+        definition, wanted = self._definition, self._wanted
+        actual = definition.actual(wanted, table=table)
+        expected = definition.expected(wanted, source=source)
+        valid = definition.valid_readings(wanted, source=source) if definition.layer is L2 else {}
+        share_s = (time.monotonic() - self._started) / len(wanted)
+        return {
+            name: Proof(
+                layer=definition.layer.name,
+                partition=name,
+                is_equal=actual[name].same_content(expected[name]),
+                was_rebuilt=False,
+                source_version=str(self.source.get(name, "")),
+                own_version=str(self.own.get(name, "")),
+                l1_rows=self._l1_rows.get(name, 0),
+                found=actual[name],
+                proved=actual[name],
+                expected=expected[name],
+                compared_at=self._at,
+                duration_s=share_s,
+                duplicates=valid[name] - expected[name].rows if valid else 0,
+            )
+            for name in wanted
+        }
 
 
 def _record(client: Client, proofs: Sequence[Proof], run_id: str) -> None:
@@ -136,11 +211,18 @@ def _record(client: Client, proofs: Sequence[Proof], run_id: str) -> None:
             "is_equal": proof.is_equal,
             "was_rebuilt": proof.was_rebuilt,
             "l1_rows": proof.l1_rows,
+            "source_version": proof.source_version,
+            "own_version": proof.own_version,
             "rows": proof.proved.rows,
             "total_kWh": float(proof.proved.kWh),
             "checksum": proof.proved.checksum,
             "rows_found": proof.found.rows,
             "total_kWh_found": float(proof.found.kWh),
+            "rows_expected": proof.expected.rows,
+            "total_kWh_expected": float(proof.expected.kWh),
+            "difference": proof.difference(),
+            "arrived_rows": proof.arrived_rows,
+            "duplicates": proof.duplicates,
             "duration_s": proof.duration_s,
             "run_id": run_id,
         }
@@ -148,25 +230,3 @@ def _record(client: Client, proofs: Sequence[Proof], run_id: str) -> None:
     ]
     if rows:
         client.insert("partition_proofs", [list(row.values()) for row in rows], column_names=list(rows[0]))
-
-
-def partitions(client: Client, layers: Sequence[Layer] = DERIVED_LAYERS) -> list[str]:
-    """Every partition that L1 or one of the layers has, oldest first."""
-    tables = [RAW_TABLE, *(layer.table for layer in layers)]
-    return sorted({name for table in tables for name in partition_rows(client, table)}, key=int)
-
-
-def prove_all(
-    client: Client,
-    wanted: Sequence[str] | None = None,
-    layers: Sequence[Layer] = DERIVED_LAYERS,
-    *,
-    repair: bool = True,
-    run_id: str = "",
-) -> Iterator[Proof]:
-    """Prove partitions (default: all there are) of the layers in the order of the chain, group by group."""
-    names = partitions(client, layers) if wanted is None else wanted
-    for group in grouped(names, partition_rows(client, RAW_TABLE)):
-        for layer in layers:
-            own = [name for name in group if name != IMPOSSIBLE_TIMES or layer.has_impossible_times]
-            yield from prove_partitions(client, layer, own, repair=repair, run_id=run_id)

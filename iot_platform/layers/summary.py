@@ -11,15 +11,14 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.client import quoted
 from iot_platform.layers.model import (
     DERIVED_LAYERS,
-    IMPOSSIBLE_TIMES,
     L2,
     L3,
     L4,
     QUARANTINE,
     RAW_KWH,
     RAW_TABLE,
-    Layer,
 )
+from iot_platform.layers.status import open_partitions
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class LayerSummary:
 
     @property
     def proved(self) -> bool:
-        """True when every day that L1 has was proved since its last reading arrived."""
+        """True when a valid proof covers every day of the layer and of the one above."""
         return not self.unproved
 
 
@@ -88,7 +87,7 @@ def summarize(client: Client) -> Summary:
     for layer in DERIVED_LAYERS:
         rows, readings, kWh, partitions = sums[layer.name]
         layers[layer.name] = LayerSummary(
-            layer.name, rows, readings, float(kWh), partitions, unproved_partitions(client, layer)
+            layer.name, rows, readings, float(kWh), partitions, open_partitions(client, layer)
         )
     return Summary(
         layers=layers,
@@ -124,64 +123,3 @@ def count_duplicates(client: Client, partition: str | None = None) -> int:
         settings={"optimize_aggregation_in_order": 1},
     ).result_rows[0]
     return int(row[0])
-
-
-def unproved_partitions(client: Client, layer: Layer) -> list[str]:
-    """Partitions without a valid proof.
-
-    A proof is valid while L1 has as many rows of the day as it had then, the layer as many as were proved, nothing was
-    recorded since in the tables that the definition looks up, and the layer above was not rebuilt since.
-    """
-    rows = client.query(
-        """
-        SELECT parts.partition_id
-        FROM
-        (
-            SELECT partition_id, sumIf(rows, table = {raw:String}) AS l1_rows,
-                sumIf(rows, table = {table:String}) AS own_rows
-            FROM system.parts
-            WHERE active AND database = currentDatabase() AND table IN ({raw:String}, {table:String})
-            GROUP BY partition_id
-        ) AS parts
-        LEFT JOIN
-        (
-            SELECT partition_id, argMax(l1_rows, proved_at) AS l1_rows, argMax(is_equal, proved_at) AS is_equal,
-                argMax(rows, proved_at) AS own_rows, max(proved_at) AS at
-            FROM partition_proofs
-            WHERE layer = {layer:String}
-            GROUP BY partition_id
-        ) AS proofs ON proofs.partition_id = parts.partition_id
-        LEFT JOIN
-        (
-            SELECT partition_id, max(proved_at) AS at
-            FROM partition_proofs
-            WHERE layer = {source:String} AND was_rebuilt
-            GROUP BY partition_id
-        ) AS rebuilds ON rebuilds.partition_id = parts.partition_id
-        WHERE NOT (proofs.is_equal AND proofs.l1_rows = parts.l1_rows AND proofs.at >= rebuilds.at
-                AND proofs.at > {inputs_changed_at:DateTime64(6, 'UTC')}
-                AND ({merges_rows:Bool} OR proofs.own_rows = parts.own_rows))
-            AND ({with_impossible_times:Bool} OR parts.partition_id != {impossible:String})
-        ORDER BY parts.partition_id
-        """,
-        parameters={
-            "raw": RAW_TABLE,
-            "table": layer.table,
-            "layer": layer.name,
-            "source": layer.source,
-            "inputs_changed_at": _changed_at(client, layer.inputs),
-            "merges_rows": layer.final,
-            "with_impossible_times": layer.has_impossible_times,
-            "impossible": IMPOSSIBLE_TIMES,
-        },
-    ).result_rows
-    return [str(row[0]) for row in rows]
-
-
-def _changed_at(client: Client, tables: tuple[str, ...]) -> str:
-    """When anything was last recorded in one of the tables; 1970 when they are empty."""
-    latest = ["1970-01-01 00:00:00.000000"]
-    for table in tables:
-        row = client.query(f"SELECT toString(max(recorded_at)) FROM {quoted(table)}").result_rows[0]
-        latest.append(str(row[0]))
-    return max(latest)

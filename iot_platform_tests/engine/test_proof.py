@@ -8,10 +8,12 @@ import random
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.layers import definition
+from iot_platform.layers import partitions as sizes
 from iot_platform.layers.model import DERIVED_LAYERS, L2, L3, L4, QUARANTINE, Layer
-from iot_platform.layers.proof import Proof, partitions, prove_all, prove_partitions
-from iot_platform.layers.summary import summarize, unproved_partitions
+from iot_platform.layers.partitions import partitions
+from iot_platform.layers.proof import Proof, prove_all, prove_partitions
+from iot_platform.layers.status import open_partitions
+from iot_platform.layers.summary import summarize
 
 DAY = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)
 PARTITION = "20260105"
@@ -125,7 +127,7 @@ def test_a_value_that_no_sum_can_hold_is_mended(filled: Client, layer: Layer, va
 
 def test_a_proof_is_open_again_when_an_input_changes(filled: Client) -> None:
     def open_layers() -> set[str]:
-        return {layer.name for layer in DERIVED_LAYERS if unproved_partitions(filled, layer)}
+        return {layer.name for layer in DERIVED_LAYERS if open_partitions(filled, layer)}
 
     list(prove_all(filled))
     assert open_layers() == set()
@@ -140,7 +142,7 @@ def test_a_proof_is_open_again_when_an_input_changes(filled: Client) -> None:
     assert open_layers() == {L4.name}  # its source was rebuilt
     list(prove_all(filled))
     filled.command(f"ALTER TABLE l3_power_joined DROP PARTITION {PARTITION}")
-    assert open_layers() == {L3.name}
+    assert open_layers() == {L3.name, L4.name}
 
 
 def test_a_changed_limit_restates_the_days_it_touches(filled: Client) -> None:
@@ -165,15 +167,15 @@ def test_changed_metadata_restates_l3_and_l4(filled: Client) -> None:
 
 def test_a_proof_is_open_again_when_a_reading_arrives(filled: Client) -> None:
     list(prove_all(filled))
-    assert unproved_partitions(filled, L2) == []
+    assert open_partitions(filled, L2) == []
     filled.insert("l1_power_raw", [(DAY, 1, 1.0)], column_names=["timestamp", "device_id", "power_usage_kWh"])
-    assert [unproved_partitions(filled, layer) for layer in DERIVED_LAYERS] == [[PARTITION]] * 4
+    assert [open_partitions(filled, layer) for layer in DERIVED_LAYERS] == [[PARTITION]] * 4
     assert not summarize(filled).proved
 
 
 def test_large_days_are_proved_in_slices(filled: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = {proof.layer: proof.proved.checksum for proof in prove_all(filled, [PARTITION])}
-    monkeypatch.setattr(definition, "ROWS_PER_QUERY", 300)
+    monkeypatch.setattr(sizes, "ROWS_PER_QUERY", 300)
     filled.command("TRUNCATE TABLE l3_power_joined")
     sliced = proofs_by_layer(filled)
     assert sliced[L3.name].was_rebuilt
@@ -193,4 +195,4 @@ def test_impossible_times_belong_to_quarantine_alone(schema: Client, layer: Laye
     schema.insert("l1_power_raw", [(early, 1, 1.0)], column_names=["timestamp", "device_id", "power_usage_kWh"])
     assert partitions(schema) == ["0"]
     assert [proof.layer for proof in prove_all(schema)] == [QUARANTINE.name]
-    assert unproved_partitions(schema, layer) == []
+    assert open_partitions(schema, layer) == []

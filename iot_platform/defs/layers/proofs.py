@@ -12,9 +12,9 @@ from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import tables
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.resources import ClickHouse
-from iot_platform.layers.definition import grouped, partition_rows
 from iot_platform.layers.model import IMPOSSIBLE_TIMES, L4, RAW_TABLE, Layer, partition_id
-from iot_platform.layers.proof import Proof, partitions, prove_partitions
+from iot_platform.layers.partitions import grouped, partition_rows, partitions
+from iot_platform.layers.proof import Proof, prove_partitions
 
 # Newest days of a run that get a preview; the others get their figures.
 DAYS_WITH_PREVIEW = 31
