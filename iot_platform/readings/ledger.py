@@ -27,6 +27,7 @@ class Entry:
     total_kWh: float = 0.0
     first_timestamp: dt.datetime = EPOCH
     last_timestamp: dt.datetime = EPOCH
+    ingested_at: dt.datetime = EPOCH
 
     @property
     def range(self) -> Range:
@@ -44,13 +45,19 @@ class Ledger:
     def entries(self, position_from: int, position_to: int) -> list[Entry]:
         """Batches that overlap a range, in order."""
         rows = self._client.query(
-            "SELECT position_from, position_to, toString(state), token, readings, total_kWh "
+            "SELECT position_from, position_to, toString(state), token, readings, total_kWh, first_timestamp, "
+            "last_timestamp, ingested_at "
             "FROM ingestion_ledger FINAL "
             "WHERE source = {source:String} AND position_to > {from:Int64} AND position_from < {to:Int64} "
             "ORDER BY position_from",
             parameters={"source": self._source, "from": position_from, "to": position_to},
         ).result_rows
-        return [Entry(*row) for row in rows]
+        return [Entry(*row[:-3], *(time.replace(tzinfo=dt.UTC) for time in row[-3:])) for row in rows]
+
+    def now(self) -> dt.datetime:
+        """The time of the server's clock."""
+        now: dt.datetime = self._client.query("SELECT now64(6, 'UTC')").result_rows[0][0]
+        return now.replace(tzinfo=dt.UTC)
 
     def end(self) -> int | None:
         """Number of positions the source has, when a load has once seen its end."""
@@ -69,6 +76,7 @@ class Ledger:
             "position_to": entry.position_to,
             "state": entry.state,
             "token": entry.token,
+            "ingested_at": entry.ingested_at,
             "readings": entry.readings,
             "total_kWh": entry.total_kWh,
             "first_timestamp": entry.first_timestamp,

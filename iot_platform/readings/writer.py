@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import math
-import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,30 +13,37 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import Error, OperationalError
 
-from iot_platform.clickhouse.blocks import insert_block
-from iot_platform.clickhouse.client import TRANSIENT_CODES
+from iot_platform.clickhouse import retries
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.errors import SourceError
+from iot_platform.layers.model import RAW_TABLE
+from iot_platform.readings.arrivals import with_arrival_times
 from iot_platform.readings.contract import READING_SCHEMA
+from iot_platform.readings.delivery import deliver, deliver_missing
 from iot_platform.readings.ledger import EPOCH, Entry, Ledger, Range, cut, open_ranges
 
-ATTEMPTS = 6
-FIRST_PAUSE_S = 0.5
+_L1_COLUMNS = (
+    f"SELECT name FROM system.columns WHERE database = currentDatabase() AND table = '{RAW_TABLE}' "
+    "AND default_kind NOT IN ('ALIAS', 'MATERIALIZED') AND name != 'ingested_at' AND name IN {names:Array(String)}"
+)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Readings (columns of READING_SCHEMA; others are dropped) that cover a half-open range of a source's positions.
+    """Readings that cover a half-open range of a source's positions.
+
+    Columns: those of READING_SCHEMA, and any that L1 has besides them (all others are dropped).
 
     Positions are whole numbers that the source can always give again with the same readings: rows of a file, epoch
-    seconds of a stream. A range may hold fewer readings than positions, also none.
+    seconds of a stream. A range may hold fewer readings than positions, also none. ``arrived_at``: when the platform
+    accepted the readings; None: when they are first sent.
     """
 
     position_from: int
     position_to: int
     readings: pa.Table
+    arrived_at: dt.datetime | None = None
 
     @property
     def range(self) -> Range:
@@ -109,32 +114,49 @@ class Writer:
     def write(self, batch: Batch) -> int:
         """Insert a batch into L1 as one block; returns the number of readings, 0 if it was committed before.
 
-        Busy servers and broken connections are retried under the same token. Raises ValueError for a range that
-        cuts through one already written, SourceError when the source gives other readings than at the first attempt,
-        and clickhouse_connect's Error when the server refuses or stays away; the range is then open for the next run.
+        A batch that was sent before, with an unknown outcome, is compared with L1 and only what is missing is inserted.
+        Raises ValueError for a range that cuts through one already written, SourceError when the source gives other
+        readings than at the first attempt, and clickhouse_connect's Error when the server refuses or stays away; the
+        range is then open for the next run.
         """
         if batch.position_from >= batch.position_to:
             raise ValueError(f"Batch of {self._source}: empty range {batch.range}.")
         with self.exclusive():
-            before = _with_retries(lambda: self._ledger.entries(*batch.range))
-            entry = self._entry(batch)
-            if before:
-                known = self._same_range(batch, before)
-                if known.state == "committed":
-                    return 0
+            before = retries.with_retries(lambda: self._ledger.entries(*batch.range))
+            known = self._same_range(batch, before) if before else None
+            if known and known.state == "committed":
+                return 0
+            now = retries.with_retries(self._ledger.now)
+            entry = self._entry(batch, known.ingested_at if known else batch.arrived_at or now)
+            if known:
                 self._check_same_content(known, entry)
-            elif batch.readings.num_rows:
-                _with_retries(lambda: self._ledger.record(replace(entry, state="sending")))
             if batch.readings.num_rows:
-                readings = batch.readings.select(READING_SCHEMA.names).cast(READING_SCHEMA)
-                _with_retries(lambda: insert_block(self._client, "l1_power_raw", readings, token=entry.token))
-            _with_retries(lambda: self._ledger.record(entry))
+                self._send(batch.readings, entry, now, was_sent=known is not None)
+            retries.with_retries(lambda: self._ledger.record(entry))
         return entry.readings
+
+    def _send(self, readings: pa.Table, entry: Entry, now: dt.datetime, *, was_sent: bool) -> None:
+        rows = with_arrival_times(self._insertable(readings), entry.ingested_at)
+        if was_sent:
+            retries.with_retries(lambda: deliver_missing(self._client, rows, entry.token))
+        else:
+            retries.with_retries(lambda: self._ledger.record(replace(entry, state="sending")))
+            deliver(self._client, rows, entry.token, now)
+
+    def _insertable(self, readings: pa.Table) -> pa.Table:
+        """The columns of a reading, and what L1 has of the others (a migration may have added some)."""
+        rows = readings.select(READING_SCHEMA.names).cast(READING_SCHEMA)
+        others = [name for name in readings.column_names if name not in READING_SCHEMA.names]
+        if others:
+            known = retries.with_retries(lambda: self._client.query(_L1_COLUMNS, parameters={"names": others}))
+            for name in sorted(str(row[0]) for row in known.result_rows):
+                rows = rows.append_column(name, readings[name])
+        return rows
 
     def _open_ranges(self, position_from: int, position_to: int) -> list[tuple[Range, bool]]:
         return open_ranges(self._ledger.entries(position_from, position_to), position_from, position_to)
 
-    def _entry(self, batch: Batch) -> Entry:
+    def _entry(self, batch: Batch, ingested_at: dt.datetime) -> Entry:
         token = f"{self._source}/{batch.position_from}-{batch.position_to}"
         first, last = _time_range(batch.readings)
         return Entry(
@@ -146,6 +168,7 @@ class Writer:
             total_kWh=_finite_sum(batch.readings["power_usage_kWh"]),
             first_timestamp=first,
             last_timestamp=last,
+            ingested_at=ingested_at,
         )
 
     def _same_range(self, batch: Batch, before: list[Entry]) -> Entry:
@@ -180,20 +203,3 @@ def _time_range(readings: pa.Table) -> tuple[dt.datetime, dt.datetime]:
     times = readings["timestamp"].cast(pa.timestamp("s", "UTC"))
     bounds: Any = pc.min_max(times)
     return bounds["min"].as_py(), bounds["max"].as_py()
-
-
-def _is_transient(error: Error) -> bool:
-    # Without a code no answer came from ClickHouse: the connection failed.
-    return error.code in TRANSIENT_CODES or (error.code is None and isinstance(error, OperationalError))
-
-
-def _with_retries(action: Callable[[], Any]) -> Any:
-    for attempt in range(ATTEMPTS):
-        try:
-            return action()
-        except Error as error:
-            if attempt == ATTEMPTS - 1 or not _is_transient(error):
-                raise
-        # Jitter keeps writers that failed together from coming back together.
-        time.sleep(FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.0))
-    raise AssertionError("unreachable")

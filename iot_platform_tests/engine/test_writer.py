@@ -14,6 +14,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from iot_platform.clickhouse import retries
 from iot_platform.errors import PlatformError, SourceError
 from iot_platform.readings import writer as writer_module
 from iot_platform.readings.contract import READING_SCHEMA
@@ -25,7 +26,7 @@ LAYERS = ["l1_power_raw", "l2_power_cleaned", "power_quarantine", "l3_power_join
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(retries, "FIRST_PAUSE_S", 0.001)
 
 
 def readings(count: int, *, step_s: int = 600, every_bad: int = 7) -> pa.Table:
@@ -141,7 +142,7 @@ def test_a_refused_batch_is_open_with_its_old_cut(schema: Client, monkeypatch: p
 
 
 def test_a_server_that_stays_away_is_an_error(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    errors = [OperationalError("connection refused")] * writer_module.ATTEMPTS
+    errors = [OperationalError("connection refused")] * retries.ATTEMPTS
     monkeypatch.setattr(schema, "raw_insert", failing(schema.raw_insert, *errors))
     with pytest.raises(OperationalError):
         Writer(schema, "s").write(Batch(0, 1, readings(1)))

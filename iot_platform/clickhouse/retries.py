@@ -1,0 +1,35 @@
+"""Try again where another attempt may help: bounded, with growing pauses, only for errors known to be transient."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from clickhouse_connect.driver.exceptions import Error, OperationalError
+
+from iot_platform.clickhouse.client import TRANSIENT_CODES
+
+ATTEMPTS = 6
+FIRST_PAUSE_S = 0.5
+
+T = TypeVar("T")
+
+
+def is_transient(error: Error) -> bool:
+    """Whether another attempt may succeed: the server is busy or starting, or no answer came from it at all."""
+    return error.code in TRANSIENT_CODES or (error.code is None and isinstance(error, OperationalError))
+
+
+def with_retries(action: Callable[[], T]) -> T:
+    """Call ``action`` until it succeeds; raises its error when that is not transient or has come ATTEMPTS times."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return action()
+        except Error as error:
+            if attempt == ATTEMPTS - 1 or not is_transient(error):
+                raise
+        # Jitter keeps writers that failed together from coming back together.
+        time.sleep(FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.0))
+    raise AssertionError("unreachable")

@@ -1,0 +1,106 @@
+"""One batch into L1, exactly once: the insert, its retries, and the comparison with L1 after a crash."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.clickhouse import retries
+from iot_platform.clickhouse.blocks import insert_block
+from iot_platform.clickhouse.hold import wait_while_held
+from iot_platform.errors import PlatformError
+from iot_platform.layers.model import RAW_TABLE
+from iot_platform.readings.arrivals import COLUMN, missing_rows
+from iot_platform.readings.contract import READING_SCHEMA
+
+# The server's clock tells its start to the second.
+CLOCK_TOLERANCE_S = 2
+RUNNING_INSERT_WAIT_S = 600.0
+
+
+def deliver(client: Client, readings: pa.Table, token: str, sent_at: dt.datetime) -> None:
+    """Insert readings (with their arrival times) that were never sent before; ``sent_at``: now, by the server's clock.
+
+    An attempt without an answer is repeated under the same token, which the server drops if the first one got in. That
+    memory cannot be trusted after a restart of ClickHouse: from then on only what L1 lacks is inserted. Raises
+    clickhouse_connect's Error when the server refuses or stays away.
+    """
+    attempted = False
+
+    def attempt() -> None:
+        nonlocal attempted
+        wait_while_held(client)
+        if attempted and _started_at(client) > sent_at - dt.timedelta(seconds=CLOCK_TOLERANCE_S):
+            deliver_missing(client, readings, token)
+            return
+        attempted = True
+        insert_block(client, RAW_TABLE, readings, token=token)
+
+    retries.with_retries(attempt)
+
+
+def deliver_missing(client: Client, readings: pa.Table, token: str) -> int:
+    """Insert what L1 lacks of readings whose fate is unknown, under a new token; returns how many.
+
+    Waits for an earlier insert of the same token that may still be running. The days need a proof afterwards, because
+    views may lack what L1 has: L1's rows are newer than their last proof, so they are open already.
+    """
+    _wait_for_running_insert(client, token)
+    missing = missing_rows(readings, _present(client, readings))
+    if missing.num_rows:
+        wait_while_held(client)
+        insert_block(client, RAW_TABLE, missing, token=f"{token}/{uuid4().hex}")
+    return missing.num_rows
+
+
+def _started_at(client: Client) -> dt.datetime:
+    started: dt.datetime = client.query("SELECT now('UTC') - toIntervalSecond(uptime())").result_rows[0][0]
+    return started.replace(tzinfo=dt.UTC)
+
+
+def _present(client: Client, readings: pa.Table) -> pa.Table:
+    """The rows of L1 with the arrival times of a batch. (L1's parts have a min-max index of both times.)"""
+    seconds: Any = pc.min_max(readings["timestamp"].cast(pa.int64()))
+    arrivals: Any = pc.min_max(readings[COLUMN].cast(pa.int64()))
+    columns = ", ".join([*READING_SCHEMA.names, COLUMN])
+    found: pa.Table = client.query_arrow(
+        f"SELECT {columns} FROM {RAW_TABLE} "
+        f"WHERE {COLUMN} BETWEEN fromUnixTimestamp64Micro({{first_arrival:Int64}}, 'UTC') "
+        f"AND fromUnixTimestamp64Micro({{last_arrival:Int64}}, 'UTC') "
+        "AND timestamp BETWEEN toDateTime({first:UInt32}, 'UTC') AND toDateTime({last:UInt32}, 'UTC')",
+        parameters={
+            "first": seconds["min"].as_py(),
+            "last": seconds["max"].as_py(),
+            "first_arrival": arrivals["min"].as_py(),
+            "last_arrival": arrivals["max"].as_py(),
+        },
+    )
+    times = found["timestamp"]
+    if pa.types.is_integer(times.type):
+        times = times.cast(pa.int64()).cast(pa.timestamp("s", "UTC"))
+    return found.set_column(found.column_names.index("timestamp"), "timestamp", times.cast(pa.timestamp("s", "UTC")))
+
+
+def _wait_for_running_insert(client: Client, token: str) -> None:
+    deadline = time.monotonic() + RUNNING_INSERT_WAIT_S
+    quiet = 0
+    # Twice: the first look can come before the server has begun with a request that a killed writer left behind.
+    while quiet < 2:
+        rows = client.query(
+            "SELECT count() FROM system.processes WHERE query_kind = 'Insert' "
+            "AND startsWith(Settings['insert_deduplication_token'], {token:String})",
+            parameters={"token": token},
+        ).result_rows
+        quiet = 0 if rows[0][0] else quiet + 1
+        if time.monotonic() > deadline:
+            raise PlatformError(
+                f"An earlier insert of batch {token} is still running after {RUNNING_INSERT_WAIT_S:.0f} s. Nothing was "
+                "inserted. Look for it in system.processes; once it is gone, the next attempt delivers the batch."
+            )
+        time.sleep(0.1)
