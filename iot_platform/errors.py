@@ -23,3 +23,7 @@ class SourceError(PlatformError):
 
 class ProofError(PlatformError):
     """A partition could not be proved equal to its definition."""
+
+
+class OutboxFullError(PlatformError):
+    """The outbox takes no more readings; those it was given with this call were not accepted."""

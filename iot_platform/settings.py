@@ -37,6 +37,11 @@ class Settings(BaseSettings):
     query_timeout_s: int = Field(default=600, description="Limit for one answer of ClickHouse.")
 
     batch_rows: int = Field(default=500_000, gt=0, description="Most readings in one insert (one block).")
+    batch_bytes: int = Field(default=32 * 1024**2, gt=0, description="Size at which a stream's batch is sent.")
+    batch_age_s: float = Field(default=1.0, gt=0, description="Longest that a stream's reading waits for its batch.")
+    outbox_bytes: int = Field(
+        default=1024**3, gt=0, description="Accepted readings of one stream that may wait for ClickHouse, on disk."
+    )
 
     first_day: dt.date = Field(
         default=dt.date(2026, 1, 1), description="First UTC day that Dagster offers as a partition."

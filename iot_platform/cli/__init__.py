@@ -18,6 +18,7 @@ COMMANDS = {
     "status": ("iot_platform.cli.layers:status", "Show what every layer holds and whether it is proved."),
     "prove": ("iot_platform.cli.layers:prove", "Prove every day of every layer; rebuild what differs."),
     "load": ("iot_platform.cli.load:load", "Load readings or device metadata from files."),
+    "ingest": ("iot_platform.cli.ingest:ingest", "Accept a stream of readings on standard input."),
     "simulate": ("iot_platform.cli.simulate:simulate", "Send readings of simulated meters."),
     "limits": ("iot_platform.cli.limits:limits", "Show and set the upper limits of a reading."),
     "sql": ("iot_platform.cli.sql:sql", "Run one SQL statement and print its result."),

@@ -19,6 +19,10 @@ from iot_platform.errors import PlatformError
 
 TABLE_ALREADY_EXISTS = 57
 UNKNOWN_TABLE = 60
+_POLL_S = 0.05
+
+# Locks that this process holds or waits for; not one that it could not drop because the server was gone.
+_wanted: set[str] = set()
 
 
 @contextmanager
@@ -32,20 +36,24 @@ def server_lock(client: Client, name: str, *, wait_s: float = 60, stale_s: float
     table = f"lock_{name}"
     holder = this_process()
     deadline = time.monotonic() + wait_s
-    while not _create(client, table, holder):
-        _break_if_stale(client, table, stale_s)
-        if time.monotonic() > deadline:
-            raise PlatformError(
-                f"Lock {name!r} is still held after {wait_s:.0f} s by {_comment(client, table) or 'nobody known'}. "
-                f"If that process is gone: DROP TABLE {quoted(table)}."
-            )
-        time.sleep(0.1)
+    _wanted.add(holder)
     try:
-        yield
+        while not _create(client, table, holder):
+            _break_if_stale(client, table, stale_s)
+            if time.monotonic() > deadline:
+                raise PlatformError(
+                    f"Lock {name!r} is still held after {wait_s:.0f} s by {_comment(client, table) or 'nobody known'}. "
+                    f"If that process is gone: DROP TABLE {quoted(table)}."
+                )
+            time.sleep(_POLL_S)
+        try:
+            yield
+        finally:
+            # Only our own lock: after a takeover the table belongs to somebody else.
+            if _comment(client, table) == holder:
+                client.command(f"DROP TABLE IF EXISTS {quoted(table)} SYNC")
     finally:
-        # Only our own lock: after a takeover the table belongs to somebody else.
-        if _comment(client, table) == holder:
-            client.command(f"DROP TABLE IF EXISTS {quoted(table)} SYNC")
+        _wanted.discard(holder)
 
 
 def this_process() -> str:
@@ -88,7 +96,7 @@ def _break_if_stale(client: Client, table: str, stale_s: float) -> None:
     ).result_rows
     if not rows:
         return
-    alive = is_alive(str(rows[0][0]))
+    alive = is_alive(str(rows[0][0])) and not _was_left_behind(str(rows[0][0]))
     if alive or (alive is None and float(rows[0][1]) <= stale_s):
         return
     # A rename succeeds for one process only, so two waiting processes cannot both break the lock. What was renamed may
@@ -100,6 +108,11 @@ def _break_if_stale(client: Client, table: str, stale_s: float) -> None:
         client.command(f"DROP TABLE {quoted(grave)} SYNC")
     else:
         _rename(client, grave, table)
+
+
+def _was_left_behind(comment: str) -> bool:
+    """Whether this process itself held a lock and could not drop it."""
+    return json.loads(comment)["pid"] == os.getpid() and comment not in _wanted
 
 
 def _rename(client: Client, old: str, new: str) -> bool:

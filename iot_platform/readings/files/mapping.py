@@ -62,8 +62,11 @@ def decide_ids(rows: RawRows | None, columns: Columns, options: FileOptions, whe
     return guess_kind(ids.to_pylist(), f"{where}, column {columns.device!r}")
 
 
-def to_readings(rows: RawRows, mapping: Mapping, meter_ids: MeterIds) -> tuple[pa.Table, list[Reject]]:
-    """The readings among some rows, and the rows that are none, in the order of the file."""
+def to_readings(rows: RawRows, mapping: Mapping, meter_ids: MeterIds | None) -> tuple[pa.Table, list[Reject]]:
+    """The readings among some rows, and the rows that are none, in the order of the file.
+
+    ``meter_ids`` is asked for the numbers of external ids; numeric ones need none.
+    """
     columns = mapping.columns
     times = parse_timestamps(rows.columns[columns.timestamp], mapping.timezone)
     energy = parse_energy(rows.columns[columns.value], columns.unit)
@@ -77,6 +80,7 @@ def to_readings(rows: RawRows, mapping: Mapping, meter_ids: MeterIds) -> tuple[p
     good = pa.array(reasons == "")
     numbers = numbers.filter(good)
     if mapping.device_ids == "external":
+        assert meter_ids is not None
         numbers = meter_ids.device_ids(numbers)
     seconds = times.values.filter(good).cast(pa.int64()).cast(pa.timestamp("s", "UTC"))
     table = pa.Table.from_arrays([seconds, numbers, energy.values.filter(good)], schema=READING_SCHEMA)

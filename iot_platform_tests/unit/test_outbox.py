@@ -1,0 +1,125 @@
+"""What the outbox has accepted survives whatever happens to the process and the disk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from iot_platform.errors import OutboxFullError, PlatformError
+from iot_platform.readings.contract import READING_SCHEMA
+from iot_platform.readings.outbox import Outbox
+
+MIB = 1 << 20
+
+
+def readings(*values: float) -> pa.Table:
+    columns = [pa.array([1_767_225_600] * len(values)).cast(pa.timestamp("s", "UTC")), [7] * len(values), list(values)]
+    return pa.Table.from_arrays([pa.array(c) for c in columns], schema=READING_SCHEMA)
+
+
+def accepted(outbox: Outbox) -> list[float]:
+    """Every value in the batches, in order."""
+    outbox.seal()
+    return [value for batch in outbox.sealed() for value in batch.read()["power_usage_kWh"].to_pylist()]
+
+
+def test_what_is_accepted_comes_back_in_order(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, MIB)
+    assert outbox.append(readings(1.0, 2.0), 2) == 2
+    outbox.seal()
+    assert outbox.append(readings(3.0), 5) == 7
+    outbox.close()  # as after a crash: nothing was sealed or delivered
+    again = Outbox(tmp_path, MIB)
+    assert (again.position, again.stream_id) == (7, outbox.stream_id)
+    assert accepted(again) == [1.0, 2.0, 3.0]
+    assert [(batch.position_from, batch.position_to) for batch in again.sealed()] == [(0, 2), (2, 7)]
+    first, second = again.sealed()
+    assert second.arrived_at > first.arrived_at
+    again.remove(first)
+    again.remove(second)
+    again.close()
+    assert Outbox(tmp_path, MIB).position == 7  # an empty outbox still knows where its stream is
+
+
+@settings(max_examples=40, deadline=None)
+@given(cut=st.integers(0, 2000), noise=st.binary(max_size=64))
+def test_a_torn_end_is_cut_off(tmp_path_factory: pytest.TempPathFactory, cut: int, noise: bytes) -> None:
+    directory = tmp_path_factory.mktemp("outbox")
+    outbox = Outbox(directory, MIB)
+    sizes = [0]
+    for value in (1.0, 2.0, 3.0):
+        outbox.append(readings(value), 1)
+        sizes.append(outbox.open_bytes)
+    outbox.close()
+    [file] = directory.glob("*.open")
+    kept = min(cut, sizes[-1])
+    os.truncate(file, kept)
+    with file.open("ab") as handle:
+        handle.write(noise)
+    whole = sum(size <= kept for size in sizes) - 1
+    assert accepted(Outbox(directory, MIB)) == [1.0, 2.0, 3.0][:whole]
+
+
+def test_a_full_outbox_refuses_and_loses_nothing(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, 4000)
+    count = 0
+    with pytest.raises(OutboxFullError, match="nothing more is accepted"):
+        for count in range(100):
+            outbox.append(readings(float(count)), 1)
+    assert 0 < count < 100
+    assert accepted(outbox) == [float(n) for n in range(count)]
+    outbox.remove(outbox.sealed()[0])
+    outbox.append(readings(-1.0), 1)
+    assert outbox.position == count + 1
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        if os.environ.get("CI"):
+            pytest.fail(f"A tmpfs is needed: {done.stderr}")
+        pytest.skip(f"No tmpfs can be mounted here ({done.stderr.strip()}).")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_refuses_and_loses_nothing(small_disk: Path) -> None:
+    outbox = Outbox(small_disk / "stream", MIB)
+    wanted: list[float] = []
+    with pytest.raises(OutboxFullError, match="No space left on device.*were not accepted"):
+        for number in range(10_000):
+            outbox.append(readings(*[float(number)] * 100), 100)
+            wanted += [float(number)] * 100
+    # A smaller piece may still fit; then the disk is full to the last frame.
+    with pytest.raises(OutboxFullError):
+        for _ in range(10_000):
+            outbox.append(readings(0.5), 1)
+            wanted.append(0.5)
+    outbox.close()
+    again = Outbox(small_disk / "stream", MIB)
+    assert accepted(again) == wanted
+    for batch in again.sealed():
+        again.remove(batch)
+    assert again.append(readings(7.0), 1) == len(wanted) + 1
+    again.close()
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, MIB)
+    with pytest.raises(PlatformError, match="in use by another process"):
+        Outbox(tmp_path, MIB)
+    outbox.close()
+    Outbox(tmp_path, MIB).close()
