@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Mapping
 
@@ -37,6 +38,12 @@ def quoted(*names: str) -> str:
 def escaped(text: str) -> str:
     """A text as the inside of an SQL string, for DDL and settings, which take no bound values; never for user input."""
     return text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def server_time(client: Client) -> dt.datetime:
+    """The time of the server's clock, UTC."""
+    now: dt.datetime = client.query("SELECT now64(6, 'UTC')").result_rows[0][0]
+    return now.replace(tzinfo=dt.UTC)
 
 
 def connect(

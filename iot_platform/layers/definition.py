@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -12,7 +12,7 @@ from iot_platform.clickhouse.client import escaped, quoted
 from iot_platform.clickhouse.statements import with_source
 from iot_platform.errors import MigrationError
 from iot_platform.layers import partitions as sizes
-from iot_platform.layers.model import Layer
+from iot_platform.layers.model import L2, Layer
 
 # Staged rows are copies: two pieces may be equal to the letter, and neither is a retry of the other.
 NO_DEDUPLICATION = "insert_deduplicate = 0"
@@ -87,11 +87,13 @@ class Definition:
                 f"FROM ({self._select_from(table)}) {self._only(table, row_filter)}, {NO_DEDUPLICATION}"
             )
 
-    def valid_readings(self, partitions: Sequence[str], *, source: str | None = None) -> dict[str, int]:
-        """Rows of L1 partitions that L2 does not refuse, duplicates included."""
+    def duplicates(self, content: Mapping[str, Fingerprint], *, source: str | None = None) -> dict[str, int]:
+        """Of L2: valid rows of its source, by partition, beyond those of ``content``; of other layers: none."""
+        found = {name: -fingerprint.rows for name, fingerprint in content.items()}
+        if self.layer is not L2:
+            return dict.fromkeys(found, 0)
         table = source or self.layer.source
-        found = dict.fromkeys(partitions, 0)
-        for row_filter in self._row_filters(table, partitions):
+        for row_filter in self._row_filters(table, list(found)):
             rows = self._client.query(
                 f"SELECT _partition_id, count() FROM {quoted(table)} WHERE reject_reason = '' GROUP BY _partition_id "
                 + self._only(table, row_filter)

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.clickhouse.client import server_time
 from iot_platform.clickhouse.hold import insert_hold
 from iot_platform.errors import ProofError
 from iot_platform.layers.copies import working_copies
 from iot_platform.layers.definition import Definition, Fingerprint
-from iot_platform.layers.model import CHAIN_TABLES, DERIVED_LAYERS, IMPOSSIBLE_TIMES, L2, RAW_TABLE, Layer
+from iot_platform.layers.model import CHAIN_TABLES, DERIVED_LAYERS, IMPOSSIBLE_TIMES, RAW_TABLE, Layer
 from iot_platform.layers.partitions import Version, grouped, partition_rows, partition_versions, partitions
 from iot_platform.layers.rebuild import Rebuilt, rebuild_partitions
 from iot_platform.layers.status import open_partitions
@@ -98,10 +99,10 @@ def prove_partitions(
             break
         started = time.monotonic()
         rebuilt = rebuild_partitions(client, definition, different)
-        again = _compare(client, definition, different)
+        again = _compare(client, definition, [name for name in different if not rebuilt[name].arrived_rows])
         share_s = (time.monotonic() - started) / len(different)
         for name in different:
-            proofs[name] = _after_rebuild(proofs[name], rebuilt[name], again[name], share_s)
+            proofs[name] = _after_rebuild(proofs[name], rebuilt[name], again.get(name), share_s)
     _record(client, list(proofs.values()), run_id)
     if broken := next((proof for proof in proofs.values() if repair and not proof.is_equal), None):
         raise ProofError(
@@ -112,31 +113,39 @@ def prove_partitions(
     return list(proofs.values())
 
 
-def _after_rebuild(before: Proof, rebuilt: Rebuilt, again: Proof, seconds: float) -> Proof:
-    """What a rebuild has proved. What was found stays what the first look saw, with the definition of that moment."""
-    moved_on = rebuilt.arrived_rows > 0 or again.source_version != rebuilt.source_version
-    if moved_on and not again.is_equal:
-        # Readings arrived since the moment that was rebuilt; of that moment the swap was checked.
-        proved, source_version, own_version = rebuilt.content, rebuilt.source_version, rebuilt.own_version
-    else:
-        proved, source_version, own_version = again.proved, again.source_version, again.own_version
+def _after_rebuild(before: Proof, rebuilt: Rebuilt, again: Proof | None, seconds: float) -> Proof:
+    """What a rebuild has proved. What was found stays what the first look saw, with the definition of that moment.
+
+    Where readings arrived since the moment that was rebuilt, the proof speaks of that moment: the swap was checked.
+    Elsewhere the layer has been compared ``again``.
+    """
+    after = replace(before, was_rebuilt=True, arrived_rows=rebuilt.arrived_rows, duration_s=before.duration_s + seconds)
+    if again is None or (not again.is_equal and again.source_version != rebuilt.source_version):
+        return replace(
+            after,
+            is_equal=True,
+            source_version=rebuilt.source_version,
+            own_version=rebuilt.own_version,
+            proved=rebuilt.content,
+            compared_at=rebuilt.at,
+            duplicates=rebuilt.duplicates,
+        )
     return replace(
-        before,
-        is_equal=moved_on or again.is_equal,
-        was_rebuilt=True,
-        source_version=source_version,
-        own_version=own_version,
+        after,
+        is_equal=again.is_equal,
+        source_version=again.source_version,
+        own_version=again.own_version,
         l1_rows=again.l1_rows,
-        proved=proved,
+        proved=again.proved,
         compared_at=again.compared_at,
-        duration_s=before.duration_s + seconds,
-        arrived_rows=rebuilt.arrived_rows,
         duplicates=again.duplicates,
     )
 
 
 def _compare(client: Client, definition: Definition, wanted: Sequence[str]) -> dict[str, Proof]:
     """Compare as things are, and those partitions that were written to meanwhile once more, as copies of one moment."""
+    if not wanted:
+        return {}
     layer = definition.layer
     look = _Look(client, definition, wanted)
     proofs = look.compare()
@@ -164,7 +173,7 @@ class _Look:
         self._definition = definition
         self._wanted = wanted
         self._started = time.monotonic()
-        self._at = client.query("SELECT now64(6, 'UTC')").result_rows[0][0].replace(tzinfo=dt.UTC)
+        self._at = server_time(client)
         self._l1_rows = partition_rows(client, RAW_TABLE)
         self.source, self.own = self.versions()
 
@@ -180,7 +189,7 @@ class _Look:
         definition, wanted = self._definition, self._wanted
         actual = definition.actual(wanted, table=table)
         expected = definition.expected(wanted, source=source)
-        valid = definition.valid_readings(wanted, source=source) if definition.layer is L2 else {}
+        duplicates = definition.duplicates(expected, source=source)
         share_s = (time.monotonic() - self._started) / len(wanted)
         return {
             name: Proof(
@@ -196,7 +205,7 @@ class _Look:
                 expected=expected[name],
                 compared_at=self._at,
                 duration_s=share_s,
-                duplicates=valid[name] - expected[name].rows if valid else 0,
+                duplicates=duplicates[name],
             )
             for name in wanted
         }

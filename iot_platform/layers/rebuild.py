@@ -7,13 +7,14 @@ there was such a moment is not believed but checked, by the versions of the sour
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.client import quoted
+from iot_platform.clickhouse.client import quoted, server_time
 from iot_platform.clickhouse.hold import insert_hold, inserts_running
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.errors import ProofError
@@ -36,10 +37,12 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 class Rebuilt:
     """One rebuilt partition: what its definition made of ``source_version``, and ``arrived_rows`` of the source on top.
 
-    ``own_version`` is the version of the layer's partition right after the swap.
+    ``own_version`` is the version of the layer's partition right after the swap; ``duplicates`` as in a proof.
     """
 
+    at: dt.datetime
     content: Fingerprint
+    duplicates: int
     source_version: str
     own_version: str
     arrived_rows: int
@@ -92,6 +95,7 @@ class _Rebuild:
 
     def run(self) -> dict[str, Rebuilt] | None:
         """Stage and swap; None when there was no moment without inserts: then it must be tried again."""
+        at = server_time(self._client)
         self._parts = part_names(self._client, self._layer.source, self._partitions)
         versions = partition_versions(self._client, self._layer.source)
         self._copy = self._copies.of(self._layer.source, [name for name in self._partitions if name in versions])
@@ -100,6 +104,7 @@ class _Rebuild:
         self._staging = self._copies.empty(self._layer.table)
         self._definition.fill(self._staging, self._partitions, source=self._copy)
         content = self._definition.actual(self._partitions, table=self._staging)
+        duplicates = self._definition.duplicates(content, source=self._copy)
         for _ in range(SWAP_ATTEMPTS):
             for _ in range(CATCH_UP_ROUNDS):
                 if self._catch_up() <= FEW_ROWS:
@@ -108,6 +113,8 @@ class _Rebuild:
             if own_versions is not None:
                 return {
                     name: Rebuilt(
+                        at=at,
+                        duplicates=duplicates[name],
                         content=content[name],
                         source_version=str(versions.get(name, "")),
                         own_version=str(own_versions.get(name, "")),

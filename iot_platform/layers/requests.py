@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.client import quoted
+from iot_platform.clickhouse.client import quoted, server_time
 from iot_platform.layers.model import IMPOSSIBLE_TIMES, L2, L3, QUARANTINE, Layer
 
 TABLE = "proof_requests"
@@ -27,14 +27,14 @@ def input_change(client: Client, touched: Mapping[Layer, Collection[str]], reaso
     below follow when these are rebuilt. The block may add partitions to it that readings came to meanwhile. When the
     block raises, the first requests stay: a proof too many does no harm.
     """
-    changed_at = _now(client)
+    changed_at = server_time(client)
     first = _names(touched)
     _insert(client, first, changed_at, changed_at, reason)
     yield changed_at
     found = _names(touched)
     # Those that the block has added get both requests, or they would look unfinished.
     _insert(client, [name for name in found if name not in first], changed_at, changed_at, reason)
-    _insert(client, found, changed_at, _now(client), reason)
+    _insert(client, found, changed_at, server_time(client), reason)
 
 
 def repeat_unfinished(client: Client) -> int:
@@ -54,7 +54,7 @@ def repeat_unfinished(client: Client) -> int:
         written = _names({layer: _written_since(client, layer, changed_at) for layer in LOOKING_UP})
         late = [name for name in written if name not in names]
         _insert(client, late, changed_at, changed_at, reason)
-        _insert(client, [*names, *late], changed_at, _now(client), reason)
+        _insert(client, [*names, *late], changed_at, server_time(client), reason)
         requests += len(names) + len(late)
     return requests
 
@@ -97,11 +97,6 @@ def _written_since(client: Client, layer: Layer, time: dt.datetime) -> set[str]:
     ).result_rows
     found = {str(row[0]) for row in rows}
     return found if layer.has_impossible_times else found - {IMPOSSIBLE_TIMES}
-
-
-def _now(client: Client) -> dt.datetime:
-    now: dt.datetime = client.query("SELECT now64(6, 'UTC')").result_rows[0][0]
-    return now.replace(tzinfo=dt.UTC)
 
 
 def _insert(

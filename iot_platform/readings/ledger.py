@@ -54,11 +54,6 @@ class Ledger:
         ).result_rows
         return [Entry(*row[:-3], *(time.replace(tzinfo=dt.UTC) for time in row[-3:])) for row in rows]
 
-    def now(self) -> dt.datetime:
-        """The time of the server's clock."""
-        now: dt.datetime = self._client.query("SELECT now64(6, 'UTC')").result_rows[0][0]
-        return now.replace(tzinfo=dt.UTC)
-
     def end(self) -> int | None:
         """Number of positions the source has, when a load has once seen its end."""
         rows = self._client.query(

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse import retries
+from iot_platform.clickhouse.client import server_time
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.errors import SourceError
 from iot_platform.layers.model import RAW_TABLE
@@ -126,7 +127,7 @@ class Writer:
             known = self._same_range(batch, before) if before else None
             if known and known.state == "committed":
                 return 0
-            now = retries.with_retries(self._ledger.now)
+            now = retries.with_retries(lambda: server_time(self._client))
             entry = self._entry(batch, known.ingested_at if known else batch.arrived_at or now)
             if known:
                 self._check_same_content(known, entry)
