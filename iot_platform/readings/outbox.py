@@ -43,8 +43,9 @@ class SealedBatch:
     arrived_at: dt.datetime
 
     def read(self) -> pa.Table:
-        """Its readings."""
-        return pa.concat_tables([table for table, _, _ in _frames(self.path)]).combine_chunks()
+        """Its readings. A column that some of them lack (a source has begun to send it) is null there."""
+        tables = [table for table, _, _ in _frames(self.path)]
+        return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
 
 
 class Outbox:

@@ -48,6 +48,17 @@ def test_what_is_accepted_comes_back_in_order(tmp_path: Path) -> None:
     assert Outbox(tmp_path, MIB).position == 7  # an empty outbox still knows where its stream is
 
 
+def test_a_column_that_some_readings_of_a_batch_have_is_null_elsewhere(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, MIB)
+    outbox.append(readings(1.0), 1)
+    outbox.append(readings(2.0).append_column("voltage", pa.array([230.5], pa.float32())), 1)
+    outbox.append(readings(3.0).append_column("voltage", pa.array([231.0], pa.float64())), 1)
+    outbox.seal()
+    [batch] = outbox.sealed()
+    assert batch.read()["voltage"].to_pylist() == [None, 230.5, 231.0]
+    assert batch.read()["power_usage_kWh"].to_pylist() == [1.0, 2.0, 3.0]
+
+
 @settings(max_examples=40, deadline=None)
 @given(cut=st.integers(0, 2000), noise=st.binary(max_size=64))
 def test_a_torn_end_is_cut_off(tmp_path_factory: pytest.TempPathFactory, cut: int, noise: bytes) -> None:
