@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import dagster as dg
 from clickhouse_connect.driver.client import Client
@@ -17,6 +18,9 @@ from iot_platform.clickhouse.statements import read_migrations
 from iot_platform.settings import Settings
 
 PREVIEW_ROWS = 8
+
+_CREATE = re.compile(r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:MATERIALIZED\s+)?\w+\s+(?:IF\s+NOT\s+EXISTS\s+)?(\w+)", re.I)
+_ALTER = re.compile(r"ALTER\s+TABLE\s+(\w+)", re.I)
 
 # A column of a view that its table does not have, so no comment in sql/ can describe it.
 VIEW_COMMENTS = {"avg_kWh": "Energy per reading: total_kWh / readings"}
@@ -28,18 +32,21 @@ def table_name(name: str) -> str:
 
 
 def code_version(*names: str) -> str:
-    """A short hash of the CREATE statements of tables and views in sql/: a changed text is a new version."""
-    texts = _create_statements()
+    """A short hash of the statements in sql/ that make or change tables and views: another text, another version."""
+    texts = _definitions(Settings().sql_dir)
     return hashlib.sha256("\n".join(texts[name] for name in names).encode()).hexdigest()[:12]
 
 
 @cache
-def _create_statements() -> dict[str, str]:
-    found = {}
-    for migration in read_migrations(Settings().sql_dir):
+def _definitions(directory: Path) -> dict[str, str]:
+    """What makes and changes each table and view: its CREATE statement, or the last one, and the ALTERs after it."""
+    found: dict[str, str] = {}
+    for migration in read_migrations(directory):
         for statement in migration.statements():
-            if match := re.match(r"CREATE [A-Z ]+ IF NOT EXISTS (\w+)", statement):
+            if match := _CREATE.match(statement):
                 found[match[1]] = statement
+            elif match := _ALTER.match(statement):
+                found[match[1]] = f"{found.get(match[1], '')};\n{statement}"
     return found
 
 

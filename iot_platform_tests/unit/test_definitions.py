@@ -1,6 +1,7 @@
 """The code location: it loads without a connection, and tells what it should before anything ran."""
 
 import datetime as dt
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from iot_platform.definitions import defs
 from iot_platform.defs import tables
 from iot_platform.defs.layers.chart import usage_chart
 from iot_platform.defs.readings.windows import MAX_RUNS_PER_TICK, MAX_WINDOW, day_of_window, day_window, next_windows
+from iot_platform.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 LINEAGE = {
@@ -114,6 +116,21 @@ def test_code_version_follows_the_text_of_the_definition() -> None:
     assert tables.code_version("l2_power_cleaned") != tables.code_version("l2_power_cleaned", "mv_l1_to_l2")
     with pytest.raises(KeyError):
         tables.code_version("no_such_table")
+
+
+def test_code_version_follows_later_migrations_of_the_same_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "sql", tmp_path / "1")
+    shutil.copytree(ROOT / "sql", tmp_path / "2")
+    shutil.copy(ROOT / "docs" / "examples" / "900_voltage.sql", tmp_path / "2")
+    names = ["l1_power_raw", "l2_power_cleaned", "mv_l1_to_l2", "mv_l3_to_l4_hourly", "l4_power_agg_hourly"]
+    versions = []
+    for directory in (ROOT / "sql", tmp_path / "1", tmp_path / "2"):
+        monkeypatch.setattr(Settings, "sql_dir", directory)
+        versions.append({name: tables.code_version(name) for name in [*names, "device_metadata"]})
+    assert versions[0] == versions[1]
+    assert {name for name, version in versions[2].items() if version != versions[0][name]} == set(names)
 
 
 def test_markdown_table() -> None:
