@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ FROM numbers({rows:UInt64})
 
 
 def measure_proofs(endpoint: Endpoint, settings: Settings, home: Path, sizes: Sizes, say: Say) -> dict[str, Any]:
-    """Seconds to prove layers that are right, and to rebuild layers that are empty."""
+    """Seconds and memory to prove layers that are right, at several sizes, and to rebuild layers that are empty."""
     own = settings.model_copy(update={"clickhouse_database": DATABASE})
     env = clean_environment(home, IOT_CLICKHOUSE_DATABASE=DATABASE)
     with ExitStack() as stack:
@@ -45,44 +46,70 @@ def measure_proofs(endpoint: Endpoint, settings: Settings, home: Path, sizes: Si
         client = connect(endpoint, own)
         stack.callback(client.close)
         stack.callback(client.command, f"DROP DATABASE {quoted(DATABASE)} SYNC")
-        say(f"proofs: {sizes.proof_readings:,} readings of {sizes.proof_devices:,} devices in {sizes.proof_days} days")
-        readings = _fill(client, sizes)
-        proofs = []
-        for number in range(sizes.proof_runs):
-            say(f"proofs: prove, run {number + 1} of {sizes.proof_runs}")
-            proofs.append(measure(env, "prove", "--json"))
+        client.command(VERSIONS, parameters={"devices": sizes.proof_devices})
+        reload_dictionaries(client)
+        steps, filled = [], 0
+        for days in sizes.proof_days:
+            for day in range(filled, days):
+                _fill_day(client, sizes, day)
+            filled = days
+            steps.append(_step(client, env, days, sizes, say))
         say("proofs: rebuild every day of every layer")
         for table in DERIVED_TABLES:
             client.command(f"TRUNCATE TABLE {table} SYNC")
-        rebuild = measure(env, "prove", "--json")
-    return _result(sizes, readings, proofs, rebuild)
+        rebuild, rebuild_memory = _measured(client, env)
+    if not all(proof["was_rebuilt"] for proof in rebuild.answer["proofs"]):
+        raise RuntimeError("Empty layers were not rebuilt.")
+    readings = steps[-1]["readings"]
+    return {
+        "devices": sizes.proof_devices,
+        "steps": steps,
+        "rebuild": {
+            **rebuild.figures(),
+            "layer_seconds": _layer_seconds(rebuild),
+            "query_memory_bytes": rebuild_memory,
+        },
+        "rebuild_seconds_per_10_million": rebuild.seconds * PER_READINGS / readings,
+    }
 
 
-def _fill(client: Client, sizes: Sizes) -> int:
-    client.command(VERSIONS, parameters={"devices": sizes.proof_devices})
-    reload_dictionaries(client)
-    rows = sizes.proof_readings // sizes.proof_days
-    step_s = DAY_S // (rows // sizes.proof_devices)
-    for day in range(sizes.proof_days):
-        parameters = {"day": day, "devices": sizes.proof_devices, "step_s": step_s, "rows": rows}
-        client.command(ONE_DAY, parameters=parameters, settings=dict(ONE_BLOCK))
-    return int(client.query("SELECT count() FROM l1_power_raw").result_rows[0][0])
+def _fill_day(client: Client, sizes: Sizes, day: int) -> None:
+    step_s = DAY_S // (sizes.proof_day_readings // sizes.proof_devices)
+    parameters = {"day": day, "devices": sizes.proof_devices, "step_s": step_s, "rows": sizes.proof_day_readings}
+    client.command(ONE_DAY, parameters=parameters, settings=dict(ONE_BLOCK))
 
 
-def _result(sizes: Sizes, readings: int, proofs: list[Measured], rebuild: Measured) -> dict[str, Any]:
-    differed = sum(proof["was_rebuilt"] for run in proofs for proof in run.answer["proofs"])
-    if differed or not all(proof["was_rebuilt"] for proof in rebuild.answer["proofs"]):
-        raise RuntimeError(f"{differed} partitions differed that were right, or empty ones were not rebuilt.")
-    share = PER_READINGS / readings
+def _step(client: Client, env: Mapping[str, str], days: int, sizes: Sizes, say: Say) -> dict[str, Any]:
+    """Prove all days there are: all of them read, and the first look alone once they are proved."""
+    readings = int(client.query("SELECT count() FROM l1_power_raw").result_rows[0][0])
+    say(f"proofs: {readings:,} readings of {sizes.proof_devices:,} devices in {days} days")
+    runs = [_measured(client, env, "--full") for _ in range(sizes.proof_runs)]
+    look = measure(env, "prove", "--json")
+    proofs = [proof for run, _ in runs for proof in run.answer["proofs"]]
+    if any(proof["was_rebuilt"] for proof in proofs) or look.answer["proofs"] or not proofs:
+        raise RuntimeError("Partitions differed that were right, or were read again although they were proved.")
     return {
         "readings": readings,
-        "devices": sizes.proof_devices,
-        "days": sizes.proof_days,
-        "prove": [{**run.figures(), "layer_seconds": _layer_seconds(run)} for run in proofs],
-        "rebuild": {**rebuild.figures(), "layer_seconds": _layer_seconds(rebuild)},
-        "prove_seconds_per_10_million": spread([run.seconds * share for run in proofs]),
-        "rebuild_seconds_per_10_million": rebuild.seconds * share,
+        "days": days,
+        "prove": [{**run.figures(), "layer_seconds": _layer_seconds(run)} for run, _ in runs],
+        "prove_seconds_per_10_million": spread([run.seconds * PER_READINGS / readings for run, _ in runs]),
+        "proof_seconds": spread([sum(_layer_seconds(run).values()) for run, _ in runs]),
+        "query_memory_bytes": max(memory for _, memory in runs),
+        "first_look_seconds": look.seconds,
     }
+
+
+def _measured(client: Client, env: Mapping[str, str], *options: str) -> tuple[Measured, int]:
+    """A run of ``prove``, and the most memory that one of its queries took in the server."""
+    started = client.query("SELECT now64(6)").result_rows[0][0]
+    run = measure(env, "prove", "--json", *options)
+    client.command("SYSTEM FLUSH LOGS")
+    rows = client.query(
+        "SELECT max(memory_usage) FROM system.query_log WHERE event_time_microseconds >= {started:DateTime64(6)} "
+        "AND current_database = currentDatabase()",
+        parameters={"started": started},
+    ).result_rows
+    return run, int(rows[0][0])
 
 
 def _layer_seconds(run: Measured) -> dict[str, float]:

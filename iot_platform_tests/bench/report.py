@@ -76,11 +76,29 @@ def _files(out: Console, files: list[dict[str, Any]]) -> None:
 
 def _proofs(out: Console, proofs: dict[str, Any]) -> None:
     rows = [
-        ("prove", text(proofs["prove_seconds_per_10_million"], 1), _layers(proofs["prove"][0])),
-        ("rebuild all", f"{proofs['rebuild_seconds_per_10_million']:,.1f}", _layers(proofs["rebuild"])),
+        (
+            f"prove --full, {step['days']} days",
+            f"{step['readings']:,}",
+            text(step["prove_seconds_per_10_million"], 1),
+            f"{step['query_memory_bytes'] / 1e6:,.0f}",
+            _layers(step["prove"][0]),
+            f"{step['first_look_seconds']:.1f}",
+        )
+        for step in proofs["steps"]
     ]
-    title = f"iot-platform prove: {proofs['readings']:,} readings, {proofs['devices']:,} devices, {proofs['days']} days"
-    _table(out, title, ("", "s per 10 million readings", "of which, s"), rows)
+    rebuild = proofs["rebuild"]
+    rows.append(
+        (
+            "rebuild all",
+            f"{proofs['steps'][-1]['readings']:,}",
+            f"{proofs['rebuild_seconds_per_10_million']:,.1f}",
+            f"{rebuild['query_memory_bytes'] / 1e6:,.0f}",
+            _layers(rebuild),
+            "",
+        )
+    )
+    columns = ("", "readings", "s per 10 million", "largest query, MB", "of which, s", "first look alone, s")
+    _table(out, f"iot-platform prove, {proofs['devices']:,} devices", columns, rows)
 
 
 def _layers(run: dict[str, Any]) -> str:

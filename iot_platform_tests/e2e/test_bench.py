@@ -77,10 +77,15 @@ def test_files_are_loaded_whole_by_a_process_of_its_own(results: dict[str, Any])
 
 def test_proofs_cover_every_layer(results: dict[str, Any]) -> None:
     proofs = results["proofs"]
-    assert proofs["readings"] == QUICK.proof_readings
-    assert proofs["prove_seconds_per_10_million"]["median"] > 0 and proofs["rebuild_seconds_per_10_million"] > 0
+    assert [step["readings"] for step in proofs["steps"]] == [
+        days * QUICK.proof_day_readings for days in QUICK.proof_days
+    ]
+    for step in proofs["steps"]:
+        assert step["prove_seconds_per_10_million"]["median"] > 0 and step["first_look_seconds"] > 0
+        assert step["query_memory_bytes"] > 0
+    assert proofs["rebuild_seconds_per_10_million"] > 0
     layers = {"l2_power_cleaned", "power_quarantine", "l3_power_joined", "l4_power_agg_hourly"}
-    for run in (*proofs["prove"], proofs["rebuild"]):
+    for run in (*(run for step in proofs["steps"] for run in step["prove"]), proofs["rebuild"]):
         assert run["layer_seconds"].keys() == layers and min(run["layer_seconds"].values()) > 0
 
 
