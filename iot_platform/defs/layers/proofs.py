@@ -12,7 +12,7 @@ from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import tables
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.resources import ClickHouse
-from iot_platform.layers.model import IMPOSSIBLE_TIMES, L4, RAW_TABLE, Layer, partition_id
+from iot_platform.layers.model import IMPOSSIBLE_TIMES, L2, L4, RAW_TABLE, Layer, partition_id
 from iot_platform.layers.partitions import grouped, partition_rows, partitions
 from iot_platform.layers.proof import Proof, prove_partitions
 
@@ -67,6 +67,10 @@ def _facts(proof: Proof) -> Metadata:
         "checksum": f"{proof.proved.checksum:016x}",
         "duration_s": round(proof.duration_s, 3),
     }
+    if proof.layer == L2.name:
+        facts["duplicates"] = proof.duplicates
+    if proof.arrived_rows:
+        facts["arrived_during_rebuild"] = proof.arrived_rows
     if proof.was_rebuilt:
         facts |= {"rows_found": proof.found.rows, "kWh_found": round(float(proof.found.kWh), 3)}
     return facts
