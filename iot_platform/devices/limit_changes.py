@@ -11,11 +11,10 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
 from iot_platform.clickhouse.lock import server_lock
-from iot_platform.devices.refresh import DICTIONARIES, reload_dictionaries
-from iot_platform.layers.model import IMPOSSIBLE_TIMES, L2, QUARANTINE, RAW_TABLE
+from iot_platform.devices.refresh import reload_dictionaries
+from iot_platform.layers.model import IMPOSSIBLE_TIMES, L2, QUARANTINE, RAW_TABLE, Layer
 from iot_platform.layers.requests import input_change, repeat_unfinished
 
-TIME_DICTIONARY = "reading_time_limits"
 # All that decides about a reading; a limit of a building type also depends on the metadata.
 _INPUTS = ("device_metadata", "power_limits", "time_limits")
 
@@ -44,26 +43,23 @@ def store_limit(
 
     Returns the partitions of L1 with readings that are ``judged_otherwise`` from now on; their proofs are requested.
     """
-    found = _partitions(client, judged_otherwise)
-    with input_change(client, _touched(found), reason) as changed_at:
+    touched: dict[Layer, set[str]] = {L2: set(), QUARANTINE: set()}
+    _look(client, judged_otherwise, touched)
+    with input_change(client, touched, reason) as changed_at:
         client.insert(table, [[*row.values(), changed_at]], column_names=[*row, "recorded_at"])
-        reload_dictionaries(client, *DICTIONARIES, TIME_DICTIONARY)
-    # What arrived since the first look may have been judged, and even proved, by the old limit.
-    late = _partitions(client, judged_otherwise) - found
-    if late:
-        with input_change(client, _touched(late), reason):
-            pass
+        reload_dictionaries(client)
+        # What arrived since the first look may have been judged, and even proved, by the old limit.
+        _look(client, judged_otherwise, touched)
     repeat_unfinished(client)
-    return found | late
+    return touched[QUARANTINE]
 
 
-def _partitions(client: Client, readings: Readings) -> set[str]:
+def _look(client: Client, readings: Readings, touched: dict[Layer, set[str]]) -> None:
     rows = client.query(
         f"SELECT DISTINCT _partition_id FROM {quoted(RAW_TABLE)} WHERE {readings.condition}",
         parameters=dict(readings.values),
     ).result_rows
-    return {str(row[0]) for row in rows}
-
-
-def _touched(partitions: set[str]) -> dict[Any, set[str]]:
-    return {L2: partitions - {IMPOSSIBLE_TIMES}, QUARANTINE: partitions}
+    found = {str(row[0]) for row in rows}
+    touched[QUARANTINE] |= found
+    # Impossible times are refused by any limit; only the reason may be another one.
+    touched[L2] |= found - {IMPOSSIBLE_TIMES}

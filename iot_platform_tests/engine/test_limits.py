@@ -16,6 +16,11 @@ from iot_platform.clickhouse.server import Endpoint
 from iot_platform.devices.limits import Limit, limits, remove_limit, set_limit
 from iot_platform.devices.refresh import refresh_devices
 from iot_platform.errors import PlatformError
+from iot_platform.layers.model import L2, QUARANTINE
+from iot_platform.layers.proof import prove_all
+from iot_platform.layers.status import open_partitions
+
+DAY = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
 def is_valid(client: Client, device: int, kWh: float) -> bool:
@@ -29,7 +34,7 @@ def test_the_most_specific_limit_holds(schema: Client) -> None:
     assert [is_valid(schema, 1, 99.9), is_valid(schema, 1, 100)] == [True, False]
     columns = ["device_id", "customer_id", "building_type", "latitude", "longitude"]
     devices = pd.DataFrame([(1, "c", "lab", 1.0, 1.0), (2, "c", "lab", 1.0, 1.0)], columns=columns)
-    refresh_devices(schema, devices, dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+    refresh_devices(schema, devices, DAY)
     set_limit(schema, "default", "", 50)
     set_limit(schema, "building_type", "lab", 500)
     set_limit(schema, "device", "2", 5000)
@@ -69,6 +74,37 @@ def test_removing_what_is_not_there(schema: Client) -> None:
         remove_limit(schema, "device", "9")
 
 
+def test_a_changed_limit_opens_the_days_whose_readings_it_judges_otherwise(schema: Client) -> None:
+    columns = ["device_id", "customer_id", "building_type", "latitude", "longitude"]
+    devices = pd.DataFrame([(n, "c", kind, 1.0, 1.0) for n, kind in enumerate("aabb", start=1)], columns=columns)
+    refresh_devices(schema, devices, DAY)
+    # Each reading on a day of its own; device 5 has no metadata.
+    rows = [
+        (DAY + dt.timedelta(days=10 * device + step), device, kWh)
+        for device in range(1, 6)
+        for step, kWh in enumerate((10.0, 20.0, 200.0))
+    ]
+    schema.insert("l1_power_raw", rows, column_names=["timestamp", "device_id", "power_usage_kWh"])
+    assert all(proof.is_equal for proof in prove_all(schema))
+
+    def opened(touched: set[str]) -> set[tuple[int, float]]:
+        """Device and kWh of the readings whose day must be proved again."""
+        return {(device, kWh) for time, device, kWh in rows if f"{time:%Y%m%d}" in touched}
+
+    assert opened(first := set_limit(schema, "device", "1", 15)) == {(1, 20.0)}
+    assert first == set(open_partitions(schema, L2)) == set(open_partitions(schema, QUARANTINE))
+    assert opened(set_limit(schema, "building_type", "a", 300)) == {(2, 200.0)}
+    assert opened(set_limit(schema, "default", "", 20)) == {(device, 20.0) for device in (3, 4, 5)}
+    assert opened(set_limit(schema, "device", "1", 18)) == set()
+    assert opened(set_limit(schema, "device", "5", 250)) == {(5, 20.0), (5, 200.0)}
+    assert opened(remove_limit(schema, "device", "1")) == {(1, 20.0), (1, 200.0)}
+    assert opened(remove_limit(schema, "building_type", "a")) == {(n, kWh) for n in (1, 2) for kWh in (20.0, 200.0)}
+    assert opened(remove_limit(schema, "default")) == {(device, 20.0) for device in (1, 2, 3, 4)}
+    assert all(proof.is_equal for proof in prove_all(schema, only_open=True))
+    accepted = schema.query("SELECT device_id, power_usage_kWh FROM l2_power_cleaned").result_rows
+    assert set(accepted) == {(device, kWh) for device in range(1, 6) for kWh in (10.0, 20.0)} | {(5, 200.0)}
+
+
 def test_the_command(server: Endpoint, database: str, client: Client, tmp_path: Path) -> None:
     url = f"http://{server.username}:{server.password}@{server.host}:{server.port}"
     env = {"IOT_CLICKHOUSE_URL": url, "IOT_CLICKHOUSE_DATABASE": database, "IOT_HOME": str(tmp_path)}
@@ -79,11 +115,29 @@ def test_the_command(server: Endpoint, database: str, client: Client, tmp_path: 
         return result.stdout
 
     assert "built-in default of 100 kWh" in run("list")
-    run("set", "--default", "200", "--building-type", "hospital", "5000", "--device", "7", "300")
-    run("remove", "--device", "7")
-    assert json.loads(run("list", "--json")) == [
-        {"scope": "default", "key": "", "max_kWh": 200.0},
-        {"scope": "building_type", "key": "hospital", "max_kWh": 5000.0},
-    ]
+    assert "Oldest timestamp: 2000-01-01 00:00:00 UTC (built in).\nFuture: 10 minutes (built in)." in run("list")
+    client.command(
+        "INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES "
+        "('2014-05-01 00:00:00', 1, 1), ('2016-05-01 00:00:00', 1, 150), ('2016-05-02 00:00:00', 1, 350)"
+    )
+    told = run("set", "--default", "200", "--building-type", "hospital", "5000", "--device", "7", "300")
+    assert "judged otherwise now, to prove again: 1 (iot-platform prove)" in told
+    assert "no day has to be proved again" in run("remove", "--device", "7")
+    told = run("set", "--oldest", "2015-01-01", "--max-future-minutes", "30", "--default", "400")
+    assert "to prove again: 2 (iot-platform prove)" in told
+    assert json.loads(run("list", "--json")) == {
+        "power": [
+            {"scope": "default", "key": "", "max_kWh": 400.0},
+            {"scope": "building_type", "key": "hospital", "max_kWh": 5000.0},
+        ],
+        "time": [
+            {"name": "oldest_timestamp", "value_s": 1420070400, "is_set": True},
+            {"name": "max_future", "value_s": 1800, "is_set": True},
+        ],
+    }
     assert "hospital" in run("list")
+    assert "Oldest timestamp: 2015-01-01 00:00:00 UTC.\nFuture: 30 minutes." in run("list")
+    run("remove", "--oldest", "--max-future-minutes", "--default")
+    assert "Future: 10 minutes (built in)." in run("list")
+    assert CliRunner().invoke(command, ["set", "--max-future-minutes", "1441"], env=env).exit_code == 2
     assert CliRunner().invoke(command, ["set"], env=env).exit_code == 2
