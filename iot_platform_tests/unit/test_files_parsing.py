@@ -28,6 +28,7 @@ NOON = int(dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC).timestamp())
         "2026-07-01T14:00:00+02:00",
         "2026-07-01T14:00:00.999999999+0200",
         "2026-07-01 12:00:00 UTC",
+        "2026-07-01 12:00:00.5 Z",
         "2026-07-01 10:00:00 -02:00",
         str(NOON),
         str(NOON * 1000 + 1),
@@ -49,14 +50,30 @@ def test_forms_of_a_time(text: str) -> None:
         ("20260701", "unreadable_time"),
         ("", "missing_time"),
         ("NULL", "missing_time"),
+        ("2026-07-01 12:00.5", "unreadable_time"),
         ("1969-12-31 23:59:59", "time_out_of_range"),
+        ("1969-12-31T23:59:59.5Z", "time_out_of_range"),
         ("2107-01-01 00:00:00", "time_out_of_range"),
+        ("0001-01-01 00:00:00", "time_out_of_range"),
+        ("9999-12-31T23:59:59.999999999Z", "time_out_of_range"),
     ],
 )
 def test_texts_that_are_no_time(text: str, reason: str) -> None:
     parsed = parse_timestamps(pa.array([text, "2026-07-01"]), "UTC")
     assert parsed.reasons.tolist() == [reason, ""]
     assert parsed.values.is_valid().to_pylist() == [False, True]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati"])
+def test_years_that_no_clock_of_ours_knows_are_out_of_range_in_any_zone(zone: str) -> None:
+    texts = ["0001-01-01", "1969-12-30 23:59:59", "2106-02-08", "9999-12-31 23:59:59", "2026-07-01"]
+    assert parse_timestamps(pa.array(texts), zone).reasons.tolist() == ["time_out_of_range"] * 4 + [""]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_the_moment_before_1970_is_out_of_range(unit: str) -> None:
+    column = pa.array([-1, 0, None], pa.int64()).cast(pa.timestamp(unit))
+    assert parse_timestamps(column, "UTC").reasons.tolist() == ["time_out_of_range", "", "missing_time"]
 
 
 def test_local_times_and_the_hours_of_daylight_saving() -> None:

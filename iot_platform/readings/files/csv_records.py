@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,11 +23,13 @@ class RecordCutter:
     """Cuts records of a known number of columns; only ``"`` quotes, and only at the start of a field."""
 
     def __init__(self, delimiter: str, columns: int) -> None:
-        self._delimiter = delimiter
+        self._delimiter = delimiter.encode()
         self._columns = columns
-        self._closed = _closed_record(delimiter, may_go_on=True)
+        d = re.escape(self._delimiter)
+        self._field = re.compile(rb'"((?:[^"]|"")*+)"([^%b]*+)|([^%b]*+)' % (d, d))
+        self._closed = _closed_record(self._delimiter, may_go_on=True)
         # Text after a closing quote is tolerated within a line; over several lines it shows that a quote was a slip.
-        self._closed_strictly = _closed_record(delimiter, may_go_on=False)
+        self._closed_strictly = _closed_record(self._delimiter, may_go_on=False)
 
     def is_closed(self, line: bytes) -> bool:
         """Whether every quoted field of a line (with its line end) is closed in it."""
@@ -73,20 +73,26 @@ class RecordCutter:
         return None
 
     def _fields(self, record: bytes) -> list[bytes] | None:
-        text = record.rstrip(b"\r").decode(errors="surrogateescape")
-        try:
-            rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter)) if '"' in text else []
-        except csv.Error:
-            return None
-        values = text.split(self._delimiter) if '"' not in text else rows[0]
-        if len(rows) > 1 or len(values) != self._columns:
-            return None
-        return [value.encode(errors="surrogateescape") for value in values]
+        text = record.rstrip(b"\r")
+        values = self._split(text) if b'"' in text else text.split(self._delimiter)
+        return values if len(values) == self._columns else None
+
+    def _split(self, record: bytes) -> list[bytes]:
+        """The fields of a closed record, as Arrow cuts it: text after a closing quote belongs to the field."""
+        values: list[bytes] = []
+        end = -1
+        while end < len(record):
+            field = self._field.match(record, end + 1)
+            assert field is not None  # it matches any text
+            quoted, tail, plain = field.groups()
+            values.append(plain if quoted is None else quoted.replace(b'""', b'"') + tail)
+            end = field.end()
+        return values
 
 
-def _closed_record(delimiter: str, *, may_go_on: bool) -> re.Pattern[bytes]:
+def _closed_record(delimiter: bytes, *, may_go_on: bool) -> re.Pattern[bytes]:
     """Matches a record, with its line end, whose quoted fields are all closed (and, or not, go on after that)."""
-    d = re.escape(delimiter.encode())
+    d = re.escape(delimiter)
     tail = rb'(?:[^"%b\n][^%b\n]*+)?' % (d, d) if may_go_on else b""
     field = rb'(?:"(?:[^"]|"")*+"%b|[^"%b\n][^%b\n]*+|)' % (tail, d, d)
     return re.compile(rb"%b(?:%b%b)*+\r?\n" % (field, d, field), re.DOTALL)

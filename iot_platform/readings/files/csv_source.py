@@ -160,8 +160,10 @@ class CsvSource:
 
 
 def _is_plain(block: bytes) -> bool:
-    """No blank lines and lone carriage returns, which Arrow counts otherwise; UTF-8, or Arrow cannot hand over
-    malformed rows."""
+    """No blank lines and lone carriage returns, which Arrow counts otherwise; no BOM, which Arrow takes off what it
+    believes to be a file; UTF-8, or Arrow cannot hand over malformed rows."""
+    if block.startswith(BOM):
+        return False
     if block.count(b"\r") != block.count(b"\r\n") or block[:1] in b"\r\n" or b"\n\n" in block or b"\n\r\n" in block:
         return False
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -31,9 +32,9 @@ EPOCH_NUMBER = r"^[0-9]{9,10}$|^[0-9]{12,13}$"
 # Smaller numbers are seconds, larger ones milliseconds (of 1973 and later; as seconds they would be the year 5138).
 FIRST_EPOCH_MS = 100_000_000_000
 LAST_EPOCH_S = 2**32 - 1
+TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+DAY_S = 86400
 MISSING = ["", "null", "none", "na", "n/a", "\\n", "-", "nat"]
-
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass
@@ -140,15 +141,10 @@ def _all_bad(column: Column, reason: str) -> Parsed:
     return Parsed(pa.nulls(len(column)), np.full(len(column), reason, dtype=object))
 
 
-def _mask(condition: Column) -> Mask:
-    mask: Mask = np.asarray(pc.fill_null(condition, False).to_numpy(zero_copy_only=False), dtype=bool)
-    return mask
-
-
 def _explain(reasons: npt.NDArray[np.object_], condition: Column, reason: str) -> None:
-    if not pc.any(condition, min_count=0).as_py():
-        return
-    reasons[_mask(condition) & (reasons == "")] = reason
+    if pc.any(condition, min_count=0).as_py():
+        applies = np.asarray(pc.fill_null(condition, False).to_numpy(zero_copy_only=False), dtype=bool)
+        reasons[applies & (reasons == "")] = reason
 
 
 def _explain_missing(reasons: npt.NDArray[np.object_], column: Column, values: Column, otherwise: str) -> None:
@@ -183,8 +179,8 @@ def _cast_by_halves(texts: Column, kind: pa.DataType) -> Column:
     except pa.ArrowInvalid:
         if len(texts) == 1:
             return pa.array([None], kind)
-    half = len(texts) // 2
-    return pa.concat_arrays([_cast_by_halves(texts[:half], kind), _cast_by_halves(texts[half:], kind)])
+    halves = texts[: len(texts) // 2], texts[len(texts) // 2 :]
+    return pa.concat_arrays([_cast_by_halves(half, kind) for half in halves])
 
 
 def _seconds_of_text(texts: Column, timezone: str, reasons: npt.NDArray[np.object_]) -> Column:
@@ -195,21 +191,20 @@ def _seconds_of_text(texts: Column, timezone: str, reasons: npt.NDArray[np.objec
         except pa.ArrowInvalid:
             continue
     texts = pc.ascii_trim_whitespace(texts)
-    texts = pc.replace_substring_regex(texts, r"\s*(?:UTC|GMT|z)$", "Z")
+    texts = pc.replace_substring_regex(texts, r"\s*(?:UTC|GMT|[Zz])$", "Z")
     texts = pc.replace_substring_regex(texts, r"\s+([+-][0-9]{2}:?[0-9]{2})$", r"\1")
+
+    # Without its fraction a time of any year fits into whole seconds; nanoseconds end in 2262.
+    whole = pc.replace_substring_regex(texts, r"\.[0-9]+", "", max_replacements=1)
 
     def kind_of_time(pattern: str, kind: pa.DataType, seconds: Callable[[Column], Column]) -> Column:
         fits = pc.fill_null(pc.match_substring_regex(texts, pattern), False)
-        return seconds(_cast_by_halves(pc.if_else(fits, texts, None), kind))
+        return seconds(_cast_by_halves(pc.if_else(fits, whole, None), kind))
 
-    def of_times(times: Column) -> Column:
-        return _seconds_of_times(times, timezone, reasons)
-
-    return pc.coalesce(
-        kind_of_time(ZONED_TIME, pa.timestamp("ns", "UTC"), of_times),
-        kind_of_time(LOCAL_TIME, pa.timestamp("ns"), of_times),
-        kind_of_time(EPOCH_NUMBER, pa.int64(), _seconds_of_epoch),
-    )
+    of_times = partial(_seconds_of_times, timezone=timezone, reasons=reasons)
+    zoned = kind_of_time(ZONED_TIME, pa.timestamp("s", "UTC"), of_times)
+    local = kind_of_time(LOCAL_TIME, pa.timestamp("s"), of_times)
+    return pc.coalesce(zoned, local, kind_of_time(EPOCH_NUMBER, pa.int64(), _seconds_of_epoch))
 
 
 def _seconds_of_epoch(numbers: Column) -> Column:
@@ -218,17 +213,24 @@ def _seconds_of_epoch(numbers: Column) -> Column:
 
 
 def _seconds_of_times(times: Column, timezone: str, reasons: npt.NDArray[np.object_]) -> Column:
-    is_zoned = pa.types.is_timestamp(times.type) and times.type.tz is not None
-    kind = pa.timestamp("s", times.type.tz) if is_zoned else pa.timestamp("s")
-    seconds = times.cast(kind, safe=False)
-    if is_zoned or timezone == "UTC":
-        return seconds.cast(pa.int64())
-    return _localized(seconds, timezone, reasons)
+    if not pa.types.is_timestamp(times.type):
+        times = times.cast(pa.timestamp("s"), safe=False)
+    per_second = TICKS_PER_SECOND[times.type.unit]
+    ticks = times.cast(pa.int64())
+    seconds = pc.divide(ticks, per_second)
+    if (pc.min(ticks).as_py() or 0) < 0:
+        # Division goes towards zero: half a second before 1970 would become 1970.
+        seconds = pc.if_else(pc.less(ticks, pc.multiply(seconds, per_second)), pc.subtract(seconds, 1), seconds)
+    if times.type.tz is not None or timezone == "UTC":
+        return seconds
+    # Years that are refused anyway stay as they are: no rules of a time zone reach there.
+    known = pc.and_(pc.greater_equal(seconds, -DAY_S), pc.less_equal(seconds, LAST_EPOCH_S + DAY_S))
+    return pc.if_else(known, _localized(pc.if_else(known, seconds, None), timezone, reasons), seconds)
 
 
-def _localized(times: Column, timezone: str, reasons: npt.NDArray[np.object_]) -> Column:
+def _localized(seconds: Column, timezone: str, reasons: npt.NDArray[np.object_]) -> Column:
     """UTC seconds of local times; the hour that happens twice and the one that never happens have no answer."""
-    local = pd.DatetimeIndex(times.cast(pa.timestamp("s")).to_numpy(zero_copy_only=False))
+    local = pd.DatetimeIndex(seconds.cast(pa.timestamp("s")).to_numpy(zero_copy_only=False))
     zone = ZoneInfo(timezone)
     utc = local.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
     lost = np.asarray(utc.isna()) & ~np.asarray(local.isna())
@@ -238,5 +240,8 @@ def _localized(times: Column, timezone: str, reasons: npt.NDArray[np.object_]) -
         never[np.flatnonzero(lost)[np.asarray(once.isna())]] = True
         _explain(reasons, pa.array(never), "time_skipped_by_daylight_saving")
         _explain(reasons, pa.array(lost), "time_twice_by_daylight_saving")
-    naive = utc.tz_convert("UTC").tz_localize(None)
-    return pa.array(naive.to_numpy(), from_pandas=True).cast(pa.timestamp("s")).cast(pa.int64())
+    return (
+        pa.array(utc.tz_convert("UTC").tz_localize(None).to_numpy(), from_pandas=True)
+        .cast(pa.timestamp("s"))
+        .cast(pa.int64())
+    )
