@@ -1,0 +1,1 @@
+"""Random sequences of everything that can happen to the platform, compared with a plain model of the truth."""

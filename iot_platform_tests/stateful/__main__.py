@@ -1,0 +1,45 @@
+"""``python -m iot_platform_tests.stateful``."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from iot_platform_tests.stateful.runner import Report, run
+
+
+@click.command()
+@click.option("--actions", "count", type=click.IntRange(1), default=1000, show_default=True, help="How many actions.")
+@click.option("--seed", type=int, default=None, help="The same seed, the same actions; default: a random one.")
+@click.option("--trace", is_flag=True, help="Print each action before it runs.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as one line of JSON.")
+def stateful(count: int, seed: int | None, trace: bool, as_json: bool) -> None:
+    """Do random things to a platform in a temporary home and compare every layer with a model of the truth."""
+    seed = secrets.randbelow(10**6) if seed is None else seed
+    click.echo(f"Seed {seed}, {count:,} actions.", err=True)
+    with tempfile.TemporaryDirectory(prefix="iot-stateful-", ignore_cleanup_errors=True) as home:
+        report = run(Path(home), seed, count, lambda text: click.echo(text, err=True) if trace else None)
+    if as_json:
+        click.echo(json.dumps(report.as_json()))
+    else:
+        _show(report)
+    sys.exit(1 if report.failure else 0)
+
+
+def _show(report: Report) -> None:
+    for name, number in report.actions.most_common():
+        click.echo(f"{name:<14}{number:>7,}{report.action_s[name]:>9.1f} s")
+    for name, number in report.checks.items():
+        click.echo(f"{number:,} checks of {name}")
+    click.echo(f"{report.readings:,} readings, {report.closed_days:,} closed days compared, {report.seconds:.0f} s")
+    click.echo(f"Days rebuilt: {dict(report.rebuilt)}")
+    click.echo(report.failure or "The platform is what the model says.")
+
+
+if __name__ == "__main__":
+    stateful()

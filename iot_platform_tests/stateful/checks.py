@@ -1,0 +1,134 @@
+"""The layers compared with the truth, without the platform's own proofs, and the proofs compared with both."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from decimal import Decimal
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.layers.definition import Definition
+from iot_platform.layers.model import DERIVED_LAYERS, IMPOSSIBLE_TIMES, L2, L3, L4, QUARANTINE, RAW_TABLE, Layer
+from iot_platform.layers.partitions import partitions
+from iot_platform.layers.proof import prove_all
+from iot_platform.layers.status import open_partitions
+from iot_platform.layers.summary import summarize
+from iot_platform_tests.stateful.model import Expected, Rows
+from iot_platform_tests.stateful.world import World
+
+_READING = (
+    "toUnixTimestamp(timestamp), device_id, reinterpretAsUInt64(power_usage_kWh), toUnixTimestamp64Micro(ingested_at)"
+)
+_COLUMNS = {
+    L2.name: _READING,
+    QUARANTINE.name: f"{_READING}, toString(reject_reason)",
+    L3.name: f"{_READING}, customer_id, toString(building_type), latitude, longitude, has_metadata",
+    L4.name: "toUnixTimestamp(ts_hour), device_id, customer_id, toString(building_type), latitude, longitude, "
+    "has_metadata, toString(total_kWh), readings, max_kWh",
+}
+# A layer's rows are those of the truth while no day of these is open.
+_CHAINS = {L2: [L2], QUARANTINE: [QUARANTINE], L3: [L2, L3], L4: [L2, L3, L4]}
+MOST_SHOWN = 4
+
+
+class MismatchError(AssertionError):
+    """The platform is not what the model says."""
+
+
+def check_raw(world: World) -> None:
+    """L1 holds exactly what was accepted, in any order."""
+    rows = world.client.query(f"SELECT {_READING} FROM {RAW_TABLE}").result_rows
+    _require_same("L1", Counter(map(tuple, rows)), world.truth.raw())
+
+
+def check_closed_days(world: World) -> int:
+    """Each day that is not open equals its definition; with those above it, it equals the truth. Returns their number.
+
+    This is what `prove --open` relies on: it leaves these days out.
+    """
+    client, expected = world.client, _expected_rows(world.truth.expected())
+    names = partitions(client)
+    closed = {layer: set(names) - set(open_partitions(client, layer)) for layer in DERIVED_LAYERS}
+    for layer in DERIVED_LAYERS:
+        if not layer.has_impossible_times:
+            closed[layer].discard(IMPOSSIBLE_TIMES)
+        own = sorted(closed[layer], key=int)
+        definition = Definition(client, layer)
+        made, found = definition.expected(own), definition.actual(own)
+        if broken := [name for name in own if not made[name].same_content(found[name])]:
+            raise MismatchError(f"{layer.name}: not open, but unlike its definition: {broken}")
+        rows = _rows(client, layer)
+        for name in set.intersection(*(closed[above] for above in _CHAINS[layer])):
+            _require_same(f"{layer.name}, closed day {name}", rows[name], expected[layer.name][name])
+    return sum(map(len, closed.values()))
+
+
+def settle(world: World) -> Counter[str]:
+    """Prove all open days; then everything must be as the truth has it. Returns the days rebuilt by layer."""
+    check_closed_days(world)
+    client = world.client
+    rebuilt = Counter(proof.layer for proof in prove_all(client, only_open=True) if proof.was_rebuilt)
+    if again := list(prove_all(client, only_open=True)):
+        raise MismatchError(
+            f"Open after a proof of all open days: {[(proof.layer, proof.partition) for proof in again]}"
+        )
+    truth = world.truth.expected()
+    expected = _expected_rows(truth)
+    for layer in DERIVED_LAYERS:
+        rows = _rows(client, layer)
+        for name in rows.keys() | expected[layer.name].keys():
+            _require_same(f"{layer.name}, day {name} after its proof", rows[name], expected[layer.name][name])
+    _check_summary(client, truth, len(world.truth.readings))
+    if differing := [proof for proof in prove_all(client, repair=False) if proof.difference()]:
+        raise MismatchError(f"A full proof finds {differing}")
+    return rebuilt
+
+
+def _check_summary(client: Client, truth: Expected, readings: int) -> None:
+    summary = summarize(client)
+    energy = {layer.name: summary.layers[layer.name].kWh for layer in (L2, L3, L4)}
+    counts = {layer.name: summary.layers[layer.name].readings for layer in DERIVED_LAYERS}
+    winners = len(truth.winners)
+    said = {
+        "proved": (summary.proved, True),
+        "conserved": (summary.conserved, True),
+        "kWh": (energy, dict.fromkeys(energy, float(truth.total_kWh))),
+        "raw": (summary.layers[RAW_TABLE].readings, readings),
+        "readings": (counts, {**dict.fromkeys(counts, winners), QUARANTINE.name: len(truth.refused)}),
+        "duplicates": (summary.duplicates, truth.duplicates),
+        "rejected": (summary.rejected, truth.rejected),
+        "unenriched": (summary.unenriched, truth.without_metadata),
+    }
+    if wrong := {name: pair for name, pair in said.items() if pair[0] != pair[1]}:
+        raise MismatchError(f"The summary says (and should say): {wrong}")
+
+
+def _expected_rows(expected: Expected) -> dict[str, Rows]:
+    return {
+        L2.name: expected.cleaned,
+        QUARANTINE.name: expected.quarantine,
+        L3.name: expected.joined_rows,
+        L4.name: expected.hourly,
+    }
+
+
+def _rows(client: Client, layer: Layer) -> Rows:
+    final = " FINAL" if layer.final else ""
+    found: Rows = defaultdict(Counter)
+    rows = client.query(f"SELECT _partition_id, {_COLUMNS[layer.name]} FROM {layer.table}{final}").result_rows
+    for partition, *row in rows:
+        if layer is L4:
+            row[7] = Decimal(row[7])
+        found[str(partition)][tuple(row)] += 1
+    return found
+
+
+def _require_same(what: str, found: Counter[tuple[Any, ...]], expected: Counter[tuple[Any, ...]]) -> None:
+    if found == expected:
+        return
+    missing, more = expected - found, found - expected
+    raise MismatchError(
+        f"{what}: {missing.total()} rows are missing, {more.total()} too many. "
+        f"Missing: {list(missing.items())[:MOST_SHOWN]}; too many: {list(more.items())[:MOST_SHOWN]}"
+    )

@@ -1,0 +1,198 @@
+"""The truth in plain Python: what was accepted, and what every layer must hold because of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import struct
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from iot_platform_tests.stateful.metadata import HOUR_S, Joined, Metadata
+
+YEAR_2000 = 946_684_800
+DAY_S = 86_400
+BUILT_IN_KWH = 100.0
+BUILT_IN_FUTURE_S = 600
+NANO = Decimal("1e-9")
+
+# Rows of a layer as tuples, by partition.
+Rows = dict[str, Counter[tuple[Any, ...]]]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One reading as it is in L1. ``arrived_us``: microseconds since 1970."""
+
+    timestamp: int
+    device: int
+    kWh: float
+    arrived_us: int
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.device, self.timestamp
+
+    @property
+    def row(self) -> tuple[int, int, int, int]:
+        """Its row in L1 and L2, with the value's bits: NaN equals itself."""
+        return self.timestamp, self.device, bits(self.kWh), self.arrived_us
+
+    @property
+    def partition(self) -> str:
+        too_far = self.timestamp * 1_000_000 > self.arrived_us + DAY_S * 1_000_000
+        return "0" if self.timestamp < YEAR_2000 or too_far else day_of(self.timestamp)
+
+
+@dataclass
+class Limits:
+    """All limits in use; what is not set has its built-in value."""
+
+    default: float | None = None
+    by_type: dict[str, float] = field(default_factory=dict)
+    by_device: dict[int, float] = field(default_factory=dict)
+    oldest: int | None = None
+    max_future_s: int | None = None
+
+    def of(self, device: int, building_type: str | None) -> float:
+        """The limit of a device with this (newest) building type."""
+        if device in self.by_device:
+            return self.by_device[device]
+        if building_type in self.by_type:
+            return self.by_type[building_type]
+        return BUILT_IN_KWH if self.default is None else self.default
+
+
+class Truth:
+    """Accepted readings, metadata and limits."""
+
+    def __init__(self) -> None:
+        self.readings: list[Reading] = []
+        self.metadata = Metadata()
+        self.limits = Limits()
+
+    def accept(self, rows: Sequence[tuple[int, int, float]], arrived_us: int) -> None:
+        """Take in a batch. Of several readings of one key each arrives a microsecond after the one before."""
+        seen: Counter[tuple[int, int]] = Counter()
+        for timestamp, device, kWh in rows:
+            later = seen[device, timestamp]
+            seen[device, timestamp] += 1
+            self.readings.append(Reading(timestamp, device, kWh, arrived_us + later))
+
+    def raw(self) -> Counter[tuple[Any, ...]]:
+        """Rows of L1."""
+        return Counter(reading.row for reading in self.readings)
+
+    def expected(self) -> Expected:
+        """What the layers must hold now."""
+        devices = {reading.device for reading in self.readings}
+        most = {device: self.limits.of(device, self.metadata.newest_type(device)) for device in devices}
+        refused: list[tuple[Reading, str]] = []
+        winners: dict[tuple[int, int], Reading] = {}
+        valid = 0
+        for reading in self.readings:
+            if reason := self._reason(reading, most[reading.device]):
+                refused.append((reading, reason))
+                continue
+            valid += 1
+            best = winners.get(reading.key)
+            if best is None or (reading.arrived_us, reading.kWh) > (best.arrived_us, best.kWh):
+                winners[reading.key] = reading
+        return Expected(list(winners.values()), refused, valid - len(winners), self.metadata.joined)
+
+    def _reason(self, reading: Reading, most: float) -> str:
+        limits = self.limits
+        oldest = YEAR_2000 if limits.oldest is None else limits.oldest
+        future_s = BUILT_IN_FUTURE_S if limits.max_future_s is None else limits.max_future_s
+        rules = {
+            "no_device": reading.device == 0,
+            "not_a_number": math.isnan(reading.kWh),
+            "infinite": math.isinf(reading.kWh),
+            "negative": reading.kWh < 0,
+            "too_old": reading.timestamp < oldest,
+            "in_the_future": reading.timestamp * 1_000_000 > reading.arrived_us + future_s * 1_000_000,
+            "over_limit": reading.kWh >= most,
+        }
+        return next((reason for reason, is_so in rules.items() if is_so), "")
+
+
+@dataclass
+class Expected:
+    """What the layers must hold: the readings that win, with what metadata says of them, and those refused."""
+
+    winners: list[Reading]
+    refused: list[tuple[Reading, str]]
+    duplicates: int
+    joined: Callable[[int, int], Joined]
+
+    @cached_property
+    def cleaned(self) -> Rows:
+        return _by_partition((day_of(reading.timestamp), reading.row) for reading in self.winners)
+
+    @cached_property
+    def quarantine(self) -> Rows:
+        return _by_partition((reading.partition, (*reading.row, reason)) for reading, reason in self.refused)
+
+    @cached_property
+    def joined_rows(self) -> Rows:
+        return _by_partition(
+            (day_of(reading.timestamp), (*reading.row, *self.joined(reading.device, reading.timestamp)))
+            for reading in self.winners
+        )
+
+    @cached_property
+    def hourly(self) -> Rows:
+        groups: dict[tuple[Any, ...], list[Reading]] = defaultdict(list)
+        for reading in self.winners:
+            hour = reading.timestamp - reading.timestamp % HOUR_S
+            groups[(hour, reading.device, *self.joined(reading.device, reading.timestamp))].append(reading)
+        return _by_partition(
+            (
+                day_of(key[0]),
+                (
+                    *key,
+                    sum((energy(reading.kWh) for reading in group), Decimal(0)),
+                    len(group),
+                    max(reading.kWh for reading in group),
+                ),
+            )
+            for key, group in groups.items()
+        )
+
+    @property
+    def total_kWh(self) -> Decimal:  # noqa: N802
+        return sum((energy(reading.kWh) for reading in self.winners), Decimal(0))
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        return dict(Counter(reason for _, reason in self.refused))
+
+    @property
+    def without_metadata(self) -> int:
+        return sum(not self.joined(reading.device, reading.timestamp)[4] for reading in self.winners)
+
+
+def energy(kWh: float) -> Decimal:
+    """A reading's energy in whole nano-kWh, rounded as sql/020 says, in the arithmetic of doubles."""
+    return int((kWh + 5e-10) * 1e9) * NANO
+
+
+def bits(value: float) -> int:
+    """A double's bits as a number."""
+    return int(struct.unpack("<Q", struct.pack("<d", value))[0])
+
+
+def day_of(timestamp: int) -> str:
+    """The partition of a time."""
+    return dt.datetime.fromtimestamp(timestamp, dt.UTC).strftime("%Y%m%d")
+
+
+def _by_partition(rows: Any) -> Rows:
+    found: Rows = defaultdict(Counter)
+    for partition, row in rows:
+        found[partition][row] += 1
+    return found
