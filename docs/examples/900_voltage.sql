@@ -1,9 +1,13 @@
--- Example of a new column through the whole chain: the voltage of each reading. Copy it into sql/ under the next free
--- number. Each statement can run again, so a migration that failed half way is simply repeated.
+-- Example of a new column through the whole chain: the voltage of each reading (docs/schema-evolution.md). Copy it into
+-- sql/ under the next free number. Every statement can run again: a migration that failed half way is simply repeated.
 --
--- The order lets readings flow meanwhile. Tables first, then views: a view whose target lacks a column drops it, and a
--- view whose source lacks it fails the insert. From the end of the chain to its start: what flows through a step finds
--- the steps behind it ready. L1 is the last table, because writers deliver the column as soon as L1 has it.
+-- Readings flow meanwhile, so the order matters. Tables before views: a view whose target lacks a column leaves it out,
+-- but ClickHouse refuses a view whose source lacks it. Each from the end of the chain to its start: what flows through a
+-- step finds those behind it ready. L1 is the last table, as writers deliver the column from the moment L1 has it. No
+-- view directly behind its own source: an insert takes the structure of its tables first and the views a moment later.
+--
+-- An insert that is under way between two statements may leave its voltage in L1 alone. Nothing else of it is touched,
+-- and its day is open like any that was written to: the next proof takes the voltage to the layers behind.
 
 -- Only values that every order of merging leaves the same may go into the store: least and greatest, not an average.
 ALTER TABLE l4_power_agg_hourly_store
@@ -92,11 +96,3 @@ SELECT
     s.max_voltage AS max_voltage
 FROM l4_power_agg_hourly_store AS s FINAL
 COMMENT 'L4: energy per hour and device. Average of several rows: sum(total_kWh) / sum(readings)';
-
--- An insert that was on its way between two of these statements may have its voltage in L1 alone. All days with a
--- voltage in L1 are proved again: that takes to the layers behind what they lack.
-INSERT INTO proof_requests (layer, partition_id, changed_at, requested_at, reason)
-SELECT DISTINCT arrayJoin(['l2_power_cleaned', 'power_quarantine', 'l3_power_joined', 'l4_power_agg_hourly']) AS layer,
-    _partition_id, now64(6) AS changed_at, changed_at, 'column voltage'
-FROM l1_power_raw
-WHERE voltage IS NOT NULL;

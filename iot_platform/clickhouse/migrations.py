@@ -26,6 +26,8 @@ ENGINE = ReplacingMergeTree ORDER BY name
 COMMENT 'Migrations that were applied to this database'
 """
 
+_LOCK, _LOCK_WAIT_S = "migrations", 120
+
 
 def migrate(client: Client, settings: Settings) -> list[str]:
     """Apply what is not applied yet to the client's current database; returns the names applied, in order.
@@ -38,11 +40,17 @@ def migrate(client: Client, settings: Settings) -> list[str]:
     client.command(RECORD_TABLE)
     if not _pending(client, migrations):
         return []
-    with server_lock(client, "migrations", wait_s=120):
+    with server_lock(client, _LOCK, wait_s=_LOCK_WAIT_S):
         pending = _pending(client, migrations)
         for migration in pending:
             _apply(client, migration)
     return [migration.name for migration in pending]
+
+
+def wait_for_migrations(client: Client) -> None:
+    """Return when no process is applying migrations to the client's database. Raises PlatformError when one stays."""
+    with server_lock(client, _LOCK, wait_s=_LOCK_WAIT_S):
+        pass
 
 
 def applied(client: Client) -> dict[str, str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeVar
 
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
 
 from iot_platform.clickhouse.client import escaped, quoted
+from iot_platform.clickhouse.migrations import wait_for_migrations
 from iot_platform.clickhouse.statements import with_source
 from iot_platform.errors import MigrationError
 from iot_platform.layers import partitions as sizes
@@ -16,6 +19,11 @@ from iot_platform.layers.model import L2, Layer
 
 # Staged rows are copies: two pieces may be equal to the letter, and neither is a retry of the other.
 NO_DEDUPLICATION = "insert_deduplicate = 0"
+
+# What a query gets whose tables and views a migration changes under it: other columns than it was written for.
+CHANGED_COLUMNS_CODES = frozenset({8, 10, 16, 20, 47, 122})
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,11 @@ class Definition:
             parameters={"table": layer.table},
         ).result_rows
         self._columns = ", ".join(quoted(str(row[0])) for row in columns)
+
+    def is_current(self) -> bool:
+        """Whether ClickHouse still has the same text, columns and partition key."""
+        now = Definition(self._client, self.layer)
+        return (now._select, now._columns, now._partition_key) == (self._select, self._columns, self._partition_key)
 
     def expected(self, partitions: Sequence[str], *, source: str | None = None) -> dict[str, Fingerprint]:
         """Fingerprints of what the definition makes of partitions now: of those of its source, or of a copy of it."""
@@ -129,6 +142,23 @@ class Definition:
     def _only(self, table: str, row_filter: str) -> str:
         name = f"{self._client.database}.{table}"
         return f"SETTINGS additional_table_filters = {{'{escaped(name)}': '{escaped(row_filter)}'}}"
+
+
+def with_definition(client: Client, layer: Layer, action: Callable[[Definition], T]) -> T:
+    """What ``action`` makes of a layer's definition; made again when a migration has changed that meanwhile."""
+    while True:
+        definition = Definition(client, layer)
+        try:
+            result = action(definition)
+        except Error as error:
+            if error.code not in CHANGED_COLUMNS_CODES:
+                raise
+            wait_for_migrations(client)
+            if definition.is_current():
+                raise
+        else:
+            if definition.is_current():
+                return result
 
 
 def in_partitions(partitions: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from iot_platform.clickhouse.client import server_time
 from iot_platform.clickhouse.hold import insert_hold
 from iot_platform.errors import ProofError
 from iot_platform.layers.copies import working_copies
-from iot_platform.layers.definition import Definition, Fingerprint
+from iot_platform.layers.definition import Definition, Fingerprint, with_definition
 from iot_platform.layers.model import CHAIN_TABLES, DERIVED_LAYERS, IMPOSSIBLE_TIMES, RAW_TABLE, Layer
 from iot_platform.layers.partitions import Version, grouped, partition_rows, partition_versions, partitions
 from iot_platform.layers.rebuild import Rebuilt, rebuild_partitions
@@ -91,7 +91,18 @@ def prove_partitions(
     """
     if not wanted:
         return []
-    definition = Definition(client, layer)
+    proofs = with_definition(client, layer, lambda definition: _prove(client, definition, wanted, repair=repair))
+    _record(client, list(proofs.values()), run_id)
+    if broken := next((proof for proof in proofs.values() if repair and not proof.is_equal), None):
+        raise ProofError(
+            f"{layer.name}, partition {broken.partition}: {broken.difference()} at first, and still "
+            f"{broken.proved.rows:,} rows, {broken.proved.kWh:,.3f} kWh after {MAX_ROUNDS} rebuilds: something else "
+            f"writes into {layer.table}. L1 is untouched; find the writer in system.query_log, prove the day again."
+        )
+    return list(proofs.values())
+
+
+def _prove(client: Client, definition: Definition, wanted: Sequence[str], *, repair: bool) -> dict[str, Proof]:
     proofs = _compare(client, definition, wanted)
     for _ in range(MAX_ROUNDS if repair else 0):
         different = [name for name, proof in proofs.items() if not proof.is_equal]
@@ -103,14 +114,7 @@ def prove_partitions(
         share_s = (time.monotonic() - started) / len(different)
         for name in different:
             proofs[name] = _after_rebuild(proofs[name], rebuilt[name], again.get(name), share_s)
-    _record(client, list(proofs.values()), run_id)
-    if broken := next((proof for proof in proofs.values() if repair and not proof.is_equal), None):
-        raise ProofError(
-            f"{layer.name}, partition {broken.partition}: {broken.difference()} at first, and still "
-            f"{broken.proved.rows:,} rows, {broken.proved.kWh:,.3f} kWh after {MAX_ROUNDS} rebuilds: something else "
-            f"writes into {layer.table}. L1 is untouched; find the writer in system.query_log, prove the day again."
-        )
-    return list(proofs.values())
+    return proofs
 
 
 def _after_rebuild(before: Proof, rebuilt: Rebuilt, again: Proof | None, seconds: float) -> Proof:
