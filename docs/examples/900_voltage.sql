@@ -1,5 +1,5 @@
 -- Example of a new column through the whole chain: the voltage of each reading (docs/schema-evolution.md). Copy it into
--- sql/ under the next free number. Every statement can run again: a migration that failed half way is simply repeated.
+-- sql/; numbers from 900 on are yours. Every statement can run again: a migration that failed half way is simply repeated.
 --
 -- Readings flow meanwhile, so the order matters. Tables before views: a view whose target lacks a column leaves it out,
 -- but ClickHouse refuses a view whose source lacks it. Each from the end of the chain to its start: what flows through a
