@@ -12,25 +12,21 @@ on a full disk, and a torn end is cut off.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import errno
 import fcntl
 import os
-import struct
 import time
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 from uuid import uuid4
 
 import pyarrow as pa
 
 from iot_platform.errors import OutboxFullError, PlatformError
-
-# Length and CRC-32 of the payload, and the number of positions; then the payload, an Arrow stream.
-_FRAME = struct.Struct("<IIQ")
+from iot_platform.readings.frames import frame_of, frames
 
 
 @dataclass(frozen=True)
@@ -43,8 +39,18 @@ class SealedBatch:
     arrived_at: dt.datetime
 
     def read(self) -> pa.Table:
-        """Its readings. A column that some of them lack (a source has begun to send it) is null there."""
-        tables = [table for table, _, _ in _frames(self.path)]
+        """Its readings. A column that some of them lack (a source has begun to send it) is null there.
+
+        Raises PlatformError when the file is not whole any more.
+        """
+        found = list(frames(self.path))
+        whole, readable = self.position_to - self.position_from, sum(positions for _, positions, _ in found)
+        if readable != whole:
+            raise PlatformError(
+                f"Batch {self.path} is damaged: {readable:,} of its {whole:,} positions can be read. Nothing of it was "
+                "sent. Restore the file from a copy, or move it away and send these positions as another stream."
+            )
+        tables = [table for table, _, _ in found]
         return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
 
 
@@ -57,19 +63,17 @@ class Outbox:
     def __init__(self, directory: Path, max_bytes: int) -> None:
         self._directory = directory
         self._max_bytes = max_bytes
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = (directory / "lock").open("a")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = self._locked()
+            self.stream_id = self._identity()
+            self._last_arrival_us = max((_micros(batch.arrived_at) for batch in self.sealed()), default=0)
+            self._sealed_bytes = sum(batch.path.stat().st_size for batch in self.sealed())
+            self._recover()
+        except OSError as error:
             raise PlatformError(
-                f"Outbox {directory} is in use by another process; end it, or name another stream."
-            ) from None
-        self.stream_id = self._identity()
-        self._last_arrival_us = max((_micros(batch.arrived_at) for batch in self.sealed()), default=0)
-        self._sealed_bytes = sum(batch.path.stat().st_size for batch in self.sealed())
-        self._recover()
+                f"Outbox {directory} cannot be opened: {error.strerror}. What was accepted before is safe."
+            ) from error
 
     def close(self) -> None:
         """Let others use the directory. What is in it stays."""
@@ -80,6 +84,11 @@ class Outbox:
     def position(self) -> int:
         """The position after the last accepted one."""
         return self._end
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything that was accepted is delivered."""
+        return self._end == self._start and not self.sealed()
 
     @property
     def open_rows(self) -> int:
@@ -102,7 +111,7 @@ class Outbox:
         They survive any crash from then on. Raises OutboxFullError when the bound or the disk is reached: then nothing
         of them was accepted, and all that was accepted before is safe.
         """
-        frame = _frame(readings, positions)
+        frame = frame_of(readings, positions)
         used = self._sealed_bytes + self._size
         if used + len(frame) > self._max_bytes:
             raise OutboxFullError(
@@ -161,6 +170,17 @@ class Outbox:
         self._sealed_bytes -= size
         self._sync_directory()
 
+    def _locked(self) -> TextIO:
+        lock = (self._directory / "lock").open("a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise PlatformError(
+                f"Outbox {self._directory} is in use by another process; end it, or name another stream."
+            ) from None
+        return lock
+
     def _identity(self) -> str:
         path = self._directory / "id"
         if not path.exists():
@@ -180,7 +200,10 @@ class Outbox:
         for empty in files[1:]:
             empty.unlink()
         self._open(files[0])
-        self.seal()
+        # A full disk must not keep a stream from delivering what makes room on it: then it is sealed later.
+        with contextlib.suppress(OutboxFullError):
+            self.seal()
+        self._sync_directory()
 
     def _open(self, path: Path) -> None:
         self._path = path
@@ -188,7 +211,7 @@ class Outbox:
         self._size = self._rows = 0
         self._end = self._start
         self._opened_at = time.monotonic()
-        for table, positions, end in _frames(path):
+        for table, positions, end in frames(path):
             self._size, self._rows, self._end = end, self._rows + table.num_rows, self._end + positions
         self._reopen(self._size)
 
@@ -204,28 +227,6 @@ class Outbox:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _frame(readings: pa.Table, positions: int) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, readings.schema) as stream:
-        stream.write_table(readings)
-    payload = sink.getvalue().to_pybytes()
-    return _FRAME.pack(len(payload), zlib.crc32(payload), positions) + payload
-
-
-def _frames(path: Path) -> Iterator[tuple[pa.Table, int, int]]:
-    """Per frame: its readings, the positions that it covers, and where it ends in the file; up to a torn one."""
-    end = 0
-    with path.open("rb") as file:
-        while len(head := file.read(_FRAME.size)) == _FRAME.size:
-            length, checksum, positions = _FRAME.unpack(head)
-            payload = file.read(length)
-            if len(payload) < length or zlib.crc32(payload) != checksum:
-                return
-            end += _FRAME.size + length
-            with pa.ipc.open_stream(payload) as stream:
-                yield stream.read_all(), positions, end
 
 
 def _sealed(path: Path) -> SealedBatch:

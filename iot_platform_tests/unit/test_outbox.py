@@ -134,3 +134,22 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         Outbox(tmp_path, MIB)
     outbox.close()
     Outbox(tmp_path, MIB).close()
+
+
+def test_a_damaged_batch_is_refused_rather_than_cut(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, MIB)
+    outbox.append(readings(1.0), 1)
+    outbox.append(readings(2.0), 1)
+    outbox.seal()
+    [batch] = outbox.sealed()
+    with batch.path.open("r+b") as file:
+        file.seek(-3, os.SEEK_END)
+        file.write(b"\xff\x00\xff")
+    with pytest.raises(PlatformError, match="is damaged: 1 of its 2 positions"):
+        batch.read()
+
+
+def test_a_directory_that_cannot_be_made_is_a_plain_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(PlatformError, match="cannot be opened: Not a directory"):
+        Outbox(tmp_path / "file" / "stream", MIB)
