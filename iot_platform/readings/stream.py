@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable
 from types import TracebackType
 
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from iot_platform.clickhouse.migrations import migrated_session
-from iot_platform.errors import PlatformError
-from iot_platform.readings.outbox import Outbox
+from iot_platform.errors import OutboxFullError
+from iot_platform.readings.outbox import Outbox, SealedBatch
 from iot_platform.readings.writer import Batch, Writer
 from iot_platform.settings import Settings
 
@@ -40,7 +37,10 @@ class StreamWriter:
         self._description = f"stream {name}"
         self._changed = threading.Condition()
         self._closing = False
+        self._is_flushing = False
+        self._was_delivered: bool | None = None
         self._failure: str | None = None
+        self._pause_s = _FIRST_PAUSE_S
         self._thread = threading.Thread(target=self._deliver, name=f"deliver {name}", daemon=True)
         self._thread.start()
 
@@ -78,64 +78,72 @@ class StreamWriter:
 
     def flush(self, timeout_s: float) -> bool:
         """Have everything that was accepted delivered; False when it was not within the time."""
-        deadline = time.monotonic() + timeout_s
         with self._changed:
-            self._outbox.seal()
+            self._is_flushing = True
             self._changed.notify_all()
-            return self._changed.wait_for(lambda: not self._outbox.sealed(), max(0.0, deadline - time.monotonic()))
+            try:
+                return self._changed.wait_for(lambda: self._outbox.is_empty, timeout_s)
+            finally:
+                self._is_flushing = False
 
     def close(self, timeout_s: float = 60.0) -> bool:
-        """Deliver what can be delivered in the time, and end; what is left goes out when the stream is opened again."""
-        is_empty = self.flush(timeout_s)
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        self._thread.join(timeout_s)
-        self._outbox.close()
-        return is_empty
+        """Deliver what can be delivered in the time, and end; what is left goes out when the stream is opened again.
+
+        Called again it only repeats its answer.
+        """
+        if self._was_delivered is None:
+            self._was_delivered = self.flush(timeout_s)
+            with self._changed:
+                self._closing = True
+                self._changed.notify_all()
+            self._thread.join(timeout_s)
+            self._outbox.close()
+        return self._was_delivered
 
     def _deliver(self) -> None:
-        pause_s = _FIRST_PAUSE_S
         while not self._closing:
             try:
                 with migrated_session(self._settings) as client:
-                    self._deliver_through(client, self._succeeded)
+                    self._deliver_through(client)
                 return
-            except (PlatformError, ClickHouseError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - the thread must not end while readings are accepted
                 # Nothing is lost: the batch is still in the outbox. ``failure`` and the log say why it waits.
                 self._failure = f"{type(error).__name__}: {error}"
-                log.warning("%s: delivery failed, next attempt in %.1f s: %s", self.source, pause_s, error)
+                log.warning("%s: delivery failed, next attempt in %.1f s: %s", self.source, self._pause_s, error)
                 with self._changed:
-                    self._changed.wait_for(lambda: self._closing, pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            else:
-                pause_s = _FIRST_PAUSE_S
+                    self._changed.wait_for(lambda: self._closing, self._pause_s)
+                self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
 
-    def _succeeded(self) -> None:
-        self._failure = None
-
-    def _deliver_through(self, client: Client, succeeded: Callable[[], None]) -> None:
+    def _deliver_through(self, client: Client) -> None:
         """Deliver batches until the stream is closed; raises the first error."""
         writer = Writer(client, self.source, self._description)
         with writer.exclusive():
             while True:
                 with self._changed:
                     self._changed.wait_for(self._has_work, self._wait_s())
-                    if self._is_due():
-                        self._outbox.seal()
-                    batches = self._outbox.sealed()
+                    batches = self._batches()
                     if self._closing and not batches:
                         return
                 for batch in batches:
                     writer.write(
                         Batch(batch.position_from, batch.position_to, batch.read(), arrived_at=batch.arrived_at)
                     )
-                    succeeded()
+                    self._failure, self._pause_s = None, _FIRST_PAUSE_S
                     with self._changed:
                         self._outbox.remove(batch)
                         self._changed.notify_all()
                     if self._closing:
                         return
+
+    def _batches(self) -> list[SealedBatch]:
+        """What is to be delivered. A full disk must not hold back the batches whose delivery makes room on it."""
+        try:
+            if self._is_due():
+                self._outbox.seal()
+        except OutboxFullError:
+            if not self._outbox.sealed():
+                raise
+        return self._outbox.sealed()
 
     def _has_work(self) -> bool:
         return self._closing or self._is_due() or bool(self._outbox.sealed())
@@ -143,7 +151,8 @@ class StreamWriter:
     def _is_due(self) -> bool:
         settings, outbox = self._settings, self._outbox
         is_full = outbox.open_rows >= settings.batch_rows or outbox.open_bytes >= settings.batch_bytes
-        return is_full or outbox.open_age_s >= settings.batch_age_s
+        age_s = outbox.open_age_s
+        return is_full or age_s >= settings.batch_age_s or (self._is_flushing and age_s > 0)
 
     def _wait_s(self) -> float:
         """Until the open file is due; an empty one is looked at again as often."""
