@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import click
 import pyarrow as pa
@@ -52,8 +53,10 @@ def ingest(name: str, full_wait_s: float, flush_wait_s: float, as_json: bool) ->
         try:
             _accept_all(writer, rejects, name, full_wait_s, say, stopped)
         finally:
-            rejects.close()
-        is_delivered = writer.close(flush_wait_s)
+            # Also after a refusal: what was accepted has the same time as ever to be delivered.
+            is_delivered = writer.close(flush_wait_s)
+            with _report_problems(writer, rejects):
+                rejects.close()
         failure = writer.failure
     say({"accepted": writer.position, "delivered": is_delivered, "rejected": sum(rejects.counts.values())})
     if rejects.counts:
@@ -87,7 +90,8 @@ def _accept_all(
             readings, bad = parser.parse(lines)
             first = writer.position
             _accept(writer, readings, lines.count(b"\n"), full_wait_s)
-            rejects.add(type(reject)(first + reject.place, reject.reason, reject.text) for reject in bad)
+            with _report_problems(writer, rejects):
+                rejects.add(type(reject)(first + reject.place, reject.reason, reject.text) for reject in bad)
             say({"accepted": writer.position})
         if writer.failure and time.monotonic() - shown_at > STATE_EVERY_S:
             shown_at = time.monotonic()
@@ -105,6 +109,17 @@ def _accept(writer: StreamWriter, readings: pa.Table, positions: int, full_wait_
             if time.monotonic() > deadline:
                 raise
         time.sleep(FULL_PAUSE_S)
+
+
+@contextlib.contextmanager
+def _report_problems(writer: StreamWriter, rejects: RejectReport) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PlatformError(
+            f"{rejects.path}: {error.strerror}. {writer.position:,} positions are accepted and safe, but the lines "
+            "among the last ones that were no readings are not in this report. Free some disk, then go on."
+        ) from error
 
 
 def _say(state: dict[str, object]) -> None:
