@@ -20,6 +20,8 @@ from iot_platform.errors import PlatformError
 TABLE_ALREADY_EXISTS = 57
 UNKNOWN_TABLE = 60
 _POLL_S = 0.05
+# Between a lock's name and a number: a stale lock on its way out.
+_GRAVE = "_stale_"
 
 # Locks that this process holds or waits for; not one that it could not drop because the server was gone.
 _wanted: set[str] = set()
@@ -54,6 +56,18 @@ def server_lock(client: Client, name: str, *, wait_s: float = 60, stale_s: float
                 client.command(f"DROP TABLE IF EXISTS {quoted(table)} SYNC")
     finally:
         _wanted.discard(holder)
+
+
+def drop_abandoned_locks(client: Client, *, stale_s: float = 900) -> None:
+    """Drop what processes that were killed left behind of locks that nobody has asked for since."""
+    rows = client.query(
+        "SELECT name, comment FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'lock_')"
+    ).result_rows
+    for name, comment in rows:
+        if _GRAVE not in str(name):
+            _break_if_stale(client, str(name), stale_s)
+        elif is_alive(str(comment)) is False:
+            client.command(f"DROP TABLE IF EXISTS {quoted(str(name))} SYNC")
 
 
 def this_process() -> str:
@@ -101,7 +115,7 @@ def _break_if_stale(client: Client, table: str, stale_s: float) -> None:
         return
     # A rename succeeds for one process only, so two waiting processes cannot both break the lock. What was renamed may
     # be a fresh lock taken in between: then it goes back.
-    grave = f"{table}_stale_{uuid4().hex}"
+    grave = f"{table}{_GRAVE}{uuid4().hex}"
     if not _rename(client, table, grave):
         return
     if _comment(client, grave) == rows[0][0]:

@@ -60,7 +60,7 @@ class Copies:
 @contextmanager
 def working_copies(client: Client) -> Iterator[Copies]:
     """Copies for the length of a block. What processes that were killed left behind is dropped first."""
-    _drop_abandoned(client)
+    drop_abandoned_copies(client)
     copies = Copies(client)
     try:
         yield copies
@@ -68,7 +68,8 @@ def working_copies(client: Client) -> Iterator[Copies]:
         copies.drop()
 
 
-def _drop_abandoned(client: Client) -> None:
+def drop_abandoned_copies(client: Client) -> None:
+    """Drop the tables of processes that were killed: their copies keep the room of data that is long replaced."""
     rows = client.query(
         "SELECT name, comment, now() - metadata_modification_time FROM system.tables "
         "WHERE database = currentDatabase() AND startsWith(name, {prefix:String})",

@@ -11,8 +11,9 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import server_time
 from iot_platform.clickhouse.hold import insert_hold
+from iot_platform.clickhouse.lock import drop_abandoned_locks
 from iot_platform.errors import ProofError
-from iot_platform.layers.copies import working_copies
+from iot_platform.layers.copies import drop_abandoned_copies, working_copies
 from iot_platform.layers.definition import Definition, Fingerprint, with_definition
 from iot_platform.layers.model import CHAIN_TABLES, DERIVED_LAYERS, IMPOSSIBLE_TIMES, RAW_TABLE, Layer
 from iot_platform.layers.partitions import Version, grouped, partition_rows, partition_versions, partitions
@@ -67,8 +68,11 @@ def prove_all(
 ) -> Iterator[Proof]:
     """Prove partitions (default: all there are) of the layers in the order of the chain, group by group.
 
-    ``only_open``: leave out those whose last proof still holds, which is known without reading any data.
+    ``only_open``: leave out those whose last proof still holds, which is known without reading any data. What proofs
+    that were killed left behind is dropped first.
     """
+    drop_abandoned_locks(client)
+    drop_abandoned_copies(client)
     names = partitions(client, layers) if wanted is None else wanted
     for group in grouped(names, partition_rows(client, RAW_TABLE)):
         for layer in layers:
