@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 from unittest.mock import patch
 
 from clickhouse_connect.driver.exceptions import DatabaseError
@@ -73,7 +74,7 @@ class FailedWrite(Action):
     def run(self, world: World) -> None:
         sent, real = self.write.batch(world), world.client.raw_insert
 
-        def insert(*args: object, **options: object) -> object:
+        def insert(*args: Any, **options: Any) -> Any:
             if self.after:
                 real(*args, **options)
             raise DatabaseError("refused by the test", code=REFUSED)

@@ -53,20 +53,13 @@ class SetLimit(Action):
     max_kWh: float | None
 
     def run(self, world: World) -> None:
-        limits = world.truth.limits
-        known = limits.by_type if self.scope == "building_type" else limits.by_device
-        key = int(self.key) if self.scope == "device" else self.key
-        is_set = limits.default is not None if self.scope == "default" else key in known  # type: ignore[comparison-overlap]
+        known = world.truth.limits.kWh
         if self.max_kWh is not None:
             set_limit(world.client, self.scope, self.key, self.max_kWh)
-        elif is_set:
+            known[self.scope, self.key] = self.max_kWh
+        elif (self.scope, self.key) in known:
             remove_limit(world.client, self.scope, self.key)
-        if self.scope == "default":
-            limits.default = self.max_kWh
-        elif self.max_kWh is None:
-            known.pop(key, None)  # type: ignore[call-overload]
-        else:
-            known[key] = self.max_kWh  # type: ignore[index]
+            del known[self.scope, self.key]
 
 
 @dataclass(frozen=True)
@@ -77,19 +70,17 @@ class SetTimeLimit(Action):
     value_s: int | None
 
     def run(self, world: World) -> None:
-        limits = world.truth.limits
-        known = limits.oldest if self.name == "oldest_timestamp" else limits.max_future_s
+        known = world.truth.limits.time_s
         if self.value_s is None:
-            if known is not None:
+            if self.name in known:
                 remove_time_limit(world.client, self.name)
-        elif self.name == "oldest_timestamp":
+                del known[self.name]
+            return
+        if self.name == "oldest_timestamp":
             set_oldest_timestamp(world.client, _known_time(self.value_s))
         else:
             set_max_future(world.client, dt.timedelta(seconds=self.value_s))
-        if self.name == "oldest_timestamp":
-            limits.oldest = self.value_s
-        else:
-            limits.max_future_s = self.value_s
+        known[self.name] = self.value_s
 
 
 @dataclass(frozen=True)

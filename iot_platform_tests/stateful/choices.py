@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Callable
 
-from iot_platform.layers.model import DERIVED_LAYERS, LAYERS_BY_NAME
+from iot_platform.layers.model import DERIVED_LAYERS, L2, L3, L4, LAYERS_BY_NAME, QUARANTINE
 from iot_platform_tests.stateful import changes as change
 from iot_platform_tests.stateful.actions import Action, FailedWrite, Resend, RetryOpen, Stream, Torn, Write
 from iot_platform_tests.stateful.metadata import HOUR_S, DeviceRow
@@ -60,7 +60,6 @@ NOW = [
 ]
 OLDEST = [YEAR_2000, YEAR_2000 + 1800, _unix(2020, 2, 29, 9), _unix(2021, 7, 1), JANUARY + DAY_S + 1800]
 FUTURES_S = [0, 300, 600, 1800, 21_600, DAY_S]
-READING_COLUMNS = "timestamp, device_id, power_usage_kWh"
 
 # Tables, and what may be done to them: {day} is a partition, {device} a device.
 _DAMAGES = [
@@ -73,12 +72,14 @@ _DAMAGES = [
     "OPTIMIZE TABLE {table} FINAL",
     "TRUNCATE TABLE {table}",
 ]
-_UPDATES = [
-    "ALTER TABLE {table} UPDATE power_usage_kWh = 3 WHERE device_id = {device} AND _partition_id = '{day}'",
-    "ALTER TABLE {table} UPDATE ingested_at = ingested_at + INTERVAL 1 MICROSECOND WHERE _partition_id = '{day}'",
-]
-_L3_UPDATES = ["ALTER TABLE l3_power_joined UPDATE customer_id = 'x' WHERE device_id = {device}"]
-_L4_UPDATES = ["ALTER TABLE l4_power_agg_hourly_store UPDATE total_kWh = total_kWh + 1 WHERE device_id = {device}"]
+_VALUE = "ALTER TABLE {table} UPDATE power_usage_kWh = 3 WHERE device_id = {device} AND _partition_id = '{day}'"
+_ARRIVAL = "ALTER TABLE {table} UPDATE ingested_at = ingested_at + INTERVAL 1 SECOND WHERE _partition_id = '{day}'"
+_UPDATES = {
+    L2.name: [_VALUE, _ARRIVAL],
+    QUARANTINE.name: [_VALUE, "ALTER TABLE {table} UPDATE reject_reason = 'negative' WHERE device_id = {device}"],
+    L3.name: [_VALUE, _ARRIVAL, "ALTER TABLE {table} UPDATE customer_id = 'x' WHERE device_id = {device}"],
+    L4.name: ["ALTER TABLE {table} UPDATE total_kWh = total_kWh + 1 WHERE device_id = {device}"],
+}
 
 
 class Choices:
@@ -181,8 +182,7 @@ class Choices:
 
     def damage(self) -> change.Statement:
         layer = self._random.choice(DERIVED_LAYERS)
-        own = {"l3_power_joined": _UPDATES + _L3_UPDATES, "l4_power_agg_hourly": _L4_UPDATES}
-        texts = _DAMAGES[: None if self._random.random() < 0.2 else -1] + own.get(layer.name, _UPDATES)
+        texts = _DAMAGES[: None if self._random.random() < 0.2 else -1] + _UPDATES[layer.name]
         day = dt.datetime.fromtimestamp(self._random.choice([*DAYS, *LATE_DAYS]), dt.UTC)
         text = self._random.choice(texts)
         return change.Statement(

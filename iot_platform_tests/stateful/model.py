@@ -50,21 +50,15 @@ class Reading:
 
 @dataclass
 class Limits:
-    """All limits in use; what is not set has its built-in value."""
+    """All limits that are set, by scope and key, and by name; what is not set has its built-in value."""
 
-    default: float | None = None
-    by_type: dict[str, float] = field(default_factory=dict)
-    by_device: dict[int, float] = field(default_factory=dict)
-    oldest: int | None = None
-    max_future_s: int | None = None
+    kWh: dict[tuple[str, str], float] = field(default_factory=dict)
+    time_s: dict[str, int] = field(default_factory=dict)
 
     def of(self, device: int, building_type: str | None) -> float:
         """The limit of a device with this (newest) building type."""
-        if device in self.by_device:
-            return self.by_device[device]
-        if building_type in self.by_type:
-            return self.by_type[building_type]
-        return BUILT_IN_KWH if self.default is None else self.default
+        names = [("device", str(device)), ("building_type", building_type), ("default", "")]
+        return next((self.kWh[name] for name in names if name in self.kWh), BUILT_IN_KWH)
 
 
 class Truth:
@@ -105,9 +99,8 @@ class Truth:
         return Expected(list(winners.values()), refused, valid - len(winners), self.metadata.joined)
 
     def _reason(self, reading: Reading, most: float) -> str:
-        limits = self.limits
-        oldest = YEAR_2000 if limits.oldest is None else limits.oldest
-        future_s = BUILT_IN_FUTURE_S if limits.max_future_s is None else limits.max_future_s
+        oldest = self.limits.time_s.get("oldest_timestamp", YEAR_2000)
+        future_s = self.limits.time_s.get("max_future", BUILT_IN_FUTURE_S)
         rules = {
             "no_device": reading.device == 0,
             "not_a_number": math.isnan(reading.kWh),

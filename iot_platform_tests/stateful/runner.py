@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ class Report:
 
     seed: int
     actions: Counter[str] = field(default_factory=Counter)
-    action_s: Counter[str] = field(default_factory=Counter)
+    action_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     checks: Counter[str] = field(default_factory=Counter)
     check_s: float = 0.0
     closed_days: int = 0
@@ -58,7 +58,7 @@ def run(home: Path, seed: int, count: int, say: Callable[[str], None] = lambda t
     except Exception as error:  # noqa: BLE001
         story = "\n  ".join(last)
         report.failure = (
-            f"{type(error).__name__} after action {len(last) and last[-1].split(':')[0]} of seed {seed}: {error}\n"
+            f"{type(error).__name__} at action {last[-1].split(':')[0] if last else 0} of seed {seed}: {error}\n"
             f"The last actions:\n  {story}\n"
             f"Again: python -m iot_platform_tests.stateful --actions {count} --seed {seed}"
         )

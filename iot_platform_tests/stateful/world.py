@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
@@ -46,6 +47,8 @@ class Sent:
 
 class World:
     """A platform in a directory, its server, a client, and the truth. Use it as a context manager."""
+
+    client: Client
 
     def __init__(self, home: Path) -> None:
         self.truth = Truth()
@@ -148,17 +151,19 @@ class World:
 
 def arrivals(client: Client, source: str) -> Iterator[tuple[int, int, int]]:
     """All batches of a source that are committed: their positions, and when they arrived."""
-    yield from client.query(
+    rows = client.query(
         "SELECT position_from, position_to, toUnixTimestamp64Micro(ingested_at) FROM ingestion_ledger FINAL "
         "WHERE source = {source:String} AND state = 'committed' ORDER BY position_from",
         parameters={"source": source},
     ).result_rows
+    for start, stop, arrived_us in rows:
+        yield int(start), int(stop), int(arrived_us)
 
 
 def readings_table(rows: Sequence[Row]) -> pa.Table:
     """Readings as a source delivers them."""
     times, devices, values = zip(*rows, strict=True)
-    columns = [
+    columns: list[pa.Array[Any]] = [
         pa.array(times, pa.int64()).cast(pa.timestamp("s", "UTC")),
         pa.array(devices, pa.uint32()),
         pa.array(values, pa.float64()),
