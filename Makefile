@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+WORKERS ?= 3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format bench env clean
+.PHONY: demo test check format bench soak env clean
 .DEFAULT_GOAL := test
 
 env: $(READY)
@@ -26,10 +27,10 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	@$(BIN)/iot-platform demo $(ARGS)
 
-# check + all tests, and those without an engine once more in an odd time zone. A part that needs something missing (a browser) is skipped and named; with CI=true it fails.
+# check + all tests, several side by side (most of them wait for processes), and those without an engine once more in an odd time zone. A part that needs something missing (a browser) is skipped and named; with CI=true it fails.
 test: check
-	TZ=UTC $(BIN)/python -m pytest $(ARGS)
-	TZ=Asia/Kolkata $(BIN)/python -m pytest $(ARGS) iot_platform_tests/unit
+	TZ=UTC $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	TZ=Asia/Kolkata $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS) iot_platform_tests/unit
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -42,6 +43,10 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m iot_platform_tests.bench $(ARGS)
+
+# Half an hour of kill -9, compared with a model; `make soak ARGS="--kills 20 --seed 7"` is shorter and repeats a run.
+soak: $(READY)
+	$(BIN)/python -m iot_platform_tests.soak $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
