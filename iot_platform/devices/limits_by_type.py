@@ -18,12 +18,12 @@ def judged_otherwise(client: Client, stored: pd.DataFrame, versions: pd.DataFram
     """
     columns = ["device_id", "low_kWh", "high_kWh"]
     limits = _limits(client, "building_type")
-    if not limits or versions.empty:
-        return pd.DataFrame(columns=columns)
     own = [int(key) for key in _limits(client, "device")]
     versions = versions[~versions["device_id"].isin(own)]
+    if not limits or versions.empty:
+        return pd.DataFrame(columns=columns)
     stored = stored[stored["device_id"].isin(versions["device_id"])]
-    default_kWh = float(client.query("SELECT dictGet('device_limits', 'max_kWh', toUInt64(0))").result_rows[0][0])
+    default_kWh = _default(client)
     after = pd.concat([part[versions.columns] for part in (stored, versions) if not part.empty])
     limit_after = _newest_types(after).map(limits).fillna(default_kWh)
     limit_before = _newest_types(stored).map(limits).reindex(limit_after.index).fillna(default_kWh)
@@ -38,6 +38,14 @@ def _newest_types(versions: pd.DataFrame) -> pd.Series:
     newest = versions.drop_duplicates(KEY, keep="last").sort_values("valid_from", kind="stable")
     newest = newest.drop_duplicates("device_id", keep="last").set_index("device_id")
     return newest["building_type"].astype(object).mask(newest["is_removed"].eq(1), REMOVED_TYPE)
+
+
+def _default(client: Client) -> float:
+    """The default limit as it is stored: the dictionary may not have it yet when a change of it was killed."""
+    if stored := _limits(client, "default"):
+        return stored[""]
+    # No device has this number: the dictionary answers with its built-in default.
+    return float(client.query(f"SELECT dictGet('device_limits', 'max_kWh', toUInt64({2**32}))").result_rows[0][0])
 
 
 def _limits(client: Client, scope: str) -> dict[str, float]:
