@@ -26,7 +26,7 @@ def stateful(count: int, seed: int | None, trace: bool, as_json: bool) -> None:
     seed = secrets.randbelow(10**6) if seed is None else seed
     click.echo(f"Seed {seed}, {count:,} actions.", err=True)
     with tempfile.TemporaryDirectory(prefix="iot-stateful-", ignore_cleanup_errors=True) as home:
-        report = run(Path(home), seed, count, lambda text: click.echo(text, err=True) if trace else None)
+        report = run(Path(home), seed, count, say=lambda text: click.echo(text, err=True) if trace else None)
     if as_json:
         click.echo(json.dumps(report.as_json()))
     else:

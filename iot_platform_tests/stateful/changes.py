@@ -22,73 +22,96 @@ from iot_platform.layers.partitions import partitions
 from iot_platform.layers.proof import prove_all, prove_partitions
 from iot_platform_tests.stateful.actions import Action
 from iot_platform_tests.stateful.metadata import DeviceRow
+from iot_platform_tests.stateful.model import Truth
 from iot_platform_tests.stateful.world import World
 
 COLUMNS = ["device_id", "customer_id", "building_type", "latitude", "longitude", "valid_from"]
 
 
+class Change(Action):
+    """A change of metadata or limits: ``make`` it on the platform, ``tell`` the truth."""
+
+    def run(self, world: World) -> None:
+        self.make(world)
+        self.tell(world.truth)
+
+    def make(self, world: World) -> None:
+        raise NotImplementedError
+
+    def tell(self, truth: Truth) -> None:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class Refresh(Action):
+class Refresh(Change):
     """A refresh of the metadata at the time ``now``."""
 
     rows: tuple[DeviceRow, ...]
     now: int
     complete: bool = False
 
-    def run(self, world: World) -> None:
+    def make(self, world: World) -> None:
         rows = [(row.device, *row.attributes, _time(row.valid_from)) for row in self.rows]
         frame = pd.DataFrame(rows, columns=COLUMNS)
         refresh.refresh_devices(
             world.client, frame, _known_time(self.now), device_ids="numeric", complete=self.complete, max_closed_share=1
         )
-        world.truth.metadata.refresh(self.rows, self.now, complete=self.complete)
+
+    def tell(self, truth: Truth) -> None:
+        truth.metadata.refresh(self.rows, self.now, complete=self.complete)
 
 
 @dataclass(frozen=True)
-class SetLimit(Action):
+class SetLimit(Change):
     """A limit of energy; None removes it."""
 
     scope: Scope
     key: str
     max_kWh: float | None
 
-    def run(self, world: World) -> None:
-        known = world.truth.limits.kWh
+    def make(self, world: World) -> None:
         if self.max_kWh is not None:
             set_limit(world.client, self.scope, self.key, self.max_kWh)
-            known[self.scope, self.key] = self.max_kWh
-        elif (self.scope, self.key) in known:
+        elif (self.scope, self.key) in world.truth.limits.kWh:
             remove_limit(world.client, self.scope, self.key)
-            del known[self.scope, self.key]
+
+    def tell(self, truth: Truth) -> None:
+        if self.max_kWh is None:
+            truth.limits.kWh.pop((self.scope, self.key), None)
+        else:
+            truth.limits.kWh[self.scope, self.key] = self.max_kWh
 
 
 @dataclass(frozen=True)
-class SetTimeLimit(Action):
+class SetTimeLimit(Change):
     """The oldest timestamp, or the seconds into the future; None removes it."""
 
     name: TimeLimitName
     value_s: int | None
 
-    def run(self, world: World) -> None:
-        known = world.truth.limits.time_s
+    def make(self, world: World) -> None:
         if self.value_s is None:
-            if self.name in known:
+            if self.name in world.truth.limits.time_s:
                 remove_time_limit(world.client, self.name)
-                del known[self.name]
-            return
-        if self.name == "oldest_timestamp":
+        elif self.name == "oldest_timestamp":
             set_oldest_timestamp(world.client, _known_time(self.value_s))
         else:
             set_max_future(world.client, dt.timedelta(seconds=self.value_s))
-        known[self.name] = self.value_s
+
+    def tell(self, truth: Truth) -> None:
+        if self.value_s is None:
+            truth.limits.time_s.pop(self.name, None)
+        else:
+            truth.limits.time_s[self.name] = self.value_s
 
 
 @dataclass(frozen=True)
 class HalfChange(Action):
-    """A change that dies once it is stored, before the views see it; other things happen, then it is made again."""
+    """A change that dies once it is stored, before the views see it; other things happen, then ``mend`` is made."""
 
-    change: Action
+    change: Change
     meanwhile: tuple[Action, ...]
+    mend: Change
 
     def run(self, world: World) -> None:
         died = PlatformError("died in the test")
@@ -97,13 +120,14 @@ class HalfChange(Action):
             patch.object(limit_changes, "reload_dictionaries", side_effect=died),
         ):
             try:
-                self.change.run(world)
+                self.change.make(world)
             except PlatformError as error:
                 if error is not died:
                     raise
+        self.change.tell(world.truth)
         for action in self.meanwhile:
             action.run(world)
-        self.change.run(world)
+        self.mend.run(world)
 
 
 @dataclass(frozen=True)

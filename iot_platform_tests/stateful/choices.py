@@ -173,12 +173,12 @@ class Choices:
         return change.SetTimeLimit("max_future", self._random.choice([None, *FUTURES_S]))
 
     def half_change(self) -> change.HalfChange:
-        inner = self._random.choice([self.refresh, self.limit, self.time_limit])()
-        if getattr(inner, "max_kWh", 1) is None or getattr(inner, "value_s", 1) is None:
-            inner = self.refresh()
-        others = [self.write, self.torn, self.prove_open, self.prove_some, self.restart]
-        kinds = self._random.choices(others, [5, 2, 3, 3, 1], k=self._random.choice([0, 1, 3]))
-        return change.HalfChange(inner, tuple(kind() for kind in kinds))
+        others = [self.write, self.torn, self.prove_open, self.prove_some, self.restart, self._change]
+        kinds = self._random.choices(others, [5, 2, 3, 3, 1, 2], k=self._random.choice([0, 1, 3]))
+        return change.HalfChange(self._change(), tuple(kind() for kind in kinds), self.refresh())
+
+    def _change(self) -> change.Change:
+        return self._random.choice([self.refresh, self.limit, self.time_limit])()
 
     def damage(self) -> change.Statement:
         layer = self._random.choice(DERIVED_LAYERS)

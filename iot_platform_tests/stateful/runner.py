@@ -14,8 +14,16 @@ from iot_platform_tests.stateful.checks import check_closed_days, check_raw, set
 from iot_platform_tests.stateful.choices import Choices
 from iot_platform_tests.stateful.world import World
 
-RAW_EVERY, CLOSED_EVERY, SETTLE_EVERY = 5, 8, 25
 LAST_ACTIONS = 30
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Actions from one check to the next: of L1, of the days that are not open, of everything after a proof."""
+
+    raw: int = 5
+    closed: int = 10
+    settle: int = 40
 
 
 @dataclass
@@ -39,7 +47,9 @@ class Report:
         return {**vars(self), "action_s": rounded, "seconds": round(self.seconds, 1), "check_s": round(self.check_s, 1)}
 
 
-def run(home: Path, seed: int, count: int, say: Callable[[str], None] = lambda text: None) -> Report:
+def run(
+    home: Path, seed: int, count: int, pace: Pace | None = None, say: Callable[[str], None] = lambda text: None
+) -> Report:
     """Do ``count`` random actions of a seed on a platform in ``home``; stops at the first failure, with its story."""
     report = Report(seed)
     last: deque[str] = deque(maxlen=LAST_ACTIONS)
@@ -52,7 +62,7 @@ def run(home: Path, seed: int, count: int, say: Callable[[str], None] = lambda t
                 last.append(f"{number}: {action!r}")
                 say(last[-1])
                 _act(world, action, report)
-                _check(world, number, report, is_last=number == count)
+                _check(world, number, report, pace or Pace(), is_last=number == count)
                 report.readings = len(world.truth.readings)
     # Whatever it is, the report has to say which actions led to it.
     except Exception as error:  # noqa: BLE001
@@ -73,15 +83,15 @@ def _act(world: World, action: Action, report: Report) -> None:
     report.action_s[name] += time.monotonic() - started
 
 
-def _check(world: World, number: int, report: Report, *, is_last: bool) -> None:
+def _check(world: World, number: int, report: Report, pace: Pace, *, is_last: bool) -> None:
     started = time.monotonic()
-    if number % RAW_EVERY == 0 or is_last:
+    if number % pace.raw == 0 or is_last:
         check_raw(world)
         report.checks["L1"] += 1
-    if number % CLOSED_EVERY == 0:
+    if number % pace.closed == 0:
         report.closed_days += check_closed_days(world)
         report.checks["closed days"] += 1
-    if number % SETTLE_EVERY == 0 or is_last:
+    if number % pace.settle == 0 or is_last:
         report.rebuilt += settle(world)
         report.checks["everything, after a proof"] += 1
     report.check_s += time.monotonic() - started

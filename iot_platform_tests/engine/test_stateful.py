@@ -1,0 +1,36 @@
+"""Random sequences of all that can happen against a model of the truth, and what such sequences have found."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.devices.limits import set_limit
+from iot_platform.devices.refresh import refresh_devices
+from iot_platform_tests.stateful.runner import Pace, run
+
+# Each starts from nothing. One more from the environment: a failure prints its seed.
+SEQUENCES = [(1, 150), (7, 150)]
+if seed := os.environ.get("IOT_TEST_SEED"):
+    SEQUENCES.append((int(seed), 300))
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("seed", "actions"), SEQUENCES)
+def test_the_platform_is_what_the_model_says(tmp_path: Path, seed: int, actions: int) -> None:
+    report = run(tmp_path, seed, actions, Pace(raw=10, closed=25, settle=50))
+    assert not report.failure, report.failure
+    assert report.actions.total() == actions and report.closed_days > 0 and report.rebuilt.total() > 0
+
+
+def test_a_refresh_of_devices_that_all_have_limits_of_their_own(schema: Client) -> None:
+    set_limit(schema, "building_type", "shop", 50)
+    set_limit(schema, "device", "4", 5)
+    columns = ["device_id", "customer_id", "building_type", "latitude", "longitude"]
+    devices = pd.DataFrame([(4, "c", "shop", 1.0, 2.0)], columns=columns)
+    assert refresh_devices(schema, devices, dt.datetime(2026, 1, 5, tzinfo=dt.UTC)).new == 1
