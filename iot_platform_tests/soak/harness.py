@@ -24,7 +24,8 @@ from iot_platform.settings import Settings
 from iot_platform_tests.e2e.commands import environment
 from iot_platform_tests.soak import checks
 from iot_platform_tests.soak.model import Expected, Stream
-from iot_platform_tests.soak.processes import STREAM, WAIT_S, Prover, Sender, Server, SoakError, end_all_of
+from iot_platform_tests.soak.processes import WAIT_S, Prover, Server, SoakError, end_all_of, rebuild_is_running
+from iot_platform_tests.soak.sender import STREAM, Sender
 
 VICTIMS = ("server", "ingest", "prove")
 BATCH_ROWS, BATCH_AGE_S = 400, 0.05
@@ -50,6 +51,8 @@ class Outcome:
 
     seed: int
     kills: Counter[str] = field(default_factory=Counter)
+    kills_within_rebuild: int = 0
+    resumed: int = 0
     rounds: int = 0
     readings: int = 0
     duplicates: int = 0
@@ -140,15 +143,11 @@ class Soak:
         self._random.shuffle(victims)
         for victim in victims:
             self._wait(sender, prover, server, victim)
+            within = rebuild_is_running(self._home)
             if victim == "server":
                 killed = server.kill()
                 prover.excuse()
-                pause_until = time.monotonic() + self._random.choice([0.0, 0.5, 2.0])
-                while time.monotonic() < pause_until:
-                    self._keep_going(sender, prover, POLL_S)
-                    prover.excuse()
-                server.start()
-                prover.excuse()
+                self._outage(server, sender, prover)
             elif victim == "ingest":
                 killed = sender.kill()
                 sender.start()
@@ -156,27 +155,35 @@ class Soak:
                 killed = prover.kill()
                 prover.start()
             self._outcome.kills[victim] += killed
+            self._outcome.kills_within_rebuild += killed and within and victim != "ingest"
             self._say(f"{victim} {'killed' if killed else 'had ended'}; {sender.acknowledged:,} positions accepted")
         self._say("now everything is delivered and proved")
-        self._outcome.proofs_finished += prover.finished
-        self._outcome.proofs_failed += prover.failed
-        prover.wait()
         if not sender.finish():
             raise SoakError(f"ingest has not delivered everything: exit code {sender.exit_code}")
+        prover.wait()
+        self._outcome.proofs_finished += prover.finished
+        self._outcome.proofs_failed += prover.failed
+        self._outcome.resumed = sender.resumed
+
+    def _outage(self, server: Server, sender: Sender, prover: Prover) -> None:
+        """Go on without the server for a while; one that is started on demand comes back with the next proof."""
+        self._keep_going(sender, prover if server.on_demand else None, self._random.choice([0.0, 0.5, 2.0]))
+        server.start()
 
     def _wait(self, sender: Sender, prover: Prover, server: Server, victim: str) -> None:
         """Until a random moment of what the victim is doing."""
         if victim == "prove":
-            self._keep_going(sender, prover, self._random.uniform(0.3, 1.0) * prover.usual_s)
+            self._keep_going(sender, prover, self._random.uniform(0.3, 1.1) * prover.usual_s)
         else:
-            self._keep_going(sender, prover, self._random.uniform(0.1, 2.0))
+            self._keep_going(sender, prover, self._random.uniform(0.2, 4.0))
         while victim == "server" and not server.is_running:
             self._keep_going(sender, prover, POLL_S)
 
-    def _keep_going(self, sender: Sender, prover: Prover, seconds: float) -> None:
+    def _keep_going(self, sender: Sender, prover: Prover | None, seconds: float) -> None:
         until = time.monotonic() + seconds
         while True:
-            prover.go_on()
+            if prover is not None:
+                prover.go_on()
             if sender.exit_code is not None:
                 raise SoakError(f"ingest ended by itself: exit code {sender.exit_code}")
             if time.monotonic() > self._deadline:

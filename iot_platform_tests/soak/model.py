@@ -10,7 +10,8 @@ from typing import NamedTuple
 FIRST_TIMESTAMP = 1_767_225_600  # 2026-01-01 00:00 UTC
 DAY_S = 86_400
 INTERVAL_S = 900
-DAYS = 5
+DAYS = 3
+DAYS_LATE = 2
 DEVICES = 40
 LIMIT_KWH = 100.0
 
@@ -74,7 +75,7 @@ class Stream:
         timestamp, device = self._next_key()
         if draw < LATE:
             # Not where a reading of the day stands already: a second later.
-            return Reading(timestamp - self._random.randint(1, DAYS) * DAY_S + 1, device, self._value())
+            return Reading(timestamp - self._random.randint(1, DAYS_LATE) * DAY_S + 1, device, self._value())
         return Reading(timestamp, device, self._value())
 
     def _next_key(self) -> Key:
