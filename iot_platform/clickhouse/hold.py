@@ -15,7 +15,7 @@ from iot_platform.clickhouse.lock import server_lock
 
 LOCK = "insert_hold"
 # Longest that a writer waits for a hold; then it goes on, and the hold has failed.
-LONGEST_WAIT_S = 0.8
+LONGEST_WAIT_S = 0.6
 # A hold that is older was left behind by a process that died.
 ABANDONED_S = 3
 _POLL_S = 0.01

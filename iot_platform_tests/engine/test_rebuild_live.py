@@ -87,6 +87,7 @@ def live(server: Endpoint, database: str, schema: Client, monkeypatch: pytest.Mo
     return writer
 
 
+@pytest.mark.timeout(900)
 def test_rebuilds_while_a_writer_inserts(schema: Client, live: LiveWriter) -> None:
     live.start()
     proofs: list[Proof] = []
