@@ -30,8 +30,8 @@ run proves them along with its days.
 """,
     L3: """
 Cleaned readings with the customer, building type and place that were valid at their time. A device that was not known
-then has `has_metadata` = 0 and no coordinates. After a change of the metadata the days it touches differ from their
-definition until they are materialized.
+then has `has_metadata` = 0 and no coordinates. A change of the metadata
+restates the days that it touches by itself (`device_metadata`).
 """,
     L4: """
 Energy per hour and device: what dashboards read. The average over several rows is `sum(total_kWh) / sum(readings)`,
