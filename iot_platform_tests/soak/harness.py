@@ -209,7 +209,7 @@ class Soak:
         outcome.kWh = float(expected.kWh)
         self._say(
             f"{outcome.kills.total()} of {self._plan.kills} kills, {outcome.readings:,} readings, "
-            f"{expected.kWh} kWh: " + ("; ".join(found) or "as the model says")
+            f"{expected.kWh} kWh: " + ("NOT as the model says" if found else "as the model says")
         )
 
 
