@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-TIMEOUT_S = 240
+TIMEOUT_S = 600
 
 
 def environment(home: Path, **settings: str) -> dict[str, str]:

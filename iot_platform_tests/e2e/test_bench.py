@@ -15,7 +15,7 @@ import pytest
 from iot_platform_tests.bench.contestants import BARE, BOOK, MEANING
 from iot_platform_tests.bench.sizes import QUICK
 
-TIMEOUT_S = 240
+TIMEOUT_S = 600
 
 
 @pytest.fixture(scope="module")
