@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import signal
 import sys
 import tempfile
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -21,6 +23,8 @@ from iot_platform_tests.stateful.runner import Report, run
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one line of JSON.")
 def stateful(count: int, seed: int | None, trace: bool, as_json: bool) -> None:
     """Do random things to a platform in a temporary home and compare every layer with a model of the truth."""
+    # A polite `kill` ends the server and removes the home exactly like Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupt)
     # Streams and the client's driver warn of each attempt while the server is away, which is on purpose here.
     logging.disable(logging.WARNING)
     seed = secrets.randbelow(10**6) if seed is None else seed
@@ -42,6 +46,10 @@ def _show(report: Report) -> None:
     click.echo(f"{report.readings:,} readings, {report.closed_days:,} closed days compared, {report.seconds:.0f} s")
     click.echo(f"Days rebuilt: {dict(report.rebuilt)}")
     click.echo(report.failure or "The platform is what the model says.")
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

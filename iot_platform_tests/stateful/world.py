@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import fcntl
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.migrations import create_database, migrate
-from iot_platform.clickhouse.server import endpoint
+from iot_platform.clickhouse.server import ServerFiles, endpoint
 from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.writer import Batch, Writer
 from iot_platform.settings import Settings
@@ -64,6 +65,11 @@ class World:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> World:
+        files = ServerFiles(self.settings)
+        files.directory.mkdir(mode=0o700, parents=True)
+        # While this is held the server is needed: it does not outlive a test that was killed.
+        self._users = files.users.open("a")
+        fcntl.flock(self._users, fcntl.LOCK_SH)
         self.start()
         found = endpoint(self.settings)
         assert found is not None
@@ -78,13 +84,14 @@ class World:
         with contextlib.suppress(AttributeError):
             self.client.close()
         self.stop(hard=False)
+        self._users.close()
 
     def start(self) -> None:
         """Start the server, on the port that it had before."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("IOT_")}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "iot_platform", "db", "serve", "--port", str(self._port)],
+                [sys.executable, "-m", "iot_platform", "db", "serve", "--port", str(self._port), "--stop-when-unused"],
                 env={**kept, "IOT_HOME": str(self.settings.root)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
