@@ -12,7 +12,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.devices.limits import set_limit
 from iot_platform.devices.refresh import refresh_devices
-from iot_platform_tests.stateful.runner import Pace, run
+from iot_platform_tests.stateful.runner import run
 
 # Seeds and numbers of actions; one more from the environment. A failure prints the seed and the last actions.
 SEQUENCES = [(1, 200)]
@@ -23,7 +23,7 @@ if seed := os.environ.get("IOT_TEST_SEED"):
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("seed", "actions"), SEQUENCES)
 def test_the_platform_is_what_the_model_says(tmp_path: Path, seed: int, actions: int) -> None:
-    report = run(tmp_path, seed, actions, Pace(raw=10, closed=25, settle=50))
+    report = run(tmp_path, seed, actions)
     assert not report.failure, report.failure
     assert report.actions.total() == actions and report.closed_days > 0 and report.rebuilt.total() > 0
 

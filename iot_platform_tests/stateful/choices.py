@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 
 from iot_platform.layers.model import DERIVED_LAYERS, L2, L3, L4, LAYERS_BY_NAME, QUARANTINE
-from iot_platform_tests.stateful import changes as change
+from iot_platform_tests.stateful import changes
 from iot_platform_tests.stateful.actions import Action, FailedWrite, Resend, RetryOpen, Stream, Torn, Write
 from iot_platform_tests.stateful.metadata import HOUR_S, DeviceRow
 from iot_platform_tests.stateful.model import DAY_S, YEAR_2000, Truth
@@ -87,7 +87,6 @@ class Choices:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
-        self._count = 0
         self._kinds: dict[Callable[[], Action], int] = {
             self.write: 44,
             self.stream: 3,
@@ -110,7 +109,6 @@ class Choices:
     def draw(self, truth: Truth) -> Action:
         """The next action."""
         self._truth = truth
-        self._count += 1
         [kind] = self._random.choices(list(self._kinds), list(self._kinds.values()))
         return kind()
 
@@ -141,7 +139,7 @@ class Choices:
         [how] = self._random.choices(["plain", "died", "away"], [5, 4, 1])
         return Stream(f"stream-{self._random.randrange(2)}", frames, how)
 
-    def refresh(self) -> change.Refresh:
+    def refresh(self) -> changes.Refresh:
         rows: dict[tuple[int, int | None], DeviceRow] = {}
         for device in self._random.choices(DEVICES[:-1], k=self._random.choice([1, 1, 2, 6])):
             start = self._random.choice(VALID_FROM) if self._random.random() < 0.4 else None
@@ -154,58 +152,59 @@ class Choices:
                 start,
             )
             rows[device, start or 0] = row  # since ever and 1970 are the same
-        return change.Refresh(tuple(rows.values()), self._random.choice(NOW), self._random.random() < 0.35)
+        return changes.Refresh(tuple(rows.values()), self._random.choice(NOW), self._random.random() < 0.35)
 
-    def limit(self) -> change.SetLimit:
+    def limit(self) -> changes.SetLimit:
         value = self._random.choice(LIMITS) if self._random.random() < 0.65 else None
         match self._random.randrange(4):
             case 0:
-                return change.SetLimit("default", "", value)
+                return changes.SetLimit("default", "", value)
             case 1:
-                return change.SetLimit("device", str(self._random.choice(DEVICES)), value)
+                return changes.SetLimit("device", str(self._random.choice(DEVICES)), value)
             case _:
-                return change.SetLimit("building_type", self._random.choice(TYPES), value)
+                return changes.SetLimit("building_type", self._random.choice(TYPES), value)
 
-    def time_limit(self) -> change.SetTimeLimit:
+    def time_limit(self) -> changes.SetTimeLimit:
         if self._random.random() < 0.5:
             # Mostly late days stay: otherwise there would be nothing to compare.
-            return change.SetTimeLimit("oldest_timestamp", self._random.choice([None, None, *OLDEST]))
-        return change.SetTimeLimit("max_future", self._random.choice([None, *FUTURES_S]))
+            return changes.SetTimeLimit("oldest_timestamp", self._random.choice([None, None, *OLDEST]))
+        return changes.SetTimeLimit("max_future", self._random.choice([None, *FUTURES_S]))
 
-    def half_change(self) -> change.HalfChange:
-        others = [self.write, self.torn, self.prove_open, self.prove_some, self.restart, self._change]
+    def half_change(self) -> changes.HalfChange:
+        others = [self.write, self.torn, self.prove_open, self.prove_some, self.restart, self.change]
         kinds = self._random.choices(others, [5, 2, 3, 3, 1, 2], k=self._random.choice([0, 1, 3]))
-        return change.HalfChange(self._change(), tuple(kind() for kind in kinds), self.refresh())
+        return changes.HalfChange(self.change(), tuple(kind() for kind in kinds), self.refresh())
 
-    def _change(self) -> change.Change:
+    def change(self) -> changes.Change:
+        """A change of metadata or limits alone: what it must open shows best while every day is closed."""
         return self._random.choice([self.refresh, self.limit, self.time_limit])()
 
-    def damage(self) -> change.Statement:
+    def damage(self) -> changes.Statement:
         layer = self._random.choice(DERIVED_LAYERS)
         texts = _DAMAGES[: None if self._random.random() < 0.2 else -1] + _UPDATES[layer.name]
         day = dt.datetime.fromtimestamp(self._random.choice([*DAYS, *LATE_DAYS]), dt.UTC)
         text = self._random.choice(texts)
-        return change.Statement(
+        return changes.Statement(
             text.format(table=layer.table, day=f"{day:%Y%m%d}", device=self._random.choice(DEVICES[:-1]))
         )
 
-    def prove_open(self) -> change.ProveOpen:
+    def prove_open(self) -> changes.ProveOpen:
         names = [name for name in LAYERS_BY_NAME if self._random.random() < 0.7]
-        return change.ProveOpen(tuple(names)) if names else change.ProveOpen()
+        return changes.ProveOpen(tuple(names)) if names else changes.ProveOpen()
 
-    def prove_some(self) -> change.ProveSome:
+    def prove_some(self) -> changes.ProveSome:
         day = None if self._random.random() < 0.2 else self._random.randrange(1000)
-        return change.ProveSome(self._random.choice(list(LAYERS_BY_NAME)), day, self._random.random() < 0.8)
+        return changes.ProveSome(self._random.choice(list(LAYERS_BY_NAME)), day, self._random.random() < 0.8)
 
-    def prove_all(self) -> change.ProveAll:
-        return change.ProveAll()
+    def prove_all(self) -> changes.ProveAll:
+        return changes.ProveAll()
 
-    def restart(self) -> change.Restart:
-        return change.Restart(self._random.random() < 0.5)
+    def restart(self) -> changes.Restart:
+        return changes.Restart(self._random.random() < 0.5)
 
-    def kill_during(self) -> change.KillDuring:
+    def kill_during(self) -> changes.KillDuring:
         inner = self._random.choice([self.write, self.write, self.refresh, self.prove_open, self.prove_all])()
-        return change.KillDuring(inner, self._random.randrange(0, 250))
+        return changes.KillDuring(inner, self._random.randrange(0, 250))
 
     def _rows(self, count: int) -> tuple[Row, ...]:
         rows = [self._row() for _ in range(count)]

@@ -14,16 +14,11 @@ from iot_platform_tests.stateful.checks import check_closed_days, check_raw, set
 from iot_platform_tests.stateful.choices import Choices
 from iot_platform_tests.stateful.world import World
 
+# Actions from one check to the next: of L1, of the days that are not open, of everything after a proof.
+RAW_EVERY, CLOSED_EVERY, SETTLE_EVERY = 5, 10, 40
+# So many actions after everything was proved are changes of metadata or limits, each of them checked at once.
+CALM_ACTIONS = 3
 LAST_ACTIONS = 30
-
-
-@dataclass(frozen=True)
-class Pace:
-    """Actions from one check to the next: of L1, of the days that are not open, of everything after a proof."""
-
-    raw: int = 5
-    closed: int = 10
-    settle: int = 40
 
 
 @dataclass
@@ -47,9 +42,7 @@ class Report:
         return {**vars(self), "action_s": rounded, "seconds": round(self.seconds, 1), "check_s": round(self.check_s, 1)}
 
 
-def run(
-    home: Path, seed: int, count: int, pace: Pace | None = None, say: Callable[[str], None] = lambda text: None
-) -> Report:
+def run(home: Path, seed: int, count: int, say: Callable[[str], None] = lambda text: None) -> Report:
     """Do ``count`` random actions of a seed on a platform in ``home``; stops at the first failure, with its story."""
     report = Report(seed)
     last: deque[str] = deque(maxlen=LAST_ACTIONS)
@@ -58,11 +51,12 @@ def run(
         with World(home) as world:
             choices = Choices(seed)
             for number in range(1, count + 1):
-                action = choices.draw(world.truth)
+                is_calm = 0 <= (number - 1) % SETTLE_EVERY < CALM_ACTIONS and number > SETTLE_EVERY
+                action = choices.change() if is_calm else choices.draw(world.truth)
                 last.append(f"{number}: {action!r}")
                 say(last[-1])
                 _act(world, action, report)
-                _check(world, number, report, pace or Pace(), is_last=number == count)
+                _check(world, number, report, is_calm=is_calm, is_last=number == count)
                 report.readings = len(world.truth.readings)
     # Whatever it is, the report has to say which actions led to it.
     except Exception as error:  # noqa: BLE001
@@ -83,15 +77,15 @@ def _act(world: World, action: Action, report: Report) -> None:
     report.action_s[name] += time.monotonic() - started
 
 
-def _check(world: World, number: int, report: Report, pace: Pace, *, is_last: bool) -> None:
+def _check(world: World, number: int, report: Report, *, is_calm: bool, is_last: bool) -> None:
     started = time.monotonic()
-    if number % pace.raw == 0 or is_last:
+    if number % RAW_EVERY == 0 or is_last:
         check_raw(world)
         report.checks["L1"] += 1
-    if number % pace.closed == 0:
+    if number % CLOSED_EVERY == 0 or is_calm:
         report.closed_days += check_closed_days(world)
         report.checks["closed days"] += 1
-    if number % pace.settle == 0 or is_last:
+    if number % SETTLE_EVERY == 0 or is_last:
         report.rebuilt += settle(world)
         report.checks["everything, after a proof"] += 1
     report.check_s += time.monotonic() - started
