@@ -15,7 +15,7 @@ from iot_platform.devices.refresh import refresh_devices
 from iot_platform_tests.stateful.runner import run
 
 # Seeds and numbers of actions; one more from the environment. A failure prints the seed and the last actions.
-SEQUENCES = [(1, 200)]
+SEQUENCES = [(1, 120)]
 if seed := os.environ.get("IOT_TEST_SEED"):
     SEQUENCES.append((int(seed), 300))
 
