@@ -229,7 +229,7 @@ def test_any_cut_and_interruption_gives_the_same_layers(
                 with pytest.MonkeyPatch.context() as patch:
                     lost = failing(schema.raw_insert, DatabaseError("lost", code=60), after=True)
                     patch.setattr(schema, "raw_insert", lost)
-                    # A batch whose answer was lost before is in L1 already: then nothing is inserted, nothing can be lost.
+                    # Once its answer was lost, a batch is in L1: then nothing is inserted, and no answer can be lost.
                     with contextlib.suppress(DatabaseError):
                         writer.write(Batch(start, stop, table.slice(start, stop - start)))
                 break
