@@ -12,6 +12,8 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.devices.limits import set_limit
 from iot_platform.devices.refresh import refresh_devices
+from iot_platform.layers.model import L3
+from iot_platform.layers.partitions import partition_versions
 from iot_platform_tests.stateful.runner import run
 
 # Seeds and numbers of actions; one more from the environment. A failure prints the seed and the last actions.
@@ -34,3 +36,11 @@ def test_a_refresh_of_devices_that_all_have_limits_of_their_own(schema: Client) 
     columns = ["device_id", "customer_id", "building_type", "latitude", "longitude"]
     devices = pd.DataFrame([(4, "c", "shop", 1.0, 2.0)], columns=columns)
     assert refresh_devices(schema, devices, dt.datetime(2026, 1, 5, tzinfo=dt.UTC)).new == 1
+
+
+def test_a_day_that_was_emptied_has_the_version_of_a_day_that_is_not_there(schema: Client) -> None:
+    schema.command("INSERT INTO l3_power_joined (timestamp, device_id) VALUES ('2026-01-05 00:00:00', 1)")
+    assert list(partition_versions(schema, L3.table)) == ["20260105"]
+    schema.command("ALTER TABLE l3_power_joined DELETE WHERE device_id = 1", settings={"mutations_sync": 1})
+    # The part without rows is still there; a proof that names it would be void as soon as ClickHouse drops it.
+    assert partition_versions(schema, L3.table) == {}
