@@ -36,7 +36,8 @@ def ingest(name: str, full_wait_s: float, flush_wait_s: float, as_json: bool) ->
     What is accepted is on disk (IOT_HOME/outbox/NAME) and reaches L1 exactly once, whatever is killed; it is delivered
     in the background. While ClickHouse is away, lines are accepted until IOT_OUTBOX_BYTES; then reading stops.
 
-    Lines that are no readings are reported in IOT_HOME/rejects. Exit code 0: all was delivered; 1: something was
+    Lines that are no readings are reported in IOT_HOME/rejects; a last line without a line end, as a sender that died
+    leaves it, is refused. Exit code 0: all was delivered; 1: something was
     refused, or is still in the outbox and goes out with the next `ingest NAME`.
     """
     if not name.isidentifier():
@@ -46,9 +47,10 @@ def ingest(name: str, full_wait_s: float, flush_wait_s: float, as_json: bool) ->
         # Not an exception: it could strike between a write and its bookkeeping.
         signal.signal(number, lambda number, frame: stopped.set())
     settings = Settings()
-    rejects = RejectReport(settings.root / "rejects" / f"stream.{name}.{int(time.time())}.csv", "position")
     say: Callable[[dict[str, object]], None] = _say if as_json else lambda state: None
     with StreamWriter(settings, name) as writer:
+        report = f"stream.{name}.{int(time.time())}.{writer.position}.csv"
+        rejects = RejectReport(settings.root / "rejects" / report, "position")
         say({"stream": writer.source, "accepted": writer.position})
         try:
             _accept_all(writer, rejects, name, full_wait_s, say, stopped)
@@ -89,9 +91,10 @@ def _accept_all(
         if lines and parser is not None:
             readings, bad = parser.parse(lines)
             first = writer.position
-            _accept(writer, readings, lines.count(b"\n"), full_wait_s)
+            # Before they are accepted: once a line counts as a position, nobody sends it again.
             with _report_problems(writer, rejects):
                 rejects.add(type(reject)(first + reject.place, reject.reason, reject.text) for reject in bad)
+            _accept(writer, readings, lines.count(b"\n"), full_wait_s)
             say({"accepted": writer.position})
         if writer.failure and time.monotonic() - shown_at > STATE_EVERY_S:
             shown_at = time.monotonic()
@@ -117,8 +120,8 @@ def _report_problems(writer: StreamWriter, rejects: RejectReport) -> Iterator[No
         yield
     except OSError as error:
         raise PlatformError(
-            f"{rejects.path}: {error.strerror}. {writer.position:,} positions are accepted and safe, but the lines "
-            "among the last ones that were no readings are not in this report. Free some disk, then go on."
+            f"{rejects.path}: {error.strerror}. {writer.position:,} positions are accepted and safe; nothing after "
+            "them is: lines that are no readings cannot be reported. Free some disk, then send the rest again."
         ) from error
 
 

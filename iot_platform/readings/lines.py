@@ -51,7 +51,10 @@ class LineParser:
 
 
 def line_pieces(descriptor: int, where: str, wait_s: float) -> Iterator[bytes]:
-    """Whole lines from a file descriptor, as soon as there are some; b"" when none came for ``wait_s`` seconds."""
+    """Whole lines from a file descriptor, as soon as there are some; b"" when none came for ``wait_s`` seconds.
+
+    Raises SourceError at a last line without an end: a sender that died may have written half of a number.
+    """
     kept = b""
     while True:
         ready, _, _ = select.select([descriptor], [], [], wait_s)
@@ -70,4 +73,7 @@ def line_pieces(descriptor: int, where: str, wait_s: float) -> Iterator[bytes]:
         if len(kept) > LONGEST_LINE_BYTES:
             raise SourceError(f"{where}: a line of more than {LONGEST_LINE_BYTES >> 20} MB; not CSV.")
     if kept:
-        yield kept + b"\n"
+        raise SourceError(
+            f"{where}: the last line, {kept[:80]!r}, has no line end, so it may not be whole; it was not accepted, all "
+            "lines before it were. Send it again with a line end."
+        )

@@ -5,8 +5,9 @@ makes the open file a batch for good: its range of positions and its arrival tim
 the same batch however often that is tried. A delivered batch is deleted. Files rather than a database: deleting works
 on a full disk, and a torn end is cut off.
 
-    FROM.open              frames, appended; FROM is the position (number) of its first reading
-    FROM-TO-ARRIVAL.batch  sealed; ARRIVAL in microseconds since 1970
+    FROM-EARLIEST.open     frames, appended; FROM is the position (number) of its first reading, EARLIEST the first
+                           arrival time that it may get
+    FROM-TO-ARRIVAL.batch  sealed; times in microseconds since 1970
     id                     names the stream; a new directory is a new stream
 """
 
@@ -67,7 +68,7 @@ class Outbox:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = self._locked()
             self.stream_id = self._identity()
-            self._last_arrival_us = max((_micros(batch.arrived_at) for batch in self.sealed()), default=0)
+            self._is_synced = True
             self._sealed_bytes = sum(batch.path.stat().st_size for batch in self.sealed())
             self._recover()
         except OSError as error:
@@ -141,26 +142,33 @@ class Outbox:
         """Make what is open a batch; False when there is nothing. Raises OutboxFullError when no file can be made."""
         if self._end == self._start:
             return False
-        # Later batches are newer, whatever the clock does: of two readings of one key the later one wins.
-        self._last_arrival_us = max(self._last_arrival_us + 1_000, time.time_ns() // 1_000)
-        name = f"{self._start:020d}-{self._end:020d}-{self._last_arrival_us}.batch"
-        # The next file first: some open file always tells the position, also when all batches are delivered.
-        following = self._directory / f"{self._end:020d}.open"
+        arrival_us = max(self._earliest_us, time.time_ns() // 1_000)
+        name = f"{self._start:020d}-{self._end:020d}-{arrival_us}.batch"
+        # Later batches are newer, whatever the clock does: of two readings of one key the later one wins. Within a
+        # batch each repeat of a key counts as one microsecond, see arrivals.py.
+        following = self._directory / f"{self._end:020d}-{arrival_us + max(self._rows, 1)}.open"
         try:
+            # The next file first: some open file always tells the position, also when all batches are delivered.
             following.touch()
             self._path.rename(self._directory / name)
-            self._sync_directory()
         except OSError as error:
-            if self._path.exists():
-                following.unlink(missing_ok=True)
+            following.unlink(missing_ok=True)
             raise OutboxFullError(f"Outbox {self._directory}: {error.strerror}; what was accepted is safe.") from error
+        self._is_synced = False
         self._file.close()
         self._sealed_bytes += self._size
         self._open(following)
         return True
 
     def sealed(self) -> list[SealedBatch]:
-        """The batches to deliver, oldest first."""
+        """The batches to deliver, oldest first.
+
+        Raises OSError while it is not sure that a crash of the machine would leave them under these names: delivered
+        before that, one could come back as another batch.
+        """
+        if not self._is_synced:
+            self._sync_directory()
+            self._is_synced = True
         return [_sealed(path) for path in sorted(self._directory.glob("*.batch"))]
 
     def remove(self, batch: SealedBatch) -> None:
@@ -194,7 +202,7 @@ class Outbox:
         ends = [batch.position_to for batch in self.sealed()]
         files = sorted(self._directory.glob("*.open"))
         if not files:
-            files = [self._directory / f"{max(ends, default=0):020d}.open"]
+            files = [self._directory / f"{max(ends, default=0):020d}-0.open"]
             files[0].touch()
         # Two open files: the process ended between making the next one and sealing; the first one is still open.
         for empty in files[1:]:
@@ -207,7 +215,7 @@ class Outbox:
 
     def _open(self, path: Path) -> None:
         self._path = path
-        self._start = int(path.stem)
+        self._start, self._earliest_us = (int(number) for number in path.stem.split("-"))
         self._size = self._rows = 0
         self._end = self._start
         self._opened_at = time.monotonic()
@@ -233,7 +241,3 @@ def _sealed(path: Path) -> SealedBatch:
     start, stop, micros = path.stem.split("-")
     arrived_at = dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(microseconds=int(micros))
     return SealedBatch(path, int(start), int(stop), arrived_at)
-
-
-def _micros(time: dt.datetime) -> int:
-    return (time - dt.datetime.fromtimestamp(0, dt.UTC)) // dt.timedelta(microseconds=1)

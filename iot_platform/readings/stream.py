@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from types import TracebackType
 
 import pyarrow as pa
@@ -17,6 +18,8 @@ from iot_platform.settings import Settings
 
 log = logging.getLogger(__name__)
 
+# An insert that is under way when the time is up; cut off, it is compared with L1 the next time.
+LAST_ATTEMPT_S = 1.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
 
@@ -92,11 +95,12 @@ class StreamWriter:
         Called again it only repeats its answer.
         """
         if self._was_delivered is None:
+            deadline = time.monotonic() + timeout_s
             self._was_delivered = self.flush(timeout_s)
             with self._changed:
                 self._closing = True
                 self._changed.notify_all()
-            self._thread.join(timeout_s)
+            self._thread.join(max(LAST_ATTEMPT_S, deadline - time.monotonic()))
             self._outbox.close()
         return self._was_delivered
 

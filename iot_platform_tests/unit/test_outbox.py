@@ -59,6 +59,40 @@ def test_a_column_that_some_readings_of_a_batch_have_is_null_elsewhere(tmp_path:
     assert batch.read()["power_usage_kWh"].to_pylist() == [1.0, 2.0, 3.0]
 
 
+def test_later_is_newer_also_when_the_clock_steps_back_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrivals = []
+    for clock_s in (1_000, 900, 901):
+        monkeypatch.setattr("time.time_ns", lambda clock_s=clock_s: clock_s * 1_000_000_000)
+        outbox = Outbox(tmp_path, MIB)
+        outbox.append(readings(*[1.0] * 3_000), 3_000)
+        outbox.seal()
+        [batch] = outbox.sealed()
+        arrivals.append(round(batch.arrived_at.timestamp() * 1e6))
+        outbox.remove(batch)
+        outbox.close()
+    # Each repeat within a batch is a microsecond newer than the one before it.
+    assert arrivals == [1_000_000_000, 1_000_003_000, 1_000_006_000]
+
+
+def test_a_batch_is_not_given_out_before_its_name_is_safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox = Outbox(tmp_path, MIB)
+    outbox.append(readings(1.0), 1)
+
+    def broken(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", broken)
+        outbox.seal()
+        with pytest.raises(OSError, match="Input/output error"):
+            outbox.sealed()
+        outbox.append(readings(2.0), 1)
+    assert accepted(outbox) == [1.0, 2.0]
+    outbox.close()
+
+
 @settings(max_examples=40, deadline=None)
 @given(cut=st.integers(0, 2000), noise=st.binary(max_size=64))
 def test_a_torn_end_is_cut_off(tmp_path_factory: pytest.TempPathFactory, cut: int, noise: bytes) -> None:

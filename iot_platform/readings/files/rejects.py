@@ -28,7 +28,7 @@ class RejectReport:
         self._file: TextIO | None = None
 
     def add(self, rejects: Iterable[Reject]) -> None:
-        """Take rejects in, in the order of the file."""
+        """Take rejects in, in the order of the file. Once this returns, a crash of this process loses none of them."""
         for reject in rejects:
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,6 +39,8 @@ class RejectReport:
                 self.first.append(reject)
             self.counts[reject.reason] += 1
             self._writer.writerow([reject.place, reject.reason, reject.text[:LONGEST_TEXT]])
+        if self._file is not None:
+            self._file.flush()
 
     def close(self) -> None:
         if self._file is not None:
