@@ -15,6 +15,7 @@ from iot_platform.errors import PlatformError
 # Subcommand -> where it is defined and what --help says of it (so that --help imports nothing heavy).
 COMMANDS = {
     "demo": ("iot_platform.cli.demo:demo", "Bring up everything with simulated meters and the Dagster UI."),
+    "up": ("iot_platform.cli.up:up", "Run ClickHouse, the Dagster UI and its daemon until stopped."),
     "status": ("iot_platform.cli.layers:status", "Show what every layer holds and whether it is proved."),
     "prove": ("iot_platform.cli.layers:prove", "Prove every day of every layer; rebuild what differs."),
     "load": ("iot_platform.cli.load:load", "Load readings or device metadata from files."),

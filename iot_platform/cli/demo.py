@@ -8,22 +8,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from types import FrameType
 
 import click
 from clickhouse_connect.driver.client import Client
 
-from iot_platform import services
 from iot_platform.cli.output import echo_json, show_summary
+from iot_platform.cli.up import DAGSTER_PORT, interrupt, watch
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.layers.model import DERIVED_LAYERS, RAW_TABLE
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import Summary, summarize
 from iot_platform.readings.simulated import first_simulated_day
+from iot_platform.services.dagster import running_dagster
+from iot_platform.services.instance import environment
+from iot_platform.services.process import free_port
 from iot_platform.settings import Settings
 
-DAGSTER_PORT = 3000
 MATERIALIZE_TIMEOUT_S = 3600
 INTERRUPTED = 130
 ALL_LAYERS = (RAW_TABLE, *(layer.name for layer in DERIVED_LAYERS))
@@ -41,7 +42,7 @@ def demo(days: int, exit_after: bool, as_json: bool, port: int) -> None:
     """
     # Ctrl-C, `kill` and a closed terminal clean up alike. (Shells make background jobs ignore SIGINT unless it is set.)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        signal.signal(number, interrupt)
     settings = Settings()
     started = time.monotonic()
     ready = False
@@ -70,10 +71,6 @@ def _is_right(summary: Summary) -> bool:
     return summary.proved and summary.conserved
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def _demo_environment(client: Client, settings: Settings, days: int) -> dict[str, str]:
     """Settings of the demo's Dagster processes. Simulated readings that are there keep their first day."""
     first = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=days - 1)
@@ -82,7 +79,7 @@ def _demo_environment(client: Client, settings: Settings, days: int) -> dict[str
         "IOT_SIMULATOR_ENABLED": "true",
         "IOT_AUTOMATION_ENABLED": "true",
     }
-    return services.environment(settings, overrides)
+    return environment(settings, overrides)
 
 
 def _materialize(settings: Settings, env: Mapping[str, str]) -> None:
@@ -113,14 +110,11 @@ def _prove_the_rest(client: Client) -> None:
 
 
 def _keep_running(settings: Settings, env: Mapping[str, str], preferred_port: int) -> None:
-    port = services.free_port(preferred_port, settings.host)
+    port = free_port(preferred_port, settings.host)
     click.echo("Starting the Dagster UI and daemon ...")
-    with services.dagster_services(settings, port, env) as running:
-        click.echo(f"Dagster UI: http://{settings.host}:{port}")
+    with running_dagster(settings, port, env) as dagster:
+        click.echo(f"Dagster UI: {dagster.url}")
         click.echo('ClickHouse: `iot-platform db url` shows how to connect; `iot-platform sql "SELECT ..."` asks it.')
         click.echo("New readings arrive every minute. Ctrl-C ends everything.")
         sys.stdout.flush()
-        while True:
-            time.sleep(1)
-            for service in running:
-                service.check()
+        watch(dagster)

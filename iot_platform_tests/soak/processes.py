@@ -74,8 +74,13 @@ class Server:
         """Start it and wait for it; nothing when it is started on demand."""
         if self.on_demand:
             return
-        self.process = start(self._env, self._log, "db", "serve", "--port", str(self._port))
         deadline = time.monotonic() + WAIT_S
+        # One that was started on demand may still be stopping.
+        while self.is_running:
+            if time.monotonic() > deadline:
+                raise SoakError("the server of the last round does not stop")
+            time.sleep(0.05)
+        self.process = start(self._env, self._log, "db", "serve", "--port", str(self._port))
         while read_record(self._files.record) is None:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise SoakError(f"db serve does not start (exit code {self.process.poll()})")

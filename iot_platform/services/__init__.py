@@ -1,0 +1,1 @@
+"""The platform as running services: Dagster's processes, their configuration, their health."""

@@ -1,0 +1,124 @@
+"""Dagster's code location, webserver and daemon, and whether they are well."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from iot_platform.errors import PlatformError
+from iot_platform.services.process import START_TIMEOUT_S, Service, free_port
+from iot_platform.settings import Settings
+
+# Named as in the checkout's workspace.yaml: `dagster dev` then shares the state of sensors and schedules.
+WORKSPACE = """\
+load_from:
+  - grpc_server:
+      host: 127.0.0.1
+      port: {port}
+      location_name: iot_platform
+"""
+MODULE = "iot_platform.definitions"
+
+HEALTH_TIMEOUT_S = 10
+HEALTH_QUERY = """
+{
+  workspaceOrError {
+    __typename
+    ... on Workspace {
+      locationEntries { name locationOrLoadError { __typename ... on PythonError { message } } }
+    }
+    ... on PythonError { message }
+  }
+  instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Dagster:
+    """Running services and the address of the UI."""
+
+    url: str
+    services: list[Service]
+
+    def check(self) -> None:
+        """Raise PlatformError, with the end of its log, when one of the processes has ended."""
+        for service in self.services:
+            service.check()
+
+    def problems(self) -> list[str]:
+        """What is not well, in words, as the webserver tells it; empty: all is. Raises no error for a dead service."""
+        try:
+            answer = requests.post(f"{self.url}/graphql", json={"query": HEALTH_QUERY}, timeout=HEALTH_TIMEOUT_S)
+            answer.raise_for_status()
+            found = answer.json()["data"]
+        except (requests.RequestException, ValueError, KeyError) as error:
+            return [f"The webserver does not answer: {error}"]
+        return [*_location_problems(found["workspaceOrError"]), *_daemon_problems(found["instance"]["daemonHealth"])]
+
+    def wait_until_healthy(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Wait until nothing is wrong. Raises PlatformError when a process ends or the time is over."""
+        deadline = time.monotonic() + timeout_s
+        while problems := self.problems():
+            self.check()
+            if time.monotonic() > deadline:
+                raise PlatformError(f"Dagster is not healthy after {timeout_s:.0f} s: {' '.join(problems)}")
+            time.sleep(0.5)
+
+
+@contextmanager
+def running_dagster(settings: Settings, port: int, env: Mapping[str, str]) -> Iterator[Dagster]:
+    """Code location, webserver (answering on ``port``) and daemon for the length of a ``with`` block.
+
+    One process holds the code for the other two: they start faster, and a reload in the UI reaches both.
+    """
+    logs = settings.root / "logs"
+    code_port = free_port(0, "127.0.0.1")
+    workspace = settings.root / "dagster" / "workspace.yaml"
+    workspace.parent.mkdir(parents=True, exist_ok=True)
+    workspace.write_text(WORKSPACE.format(port=code_port), encoding="utf-8")
+    commands = {
+        "code-location": ("dagster", "code-server", "start", "-h", "127.0.0.1", "-p", str(code_port), "-m", MODULE),
+        "dagster-webserver": ("dagster_webserver", "-h", settings.host, "-p", str(port), "-w", str(workspace)),
+        "dagster-daemon": ("dagster._daemon", "run", "-w", str(workspace)),
+    }
+    with ExitStack() as stack:
+        services: list[Service] = []
+        for name, command in commands.items():
+            services.append(Service(name, command, env, logs / f"{name}.log"))
+            stack.callback(services[-1].stop)
+        # Registered last, so it runs first: a second Ctrl-C must not leave processes behind.
+        stack.callback(_ignore_interrupts)
+        dagster = Dagster(f"http://{settings.host}:{port}", services)
+        dagster.wait_until_healthy()
+        yield dagster
+
+
+def _location_problems(workspace: Mapping[str, Any]) -> list[str]:
+    if workspace["__typename"] != "Workspace":
+        return [f"The workspace cannot be loaded: {workspace.get('message')}"]
+    problems = []
+    for entry in workspace["locationEntries"]:
+        loaded = entry["locationOrLoadError"] or {"__typename": "loading"}
+        if loaded["__typename"] != "RepositoryLocation":
+            problems.append(f"Code location {entry['name']}: {loaded.get('message', 'still loading')}")
+    return problems or ([] if workspace["locationEntries"] else ["There is no code location."])
+
+
+def _daemon_problems(health: Mapping[str, Any]) -> list[str]:
+    return [
+        f"Daemon {status['daemonType']} has no heartbeat."
+        for status in health["allDaemonStatuses"]
+        if status["required"] and not status["healthy"]
+    ]
+
+
+def _ignore_interrupts() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
