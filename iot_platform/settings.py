@@ -76,6 +76,13 @@ class Settings(BaseSettings):
         description="Share of the known devices that a complete CSV may lack; more, and it is refused as cut off.",
     )
 
+    owner: str = Field(
+        default="team:data-platform", description="Who answers for the assets: team:NAME, or an e-mail address."
+    )
+    docs_url: str | None = Field(
+        default=None, description="Where docs/ can be read in a browser; unset: assets name the file of the checkout."
+    )
+
     host: str = Field(default="127.0.0.1", description="Address that servers bind to.")
 
     @cached_property

@@ -10,6 +10,7 @@ from typing import TypeVar
 from clickhouse_connect.driver.exceptions import Error, OperationalError
 
 from iot_platform.clickhouse.client import TRANSIENT_CODES
+from iot_platform.errors import ServerError
 
 ATTEMPTS = 6
 FIRST_PAUSE_S = 0.5
@@ -17,8 +18,10 @@ FIRST_PAUSE_S = 0.5
 T = TypeVar("T")
 
 
-def is_transient(error: Error) -> bool:
+def is_transient(error: Error | ServerError) -> bool:
     """Whether another attempt may succeed: the server is busy or starting, or no answer came from it at all."""
+    if isinstance(error, ServerError):
+        return isinstance(error.__cause__, Error) and is_transient(error.__cause__)
     return error.code in TRANSIENT_CODES or (error.code is None and isinstance(error, OperationalError))
 
 

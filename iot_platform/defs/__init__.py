@@ -4,5 +4,8 @@ import warnings
 
 import dagster as dg
 
-# Backfills in one run have been there for years, and still count as beta: nothing to warn our users of at each start.
-warnings.filterwarnings("ignore", message=r"Parameter `backfill_policy`", category=dg.BetaWarning)
+# Backfills in one run and links to code have been there for years, and still count as beta: nothing to warn users of at
+# each start.
+for _beta in ("Parameter `backfill_policy`", "Class `LocalFileCodeReference`", "Class `CodeReferencesMetadataValue`"):
+    warnings.filterwarnings("ignore", message=_beta, category=dg.BetaWarning)
+warnings.filterwarnings("ignore", message="Function `with_source_code_references`", category=dg.BetaWarning)

@@ -8,12 +8,19 @@ from urllib.parse import quote
 
 import dagster as dg
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
 from pydantic import Field, SecretStr
 
 from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.retries import is_transient
+from iot_platform.errors import ServerError
 from iot_platform.settings import Settings
 
 HTTP_PORT, HTTPS_PORT = 8123, 8443
+# Everything that uses ClickHouse shares this pool; dagster.yaml says how many steps at once.
+POOL = "clickhouse"
+# Beyond the writer's own retries of seconds. Longer outages are for the run's next schedule, and for an alert.
+STEP_RETRIES, STEP_RETRY_PAUSE_S = 3, 10
 
 
 class ClickHouse(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -43,7 +50,15 @@ class ClickHouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def session(self, run: dg.DagsterRun, asset: str) -> Iterator[Client]:
-        """A client of its own for one use, closed after it. Its queries carry run and asset in their log_comment."""
+        """A client of its own for one use, closed after it. Its queries carry run and asset in their log_comment.
+
+        An error that may pass (ClickHouse is away, busy, out of memory) has Dagster try the step again, a few times.
+        """
         comment = {"dagster_run_id": run.run_id, "dagster_job": run.job_name, "asset": asset}
-        with migrated_session(self.settings(), comment=comment) as client:
-            yield client
+        try:
+            with migrated_session(self.settings(), comment=comment) as client:
+                yield client
+        except (Error, ServerError) as error:
+            if not is_transient(error):
+                raise
+            raise dg.RetryRequested(max_retries=STEP_RETRIES, seconds_to_wait=STEP_RETRY_PAUSE_S) from error

@@ -43,11 +43,18 @@ def _definitions(directory: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for migration in read_migrations(directory):
         for statement in migration.statements():
-            if match := _CREATE.match(statement):
-                found[match[1]] = statement
-            elif match := _ALTER.match(statement):
-                found[match[1]] = f"{found.get(match[1], '')};\n{statement}"
+            name = subject(statement)
+            if _CREATE.match(statement):
+                found[name] = statement
+            elif name:
+                found[name] = f"{found.get(name, '')};\n{statement}"
     return found
+
+
+def subject(statement: str) -> str:
+    """The table or view that a statement in sql/ makes or changes; empty: none."""
+    match = _CREATE.match(statement) or _ALTER.match(statement)
+    return match[1] if match else ""
 
 
 def column_schema(client: Client, table: str, *, comments_of: str | None = None) -> dg.TableSchema:

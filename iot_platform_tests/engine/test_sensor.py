@@ -10,7 +10,13 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.definitions import defs
 from iot_platform.defs.devices.schedule import refresh_metadata_schedule
-from iot_platform.defs.layers.schedules import prove_today_schedule, prove_yesterday_schedule
+from iot_platform.defs.layers.schedules import (
+    DAYS_PER_RUN,
+    RUNS,
+    day_ranges,
+    prove_closed_days_schedule,
+    prove_today_schedule,
+)
 from iot_platform.defs.readings import sensor as module
 from iot_platform.defs.readings.sensor import simulated_ingestion_sensor
 from iot_platform.defs.readings.windows import MAX_RUNS_PER_TICK, MAX_WINDOW
@@ -110,17 +116,42 @@ def test_the_runs_it_asks_for_bring_the_readings_in(platform: Client) -> None:
     assert len(times) == 57
 
 
-def test_schedules_ask_for_the_day_they_are_about() -> None:
-    context = dg.build_schedule_context(scheduled_execution_time=dt.datetime(2026, 1, 5, 6, 30, tzinfo=dt.UTC))
-    today, yesterday = prove_today_schedule(context), prove_yesterday_schedule(context)
+def at(day: int, month: int = 1) -> dg.ScheduleEvaluationContext:
+    return dg.build_schedule_context(scheduled_execution_time=dt.datetime(2026, month, day, 6, 30, tzinfo=dt.UTC))
+
+
+def test_schedules_ask_for_the_day_they_are_about(platform: Client) -> None:
+    today = prove_today_schedule(at(5))
     assert isinstance(today, dg.RunRequest) and today.partition_key == "2026-01-05"
+    [yesterday] = prove_closed_days_schedule(at(5))
     assert isinstance(yesterday, dg.RunRequest) and yesterday.partition_key == "2026-01-04"
-    first = dg.build_schedule_context(scheduled_execution_time=dt.datetime(2026, 1, 1, 6, 30, tzinfo=dt.UTC))
-    assert isinstance(prove_yesterday_schedule(first), dg.SkipReason)
+    assert isinstance(prove_closed_days_schedule(at(1)), dg.SkipReason)
 
 
-@pytest.mark.parametrize("schedule", [prove_today_schedule, prove_yesterday_schedule, refresh_metadata_schedule])
-def test_schedules_tick_in_utc(schedule: dg.ScheduleDefinition) -> None:
+def test_each_night_all_open_days_are_proved(platform: Client) -> None:
+    days = ["2025-12-30", "2026-01-02", "2026-01-03", "2026-01-06", "2026-01-10"]
+    for day in days:
+        platform.command(f"INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES ('{day}', 1, 1.5)")
+    requests = prove_closed_days_schedule(at(8))
+    assert isinstance(requests, list)
+    # The day before the first one that Dagster offers, and days that are not over, are not among them.
+    asked = [request.partition_key or (*request.tags.values(),) for request in requests]
+    assert asked == [("2026-01-02", "2026-01-03"), ("2026-01-06", "2026-01-07")]
+
+
+def test_many_open_days_are_proved_in_bounded_runs() -> None:
+    first = dt.date(2024, 1, 1)
+    days = [first + dt.timedelta(days=number) for number in range(800) if number != 700]
+    ranges = day_ranges(days)
+    assert len(ranges) == RUNS
+    assert all(end - start < DAYS_PER_RUN for start, end in ranges)
+    assert ranges[-1][1] == days[-1]
+    covered = [start + dt.timedelta(days=n) for start, end in ranges for n in range((end - start).days + 1)]
+    assert covered == [day for day in days if day >= covered[0]]
+
+
+@pytest.mark.parametrize("schedule", [prove_today_schedule, prove_closed_days_schedule, refresh_metadata_schedule])
+def test_schedules_tick_in_utc(platform: Client, schedule: dg.ScheduleDefinition) -> None:
     assert schedule.execution_timezone == "UTC"
     context = dg.build_schedule_context(scheduled_execution_time=NOW, repository_def=defs.get_repository_def())
     assert schedule.evaluate_tick(context).run_requests

@@ -26,6 +26,15 @@ LINEAGE = {
     "l4_power_agg_hourly": {"l3_power_joined"},
 }
 
+GROUPS = {
+    "l1_power_raw": "l1_raw",
+    "l2_power_cleaned": "l2_cleaned",
+    "power_quarantine": "l2_cleaned",
+    "device_metadata": "metadata",
+    "l3_power_joined": "l3_joined",
+    "l4_power_agg_hourly": "l4_marts",
+}
+
 
 def specs() -> dict[str, dg.AssetSpec]:
     return {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
@@ -42,7 +51,11 @@ def test_each_asset_tells_who_owns_it_what_it_is_and_what_to_do(name: str) -> No
     assert spec.description and "When it is red" in spec.description and "Materializing" in spec.description
     assert spec.owners == ["team:data-platform"]
     assert "clickhouse" in spec.kinds
-    assert spec.group_name == "power"
+    assert spec.group_name == GROUPS[name]
+    assert isinstance(spec.freshness_policy, dg.FreshnessPolicy)
+    references = spec.metadata["dagster/code_references"].code_references
+    files = [Path(reference.file_path) for reference in references]
+    assert {file.suffix for file in files} == {".sql", ".py"} and all(file.is_file() for file in files)
     assert spec.tags["layer"]
     assert spec.code_version
     assert spec.metadata["dagster/table_name"] == f"iot.{name}"

@@ -9,6 +9,7 @@ import dagster as dg
 
 from iot_platform.defs import tables
 from iot_platform.defs.devices.facts import refresh_facts, restatement_facts
+from iot_platform.defs.headers import platform_asset
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.devices.contract import read_devices
 from iot_platform.devices.refresh import refresh_devices
@@ -20,13 +21,14 @@ from iot_platform.settings import Settings
 DEVICES = "device_metadata"
 
 
-@dg.asset(
-    group_name="power",
+@platform_asset(
+    DEVICES,
+    group="metadata",
+    layer="metadata",
     kinds={"clickhouse", "csv", "pandera"},
-    owners=["team:data-platform"],
-    tags={"layer": "metadata"},
-    code_version=tables.code_version(DEVICES),
-    metadata={"dagster/table_name": tables.table_name(DEVICES)},
+    made_by=[DEVICES],
+    late_h=3,
+    stale_h=26,
 )
 def device_metadata(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
     """Whose meter it is, in what kind of building, and where: with its history.

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from iot_platform.defs import tables
-from iot_platform.defs.layers.chart import add_charts
+from iot_platform.defs.headers import platform_asset
+from iot_platform.defs.layers.automation import follows_when_green
+from iot_platform.defs.layers.chart import add_coverage_charts, add_reject_charts, add_usage_charts
 from iot_platform.defs.layers.proofs import prove_days
 from iot_platform.defs.partitions import daily, in_one_run
 from iot_platform.defs.resources import ClickHouse
@@ -48,32 +49,42 @@ Rebuilt again and again: something writes into `{table}` past the chain.
 """
 
 
-def _proved_asset(layer: Layer, tier: str, deps: Sequence[str]) -> dg.AssetsDefinition:
+ADD_CHARTS = {QUARANTINE: add_reject_charts, L3: add_coverage_charts, L4: add_usage_charts}
+
+
+def _proved_asset(
+    layer: Layer,
+    group: str,
+    tier: str,
+    deps: Sequence[str],
+    condition: dg.AutomationCondition[dg.AssetKey] | None = None,
+) -> dg.AssetsDefinition:
     """The asset of a layer: to materialize it is to prove it."""
     on_call = ON_CALL.format(view=layer.view, source=layer.source, table=layer.table)
 
-    @dg.asset(
-        name=layer.name,
+    @platform_asset(
+        layer.name,
+        group=group,
+        layer=layer.name.split("_", maxsplit=1)[0],
+        kinds={"clickhouse", "sql", tier},
+        made_by=[layer.table, layer.view],
+        late_h=3,
+        stale_h=12,
         description=f"{DESCRIPTIONS[layer].strip()}\n{on_call.rstrip()}",
         deps=deps,
-        group_name="power",
-        kinds={"clickhouse", "sql", tier},
-        owners=["team:data-platform"],
-        tags={"layer": layer.name.split("_", maxsplit=1)[0]},
-        code_version=tables.code_version(layer.table, layer.view),
-        metadata={"dagster/table_name": tables.table_name(layer.name)},
         partitions_def=daily,
         backfill_policy=in_one_run,
+        automation_condition=condition,
     )
     def proved(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
         prove_days(context, clickhouse, layer)
-        if layer is L4:
-            add_charts(context, clickhouse)
+        if layer in ADD_CHARTS:
+            ADD_CHARTS[layer](context, clickhouse)
 
     return proved
 
 
-l2_power_cleaned = _proved_asset(L2, "silver", [RAW_TABLE])
-power_quarantine = _proved_asset(QUARANTINE, "silver", [RAW_TABLE])
-l3_power_joined = _proved_asset(L3, "silver", [L2.name, "device_metadata"])
-l4_power_agg_hourly = _proved_asset(L4, "gold", [L3.name])
+l2_power_cleaned = _proved_asset(L2, "l2_cleaned", "silver", [RAW_TABLE])
+power_quarantine = _proved_asset(QUARANTINE, "l2_cleaned", "silver", [RAW_TABLE])
+l3_power_joined = _proved_asset(L3, "l3_joined", "silver", [L2.name, "device_metadata"], follows_when_green())
+l4_power_agg_hourly = _proved_asset(L4, "l4_marts", "gold", [L3.name], follows_when_green())

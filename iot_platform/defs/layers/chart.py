@@ -1,58 +1,100 @@
-"""The usage curve of a day as a picture in the metadata of L4."""
+"""A picture of each day: its usage curve (L4), why readings were refused (quarantine), who has metadata (L3)."""
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
-import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from iot_platform.clickhouse.client import quoted
+from iot_platform.defs.bars import CARD, COLOURS, FAINT, INK, MUTED, Bar, bar_chart, picture
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.resources import ClickHouse
-from iot_platform.layers.model import L4
+from iot_platform.layers.model import L3, L4, QUARANTINE
 
 # Newest days of a run that get a picture.
 DAYS_WITH_CHART = 31
 # Building types with a colour of their own; the smaller ones share the last.
 MAX_TYPES = 6
-
-# Colours that people with colour blindness can tell apart (Okabe and Ito), on a card with its own background, so that
-# the picture reads the same in the light and the dark theme.
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#56b4e9", "#d55e00", "#cc79a7", "#9aa3af")
-CARD, INK, MUTED, FAINT = "#ffffff", "#1f2933", "#5b6672", "#d8dde3"
+NO_METADATA = "no metadata"
 
 # kWh of each hour of a day (24 values) by building type.
 Curves = Mapping[str, Sequence[float]]
 
 
-def add_charts(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
+def add_usage_charts(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
     """Add the usage curve to the metadata of the run's newest days of L4."""
-    days = days_of_run(context)[-DAYS_WITH_CHART:]
-    with clickhouse.session(context.run, L4.name) as client:
-        rows = client.query(
-            f"SELECT toDate(ts_hour) AS day, building_type, toHour(ts_hour), sum(total_kWh) FROM {quoted(L4.name)} "
-            "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY 1, 2, 3",
-            parameters={"first": days[0], "last": days[-1]},
-        ).result_rows
-    for day in days:
+    rows = _rows_of_days(
+        context,
+        clickhouse,
+        L4.name,
+        f"SELECT toDate(ts_hour) AS day, building_type, toHour(ts_hour), sum(total_kWh) FROM {quoted(L4.name)} "
+        "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY 1, 2, 3",
+    )
+    for day, found in rows.items():
         curves: dict[str, list[float]] = {}
-        for _, building_type, hour, kWh in (row for row in rows if row[0] == day):
+        for building_type, hour, kWh in found:
             curves.setdefault(building_type, [0.0] * 24)[hour] = kWh
-        if curves:
-            context.add_asset_metadata({"usage_of_the_day": usage_chart(day, curves)}, partition_key=day.isoformat())
+        context.add_asset_metadata({"usage_of_the_day": usage_chart(day, curves)}, partition_key=day.isoformat())
+
+
+def add_reject_charts(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
+    """Add the rejects by reason to the metadata of the run's newest days of the quarantine."""
+    rows = _rows_of_days(
+        context,
+        clickhouse,
+        QUARANTINE.name,
+        f"SELECT toDate(timestamp) AS day, reject_reason, count(), uniqExact(device_id) FROM {quoted(QUARANTINE.name)} "
+        "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY 1, 2 ORDER BY 3 DESC, 2",
+    )
+    for day, found in rows.items():
+        bars = [Bar(reason, count, f"{count:,} readings of {devices:,} devices") for reason, count, devices in found]
+        summary = f"{sum(bar.value for bar in bars):,.0f} readings were refused"
+        chart = bar_chart(f"Refused on {day}", summary, bars)
+        context.add_asset_metadata({"rejects_by_reason": chart}, partition_key=day.isoformat())
+
+
+def add_coverage_charts(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
+    """Add the share of readings with metadata, by building type, to the metadata of the run's newest days of L3."""
+    rows = _rows_of_days(
+        context,
+        clickhouse,
+        L3.name,
+        f"SELECT toDate(timestamp) AS day, if(has_metadata, toString(building_type), '{NO_METADATA}'), count(), "
+        f"uniqExact(device_id) FROM {quoted(L3.name)} "
+        "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY 1, 2 ORDER BY 3 DESC, 2",
+    )
+    for day, found in rows.items():
+        total = sum(readings for _, readings, _ in found)
+        bars = [Bar(name, n, f"{n / total:.1%}: {n:,} readings of {devices:,} devices") for name, n, devices in found]
+        missing = sum(readings for name, readings, _ in found if name == NO_METADATA)
+        summary = f"{1 - missing / total:.2%} of {total:,} readings have metadata"
+        chart = bar_chart(f"Readings by building type on {day}", summary, bars)
+        context.add_asset_metadata({"enrichment_by_building_type": chart}, partition_key=day.isoformat())
+
+
+def _rows_of_days(
+    context: dg.AssetExecutionContext, clickhouse: ClickHouse, asset: str, sql: str
+) -> dict[dt.date, list[tuple[Any, ...]]]:
+    """The rows of a query, whose first column is the day, for the run's newest days that have any."""
+    days = days_of_run(context)[-DAYS_WITH_CHART:]
+    if not days:
+        return {}
+    with clickhouse.session(context.run, asset) as client:
+        rows = client.query(sql, parameters={"first": days[0], "last": days[-1]}).result_rows
+    found: dict[dt.date, list[tuple[Any, ...]]] = {}
+    for day, *values in rows:
+        found.setdefault(day, []).append(tuple(values))
+    return {day: found[day] for day in days if day in found}
 
 
 def usage_chart(day: dt.date, curves: Curves) -> dg.MarkdownMetadataValue:
     """Energy per UTC hour, stacked by building type, as a PNG inside Markdown."""
-    png = io.BytesIO()
-    _figure(day, _largest_first(curves)).savefig(png, format="png")
-    encoded = base64.b64encode(png.getvalue()).decode()
-    return dg.MetadataValue.md(f"![Energy per hour on {day}](data:image/png;base64,{encoded})")
+    return picture(f"Energy per hour on {day}", _figure(day, _largest_first(curves)))
 
 
 def _largest_first(curves: Curves) -> dict[str, Sequence[float]]:

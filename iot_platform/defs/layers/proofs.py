@@ -10,7 +10,9 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import tables
+from iot_platform.defs.lineage import column_lineage
 from iot_platform.defs.partitions import days_of_run
+from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.layers.model import IMPOSSIBLE_TIMES, L2, L4, RAW_TABLE, Layer, partition_id
 from iot_platform.layers.partitions import grouped, partition_rows, partitions
@@ -19,7 +21,7 @@ from iot_platform.layers.proof import Proof, prove_partitions
 # Newest days of a run that get a preview; the others get their figures.
 DAYS_WITH_PREVIEW = 31
 
-Metadata = Mapping[str, dg.MetadataValue | dg.TableSchema | int | float | str | bool]
+Metadata = Mapping[str, dg.MetadataValue | dg.TableSchema | dg.TableColumnLineage | int | float | str | bool]
 
 
 def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer: Layer) -> None:
@@ -39,7 +41,9 @@ def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer:
             context.add_asset_metadata(spans.get(partition_id(day), {}), partition_key=day.isoformat())
         for day in days[-DAYS_WITH_PREVIEW:]:
             context.add_asset_metadata({"preview": _preview(client, layer, day)}, partition_key=day.isoformat())
-        context.add_asset_metadata(_table_facts(client, layer))
+        context.add_asset_metadata(
+            {**_table_facts(client, layer), **queries_of_run(context.run, clickhouse.settings())}
+        )
 
 
 def _prove(context: dg.AssetExecutionContext, client: Client, layer: Layer, wanted: list[str]) -> list[Proof]:
@@ -102,4 +106,5 @@ def _table_facts(client: Client, layer: Layer) -> Metadata:
     return {
         "dagster/row_count": tables.total_rows(client, layer.name),
         "dagster/column_schema": tables.column_schema(client, layer.name, comments_of=layer.table),
+        "dagster/column_lineage": column_lineage(layer.name),
     }

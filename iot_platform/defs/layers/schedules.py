@@ -1,14 +1,20 @@
-"""When the layers are proved: the day that fills, each hour; the day before, once its late readings are in."""
+"""When the layers are proved: the day that fills, each hour; closed days, once their late readings are in."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 import dagster as dg
 
+from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.defs.jobs import all_layers_job
+from iot_platform.layers.model import DERIVED_LAYERS, partition_day
+from iot_platform.layers.status import open_partitions
 from iot_platform.settings import Settings
 
+# A night's work comes in runs that are short enough to be repeated; what is more is left to the next nights.
+DAYS_PER_RUN, RUNS = dt.timedelta(days=31), 12
 START_STATUS = dg.DefaultScheduleStatus.RUNNING if Settings().automation_enabled else dg.DefaultScheduleStatus.STOPPED
 
 
@@ -29,13 +35,44 @@ def prove_today_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest
     cron_schedule="30 6 * * *",
     execution_timezone="UTC",
     default_status=START_STATUS,
-    description="Each morning: yesterday's layers, after the last late readings. Also mends a failed ingestion run.",
+    description="Each morning: yesterday's layers, after the last late readings, and every older day that is open, "
+    "because readings came late, metadata or limits changed, or somebody wrote into it. Mends failed ingestion runs, too.",
 )
-def prove_yesterday_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+def prove_closed_days_schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
     yesterday = _scheduled(context).date() - dt.timedelta(days=1)
-    if yesterday < Settings().first_day:
-        return dg.SkipReason(f"{yesterday} is before the first day ({Settings().first_day}).")
-    return dg.RunRequest(partition_key=yesterday.isoformat())
+    settings = Settings()
+    if yesterday < settings.first_day:
+        return dg.SkipReason(f"{yesterday} is before the first day ({settings.first_day}).")
+    days = {yesterday} | {day for day in _open_days(settings) if settings.first_day <= day < yesterday}
+    return [_run_request(first, last) for first, last in day_ranges(sorted(days))]
+
+
+def day_ranges(days: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
+    """Days, oldest first, as ranges of days that follow each other: none longer than DAYS_PER_RUN, the newest RUNS."""
+    ranges: list[tuple[dt.date, dt.date]] = []
+    for day in days:
+        if ranges and day - ranges[-1][1] == dt.timedelta(days=1) and day - ranges[-1][0] < DAYS_PER_RUN:
+            ranges[-1] = (ranges[-1][0], day)
+        else:
+            ranges.append((day, day))
+    return ranges[-RUNS:]
+
+
+def _open_days(settings: Settings) -> set[dt.date]:
+    with migrated_session(settings) as client:
+        found = {partition for layer in DERIVED_LAYERS for partition in open_partitions(client, layer)}
+    return {day for partition in found if (day := partition_day(partition))}
+
+
+def _run_request(first: dt.date, last: dt.date) -> dg.RunRequest:
+    if first == last:
+        return dg.RunRequest(partition_key=first.isoformat())
+    return dg.RunRequest(
+        tags={
+            "dagster/asset_partition_range_start": first.isoformat(),
+            "dagster/asset_partition_range_end": last.isoformat(),
+        }
+    )
 
 
 def _scheduled(context: dg.ScheduleEvaluationContext) -> dt.datetime:

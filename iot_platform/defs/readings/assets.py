@@ -10,7 +10,9 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import tables
+from iot_platform.defs.headers import platform_asset
 from iot_platform.defs.partitions import daily, days_of_run, in_one_run
+from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.readings.windows import day_window
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.layers.model import RAW_KWH, RAW_TABLE, partition_id
@@ -29,17 +31,16 @@ class ArrivalWindow(dg.Config):
     end: str | None = None
 
 
-@dg.asset(
-    group_name="power",
+@platform_asset(
+    RAW_TABLE,
+    group="l1_raw",
+    layer="l1",
     kinds={"clickhouse", "python", "bronze"},
-    owners=["team:data-platform"],
-    tags={"layer": "l1"},
-    code_version=tables.code_version(RAW_TABLE),
-    metadata={"dagster/table_name": tables.table_name(RAW_TABLE)},
+    made_by=[RAW_TABLE],
+    late_h=2,
+    stale_h=6,
     partitions_def=daily,
     backfill_policy=in_one_run,
-    # The sensor asks for each window once; a batch goes in once, however often it is tried.
-    retry_policy=dg.RetryPolicy(max_retries=3, delay=15, backoff=dg.Backoff.EXPONENTIAL),
 )
 def l1_power_raw(context: dg.AssetExecutionContext, config: ArrivalWindow, clickhouse: ClickHouse) -> None:
     """Every reading as it arrived, wrong ones included. Append-only: the only truth; all other layers are made from it.
@@ -69,6 +70,7 @@ def l1_power_raw(context: dg.AssetExecutionContext, config: ArrivalWindow, click
             {
                 "dagster/row_count": tables.total_rows(client, RAW_TABLE),
                 "dagster/column_schema": tables.column_schema(client, RAW_TABLE),
+                **queries_of_run(context.run, clickhouse.settings()),
             }
         )
 

@@ -1,0 +1,30 @@
+"""From a run to what it asked of ClickHouse: its queries carry the run's id in their log_comment."""
+
+from __future__ import annotations
+
+import base64
+from urllib.parse import urlsplit
+
+import dagster as dg
+
+from iot_platform.settings import Settings
+
+QUERIES_OF_RUN = """\
+SELECT event_time_microseconds, query_duration_ms, read_rows, formatReadableSize(memory_usage) AS memory,
+    exception_code, query
+FROM system.query_log
+WHERE type != 'QueryStart' AND JSONExtractString(log_comment, 'dagster_run_id') = '{run_id}'
+    AND event_date >= today() - 1
+ORDER BY event_time_microseconds"""
+
+
+def queries_of_run(run: dg.DagsterRun, settings: Settings) -> dict[str, dg.MetadataValue]:
+    """The SQL that lists a run's queries, and, on a ClickHouse server, the link to its own page."""
+    sql = QUERIES_OF_RUN.format(run_id=run.run_id)
+    facts: dict[str, dg.MetadataValue] = {"clickhouse_queries": dg.MetadataValue.md(f"```sql\n{sql}\n```")}
+    if settings.clickhouse_url is not None:
+        parts = urlsplit(settings.clickhouse_url.get_secret_value())
+        # Without user and password: the page asks for them.
+        server = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+        facts["clickhouse_query_log"] = dg.MetadataValue.url(f"{server}/play#{base64.b64encode(sql.encode()).decode()}")
+    return facts
