@@ -6,7 +6,7 @@ WORKERS ?= 3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format bench soak env clean
+.PHONY: demo test check format bench soak stateful env clean
 .DEFAULT_GOAL := test
 
 env: $(READY)
@@ -43,6 +43,10 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m iot_platform_tests.bench $(ARGS)
+
+# Ten thousand random actions, each day compared with a model of the truth; ARGS="--actions 1000 --seed 7" repeats a run.
+stateful: $(READY)
+	$(BIN)/python -m iot_platform_tests.stateful $(or $(ARGS),--actions 10000)
 
 # Half an hour of kill -9, compared with a model; `make soak ARGS="--kills 20 --seed 7"` is shorter and repeats a run.
 soak: $(READY)

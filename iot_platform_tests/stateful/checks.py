@@ -72,7 +72,8 @@ def settle(world: World) -> Counter[str]:
     rebuilt = Counter(proof.layer for proof in prove_all(client, only_open=True) if proof.was_rebuilt)
     if again := list(prove_all(client, only_open=True)):
         raise MismatchError(
-            f"Open after a proof of all open days: {[(proof.layer, proof.partition) for proof in again]}"
+            f"Open after a proof of all open days: {[(proof.layer, proof.partition) for proof in again]}. "
+            f"{_versions(client, again[0].layer, again[0].partition)}"
         )
     truth = world.truth.expected()
     expected = _expected_rows(truth)
@@ -143,3 +144,18 @@ def _require_same(what: str, found: Counter[tuple[Any, ...]], expected: Counter[
         f"{what}: {missing.total()} rows are missing, {more.total()} too many. "
         f"Missing: {list(missing.items())[:MOST_SHOWN]}; too many: {list(more.items())[:MOST_SHOWN]}"
     )
+
+
+def _versions(client: Client, layer: str, partition: str) -> str:
+    """The newest proofs of a partition, and the parts that hold it: what has changed in between."""
+    proofs = client.query(
+        "SELECT toString(proved_at), source_version, own_version, rows_expected, difference FROM partition_proofs "
+        "WHERE layer = {layer:String} AND partition_id = {partition:String} ORDER BY proved_at DESC LIMIT 3",
+        parameters={"layer": layer, "partition": partition},
+    ).result_rows
+    parts = client.query(
+        "SELECT table, name, rows, toString(modification_time) FROM system.parts WHERE active "
+        "AND database = currentDatabase() AND partition_id = {partition:String} ORDER BY table, name",
+        parameters={"partition": partition},
+    ).result_rows
+    return f"Proofs, newest first: {proofs}. Parts: {parts}"
