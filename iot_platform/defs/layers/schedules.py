@@ -36,7 +36,7 @@ def prove_today_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest
     execution_timezone="UTC",
     default_status=START_STATUS,
     description="Each morning: yesterday's layers, after the last late readings, and every older day that is open, "
-    "because readings came late, metadata or limits changed, or somebody wrote into it. Mends failed ingestion runs, too.",
+    "because readings came late, metadata or limits changed, or somebody wrote into it. Mends failed ingestion, too.",
 )
 def prove_closed_days_schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
     yesterday = _scheduled(context).date() - dt.timedelta(days=1)
