@@ -15,13 +15,14 @@ from iot_platform.defs.layers import assets as layers
 from iot_platform.defs.layers import checks
 from iot_platform.defs.layers.automation import layer_automation_sensor
 from iot_platform.defs.layers.schedules import prove_closed_days_schedule, prove_today_schedule
+from iot_platform.defs.layers.schema_check import schema_is_as_in_sql
 from iot_platform.defs.readings import assets as readings
 from iot_platform.defs.readings.sensor import simulated_ingestion_sensor
 from iot_platform.defs.resources import ClickHouse
 
 defs = dg.Definitions(
     assets=dg.with_source_code_references(dg.load_assets_from_modules([readings, layers, devices])),
-    asset_checks=dg.load_asset_checks_from_modules([checks]),
+    asset_checks=[*checks.layer_checks, schema_is_as_in_sql],
     jobs=[jobs.ingestion_job, jobs.prove_job, jobs.all_layers_job, jobs.refresh_metadata_job],
     schedules=[prove_today_schedule, prove_closed_days_schedule, refresh_metadata_schedule],
     sensors=[simulated_ingestion_sensor, layer_automation_sensor],

@@ -6,12 +6,21 @@ import datetime as dt
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PACKAGE_DIR = Path(__file__).resolve().parent
 
 MAX_CLOSED_SHARE = 0.2
+
+
+class CheckSettings(BaseModel):
+    """Shares of what is checked above which a check warns and is red; unset: the rule's own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    warn_share: float | None = Field(default=None, ge=0)
+    error_share: float | None = Field(default=None, ge=0)
 
 
 class Settings(BaseSettings):
@@ -55,11 +64,14 @@ class Settings(BaseSettings):
     automation_enabled: bool = Field(
         default=False, description="Dagster's sensor and schedules run from the start; False: switch them on in its UI."
     )
-    max_reject_rate: float = Field(
-        default=0.05, ge=0, le=1, description="Share of a day's readings that L2 may refuse before a check warns."
+    checks: dict[str, CheckSettings] = Field(
+        default={},
+        description='Thresholds of checks as JSON, e.g. {"reject_rate_is_normal": {"warn_share": 0.1}}; '
+        "iot_platform/defs/layers/rules.py has the names and their defaults.",
     )
-    min_metadata_share: float = Field(
-        default=0.99, ge=0, le=1, description="Share of readings with metadata below which L4 is held back."
+    hold_downstream: bool = Field(
+        default=True,
+        description="A day whose blocking check is red is not carried on by any run; False: only within one.",
     )
 
     devices_csv: Path | None = Field(

@@ -2,6 +2,7 @@
 SELECT
     device_id,
     count() AS readings,
+    sumMap(map(toDate(timestamp), toFloat64(1))) AS by_day,
     round(sum(power_usage_kWh), 3) AS kWh,
     min(timestamp) AS first_reading,
     max(timestamp) AS last_reading,

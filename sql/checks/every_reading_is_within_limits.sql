@@ -3,6 +3,7 @@
 SELECT
     device_id,
     count() AS readings,
+    sumMap(map(toDate(timestamp), toFloat64(1))) AS by_day,
     min(power_usage_kWh) AS lowest_kWh,
     max(power_usage_kWh) AS highest_kWh,
     dictGetOrDefault('device_limits', 'max_kWh', device_id, dictGet('device_limits', 'max_kWh', toUInt64(0))) AS limit_kWh,

@@ -3,6 +3,7 @@
 SELECT
     device_id,
     count() AS readings,
+    sumMap(map(toDate(timestamp), toFloat64(1))) AS by_day,
     countIf(isNaN(power_usage_kWh)) AS not_a_number,
     countIf(isInfinite(power_usage_kWh)) AS infinite,
     countIf(device_id = 0) AS without_device,

@@ -2,6 +2,7 @@
 SELECT
     reject_reason,
     count() AS readings,
+    sumMap(map(toDate(timestamp), toFloat64(1))) AS by_day,
     uniqExact(device_id) AS devices,
     any(device_id) AS a_device,
     any(timestamp) AS a_time,

@@ -1,87 +1,73 @@
-"""Checks of what is in L2 and L3. Each is named as the fact that it states; its description tells what to do."""
+"""The checks of the layers, made from the rules. Each is named as the fact that it states."""
 
 # No `from __future__ import annotations` here: Dagster refuses a context whose annotation is a string.
 
+import datetime as dt
+from collections.abc import Mapping
+
 import dagster as dg
 
-from iot_platform.defs.layers.findings import find
-from iot_platform.defs.resources import ClickHouse
-from iot_platform.layers.model import L2, L3, RAW_TABLE
+from iot_platform.defs.layers.findings import Findings, find
+from iot_platform.defs.layers.rules import RULES, Rule
+from iot_platform.defs.partitions import days_of_run
+from iot_platform.defs.resources import POOL, ClickHouse
+from iot_platform.layers.holds import record
+from iot_platform.settings import CheckSettings, Settings
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 
-@dg.asset_check(
-    asset=L2.name,
-    blocking=True,
-    description="0 <= power_usage_kWh < the device's limit. **Red:** somebody wrote into L2 past the chain, or a limit "
-    "was lowered; L3 is held back. Materialize `l2_power_cleaned` of the day: it is rebuilt from L1.",
-)
-def every_reading_is_within_limits(
-    context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse
-) -> dg.AssetCheckResult:
-    """No reading of L2 is negative or reaches the limit of its device."""
-    found = find(context, clickhouse, "every_reading_is_within_limits", L2.table)
-    return dg.AssetCheckResult(
-        passed=not found.offending,
-        severity=ERROR,
-        description=f"{found.offending:,} of {found.readings:,} readings are outside their limits ({found.scope}).",
-        metadata=found.metadata(allowed_readings=0),
+def thresholds(rule: Rule, settings: Settings) -> tuple[float, float | None]:
+    """The shares above which a rule warns and is red: IOT_CHECKS, else its own."""
+    changed = settings.checks.get(rule.name, CheckSettings())
+    warn = rule.warn_share if changed.warn_share is None else changed.warn_share
+    return warn, rule.error_share if changed.error_share is None else changed.error_share
+
+
+def _check(rule: Rule) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=rule.asset, name=rule.name, description=_description(rule), blocking=rule.blocking, pool=POOL)
+    def check(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
+        warn, error = thresholds(rule, clickhouse.settings())
+        days = days_of_run(context)
+        with clickhouse.session(context.run, rule.name) as client:
+            found = find(client, rule, days)
+            red = found.days_above(error)
+            if rule.blocking:
+                record(client, rule.asset, rule.name, red, days, context.run.run_id)
+        return dg.AssetCheckResult(
+            passed=not red and not found.days_above(warn),
+            severity=ERROR if red else WARN,
+            description=_sentence(found),
+            metadata={**found.metadata(), **_allowed(warn, error), **_red_days(red)},
+        )
+
+    return check
+
+
+def _description(rule: Rule) -> str:
+    warn, error = thresholds(rule, Settings())
+    above = f" above {warn:.2%}" if warn else ""
+    effect = f"**Warns**{above}" if error is None or error > warn else ""
+    if error is not None:
+        red = "**red**" + (f" above {error:.2%}" if error else " at the first one")
+        effect = ", ".join(filter(None, [effect, red])) + (", and the next layer is held back" if rule.blocking else "")
+    return f"{rule.fact}. {effect[:1].upper()}{effect[1:]}.\n\n{rule.to_do}"
+
+
+def _sentence(found: Findings) -> str:
+    unit = found.rule.unit
+    return (
+        f"{found.offending:,.10g} of {found.total:,.10g} {unit} ({found.share:.2%}) break the rule "
+        f"“{found.rule.fact}” ({found.scope})."
     )
 
 
-@dg.asset_check(
-    asset=L2.name,
-    blocking=True,
-    description="Each reading has a finite value, a device and a time. **Red:** somebody wrote into L2 past the chain; "
-    "L3 is held back. Materialize `l2_power_cleaned` of the day: it is rebuilt from L1.",
-)
-def no_reading_is_null_or_nan(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
-    """No reading of L2 is without value, device or time."""
-    found = find(context, clickhouse, "no_reading_is_null_or_nan", L2.table)
-    return dg.AssetCheckResult(
-        passed=not found.offending,
-        severity=ERROR,
-        description=f"{found.offending:,} of {found.readings:,} readings say nothing ({found.scope}).",
-        metadata=found.metadata(allowed_readings=0),
-    )
+def _allowed(warn: float, error: float | None) -> Mapping[str, float]:
+    return {"warns_above_share": warn, **({} if error is None else {"red_above_share": error})}
 
 
-@dg.asset_check(
-    asset=L2.name,
-    description="Not more than a set share (`IOT_MAX_REJECT_RATE`) of what arrived is in quarantine. **Warns only:** "
-    "what L2 holds is right. `offenders` tells the reasons: much over_limit means limits that are too low for these "
-    "buildings (`iot-platform limits`), anything else a source that sends nonsense.",
-)
-def reject_rate_is_normal(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
-    """L2 refuses no larger share of what arrived than the settings call normal."""
-    allowed = clickhouse.settings().max_reject_rate
-    found = find(context, clickhouse, "reject_rate_is_normal", RAW_TABLE)
-    return dg.AssetCheckResult(
-        passed=found.share <= allowed,
-        severity=WARN,
-        description=f"{found.share:.2%} of {found.readings:,} readings were refused; up to {allowed:.2%} is normal "
-        f"({found.scope}).",
-        metadata=found.metadata(allowed_share=allowed),
-    )
+def _red_days(red: Mapping[dt.date, float]) -> Mapping[str, str]:
+    return {"red_days": ", ".join(map(str, sorted(red)))} if red else {}
 
 
-@dg.asset_check(
-    asset=L3.name,
-    blocking=True,
-    description="The device of each reading was known at its time. **Warns** when some were not; **red**, and L4 held "
-    "back, when fewer than `IOT_MIN_METADATA_SHARE` of the readings have metadata. Add the devices in `offenders` to "
-    "the metadata CSV, materialize `device_metadata`, then `l3_power_joined` of the days.",
-)
-def every_reading_has_metadata(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
-    """Every reading of L3 has the metadata of its device."""
-    required = clickhouse.settings().min_metadata_share
-    found = find(context, clickhouse, "every_reading_has_metadata", L3.table)
-    share = 1 - found.share
-    return dg.AssetCheckResult(
-        passed=not found.offending,
-        severity=ERROR if share < required else WARN,
-        description=f"{found.offending:,} of {found.readings:,} readings have no metadata; {share:.2%} have some, "
-        f"{required:.2%} are required ({found.scope}).",
-        metadata=found.metadata(share_with_metadata=round(share, 6), required_share=required),
-    )
+layer_checks = [_check(rule) for rule in RULES]

@@ -12,66 +12,102 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import tables
-from iot_platform.defs.partitions import days_of_run
-from iot_platform.defs.resources import ClickHouse
+from iot_platform.defs.layers.rules import Rule
+from iot_platform.layers.model import L4
 from iot_platform.settings import Settings
 
 # Lines of offenders that a check shows; its SQL gives them all.
 SAMPLE_LINES = 20
+# Days that are listed by name.
+DAYS_SHOWN = 10
 # Without partitions a check looks at all days: ClickHouse's whole range of Date.
 ALL_DAYS = (dt.date(1970, 1, 1), dt.date(2149, 6, 6))
+
+# A column for the platform, not for people.
+_BY_DAY = "by_day"
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a check found: ``offending`` of ``readings``, as ``lines`` of a table (offenders grouped, worst first)."""
+    """What a check found: by day what offends and the total, and ``lines`` of a table (offenders, worst first)."""
 
-    scope: str
-    readings: int
-    offending: int
+    rule: Rule
+    days: Sequence[dt.date]
+    offending_by_day: Mapping[dt.date, float]
+    total_by_day: Mapping[dt.date, float]
     columns: Sequence[str]
     lines: Sequence[Sequence[object]]
     sql: str
 
     @property
-    def share(self) -> float:
-        """Offending readings per reading; 0 when there are no readings."""
-        return self.offending / self.readings if self.readings else 0.0
+    def offending(self) -> float:
+        """What offends, in the rule's unit."""
+        return sum(self.offending_by_day.values())
 
-    def metadata(self, **thresholds: float) -> Mapping[str, dg.MetadataValue | int | float | str]:
-        """Counts, thresholds, a sample of the offenders, and the SQL that shows them all."""
+    @property
+    def total(self) -> float:
+        """All there is, in the rule's unit."""
+        return sum(self.total_by_day.values())
+
+    @property
+    def share(self) -> float:
+        """The offending share of all; 0 when there is nothing."""
+        return self.offending / self.total if self.total else float(self.offending > 0)
+
+    def days_above(self, share: float | None) -> dict[dt.date, float]:
+        """Days with a larger offending share, and what offends on them; None: no day ever."""
+        if share is None:
+            return {}
+        return {
+            day: count
+            for day, count in self.offending_by_day.items()
+            if count > share * self.total_by_day.get(day, 0.0)
+        }
+
+    @property
+    def scope(self) -> str:
+        """The days in words."""
+        if not self.days:
+            return "all days"
+        return f"{self.days[0]}" if len(self.days) == 1 else f"{self.days[0]} to {self.days[-1]}"
+
+    def metadata(self) -> dict[str, dg.MetadataValue | int | float | str]:
+        """Counts, a sample of the offenders, the SQL that shows them all, and what to do."""
+        unit = self.rule.unit
         facts: dict[str, dg.MetadataValue | int | float | str] = {
             "days": self.scope,
-            "readings": self.readings,
-            "offending_readings": self.offending,
+            unit: _number(self.total),
+            f"offending_{unit}": _number(self.offending),
             "offending_share": float(f"{self.share:.3g}"),
-            **thresholds,
             "sql": dg.MetadataValue.md(f"```sql\n{self.sql}\n```"),
         }
         if self.lines:
             facts["offenders"] = dg.MetadataValue.md(tables.markdown_table(self.columns, self.lines[:SAMPLE_LINES]))
+            listed = ", ".join(map(str, sorted(self.offending_by_day)[-DAYS_SHOWN:]))
+            facts["offending_days"] = f"{len(self.offending_by_day)}: {listed}"
+            facts["what_to_do"] = dg.MetadataValue.md(self.rule.to_do)
         return facts
 
 
-def find(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse, check: str, table: str) -> Findings:
-    """Look for offenders in the run's days, or in all days when it has none; ``table`` counts the readings looked at.
-
-    The query groups the offenders: each of its lines has their number in the column ``readings``.
-    """
-    days = days_of_run(context)
+def find(client: Client, rule: Rule, days: Sequence[dt.date]) -> Findings:
+    """Look for what breaks a rule on some days (they follow each other), or on all days when there are none."""
     first, last = (days[0], days[-1]) if days else ALL_DAYS
-    sql = read_query(check)
-    with clickhouse.session(context.run, context.op_execution_context.op_def.name) as client:
-        result = client.query(sql, parameters={"first_day": first, "last_day": last})
-        readings = _count(client, table, first, last)
+    sql = read_query(rule.name)
+    result = client.query(sql, parameters={"first_day": first, "last_day": last})
     # An answer without rows may come without columns.
-    position = result.column_names.index("readings") if result.result_rows else 0
+    columns = list(result.column_names) if result.result_rows else []
+    place = columns.index(_BY_DAY) if columns else 0
+    offending: dict[dt.date, float] = {}
+    for line in result.result_rows:
+        for day, count in line[place].items():
+            offending[day] = offending.get(day, 0.0) + count
     return Findings(
-        scope=_scope(days),
-        readings=readings,
-        offending=sum(line[position] for line in result.result_rows),
-        columns=result.column_names,
-        lines=result.result_rows,
+        rule=rule,
+        days=days,
+        offending_by_day=offending,
+        total_by_day=_totals(client, rule, first, last),
+        columns=columns[:place] + columns[place + 1 :],
+        lines=[(*line[:place], *line[place + 1 :]) for line in result.result_rows],
         sql=_with_values(sql, first, last),
     )
 
@@ -81,21 +117,21 @@ def read_query(check: str) -> str:
     return (Settings().sql_dir / "checks" / f"{check}.sql").read_text(encoding="utf-8").strip()
 
 
-def _count(client: Client, table: str, first: dt.date, last: dt.date) -> int:
+def _totals(client: Client, rule: Rule, first: dt.date, last: dt.date) -> dict[dt.date, float]:
+    time = "ts_hour" if rule.counted_table == L4.name else "timestamp"
     rows = client.query(
-        f"SELECT count() FROM {quoted(table)} WHERE toDate(timestamp) BETWEEN {{first:Date}} AND {{last:Date}}",
+        f"SELECT toDate({time}) AS day, {rule.of} FROM {quoted(rule.counted_table)} "
+        "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY day",
         parameters={"first": first, "last": last},
     ).result_rows
-    return int(rows[0][0])
+    return {day: float(total) for day, total in rows}
 
 
-def _scope(days: Sequence[dt.date]) -> str:
-    if not days:
-        return "all days"
-    return f"{days[0]}" if len(days) == 1 else f"{days[0]} to {days[-1]}"
+def _number(value: float) -> int | float:
+    return int(value) if value == int(value) else round(value, 3)
 
 
 def _with_values(sql: str, first: dt.date, last: dt.date) -> str:
     """The query as a person can run it in any client."""
     sql = re.sub(r"^--.*\n", "", sql, flags=re.MULTILINE)
-    return sql.replace("{first_day:Date}", f"'{first}'").replace("{last_day:Date}", f"'{last}'")
+    return sql.replace("{first_day:Date}", f"toDate('{first}')").replace("{last_day:Date}", f"toDate('{last}')")

@@ -14,10 +14,13 @@ from iot_platform.defs.lineage import column_lineage
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.resources import ClickHouse
+from iot_platform.layers.holds import Hold, holds
 from iot_platform.layers.model import IMPOSSIBLE_TIMES, L2, L4, RAW_TABLE, Layer, partition_id
 from iot_platform.layers.partitions import grouped, partition_rows, partitions
 from iot_platform.layers.proof import Proof, prove_partitions
 
+# Days that are named when they are held back.
+HOLDS_SHOWN = 20
 # Newest days of a run that get a preview; the others get their figures.
 DAYS_WITH_PREVIEW = 31
 
@@ -27,10 +30,13 @@ Metadata = Mapping[str, dg.MetadataValue | dg.TableSchema | dg.TableColumnLineag
 def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer: Layer) -> None:
     """Prove the run's days of a layer; each day's outcome becomes the metadata of its partition.
 
-    Raises ProofError when a day stays different from its definition; what was proved before it stays recorded.
+    Days that a red check of the layer above holds back are left out, and fail the run at its end. Raises ProofError
+    when a day stays different from its definition; what was proved before it stays recorded.
     """
     days = days_of_run(context)
     with clickhouse.session(context.run, layer.name) as client:
+        held = holds(client, [layer.source], days) if clickhouse.settings().hold_downstream else []
+        days = sorted(set(days) - {hold.day for hold in held})
         for proof in _prove(context, client, layer, [partition_id(day) for day in days]):
             if difference := proof.difference():
                 context.log.warning(f"{layer.name} {proof.partition} was rebuilt: {difference} were found.")
@@ -44,6 +50,18 @@ def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer:
         context.add_asset_metadata(
             {**_table_facts(client, layer), **queries_of_run(context.run, clickhouse.settings())}
         )
+    if held:
+        raise _held_back(layer, held, proved=len(days))
+
+
+def _held_back(layer: Layer, held: Sequence[Hold], *, proved: int) -> dg.Failure:
+    shown = "\n".join(f"- {hold}" for hold in held[:HOLDS_SHOWN])
+    return dg.Failure(
+        description=f"{len({hold.day for hold in held}):,} days of {layer.name} are held back by red checks of "
+        f"{layer.source}; {proved:,} other days of this run were proved.\n{shown}\nMaterialize {layer.source} of these "
+        "days (it is rebuilt, and its checks run again), or run the checks again once the cause is gone.",
+        allow_retries=False,
+    )
 
 
 def _prove(context: dg.AssetExecutionContext, client: Client, layer: Layer, wanted: list[str]) -> list[Proof]:

@@ -1,0 +1,96 @@
+"""Whether the live tables and views are what sql/ makes: compared with a scratch database that sql/ was applied to."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.clickhouse.client import quoted
+from iot_platform.clickhouse.migrations import migrate
+from iot_platform.settings import Settings
+
+# A database of this name that a crash left behind is dropped by a comparison an hour later.
+SCRATCH_PREFIX = "iot_scratch_"
+_OLD_S = 3600
+
+_OBJECTS = """
+SELECT name, engine, create_table_query FROM system.tables
+WHERE database = {database:String} AND NOT startsWith(name, 'staging_') AND NOT startsWith(name, 'lock_')
+"""
+_COLUMNS = """
+SELECT table, name, concat(type, ' ', default_kind, ' ', default_expression) FROM system.columns
+WHERE database = {database:String}
+"""
+
+
+def schema_drift(client: Client, settings: Settings) -> list[tuple[str, str]]:
+    """What of sql/ is missing or different in the client's database: (table or view, what). Tables of others are none.
+
+    Needs the right to create and drop a database. Views are compared by text, tables by engine and columns.
+    """
+    live = str(client.database)
+    with _scratch(client) as scratch:
+        client.database = scratch
+        try:
+            migrate(client, settings)
+        finally:
+            client.database = live
+        wanted, found = _objects(client, scratch), _objects(client, live)
+        columns, live_columns = _columns(client, scratch), _columns(client, live)
+    problems = []
+    for name, definition in wanted.items():
+        if name not in found:
+            problems.append((name, "is missing"))
+            continue
+        if definition != found[name]:
+            problems.append((name, "has another definition than sql/ makes"))
+        for column, text in columns.get(name, {}).items():
+            own = live_columns.get(name, {}).get(column)
+            if own is None:
+                problems.append((name, f"lacks the column {column}"))
+            elif own != text:
+                problems.append((name, f"column {column} is {own.strip()}, in sql/ {text.strip()}"))
+    return sorted(problems)
+
+
+@contextmanager
+def _scratch(client: Client) -> Iterator[str]:
+    old = client.query(
+        "SELECT database FROM system.tables WHERE startsWith(database, {prefix:String}) "
+        f"GROUP BY database HAVING max(metadata_modification_time) < now() - {_OLD_S}",
+        parameters={"prefix": SCRATCH_PREFIX},
+    ).result_rows
+    for (name,) in old:
+        client.command(f"DROP DATABASE IF EXISTS {quoted(str(name))} SYNC")
+    scratch = f"{SCRATCH_PREFIX}{secrets.token_hex(6)}"
+    client.command(f"CREATE DATABASE {quoted(scratch)}")
+    try:
+        yield scratch
+    finally:
+        client.command(f"DROP DATABASE IF EXISTS {quoted(scratch)} SYNC")
+
+
+def _objects(client: Client, database: str) -> dict[str, str]:
+    """What defines each object beyond its columns: the engine of a table, the text of a view."""
+    rows = client.query(_OBJECTS, parameters={"database": database}).result_rows
+    return {str(name): _definition(str(engine), str(text), database) for name, engine, text in rows}
+
+
+def _definition(engine: str, text: str, database: str) -> str:
+    if "View" not in engine:
+        return engine
+    # Columns and comments are compared on their own; names come with their database.
+    body = re.sub(rf"`?{re.escape(database)}`?\.", "", text)
+    body = body[body.index(" AS ") :] if " AS " in body else body
+    return re.sub(r"\s+COMMENT '.*'$", "", re.sub(r"\s+", " ", body))
+
+
+def _columns(client: Client, database: str) -> Mapping[str, Mapping[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for table, name, text in client.query(_COLUMNS, parameters={"database": database}).result_rows:
+        found.setdefault(str(table), {})[str(name)] = str(text).replace(f"{database}.", "")
+    return found

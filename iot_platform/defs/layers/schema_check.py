@@ -1,0 +1,35 @@
+"""The check that the database is what sql/ makes."""
+
+# No `from __future__ import annotations` here: Dagster refuses a context whose annotation is a string.
+
+import dagster as dg
+
+from iot_platform.clickhouse.drift import schema_drift
+from iot_platform.defs import tables
+from iot_platform.defs.resources import POOL, ClickHouse
+from iot_platform.layers.model import RAW_TABLE
+
+SHOWN = 50
+
+
+@dg.asset_check(
+    asset=RAW_TABLE,
+    pool=POOL,
+    description="Tables, columns and views of the database are those that sql/ makes; what others added is no matter. "
+    "**Warns**, for all layers.\n\nSomebody changed the database by hand. Put the change into a migration "
+    "(docs/schema-evolution.md), or undo it. A view that was dropped or changed carries no readings, or wrong ones: "
+    "make it again, then `iot-platform prove`.",
+)
+def schema_is_as_in_sql(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
+    """The live schema does not differ from a database that sql/ was just applied to."""
+    with clickhouse.session(context.run, "schema_is_as_in_sql") as client:
+        problems = schema_drift(client, clickhouse.settings())
+    found: dict[str, dg.MetadataValue | int] = {"differences": len(problems)}
+    if problems:
+        found["offenders"] = dg.MetadataValue.md(tables.markdown_table(["object", "difference"], problems[:SHOWN]))
+    return dg.AssetCheckResult(
+        passed=not problems,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(problems)} differences between the database and sql/.",
+        metadata=found,
+    )

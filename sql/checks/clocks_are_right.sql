@@ -1,0 +1,13 @@
+-- Readings that said they were from the future when they arrived, per device; the days are those of their arrival.
+SELECT
+    device_id,
+    count() AS readings,
+    sumMap(map(toDate(ingested_at), toFloat64(1))) AS by_day,
+    max(dateDiff('minute', ingested_at, timestamp)) AS most_minutes_ahead,
+    min(ingested_at) AS first_arrival,
+    max(ingested_at) AS last_arrival
+FROM power_quarantine
+WHERE toDate(ingested_at) BETWEEN {first_day:Date} AND {last_day:Date}
+    AND reject_reason = 'in_the_future'
+GROUP BY device_id
+ORDER BY readings DESC, device_id

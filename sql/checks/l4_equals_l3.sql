@@ -1,0 +1,33 @@
+-- Devices whose energy, readings or coordinates of a day in L4 are not those of L3.
+SELECT
+    device_id,
+    day,
+    map(day, toFloat64(1)) AS by_day,
+    sum(kWh_l3) AS kWh_in_l3,
+    sum(kWh_l4) AS kWh_in_l4,
+    sum(readings_l3) AS readings_in_l3,
+    sum(readings_l4) AS readings_in_l4,
+    sum(place_l3) = sum(place_l4) AS same_coordinates
+FROM
+(
+    SELECT
+        device_id, toDate(timestamp) AS day,
+        sum(toDecimal64(power_usage_kWh + 5e-10, 9)) AS kWh_l3, toDecimal128(0, 9) AS kWh_l4,
+        count() AS readings_l3, toUInt64(0) AS readings_l4,
+        sum(cityHash64(ifNull(latitude, 999), ifNull(longitude, 999)) % 1000003) AS place_l3, toUInt64(0) AS place_l4
+    FROM l3_power_joined
+    WHERE toDate(timestamp) BETWEEN {first_day:Date} AND {last_day:Date}
+    GROUP BY device_id, day
+    UNION ALL
+    SELECT
+        device_id, toDate(ts_hour) AS day,
+        toDecimal128(0, 9), sum(total_kWh),
+        toUInt64(0), sum(readings),
+        toUInt64(0), sum(readings * (cityHash64(ifNull(latitude, 999), ifNull(longitude, 999)) % 1000003))
+    FROM l4_power_agg_hourly_store
+    WHERE toDate(ts_hour) BETWEEN {first_day:Date} AND {last_day:Date}
+    GROUP BY device_id, day
+)
+GROUP BY device_id, day
+HAVING kWh_in_l3 != kWh_in_l4 OR readings_in_l3 != readings_in_l4 OR NOT same_coordinates
+ORDER BY abs(kWh_in_l3 - kWh_in_l4) DESC, device_id, day
