@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     automation_enabled: bool = Field(
         default=False, description="Dagster's sensor and schedules run from the start; False: switch them on in its UI."
     )
+    metadata_cron: str = Field(default="0 * * * *", description="When the device metadata is refreshed.")
+    metadata_timezone: str = Field(default="UTC", description="Time zone of metadata_cron, e.g. Europe/London.")
     checks: dict[str, CheckSettings] = Field(
         default={},
         description='Thresholds of checks as JSON, e.g. {"reject_rate_is_normal": {"warn_share": 0.1}}; '
