@@ -118,7 +118,7 @@ def _opened(incident: Incident, problems: Sequence[Problem], now: dt.datetime) -
 def _closed(incident: Incident) -> tuple[Incident, Message]:
     assert incident.clear_since is not None and incident.began is not None
     text = f"All clear after {duration(incident.clear_since - incident.began)}"
-    over = "The problem is over." if incident.reported == 1 else f"All {incident.reported:,} problems are over."
+    over = f"{counted(incident.reported, 'problem')} that {'was' if incident.reported == 1 else 'were'} reported: over."
     return Incident(), _message(incident, text, over, [])
 
 

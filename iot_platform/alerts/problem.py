@@ -13,7 +13,8 @@ Kind = Literal["run", "check", "stale", "tick"]
 
 # user:password@ of a URL: a library's error text may carry one, and a message leaves the machine.
 _LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
-_NUMBER = re.compile(r"\d+")
+# Run ids, hashes, ports, dates, counts; not the 2 of l2_power_cleaned.
+_NUMBER = re.compile(r"\b(?=[0-9a-f-]*\d)[0-9a-f-]+\b|(?<!\w)\d+")
 
 
 @dataclass(frozen=True)

@@ -172,6 +172,13 @@ def test_problems_of_one_cause_stand_together() -> None:
     assert first.lines[0].detail == "(team:data-platform, since 2026-01-05 10:00 UTC)"
 
 
+def test_ids_and_counts_make_no_other_cause() -> None:
+    first = "l2_power: run 4f1d2a9c-0b7e-4a52-9d7c-aaaaaaaaaaaa at db:8123 took 4s, 7 of 1,000 rows on 2026-01-02"
+    second = "l2_power: run de3837d2-93ed-449f-a999-c82eaf85c3e3 at db:9 took 15s, 12 of 3,456 rows on 2026-01-13"
+    assert problem("a", cause=first).group == problem("b", cause=second).group
+    assert problem("a", cause="l2_power: red").group != problem("a", cause="l3_power: red").group
+
+
 def test_durations() -> None:
     minute = dt.timedelta(minutes=1)
     assert [duration(minute * n) for n in (0, 14, 119, 121, 60 * 47, 60 * 72)] == [

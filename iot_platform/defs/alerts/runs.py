@@ -52,7 +52,8 @@ def run_problems(
     problems = []
     for record, retrying in _newest_of_each_work(site.instance, known_runs, now):
         plan = _plan(site.instance, record.dagster_run.run_id)
-        if left := _left_to_do(site.instance, evaluations, record, plan):
+        left = _left_to_do(site.instance, evaluations, record, plan)
+        if left is not None:
             cause = causes.get(record.dagster_run.run_id, plan.cause)
             problems.append(_problem(site, record, plan, left, cause, retrying))
     return problems
@@ -108,11 +109,12 @@ def _plan(instance: dg.DagsterInstance, run_id: str) -> Plan:
 def _left_to_do(
     instance: dg.DagsterInstance, evaluations: Evaluations, record: RunRecord, plan: Plan
 ) -> list[str] | None:
-    """Names of the assets and checks that were not done since the run began; None when there are none."""
+    """Names of the assets and checks that were not done since the run began (a run without any: none); None: all is."""
     since, days = _start(record), days_of_tags(record.dagster_run.tags)
     if not plan.assets and not plan.checks:
         return None if _succeeded_since(instance, record) else []
-    left = [key.to_user_string() for key, days in plan.assets.items() if not _materialized(instance, key, days, since)]
+    undone = [key for key, days in plan.assets.items() if not _materialized(instance, key, days, since)]
+    left = sorted(key.to_user_string() for key in undone)
     left += [key.name for key in plan.checks if not evaluated_since(evaluations.get(key, []), since, days)]
     return left or None
 
