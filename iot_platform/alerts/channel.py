@@ -29,7 +29,8 @@ def channels(settings: Settings) -> dict[str, Channel]:
     Raises PlatformError when a channel is configured by half, or wrongly.
     """
     found: dict[str, Channel] = {}
-    if settings.alert_webhook_url is not None:
+    # An empty value is none: a compose file hands on what is not set as ''.
+    if settings.alert_webhook_url:
         found["webhook"] = Webhook(settings.alert_webhook_url)
     mail = {
         "IOT_ALERT_SMTP_URL": settings.alert_smtp_url,

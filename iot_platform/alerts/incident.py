@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -68,6 +68,10 @@ def next_step(
     """What is known after a look at ``now`` that found ``problems``, and the message to send, if any."""
     current = _relevant(incident, problems)
     incident = incident.model_copy(update={"problems": _tracked(incident, current, now, pace)})
+    # Of one that fails again and again, Dagster tells the newest time.
+    current = [
+        replace(problem, since=min(problem.since, incident.problems[problem.key].first_seen)) for problem in current
+    ]
     unreported = [
         problem for problem in current if not problem.retrying and not incident.problems[problem.key].reported
     ]

@@ -14,7 +14,8 @@ from iot_platform.alerts.message import Message
 from iot_platform.alerts.problem import Problem
 from iot_platform.errors import DeliveryError
 
-MAX_WAITING = 10
+# Days of messages, as a rule: news come at most each IOT_ALERT_REPEAT_MINUTES.
+MAX_WAITING = 20
 # A tick of a sensor has 60 seconds.
 SEND_FOR_S = 20.0
 
@@ -42,16 +43,17 @@ def look(
 ) -> tuple[AlertState, list[str]]:
     """Decide whether something is to be said, send what waits, and return what to store and what went wrong.
 
-    While MAX_WAITING messages wait nothing new is decided: problems are states, so what is still wrong after that
-    is still seen then.
+    A channel that took nothing for so long that more than MAX_WAITING messages wait loses the oldest, and that is
+    among the errors: the others must not fall silent with it.
     """
-    incident, waiting = state.incident, state.waiting
-    if len(waiting) < MAX_WAITING:
-        incident, message = next_step(incident, problems, now, pace)
-        if message is not None:
-            waiting = (*waiting, Waiting(message=message, channels=tuple(channels)))
+    incident, message = next_step(state.incident, problems, now, pace)
+    waiting = state.waiting
+    if message is not None:
+        waiting = (*waiting, Waiting(message=message, channels=tuple(channels)))
     waiting, errors = deliver(waiting, channels)
-    return AlertState(incident=incident, waiting=waiting), errors
+    for lost in waiting[:-MAX_WAITING]:
+        errors.append(f"{', '.join(lost.channels)}: gave up the message {lost.message.subject!r}.")
+    return AlertState(incident=incident, waiting=waiting[-MAX_WAITING:]), errors
 
 
 def deliver(waiting: Sequence[Waiting], channels: Mapping[str, Channel]) -> tuple[tuple[Waiting, ...], list[str]]:

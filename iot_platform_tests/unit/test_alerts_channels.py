@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import ssl
 from collections.abc import Iterator
@@ -17,9 +18,11 @@ from pydantic import SecretStr
 
 from iot_platform.alerts import outbox as outbox_module
 from iot_platform.alerts.channel import channels
+from iot_platform.alerts.incident import Pace
 from iot_platform.alerts.mail import Mailbox, read_smtp_url
 from iot_platform.alerts.message import Group, Line, Message
-from iot_platform.alerts.outbox import Waiting, deliver
+from iot_platform.alerts.outbox import MAX_WAITING, AlertState, Waiting, deliver, look
+from iot_platform.alerts.problem import Problem
 from iot_platform.alerts.webhook import Webhook, payload
 from iot_platform.cli import cli
 from iot_platform.errors import DeliveryError, PlatformError
@@ -27,6 +30,7 @@ from iot_platform.services.process import free_port
 from iot_platform.settings import Settings
 from iot_platform_tests.receivers import HOST, PATH, Mails, Receiver, receiving, serving
 
+START, HOUR = dt.datetime(2026, 1, 5, 10, tzinfo=dt.UTC), dt.timedelta(hours=1)
 LINE = Line(title="l2 <of> a&b failed", detail="(team:data-platform)", link="http://127.0.0.1:3000/runs/1")
 MESSAGE = Message(
     id="1-0",
@@ -35,6 +39,10 @@ MESSAGE = Message(
     text="1 problem.",
     groups=(Group(cause="ClickHouse is <away>", count=3, lines=(LINE,)),),
 )
+
+
+def problem(key: str) -> Problem:
+    return Problem(key, "run", f"{key} failed", "away", "", "", "", "http://127.0.0.1:3000/runs/1", START)
 
 
 @pytest.fixture
@@ -209,8 +217,22 @@ def test_what_there_is_no_time_for_waits(
     assert deliver(waiting, {}) == ((), [])
 
 
+def test_a_dead_channel_does_not_silence_the_others(receiver: Receiver, plain: Controller, mails: Mails) -> None:
+    found = channels(settings(receiver, plain))
+    mails.busy = {"a@example.com"}
+    state, pace = AlertState(), Pace(settle=0 * HOUR, clear=HOUR, repeat=HOUR)
+    for n in range(2 * MAX_WAITING):
+        state, errors = look(state, [problem(f"p{n}") for n in range(n)], found, START + n * HOUR, pace)
+    assert len(state.waiting) == MAX_WAITING
+    assert {item.channels for item in state.waiting} == {("mail to a@example.com",)}
+    assert len(receiver.got) == len(mails.got) == 2 * MAX_WAITING - 1
+    assert len(errors) == 2 and "gave up the message '1 new problem" in errors[1]
+
+
 def test_half_a_configuration_is_an_error_and_none_is_none() -> None:
     assert channels(Settings()) == {}
+    nothing = SecretStr("")
+    assert channels(Settings(alert_webhook_url=nothing, alert_smtp_url=nothing, alert_email_from="")) == {}
     with pytest.raises(PlatformError, match="IOT_ALERT_EMAIL_FROM and IOT_ALERT_EMAIL_TO is not set"):
         channels(Settings(alert_smtp_url=SecretStr("smtp://localhost")))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iot_platform.alerts.incident import MAX_PROBLEMS, REMIND_AFTER, Incident, Pace, next_step
@@ -74,6 +74,16 @@ def test_new_problems_are_told_once_an_hour_and_all_once_a_day() -> None:
     assert sent == ["1 problem: away", "1 problem open after 25 h: away"]
 
 
+def test_what_fails_again_and_again_is_told_since_it_began() -> None:
+    incident = Incident()
+    for n in range(4_000):
+        now = START + TICK * n
+        incident, message = next_step(incident, [problem("a", now)], now, PACE)
+    assert message is None
+    incident, message = next_step(incident, [problem("a", now)], now + REMIND_AFTER, PACE)
+    assert message and "since 2026-01-05 10:00 UTC" in message.plain_text()
+
+
 def test_what_came_back_after_it_was_over_is_new() -> None:
     back = ["a b"] * 2 + ["b"] * 130 + ["a b"] * 2
     assert looks(*back)[1] == ["2 problems: away", "1 new problem, 2 open: away"]
@@ -95,7 +105,7 @@ def test_the_state_is_bounded_and_survives_being_stored() -> None:
 def histories(draw: st.DrawFn) -> list[tuple[dt.datetime, list[Problem]]]:
     """Looks at irregular times at problems that come, are retried, and go."""
     history, now = [], START
-    for _ in range(draw(st.integers(1, 60))):
+    for _ in range(draw(st.integers(1, 40))):
         now += dt.timedelta(seconds=draw(st.sampled_from([5, 30, 31, 60, 600, 3600, 90_000])))
         keys = draw(st.dictionaries(st.sampled_from("abcd"), st.booleans(), max_size=4))
         history.append((now, [problem(key, now, retrying=retrying) for key, retrying in keys.items()]))
@@ -110,6 +120,7 @@ def replay(history: list[tuple[dt.datetime, list[Problem]]]) -> list[tuple[dt.da
     return steps
 
 
+@settings(max_examples=60)
 @given(histories())
 def test_messages_open_and_close_in_turn_and_keep_their_pace(history: list[tuple[dt.datetime, list[Problem]]]) -> None:
     is_open, last = False, START
@@ -129,6 +140,7 @@ def test_messages_open_and_close_in_turn_and_keep_their_pace(history: list[tuple
         is_open, last = True, now
 
 
+@settings(max_examples=60)
 @given(histories())
 def test_no_problem_that_lasts_is_kept_quiet(history: list[tuple[dt.datetime, list[Problem]]]) -> None:
     failing_since: dict[str, dt.datetime] = {}
@@ -143,6 +155,7 @@ def test_no_problem_that_lasts_is_kept_quiet(history: list[tuple[dt.datetime, li
                 assert incident.problems[key].reported
 
 
+@settings(max_examples=60)
 @given(histories())
 def test_all_clear_comes_exactly_when_nothing_was_wrong_for_a_while(
     history: list[tuple[dt.datetime, list[Problem]]],

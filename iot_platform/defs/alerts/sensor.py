@@ -19,7 +19,7 @@ MINIMUM_INTERVAL_S = 30
 
 
 def _start_status(settings: Settings) -> dg.DefaultSensorStatus:
-    is_configured = settings.alert_webhook_url is not None or settings.alert_smtp_url is not None
+    is_configured = bool(settings.alert_webhook_url or settings.alert_smtp_url)
     return dg.DefaultSensorStatus.RUNNING if is_configured else dg.DefaultSensorStatus.STOPPED
 
 
@@ -45,7 +45,7 @@ def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.S
     problems = current_problems(site, state.incident.run_ids, now)
     state, errors = look(state, problems, configured, now, pace(settings))
     for error in errors:
-        context.log.error(f"{error} It is sent again at the next tick.")
+        context.log.error(error)
     return dg.SensorResult(skip_reason=_summary(state, len(problems), errors), cursor=state.model_dump_json())
 
 
