@@ -102,10 +102,18 @@ defs = dg.Definitions(
 )
 
 
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as found:
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as found:
         yield found
+
+
+@pytest.fixture
+def instance(storage: dg.DagsterInstance) -> dg.DagsterInstance:
+    """An instance in which nothing has happened yet. (To make its databases takes a second.)"""
+    storage.wipe()
+    storage.wipe_all_schedules()
+    return storage
 
 
 def run(
