@@ -9,7 +9,7 @@ from typing import Literal
 
 MAX_TEXT = 300
 
-Kind = Literal["run", "check", "stale", "tick"]
+Kind = Literal["run", "check", "stale", "tick", "server"]
 
 # user:password@ of a URL: a library's error text may carry one, and a message leaves the machine.
 _LOGIN = re.compile(r"(?<=://)[^/@\s]+@")

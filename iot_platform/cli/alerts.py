@@ -61,7 +61,7 @@ def show(as_json: bool) -> None:
     settings = Settings()
     home = os.environ.get("DAGSTER_HOME") or str(dagster_home(settings))
     with DagsterInstance.from_config(home) as instance:
-        site = Site(instance, defs.get_repository_def(), settings.dagster_url)
+        site = Site(instance, defs.get_repository_def(), settings)
         problems = current_problems(site, [], dt.datetime.now(dt.UTC))
     if as_json:
         echo_json([asdict(problem) for problem in problems])

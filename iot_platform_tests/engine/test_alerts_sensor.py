@@ -35,6 +35,8 @@ from iot_platform.defs.alerts.problems import current_problems
 from iot_platform.defs.alerts.sensor import alerts_sensor
 from iot_platform.defs.alerts.site import Site, days_of_tags
 from iot_platform.errors import PlatformError, ServerError
+from iot_platform.services.process import free_port
+from iot_platform.settings import Settings
 from iot_platform_tests.engine.dagster_runs import run_job
 from iot_platform_tests.receivers import Receiver, receiving
 
@@ -136,7 +138,7 @@ def run(
 
 def problems(instance: dg.DagsterInstance, *known: str, after: dt.timedelta = dt.timedelta(0)) -> list[Problem]:
     """What is wrong, seen some time from now."""
-    site = Site(instance, defs.get_repository_def(), URL)
+    site = Site(instance, defs.get_repository_def(), Settings(dagster_url=URL))
     return current_problems(site, known, dt.datetime.now(dt.UTC) + after)
 
 
@@ -302,6 +304,19 @@ def test_a_schedule_that_fails_to_ask_is_a_problem(instance: dg.DagsterInstance)
     assert problems(instance) == []
 
 
+def test_a_clickhouse_that_is_away_is_a_problem(
+    instance: dg.DagsterInstance, platform: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert problems(instance) == []
+    # It answers; that its database is not there yet is no problem.
+    monkeypatch.setenv("IOT_CLICKHOUSE_DATABASE", "no_such_database")
+    assert problems(instance) == []
+    monkeypatch.setenv("IOT_CLICKHOUSE_URL", f"http://iot:verysecret@127.0.0.1:{free_port(0, '127.0.0.1')}")
+    (found,) = problems(instance)
+    assert (found.kind, found.title) == ("server", "ClickHouse does not answer")
+    assert found.cause.startswith("ServerError: ClickHouse at 127.0.0.1:") and "verysecret" not in str(found)
+
+
 def test_days_of_any_run_can_be_told() -> None:
     start, end = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
     assert days_of_tags({"dagster/partition": "no day"}) == {"no day"}
@@ -409,7 +424,7 @@ def test_the_platform_tells_of_a_day_that_a_check_holds_back(
     platform.command(f"INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES ('{DAY}', 1, 5)")
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         run_job("all_layers_job", instance, DAY, raise_on_error=False)
-        site = Site(instance, platform_defs.get_repository_def(), URL)
+        site = Site(instance, platform_defs.get_repository_def(), Settings())
         check, held_back = current_problems(site, [], dt.datetime.now(dt.UTC))
     assert check.title == f"Check every_reading_has_metadata of l3_power_joined is red for {DAY}"
     assert (held_back.cause, held_back.detail) == (check.cause, "Not done since: l4_power_agg_hourly.")

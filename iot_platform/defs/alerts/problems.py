@@ -14,17 +14,20 @@ from dagster._core.scheduler.instigation import (
     TickStatus,
 )
 
-from iot_platform.alerts.problem import Problem
+from iot_platform.alerts.problem import Problem, one_line
+from iot_platform.clickhouse.migrations import session
 from iot_platform.defs.alerts.checks import check_problems, evaluations
 from iot_platform.defs.alerts.runs import run_problems
 from iot_platform.defs.alerts.site import Site, cause_of, utc
+from iot_platform.errors import MissingDatabaseError, ServerError
 
 ENDED = [TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE]
 SENSOR_NAME = "alerts_sensor"
+PROBE_TIMEOUT_S = 5
 
 
 def current_problems(site: Site, known_runs: Sequence[str], now: dt.datetime) -> list[Problem]:
-    """Failed runs, red checks, stale assets, and schedules and sensors that cannot be evaluated.
+    """Failed runs, red checks, stale assets, schedules and sensors that cannot be evaluated, ClickHouse away.
 
     ``known_runs``: failed runs to look at whatever their age.
     """
@@ -35,6 +38,7 @@ def current_problems(site: Site, known_runs: Sequence[str], now: dt.datetime) ->
         *run_problems(site, evaluated, red_checks, known_runs, now),
         *stale_assets(site),
         *failed_ticks(site),
+        *clickhouse_away(site, now),
     ]
     return list({problem.key: problem for problem in found}.values())
 
@@ -86,11 +90,42 @@ def failed_ticks(site: Site) -> list[Problem]:
                     owner="",
                     partition="",
                     detail="",
-                    link=f"{site.url.rstrip('/')}/locations/{location}/{kind.lower()}s/{name}",
+                    link=site.link(f"locations/{location}/{kind.lower()}s/{name}"),
                     since=utc(ticks[0].timestamp),
                 )
             )
     return problems
+
+
+def clickhouse_away(site: Site, now: dt.datetime) -> list[Problem]:
+    """The configured ClickHouse server, when it does not answer: runs try again for minutes before they fail.
+
+    The embedded server is started by whoever needs it.
+    """
+    if site.settings.clickhouse_url is None:
+        return []
+    limits = {"connect_timeout_s": PROBE_TIMEOUT_S, "query_timeout_s": PROBE_TIMEOUT_S}
+    try:
+        with session(site.settings.model_copy(update=limits)):
+            return []
+    except MissingDatabaseError:
+        # It answers; the first run makes the database.
+        return []
+    except ServerError as error:
+        return [
+            Problem(
+                key="server/clickhouse",
+                kind="server",
+                title="ClickHouse does not answer",
+                # As a run says it that fails of it: then they are of one cause.
+                cause=one_line(f"{type(error).__name__}: {error}"),
+                owner=site.settings.owner,
+                partition="",
+                detail="",
+                link=site.link("runs"),
+                since=now,
+            )
+        ]
 
 
 def _switched_on(state: InstigatorState) -> float | None:

@@ -11,6 +11,7 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster_shared.error import SerializableErrorInfo
 
 from iot_platform.alerts.problem import one_line
+from iot_platform.settings import Settings
 
 PARTITION = "dagster/partition"
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -18,11 +19,11 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 
 @dataclass(frozen=True)
 class Site:
-    """Where to look, what belongs to this code location, and where the Dagster UI is."""
+    """Where to look, what belongs to this code location, and the settings of the platform."""
 
     instance: dg.DagsterInstance
     repository: dg.RepositoryDefinition
-    url: str
+    settings: Settings
 
     @property
     def graph(self) -> AssetGraph:
@@ -34,13 +35,17 @@ class Site:
         known = sorted(key for key in set(assets) if self.graph.has(key))
         return ", ".join(dict.fromkeys(owner for key in known for owner in self.graph.get(key).owners))
 
+    def link(self, path: str) -> str:
+        """A page of the Dagster UI."""
+        return f"{self.settings.dagster_url.rstrip('/')}/{path}"
+
     def run_link(self, run_id: str) -> str:
         """The page of a run."""
-        return f"{self.url.rstrip('/')}/runs/{run_id}"
+        return self.link(f"runs/{run_id}")
 
     def asset_link(self, key: dg.AssetKey, view: str = "overview") -> str:
         """A page of an asset."""
-        return f"{self.url.rstrip('/')}/assets/{'/'.join(key.path)}?view={view}"
+        return self.link(f"assets/{'/'.join(key.path)}?view={view}")
 
 
 def cause_of(error: SerializableErrorInfo | None, otherwise: str) -> str:
