@@ -15,7 +15,8 @@ from dagster._core.scheduler.instigation import (
 )
 
 from iot_platform.alerts.problem import Problem, one_line
-from iot_platform.clickhouse.migrations import session
+from iot_platform.clickhouse.client import connect
+from iot_platform.clickhouse.server import running_server
 from iot_platform.defs.alerts.checks import check_problems, evaluations
 from iot_platform.defs.alerts.runs import run_problems
 from iot_platform.defs.alerts.site import Site, cause_of, utc
@@ -105,9 +106,11 @@ def clickhouse_away(site: Site, now: dt.datetime) -> list[Problem]:
     if site.settings.clickhouse_url is None:
         return []
     limits = {"connect_timeout_s": PROBE_TIMEOUT_S, "query_timeout_s": PROBE_TIMEOUT_S}
+    settings = site.settings.model_copy(update=limits)
     try:
-        with session(site.settings.model_copy(update=limits)):
-            return []
+        with running_server(settings) as endpoint:
+            connect(endpoint, settings).close()
+        return []
     except MissingDatabaseError:
         # It answers; the first run makes the database.
         return []

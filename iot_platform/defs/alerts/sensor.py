@@ -27,10 +27,11 @@ def _start_status(settings: Settings) -> dg.DefaultSensorStatus:
     name=SENSOR_NAME,
     minimum_interval_seconds=MINIMUM_INTERVAL_S,
     default_status=_start_status(Settings()),
-    description="Tells of failed runs, red checks, stale assets, failed ticks and a ClickHouse that is away, by webhook and mail: once for an "
-    "outage, at most each hour what is new, each day what is left, and once when it is over. The cursor is what it "
-    "knows and what a channel has not taken yet; reset, it tells anew of what is wrong. A message is sent before that "
-    "is stored: when a tick is killed in between, it comes twice, but it is not lost.",
+    description="Tells of failed runs, red checks, stale assets, failed ticks and a ClickHouse that is away, by "
+    "webhook and mail: once for an outage, at most each hour what is new, each day what is left, and once "
+    "when it is over. The cursor is what it knows and what a channel has not taken yet; reset, it tells "
+    "anew of what is wrong. A message is sent before that is stored: when a tick is killed in between, it "
+    "comes twice, but it is not lost.",
 )
 def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Look at what is wrong, and send what is to be sent."""
