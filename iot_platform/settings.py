@@ -65,6 +65,10 @@ class Settings(BaseSettings):
     automation_enabled: bool = Field(
         default=False, description="Dagster's sensor and schedules run from the start; False: switch them on in its UI."
     )
+    prove_today_cron: str = Field(default="10 * * * *", description="When today's layers are proved (UTC).")
+    prove_closed_days_cron: str = Field(
+        default="30 6 * * *", description="When the closed days that are open are proved (UTC)."
+    )
     metadata_cron: str = Field(default="0 * * * *", description="When the device metadata is refreshed.")
     metadata_timezone: str = Field(default="UTC", description="Time zone of metadata_cron, e.g. Europe/London.")
     checks: dict[str, CheckSettings] = Field(
