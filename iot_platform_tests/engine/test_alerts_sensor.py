@@ -184,6 +184,17 @@ def test_runs_without_partitions_and_without_assets(instance: dg.DagsterInstance
     assert problems(instance) == []
 
 
+def test_a_run_whose_process_died(instance: dg.DagsterInstance) -> None:
+    job = defs.resolve_job_def("devices_job")
+    died = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    instance.report_run_failed(died, "Its process has ended unexpectedly.")
+    (found,) = problems(instance)
+    assert (found.title, found.cause) == ("devices_job failed", "Its process has ended unexpectedly.")
+    assert found.detail == "Not done since: devices."
+    run(instance, None, job="devices_job")
+    assert problems(instance) == []
+
+
 def test_a_run_by_hand_is_named_by_its_assets(instance: dg.DagsterInstance) -> None:
     job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection={upper.key})
     job.execute_in_process(instance=instance, partition_key=DAY, tags={"broken": "upper"}, raise_on_error=False)
