@@ -234,8 +234,8 @@ def test_nothing_is_expected_of_a_closed_device(platform: Client, instance: dg.D
     found = run_checks(instance, "l1_power_raw", day=DAY)
     assert not found["no_interval_is_missing"].passed and not found["no_device_is_silent"].passed
     platform.command(
-        "INSERT INTO device_metadata (device_id, customer_id, building_type, latitude, longitude, is_removed, valid_from)"
-        f" VALUES (1, 'c', 'office', 0, 0, 1, '{DAY} 12:00:00')"
+        "INSERT INTO device_metadata (device_id, building_type, latitude, longitude, is_removed, valid_from) "
+        f"VALUES (1, 'office', 0, 0, 1, '{DAY} 12:00:00')"
     )
     found = run_checks(instance, "l1_power_raw", day=DAY)
     assert found["no_interval_is_missing"].passed and found["no_device_is_silent"].passed

@@ -1,9 +1,9 @@
 """The facts that are checked of each layer: what states them, what breaks them, how bad that is, and what to do.
 
-A rule has its query in sql/checks/NAME.sql: the offenders, grouped, with the column `by_day` (what was found on each UTC
-day); it ends with their ORDER BY, worst first. Where the offending share of a day is above ``warn_share`` the check warns; above
-``error_share`` it is red, and a blocking one holds the next layer back. IOT_CHECKS overrides both for any rule, and the
-``parameters`` that its query knows.
+A rule has its query in sql/checks/NAME.sql: the offenders, grouped, with the column `by_day` (what was found on each
+UTC day); it ends with their ORDER BY, worst first. Where the offending share of a day is above ``warn_share`` the check
+warns; above ``error_share`` it is red, and a blocking one holds the next layer back. IOT_CHECKS overrides both for any
+rule, and the ``parameters`` of its query.
 """
 
 from __future__ import annotations
