@@ -9,6 +9,7 @@ from __future__ import annotations
 import dagster as dg
 
 from iot_platform.defs import jobs
+from iot_platform.defs.alerts.sensor import alerts_sensor
 from iot_platform.defs.devices import assets as devices
 from iot_platform.defs.devices.schedule import refresh_metadata_schedule
 from iot_platform.defs.layers import assets as layers
@@ -25,7 +26,7 @@ defs = dg.Definitions(
     asset_checks=[*checks.layer_checks, schema_is_as_in_sql],
     jobs=[jobs.ingestion_job, jobs.prove_job, jobs.all_layers_job, jobs.refresh_metadata_job],
     schedules=[prove_today_schedule, prove_closed_days_schedule, refresh_metadata_schedule],
-    sensors=[simulated_ingestion_sensor, layer_automation_sensor],
+    sensors=[simulated_ingestion_sensor, layer_automation_sensor, alerts_sensor],
     resources={"clickhouse": ClickHouse()},
     # The work is ClickHouse's: a process for each step would only add seconds of start.
     executor=dg.in_process_executor,

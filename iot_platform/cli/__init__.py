@@ -23,6 +23,7 @@ COMMANDS = {
     "simulate": ("iot_platform.cli.simulate:simulate", "Send readings of simulated meters."),
     "limits": ("iot_platform.cli.limits:limits", "Show and set the upper limits of a reading."),
     "sql": ("iot_platform.cli.sql:sql", "Run one SQL statement and print its result."),
+    "alerts": ("iot_platform.cli.alerts:alerts", "Try the channels of alerts; show what is wrong."),
     "migrate": ("iot_platform.cli.schema:migrate", "Bring the database up to the files in sql/."),
     "db": ("iot_platform.cli.db:db", "The embedded ClickHouse server."),
 }

@@ -12,10 +12,10 @@ START_STATUS = dg.DefaultScheduleStatus.RUNNING if Settings().automation_enabled
 refresh_metadata_schedule = dg.ScheduleDefinition(
     name="refresh_metadata_schedule",
     job=refresh_metadata_job,
-    # Before the hourly proof, so that it already sees the new metadata.
-    cron_schedule="0 * * * *",
-    execution_timezone="UTC",
+    # By default each hour before the proof, so that it already sees the new metadata.
+    cron_schedule=Settings().metadata_cron,
+    execution_timezone=Settings().metadata_timezone,
     default_status=START_STATUS,
-    description="Each hour: read the metadata CSV and restate the days it changes; a file without changes changes "
+    description="Read the metadata CSV and restate the days it changes; a file without changes changes "
     "nothing, but days that an earlier refresh left open are restated.",
 )
