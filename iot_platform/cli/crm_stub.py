@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -15,22 +17,22 @@ from iot_platform.settings import Settings
 HOST = "127.0.0.1"
 
 
-class _Fault(click.ParamType):
-    name = "KIND:N"
+FAULT = re.compile(r"(429|500|timeout):([1-9][0-9]*)")
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        kind, _, every = value.partition(":")
-        if kind not in ("429", "500", "timeout") or not every.isdigit() or int(every) < 1:
-            self.fail("is not 429:N, 500:N or timeout:N with a number N from 1 on.", param, ctx)
-        return kind, int(every)
+
+def _faults(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, int]:
+    matches = {value: FAULT.fullmatch(value) for value in values}
+    if bad := [value for value, match in matches.items() if match is None]:
+        raise click.BadParameter(f"{bad[0]!r} is not 429:N, 500:N or timeout:N with a number N from 1 on.")
+    return {match[1]: int(match[2]) for match in matches.values() if match}
 
 
 @click.command("crm-stub")
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Devices to serve. [default: IOT_DEVICES_CSV]")
 @click.option("--port", type=click.IntRange(0, 65535), default=8199, show_default=True, help="Port; 0: any free one.")
-@click.option("--fail", "faults", type=_Fault(), multiple=True, help="Each Nth request fails: 429:N, 500:N, timeout:N.")
+@click.option("--fail", "faults", multiple=True, callback=_faults, help="Each Nth request fails: 429:N, 500:N, timeout:N.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON once it answers.")
-def crm_stub(csv_file: Path | None, port: int, faults: tuple[tuple[str, int], ...], as_json: bool) -> None:
+def crm_stub(csv_file: Path | None, port: int, faults: dict[str, int], as_json: bool) -> None:
     """Serve a CSV of devices as HubSpot's CRM does, to rehearse with: IOT_DEVICES_SOURCE=crm and IOT_CRM_URL.
 
     It demands the token IOT_CRM_TOKEN and serves the object type IOT_CRM_OBJECT with the properties of
@@ -57,7 +59,7 @@ def crm_stub(csv_file: Path | None, port: int, faults: tuple[tuple[str, int], ..
         token=settings.crm_token.get_secret_value(),
         fields=settings.crm_fields,
         modified=settings.crm_modified_property,
-        faults=dict(faults),
+        faults=faults,
         log=click.echo,
     )
     with socket.socket() as listener:

@@ -18,9 +18,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 LIST_PAGE, SEARCH_PAGE, SEARCH_RESULTS = 100, 200, 10_000
-# What a fault answers; a timeout answers nothing for longer than any client waits.
-FAULTS = ("429", "500", "timeout")
 RETRY_AFTER_S = 1
+# Longer than any client waits.
 HANG_S = 3600
 
 _NUMBERS = {"GT": "__gt__", "GTE": "__ge__", "LT": "__lt__", "LTE": "__le__", "EQ": "__eq__"}
@@ -39,7 +38,7 @@ class _Record:
 class Stub:
     """The CRM. The CSV is read again when it was written to: new, changed and vanished rows are objects that are.
 
-    ``fields``: names of the properties by column; ``faults``: each how manieth request has which fault; ``log`` gets
+    ``fields``: names of the properties by column; ``faults``: 429, 500 or timeout, and which Nth request; ``log`` gets
     a line per request. A device is the same object as long as its rows keep their order.
     """
 
