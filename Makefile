@@ -6,7 +6,7 @@ WORKERS ?= 3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format bench soak stateful env clean
+.PHONY: demo test check format bench soak stateful screenshots env clean
 .DEFAULT_GOAL := test
 
 env: $(READY)
@@ -43,6 +43,10 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m iot_platform_tests.bench $(ARGS)
+
+# The pictures of docs/, taken by the tests of the UI.
+screenshots: $(READY)
+	IOT_SCREENSHOTS=docs/images $(BIN)/python -m pytest iot_platform_tests/ui
 
 # Ten thousand random actions, each day compared with a model of the truth; ARGS="--actions 1000 --seed 7" repeats a run.
 stateful: $(READY)

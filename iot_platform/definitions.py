@@ -9,6 +9,7 @@ from __future__ import annotations
 import dagster as dg
 
 from iot_platform.defs import jobs
+from iot_platform.defs.alerts.sensor import alerts_sensor
 from iot_platform.defs.devices import assets as devices
 from iot_platform.defs.devices.checks import metadata_checks
 from iot_platform.defs.devices.schedule import (
@@ -43,7 +44,7 @@ defs = dg.Definitions(
         compare_metadata_schedule,
         check_metadata_schedule,
     ],
-    sensors=[simulated_ingestion_sensor, layer_automation_sensor, metadata_csv_sensor],
+    sensors=[simulated_ingestion_sensor, layer_automation_sensor, alerts_sensor, metadata_csv_sensor],
     resources={"clickhouse": ClickHouse()},
     # The work is ClickHouse's: a process for each step would only add seconds of start.
     executor=dg.in_process_executor,

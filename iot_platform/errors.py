@@ -27,3 +27,7 @@ class ProofError(PlatformError):
 
 class OutboxFullError(PlatformError):
     """The outbox takes no more readings; those it was given with this call were not accepted."""
+
+
+class DeliveryError(PlatformError):
+    """A channel did not take an alert; it can be sent again. The message holds no secret."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PACKAGE_DIR = Path(__file__).resolve().parent
 
@@ -64,6 +65,15 @@ class Settings(BaseSettings):
     automation_enabled: bool = Field(
         default=False, description="Dagster's sensor and schedules run from the start; False: switch them on in its UI."
     )
+    prove_today_cron: str = Field(default="10 * * * *", description="When today's layers are proved (UTC).")
+    prove_closed_days_cron: str = Field(
+        default="30 6 * * *", description="When the closed days that are open are proved (UTC)."
+    )
+    metadata_cron: str = Field(default="0 * * * *", description="When the device metadata is refreshed.")
+    metadata_compare_cron: str = Field(
+        default="20 4 * * *", description="When all of the CRM is compared, to find the devices that have vanished."
+    )
+    metadata_timezone: str = Field(default="UTC", description="Time zone of both metadata crons, e.g. Europe/London.")
     checks: dict[str, CheckSettings] = Field(
         default={},
         description='Thresholds of checks as JSON, e.g. {"reject_rate_is_normal": {"warn_share": 0.1}}; '
@@ -114,9 +124,6 @@ class Settings(BaseSettings):
     metadata_error_h: float = Field(
         default=26, gt=0, description="Hours without a good read of the metadata source after which that check is red."
     )
-    metadata_timezone: str = Field(
-        default="UTC", description="Time zone of the nightly comparison with the whole CRM, e.g. Europe/Berlin."
-    )
 
     owner: str = Field(
         default="team:data-platform", description="Who answers for the assets: team:NAME, or an e-mail address."
@@ -126,6 +133,32 @@ class Settings(BaseSettings):
     )
 
     host: str = Field(default="127.0.0.1", description="Address that servers bind to.")
+
+    alert_webhook_url: SecretStr | None = Field(
+        default=None, description="Webhook that takes Slack's JSON; unset: no alerts there."
+    )
+    alert_smtp_url: SecretStr | None = Field(
+        default=None,
+        description="smtp(s)://user:password@host:port of the mail server for alerts; unset: none by mail. smtp uses "
+        "STARTTLS when offered. Characters with a meaning in a URL are written as %XX.",
+    )
+    alert_email_from: str | None = Field(default=None, description="Sender of alerts by mail.")
+    alert_email_to: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Recipients of alerts by mail, separated by commas."
+    )
+    alert_settle_s: float = Field(
+        default=20, ge=0, description="A problem that is over within this time is not told; ticks are 30 s apart."
+    )
+    alert_clear_s: float = Field(default=90, ge=0, description="Nothing was wrong for this long: all clear.")
+    alert_repeat_minutes: float = Field(
+        default=60, ge=0, description="While an incident lasts, new problems are told at most this often."
+    )
+    dagster_url: str = Field(default="http://127.0.0.1:3000", description="Where alerts link to: the Dagster UI.")
+
+    @field_validator("alert_email_to", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
     @cached_property
     def root(self) -> Path:

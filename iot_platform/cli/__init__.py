@@ -24,6 +24,7 @@ COMMANDS = {
     "crm-stub": ("iot_platform.cli.crm_stub:crm_stub", "Serve a CSV of devices as a CRM does, to rehearse with."),
     "limits": ("iot_platform.cli.limits:limits", "Show and set the upper limits of a reading."),
     "sql": ("iot_platform.cli.sql:sql", "Run one SQL statement and print its result."),
+    "alerts": ("iot_platform.cli.alerts:alerts", "Try the channels of alerts; show what is wrong."),
     "migrate": ("iot_platform.cli.schema:migrate", "Bring the database up to the files in sql/."),
     "db": ("iot_platform.cli.db:db", "The embedded ClickHouse server."),
 }

@@ -30,7 +30,9 @@ def _faults(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
 @click.command("crm-stub")
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Devices to serve. [default: IOT_DEVICES_CSV]")
 @click.option("--port", type=click.IntRange(0, 65535), default=8199, show_default=True, help="Port; 0: any free one.")
-@click.option("--fail", "faults", multiple=True, callback=_faults, help="Each Nth request fails: 429:N, 500:N, timeout:N.")
+@click.option(
+    "--fail", "faults", multiple=True, callback=_faults, help="Each Nth request fails: 429:N, 500:N, timeout:N."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON once it answers.")
 def crm_stub(csv_file: Path | None, port: int, faults: dict[str, int], as_json: bool) -> None:
     """Serve a CSV of devices as HubSpot's CRM does, to rehearse with: IOT_DEVICES_SOURCE=crm and IOT_CRM_URL.

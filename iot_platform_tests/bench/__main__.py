@@ -23,6 +23,7 @@ from iot_platform.clickhouse.server import running_server
 from iot_platform.errors import PlatformError
 from iot_platform.settings import Settings
 from iot_platform_tests.bench import machine
+from iot_platform_tests.bench.dagster_runs import measure_dagster
 from iot_platform_tests.bench.demo import measure_demo
 from iot_platform_tests.bench.files import CAMBRIDGE, measure_files
 from iot_platform_tests.bench.inserts import Say, measure_inserts
@@ -30,7 +31,7 @@ from iot_platform_tests.bench.proofs import measure_proofs
 from iot_platform_tests.bench.report import show
 from iot_platform_tests.bench.sizes import FULL, QUICK, Sizes
 
-PARTS = ("inserts", "files", "proofs", "demo")
+PARTS = ("inserts", "files", "proofs", "dagster", "demo")
 
 
 @click.command()
@@ -48,7 +49,7 @@ PARTS = ("inserts", "files", "proofs", "demo")
     "--cambridge", type=click.Path(path_type=Path), default=CAMBRIDGE, help="Parquet file of real readings to load."
 )
 def bench(quick: bool, names: tuple[str, ...], json_file: Path, cambridge: Path) -> None:
-    """Measure the chain L1 to L4, loads of files, proofs and the demo, on an embedded server in a temporary home."""
+    """Measure the chain L1 to L4, loads, proofs, Dagster's runs and the demo, all in a temporary home."""
     # A polite `kill` must end the server and remove the home exactly like Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
     started = time.monotonic()
@@ -92,7 +93,9 @@ class Run:
             parts["proofs"] = lambda: measure_proofs(endpoint, settings, home, sizes, say)
             for name in (name for name in parts if name in names):
                 self._part(name, parts[name])
-        # Without the server above: the demo brings its own.
+        # Without the server above: these bring their own.
+        if "dagster" in names:
+            self._part("dagster", lambda: measure_dagster(self._directory, sizes, say))
         if "demo" in names:
             self._part("demo", lambda: measure_demo(self._directory, sizes, say))
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from iot_platform_tests.bench.contestants import BARE, BOOK, MEANING
+from iot_platform_tests.bench.dagster_runs import summary
 from iot_platform_tests.bench.figures import text
 
 PIPE_WIDTH = 200
@@ -26,7 +27,13 @@ def show(results: dict[str, Any], console: Console | None = None) -> None:
         f"Python {machine['python']}, ClickHouse {machine['clickhouse']}, "
         f"load average {machine['load_average'][0]:.1f} to {results['load_average_at_end'][0]:.1f}"
     )
-    for name, part in (("inserts", _inserts), ("files", _files), ("proofs", _proofs), ("demo", _demo)):
+    for name, part in (
+        ("inserts", _inserts),
+        ("files", _files),
+        ("proofs", _proofs),
+        ("dagster", _dagster),
+        ("demo", _demo),
+    ):
         if name in results:
             part(out, results[name])
     for name, error in results["failed"].items():
@@ -103,6 +110,11 @@ def _proofs(out: Console, proofs: dict[str, Any]) -> None:
 
 def _layers(run: dict[str, Any]) -> str:
     return ", ".join(f"{layer} {seconds:.1f}" for layer, seconds in run["layer_seconds"].items())
+
+
+def _dagster(out: Console, dagster: dict[str, Any]) -> None:
+    for line in summary(dagster):
+        out.print(line)
 
 
 def _demo(out: Console, demo: dict[str, Any]) -> None:

@@ -113,7 +113,11 @@ def _check_summary(client: Client, truth: Expected, readings: int) -> None:
         "unenriched": (summary.unenriched, truth.without_metadata),
     }
     if wrong := {name: pair for name, pair in said.items() if pair[0] != pair[1]}:
-        raise MismatchError(f"The summary says (and should say): {wrong}")
+        unproved = [(layer, day) for layer, held in summary.layers.items() for day in held.unproved]
+        raise MismatchError(
+            f"The summary says (and should say): {wrong}. Not proved: {unproved}. "
+            f"{_versions(client, *unproved[0]) if unproved else ''}"
+        )
 
 
 def _expected_rows(expected: Expected) -> dict[str, Rows]:

@@ -14,12 +14,12 @@ START_STATUS = dg.DefaultScheduleStatus.RUNNING if Settings().automation_enabled
 
 @dg.schedule(
     job=refresh_metadata_job,
-    # Before the hourly proof, so that it already sees the new metadata.
-    cron_schedule="0 * * * *",
-    execution_timezone="UTC",
+    # By default each hour before the proof, so that it already sees the new metadata.
+    cron_schedule=Settings().metadata_cron,
+    execution_timezone=Settings().metadata_timezone,
     default_status=START_STATUS,
-    description="Each hour: read the CSV, or what has changed in the CRM, and restate the days it changes. Without "
-    "changes nothing is changed, but days that an earlier refresh left open are restated.",
+    description="Read the CSV, or what has changed in the CRM, and restate the days it changes. Without changes "
+    "nothing is changed, but days that an earlier refresh left open are restated.",
 )
 def refresh_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(run_config=dg.RunConfig(ops={DEVICES: MetadataSource(increment=True)}))
@@ -27,16 +27,16 @@ def refresh_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRe
 
 @dg.schedule(
     job=refresh_metadata_job,
-    # At night, where those work who keep the metadata, and before the morning's proof of all open days.
-    cron_schedule="20 4 * * *",
+    # By default at night, before the morning's proof of all open days.
+    cron_schedule=Settings().metadata_compare_cron,
     execution_timezone=Settings().metadata_timezone,
     default_status=START_STATUS,
-    description="Each night (IOT_METADATA_TIMEZONE): compare with all of the CRM. Finds the devices that are not there "
-    "any more, which no increment tells. A CSV is read as a whole each hour, and needs no night.",
+    description="Compare with all of the CRM, each night by default. Finds the devices that are not there any more, "
+    "which no increment tells. A CSV is read as a whole each time, and needs no night.",
 )
 def compare_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     if Settings().devices_source == CsvSource.name:
-        return dg.SkipReason("The CSV is read as a whole each hour (refresh_metadata_schedule).")
+        return dg.SkipReason("The CSV is read as a whole each time (refresh_metadata_schedule).")
     return dg.RunRequest()
 
 

@@ -20,10 +20,10 @@ START_STATUS = dg.DefaultScheduleStatus.RUNNING if Settings().automation_enabled
 
 @dg.schedule(
     job=all_layers_job,
-    cron_schedule="10 * * * *",
+    cron_schedule=Settings().prove_today_cron,
     execution_timezone="UTC",
     default_status=START_STATUS,
-    description="Each hour: today's layers. Readings that arrive afterwards are proved the next hour.",
+    description="By default each hour: today's layers. Readings that arrive afterwards are proved the next time.",
 )
 def prove_today_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(partition_key=_scheduled(context).date().isoformat())
@@ -31,11 +31,11 @@ def prove_today_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest
 
 @dg.schedule(
     job=all_layers_job,
-    # Readings arrive up to six hours late.
-    cron_schedule="30 6 * * *",
+    # By default in the morning: readings arrive up to six hours late.
+    cron_schedule=Settings().prove_closed_days_cron,
     execution_timezone="UTC",
     default_status=START_STATUS,
-    description="Each morning: yesterday's layers, after the last late readings, and every older day that is open, "
+    description="By default each morning: yesterday's layers, after late readings, and every older day that is open, "
     "because readings came late, metadata or limits changed, or somebody wrote into it. Mends failed ingestion, too.",
 )
 def prove_closed_days_schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:

@@ -1,0 +1,107 @@
+"""Messages by mail."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from urllib.parse import unquote, urlsplit
+
+from pydantic import SecretStr
+
+from iot_platform.alerts.message import Message
+from iot_platform.alerts.problem import one_line
+from iot_platform.errors import DeliveryError, PlatformError
+
+TIMEOUT_S = 10
+SUBMISSION_PORT, SMTPS_PORT = 587, 465
+
+
+@dataclass(frozen=True)
+class SmtpServer:
+    """How to connect to a mail server. ``encrypted``: from the first byte (smtps), rather than by STARTTLS."""
+
+    host: str
+    port: int
+    encrypted: bool
+    user: str
+    password: str = field(repr=False)
+
+
+def read_smtp_url(url: SecretStr) -> SmtpServer:
+    """The server that a URL smtp(s)://user:password@host:port names. Raises PlatformError, without the URL."""
+    try:
+        parts = urlsplit(url.get_secret_value())
+        port = parts.port
+    except ValueError:
+        parts, port = None, None
+    if parts is None or parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise PlatformError("IOT_ALERT_SMTP_URL must be smtp(s)://user:password@host:port")
+    encrypted = parts.scheme == "smtps"
+    return SmtpServer(
+        host=parts.hostname,
+        port=port or (SMTPS_PORT if encrypted else SUBMISSION_PORT),
+        encrypted=encrypted,
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+    )
+
+
+@dataclass(frozen=True)
+class Mailbox:
+    """One recipient. (Several in one mail could not be repeated for just those whose server was busy.)"""
+
+    server: SmtpServer
+    sender: str
+    recipient: str
+
+    def send(self, message: Message) -> None:
+        """Send a message. Raises DeliveryError when the server does not take it, or its certificate is not valid."""
+        mail = self._mail(message)
+        try:
+            with self._connected() as smtp:
+                smtp.send_message(mail)
+        except (OSError, smtplib.SMTPException) as error:
+            raise DeliveryError(
+                f"The mail server {self.server.host}:{self.server.port} did not take the message to {self.recipient}: "
+                f"{one_line(str(error)) or type(error).__name__}"
+            ) from None
+
+    def _connected(self) -> smtplib.SMTP:
+        server, context = self.server, ssl.create_default_context()
+        if server.encrypted:
+            smtp: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT_S, context=context)
+        else:
+            smtp = smtplib.SMTP(server.host, server.port, timeout=TIMEOUT_S)
+        try:
+            if not server.encrypted:
+                self._start_tls(smtp, context)
+            if server.user:
+                smtp.login(server.user, server.password)
+        except BaseException:
+            smtp.close()
+            raise
+        return smtp
+
+    def _start_tls(self, smtp: smtplib.SMTP, context: ssl.SSLContext) -> None:
+        smtp.ehlo()
+        if smtp.has_extn("starttls"):
+            smtp.starttls(context=context)
+        elif self.server.user:
+            raise smtplib.SMTPNotSupportedError(
+                "It offers no STARTTLS, and the password is not sent in the clear. Use smtps://, or a URL without user."
+            )
+
+    def _mail(self, message: Message) -> EmailMessage:
+        mail = EmailMessage()
+        mail["From"] = self.sender
+        mail["To"] = self.recipient
+        mail["Subject"] = f"[iot_platform] {message.subject}"
+        # All mails of an incident make one thread; a mail that was sent twice has the same id.
+        mail["Message-ID"] = f"<{message.id}@iot-platform>"
+        mail["References"] = f"<{message.incident}@iot-platform>"
+        # Mail programs that answer by themselves (out of office) leave it alone.
+        mail["Auto-Submitted"] = "auto-generated"
+        mail.set_content(message.plain_text())
+        return mail

@@ -1,0 +1,81 @@
+"""Messages to a webhook, in the JSON that Slack takes (and Mattermost, and most others)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from pydantic import SecretStr
+
+from iot_platform.alerts.message import Group, Message, heading
+from iot_platform.errors import DeliveryError, PlatformError
+
+TIMEOUT_S = 10
+# Slack's limits, with the header and the closing text among the blocks.
+MAX_BLOCKS, MAX_BLOCK_TEXT, MAX_HEADER = 50, 3000, 150
+MAX_ANSWER = 200
+
+
+class Webhook:
+    """A webhook. Its whole URL is the secret: whoever knows it can post."""
+
+    def __init__(self, url: SecretStr) -> None:
+        self._url = url
+        try:
+            parts = urlsplit(url.get_secret_value())
+            self._host = parts.hostname
+        except ValueError:
+            raise PlatformError("IOT_ALERT_WEBHOOK_URL is no URL.") from None
+        if parts.scheme not in ("http", "https") or not self._host:
+            raise PlatformError("IOT_ALERT_WEBHOOK_URL must be an http(s) URL.")
+
+    def send(self, message: Message) -> None:
+        """Post a message. Raises DeliveryError when the answer is not 2xx, or does not come in time."""
+        # urllib3 logs each request's path, which is the secret.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
+        try:
+            answer = requests.post(
+                self._url.get_secret_value(), json=payload(message), timeout=TIMEOUT_S, allow_redirects=False
+            )
+        except requests.RequestException as error:
+            # Its text has the URL; so has whatever it was raised from.
+            raise DeliveryError(f"The webhook at {self._host} does not answer ({type(error).__name__}).") from None
+        if not 200 <= answer.status_code < 300:
+            said = " ".join(answer.text.replace(self._url.get_secret_value(), "").split())[:MAX_ANSWER]
+            raise DeliveryError(
+                f"The webhook at {self._host} refused the message: {answer.status_code} {said}".rstrip()
+            )
+
+
+def payload(message: Message) -> dict[str, Any]:
+    """The JSON of a message: ``text`` for notifications and plain receivers, ``blocks`` for the rest."""
+    blocks: list[dict[str, Any]] = [
+        {"type": "header", "text": {"type": "plain_text", "text": message.subject[:MAX_HEADER]}},
+        _section(_escaped(message.text)),
+    ]
+    for group in message.groups:
+        blocks += _sections(group)
+    return {"text": _escaped(message.subject), "blocks": blocks[:MAX_BLOCKS]}
+
+
+def _sections(group: Group) -> list[dict[str, Any]]:
+    """A group as one block, or as several where its lines need more room than one has."""
+    texts = [f"*{_escaped(heading(group))}*"]
+    for line in group.lines:
+        text = f"• <{_escaped(line.link)}|{_escaped(line.title)}> {_escaped(line.detail)}"
+        if len(texts[-1]) + len(text) < MAX_BLOCK_TEXT:
+            texts[-1] += f"\n{text}"
+        else:
+            texts.append(text)
+    return [_section(text) for text in texts]
+
+
+def _section(text: str) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text[:MAX_BLOCK_TEXT]}}
+
+
+def _escaped(text: str) -> str:
+    """Slack's three control characters as it wants them in text."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

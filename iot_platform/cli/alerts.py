@@ -1,0 +1,72 @@
+"""``iot-platform alerts``."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import socket
+import sys
+from dataclasses import asdict
+
+import click
+
+from iot_platform.alerts.channel import HOW_TO_CONFIGURE, channels
+from iot_platform.alerts.message import Message
+from iot_platform.cli.output import echo_json
+from iot_platform.errors import DeliveryError, PlatformError
+from iot_platform.settings import Settings
+
+
+@click.group()
+def alerts() -> None:
+    """Try the channels of alerts, and show what they would tell of.
+
+    Alerts are sent by the sensor `alerts_sensor` of Dagster. They are off until a channel is configured.
+    """
+
+
+@alerts.command()
+def test() -> None:
+    """Send a test message through every configured channel. Exit code 1 if one did not take it."""
+    configured = channels(Settings())
+    if not configured:
+        raise PlatformError(HOW_TO_CONFIGURE)
+    now = dt.datetime.now(dt.UTC)
+    name = f"test-{now:%Y%m%dT%H%M%S%f}"
+    text = f"A test message from {socket.gethostname()}, sent at {now:%Y-%m-%d %H:%M:%S} UTC. Nothing is wrong."
+    message = Message(id=name, incident=name, subject="Test message", text=text)
+    failed = False
+    for channel, receiver in configured.items():
+        try:
+            receiver.send(message)
+            click.echo(f"{channel}: sent")
+        except DeliveryError as error:
+            failed = True
+            click.echo(f"{channel}: {error}")
+    sys.exit(failed)
+
+
+@alerts.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the problems as one line of JSON.")
+def show(as_json: bool) -> None:
+    """Show what is wrong now, as Dagster's storage tells it (DAGSTER_HOME, or that of the home)."""
+    # Loads all of the code location: only here.
+    from dagster import DagsterInstance
+
+    from iot_platform.definitions import defs
+    from iot_platform.defs.alerts.problems import current_problems
+    from iot_platform.defs.alerts.site import Site
+    from iot_platform.services.instance import dagster_home
+
+    settings = Settings()
+    home = os.environ.get("DAGSTER_HOME") or str(dagster_home(settings))
+    with DagsterInstance.from_config(home) as instance:
+        site = Site(instance, defs.get_repository_def(), settings)
+        problems = current_problems(site, [], dt.datetime.now(dt.UTC))
+    if as_json:
+        echo_json([asdict(problem) for problem in problems])
+        return
+    for problem in problems:
+        click.echo(f"{problem.title}. {problem.cause}. {problem.detail}\n  {problem.link}")
+    if not problems:
+        click.echo("Nothing is wrong.")

@@ -1,0 +1,93 @@
+"""Checks that are red."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+
+from iot_platform.alerts.problem import Problem, one_line
+from iot_platform.defs.alerts.site import Site, covered, days_of_tags, span, utc
+
+# Newest evaluations of a check that are looked at: hourly proofs of more than a week.
+MAX_EVALUATIONS = 200
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One result of a check. Its run's days are read only where they matter."""
+
+    instance: dg.DagsterInstance
+    result: dg.AssetCheckEvaluation
+    run_id: str
+    timestamp: float
+
+    @property
+    def is_red(self) -> bool:
+        """Whether the check failed, and not just warned."""
+        return not self.result.passed and self.result.severity == dg.AssetCheckSeverity.ERROR
+
+    @cached_property
+    def days(self) -> frozenset[str] | None:
+        """The days it speaks of, none for all; None when its run was deleted."""
+        run = self.instance.get_run_by_id(self.run_id)
+        return None if run is None else days_of_tags(run.tags)
+
+
+Evaluations = Mapping[dg.AssetCheckKey, list[Evaluation]]
+
+
+def evaluations(site: Site) -> Evaluations:
+    """The newest evaluations of each check, the newest first."""
+    found: dict[dg.AssetCheckKey, list[Evaluation]] = {}
+    for key in site.graph.asset_check_keys:
+        records = site.instance.event_log_storage.get_asset_check_execution_history(
+            key, limit=MAX_EVALUATIONS, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+        )
+        found[key] = [
+            Evaluation(site.instance, record.evaluation, record.run_id, record.event.timestamp)
+            for record in records
+            if record.evaluation and record.event
+        ]
+    return found
+
+
+def check_problems(site: Site, found: Evaluations) -> list[Problem]:
+    """Checks whose newest evaluation of a day is red: a green one of another day says nothing of it."""
+    return [problem for key, of_check in found.items() for problem in _problems(site, key, of_check)]
+
+
+def evaluated_since(of_check: Iterable[Evaluation], timestamp: float, days: frozenset[str]) -> bool:
+    """Whether a check was evaluated for all of ``days`` (none: all) at or after a time."""
+    return covered(days, [newer.days for newer in of_check if newer.timestamp >= timestamp and newer.days is not None])
+
+
+def _problems(site: Site, key: dg.AssetCheckKey, of_check: list[Evaluation]) -> list[Problem]:
+    problems = []
+    for position, evaluation in enumerate(of_check):
+        if not evaluation.is_red or evaluation.days is None:
+            continue
+        newer = [other.days for other in of_check[:position] if other.days is not None]
+        if not covered(evaluation.days, newer):
+            problems.append(_problem(site, key, evaluation, evaluation.days))
+    return problems
+
+
+def _problem(site: Site, key: dg.AssetCheckKey, evaluation: Evaluation, days: frozenset[str]) -> Problem:
+    partition = span(days)
+    asset = key.asset_key.to_user_string()
+    return Problem(
+        key=f"check/{asset}/{key.name}/{partition}",
+        kind="check",
+        title=f"Check {key.name} of {asset} is red" + (f" for {partition}" if partition else ""),
+        cause=f"{asset}: {key.name} is red",
+        owner=site.owners([key.asset_key]),
+        partition=partition,
+        detail=one_line(evaluation.result.description or ""),
+        link=site.asset_link(key.asset_key, "checks"),
+        since=utc(evaluation.timestamp),
+        run_id=evaluation.run_id,
+    )

@@ -1,0 +1,163 @@
+"""Runs that failed, and whose work nobody has done since."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES, RunRecord
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
+
+from iot_platform.alerts.problem import Problem, one_line
+from iot_platform.defs.alerts.checks import Evaluations, evaluated_since
+from iot_platform.defs.alerts.site import PARTITION, RANGE_END, RANGE_START, Site, cause_of, days_of_tags, span, utc
+
+# Older failed runs are looked at only when they are known already: an open problem does not go away with time.
+RECENT = dt.timedelta(days=7)
+MAX_RUNS = 500
+# The daemon launches a retry within seconds, or never (when the backfill that it belongs to has ended).
+RETRY_STARTS_WITHIN = dt.timedelta(minutes=5)
+WAITING_OR_RUNNING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, *IN_PROGRESS_RUN_STATUSES]
+PARTITION_TAGS = (PARTITION, RANGE_START, RANGE_END)
+IMPLICIT_JOB = "__ASSET_JOB"
+PLANNED = {
+    dg.DagsterEventType.RUN_FAILURE,
+    dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
+}
+
+Days = frozenset[str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run was to do, and why it failed."""
+
+    assets: Mapping[dg.AssetKey, Days]
+    checks: Sequence[dg.AssetCheckKey]
+    cause: str
+
+
+def run_problems(
+    site: Site, evaluations: Evaluations, red_checks: Sequence[Problem], known_runs: Sequence[str], now: dt.datetime
+) -> list[Problem]:
+    """Failed runs with assets that were not materialized, or checks not evaluated, since they began.
+
+    Of several that failed at the same work, the newest. ``known_runs``: failed runs to look at whatever their age.
+    A run that was stopped by a red check has the cause of that check.
+    """
+    causes = {problem.run_id: problem.cause for problem in red_checks}
+    problems = []
+    for record, retrying in _newest_of_each_work(site.instance, known_runs, now):
+        plan = _plan(site.instance, record.dagster_run.run_id)
+        left = _left_to_do(site.instance, evaluations, record, plan)
+        if left is not None:
+            cause = causes.get(record.dagster_run.run_id, plan.cause)
+            problems.append(_problem(site, record, plan, left, cause, retrying))
+    return problems
+
+
+def _newest_of_each_work(
+    instance: dg.DagsterInstance, known_runs: Sequence[str], now: dt.datetime
+) -> list[tuple[RunRecord, bool]]:
+    """The newest failed run of each work, with whether it is retried; one that is not, where there is one."""
+    failed = [dg.DagsterRunStatus.FAILURE]
+    records = list(instance.get_run_records(dg.RunsFilter(statuses=failed, updated_after=now - RECENT), limit=MAX_RUNS))
+    found = {record.dagster_run.run_id for record in records}
+    if older := [run_id for run_id in known_runs if run_id not in found]:
+        records += instance.get_run_records(dg.RunsFilter(run_ids=older, statuses=failed))
+    retried = {run.parent_run_id for run in instance.get_runs(dg.RunsFilter(statuses=WAITING_OR_RUNNING))}
+    newest: dict[object, tuple[RunRecord, bool]] = {}
+    for record in records:
+        run = record.dagster_run
+        tags = tuple(run.tags.get(tag) for tag in PARTITION_TAGS)
+        work = (run.job_name, run.asset_selection, run.asset_check_selection, tags)
+        retrying = run.run_id in retried or _awaits_retry(record, now)
+        if work not in newest or (newest[work][1] and not retrying):
+            newest[work] = (record, retrying)
+    return list(newest.values())
+
+
+def _awaits_retry(record: RunRecord, now: dt.datetime) -> bool:
+    tags = record.dagster_run.tags
+    return (
+        tags.get(WILL_RETRY_TAG) == "true"
+        and AUTO_RETRY_RUN_ID_TAG not in tags
+        and now - record.update_timestamp < RETRY_STARTS_WITHIN
+    )
+
+
+def _plan(instance: dg.DagsterInstance, run_id: str) -> Plan:
+    assets: dict[dg.AssetKey, set[str]] = {}
+    checks: list[dg.AssetCheckKey] = []
+    cause = ""
+    for record in instance.get_records_for_run(run_id, of_type=PLANNED).records:
+        event = record.event_log_entry.dagster_event
+        if event is None:
+            continue
+        if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED and event.asset_key:
+            assets.setdefault(event.asset_key, set()).update({event.partition} if event.partition else set())
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
+            checks.append(event.asset_check_planned_data.asset_check_key)
+        elif event.event_type == dg.DagsterEventType.RUN_FAILURE:
+            cause = cause_of(event.job_failure_data.error, event.message or "")
+    return Plan({key: frozenset(days) for key, days in assets.items()}, checks, cause or "The run failed.")
+
+
+def _left_to_do(
+    instance: dg.DagsterInstance, evaluations: Evaluations, record: RunRecord, plan: Plan
+) -> list[str] | None:
+    """Names of the assets and checks that were not done since the run began (a run without any: none); None: all is."""
+    since, days = _start(record), days_of_tags(record.dagster_run.tags)
+    if not plan.assets and not plan.checks:
+        return None if _succeeded_since(instance, record) else []
+    undone = [key for key, days in plan.assets.items() if not _materialized(instance, key, days, since)]
+    left = sorted(key.to_user_string() for key in undone)
+    left += [key.name for key in plan.checks if not evaluated_since(evaluations.get(key, []), since, days)]
+    return left or None
+
+
+def _materialized(instance: dg.DagsterInstance, key: dg.AssetKey, days: Days, since: float) -> bool:
+    wanted = dg.AssetRecordsFilter(key, after_timestamp=since)
+    first = instance.fetch_materializations(wanted, limit=1, ascending=True).records
+    if not first:
+        return False
+    return not days or days <= instance.get_materialized_partitions(key, after_cursor=first[0].storage_id - 1)
+
+
+def _succeeded_since(instance: dg.DagsterInstance, record: RunRecord) -> bool:
+    run = record.dagster_run
+    tags = {tag: run.tags[tag] for tag in PARTITION_TAGS if tag in run.tags}
+    wanted = dg.RunsFilter(
+        job_name=run.job_name,
+        statuses=[dg.DagsterRunStatus.SUCCESS],
+        tags=tags,
+        created_after=record.create_timestamp,
+    )
+    return bool(instance.get_runs(wanted, limit=1))
+
+
+def _start(record: RunRecord) -> float:
+    return record.start_time or record.create_timestamp.timestamp()
+
+
+def _problem(site: Site, record: RunRecord, plan: Plan, left: Sequence[str], cause: str, retrying: bool) -> Problem:
+    run, partition = record.dagster_run, span(days_of_tags(record.dagster_run.tags))
+    assets = ", ".join(sorted(key.to_user_string() for key in plan.assets))
+    is_ad_hoc = run.job_name.startswith(IMPLICIT_JOB) or bool(run.asset_selection)
+    name = f"Materialization of {assets}" if is_ad_hoc and assets else run.job_name
+    return Problem(
+        key=one_line(f"run/{name}/{partition}"),
+        kind="run",
+        title=one_line(f"{name}" + (f" of {partition}" if partition else "") + " failed"),
+        cause=cause,
+        owner=site.owners([*plan.assets, *(key.asset_key for key in plan.checks)]),
+        partition=partition,
+        detail=one_line(f"Not done since: {', '.join(left)}.") if left else "",
+        link=site.run_link(run.run_id),
+        since=utc(record.end_time) if record.end_time else record.update_timestamp,
+        retrying=retrying,
+        run_id=run.run_id,
+    )

@@ -1,0 +1,142 @@
+"""ClickHouse is away while sensors and schedules run: one alert, one all-clear, and nothing is lost.
+
+IOT_OUTAGE_S=120 makes it the rehearsal of two minutes; in the suite it is shorter.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import requests
+
+from iot_platform.services.process import free_port
+from iot_platform_tests.e2e.commands import environment, iot_platform
+from iot_platform_tests.receivers import Receiver, receiving
+
+OUTAGE_S = float(os.environ.get("IOT_OUTAGE_S", "40"))
+# Retries of a step end within a minute; then ticks tell, and the all-clear waits for a while of quiet.
+WAIT_S = 300.0
+TODAY = dt.datetime.now(dt.UTC).date()
+
+RUNS = "{ runsOrError(limit: 100) { ... on Runs { results { runId status jobName } } } }"
+
+
+def wait_until(is_so: Callable[[], Any], what: str) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not is_so():
+        assert time.monotonic() < deadline, f"Not within {WAIT_S:.0f} s: {what}"
+        time.sleep(0.5)
+
+
+@contextmanager
+def process(env: dict[str, str], *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """``iot-platform ARGUMENTS`` for the length of a block."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "iot_platform", *arguments], env=env, text=True, start_new_session=True, **options
+    )
+    try:
+        yield started
+    finally:
+        if started.poll() is None:
+            started.send_signal(signal.SIGINT)
+            started.wait(120)
+
+
+@contextmanager
+def clickhouse(env: dict[str, str], port: int) -> Iterator[None]:
+    with process(env, "db", "serve", "--port", str(port), stdout=subprocess.DEVNULL):
+        wait_until(lambda: answers(port), "ClickHouse answers")
+        yield
+
+
+def answers(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/ping", timeout=2).text == "Ok.\n"
+    except requests.RequestException:
+        return False
+
+
+def runs(url: str) -> list[dict[str, str]]:
+    answer = requests.post(f"{url}/graphql", json={"query": RUNS}, timeout=30).json()
+    found: list[dict[str, str]] = answer["data"]["runsOrError"]["results"]
+    return found
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    return environment(
+        tmp_path / "home",
+        IOT_SIMULATOR_DEVICES="20",
+        IOT_SIMULATOR_INTERVAL_S="60",
+        IOT_FIRST_DAY=str(TODAY - dt.timedelta(days=1)),
+        IOT_AUTOMATION_ENABLED="true",
+        IOT_PROVE_TODAY_CRON="* * * * *",
+        IOT_METADATA_CRON="* * * * *",
+        IOT_ALERT_SETTLE_S="5",
+        IOT_ALERT_CLEAR_S="20",
+        IOT_ALERT_REPEAT_MINUTES="30",
+    )
+
+
+def texts(receiver: Receiver) -> list[str]:
+    return [message["text"] for message in receiver.got]
+
+
+def test_an_outage_is_one_alert_and_one_all_clear(env: dict[str, str], tmp_path: Path) -> None:
+    port = free_port(0, "127.0.0.1")
+    with clickhouse(env, port):
+        password = (tmp_path / "home" / "clickhouse" / "password").read_text(encoding="utf-8").strip()
+    remote = {**env, "IOT_CLICKHOUSE_URL": f"http://default:{quote(password, safe='')}@127.0.0.1:{port}"}
+    with receiving() as receiver:
+        remote["IOT_ALERT_WEBHOOK_URL"] = receiver.url
+        server = clickhouse(env, port)
+        server.__enter__()
+        with process(remote, "up", "--port", "0", "--json", stdout=subprocess.PIPE) as platform:
+            assert platform.stdout is not None
+            url = json.loads(platform.stdout.readline())["url"]
+            wait_until(
+                lambda: (
+                    {run["jobName"] for run in runs(url) if run["status"] == "SUCCESS"}
+                    >= {"ingestion_job", "all_layers_job", "refresh_metadata_job"}
+                ),
+                "sensor and schedules run",
+            )
+            before = {run["runId"] for run in runs(url)}
+            server.__exit__(None, None, None)
+            went_away = time.monotonic()
+            wait_until(lambda: receiver.got, "an alert")
+            time.sleep(max(0.0, OUTAGE_S - (time.monotonic() - went_away)))
+            with clickhouse(env, port):
+                wait_until(lambda: len(receiver.got) > 1, "the all-clear")
+                after = [run for run in runs(url) if run["runId"] not in before]
+                # Steps try again for half a minute; a short outage they sit out.
+                assert OUTAGE_S < 75 or any(run["status"] == "FAILURE" for run in after)
+                assert any(run["status"] == "SUCCESS" for run in after)
+                platform.send_signal(signal.SIGINT)
+                assert platform.wait(120) == 0
+                assert len(texts(receiver)) == 2, texts(receiver)
+                assert "all clear" in texts(receiver)[1].lower()
+                check_nothing_is_lost(remote)
+
+
+def check_nothing_is_lost(env: dict[str, str]) -> None:
+    """The simulator has nothing to add up to the last proof, and every day is proved."""
+    last = iot_platform(env, "sql", "SELECT max(timestamp) AS last FROM l1_power_raw", "--json")
+    until = json.loads(last)[0]["last"][:16].replace(" ", "T")
+    iot_platform(env, "prove")
+    status = json.loads(iot_platform(env, "status", "--json"))
+    assert status["proved"] and status["conserved"]
+    again = json.loads(iot_platform(env, "simulate", "--from", str(TODAY), "--to", until, "--json"))
+    assert again["rows"] == 0, again

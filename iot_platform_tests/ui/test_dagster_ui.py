@@ -1,0 +1,218 @@
+"""A day of a data engineer in the Dagster UI. With IOT_SCREENSHOTS=DIRECTORY it leaves the pictures of docs/ there."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from iot_platform_tests.e2e.commands import environment, iot_platform
+from iot_platform_tests.ui.dagster_ui import DagsterUI
+
+TODAY = dt.datetime.now(dt.UTC).date()
+DAYS = [TODAY - dt.timedelta(days=number) for number in range(9, 0, -1)]
+DAY = str(DAYS[-2])
+DEVICES = 40
+BROWSER = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+@dataclass
+class Platform:
+    """A running platform: its environment and the address of its UI."""
+
+    env: dict[str, str]
+    url: str
+    home: Path
+
+    def sql(self, statement: str) -> str:
+        """Run a statement as an operator does."""
+        return iot_platform(self.env, "sql", statement)
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    home = tmp_path_factory.mktemp("ui") / "home"
+    env = environment(
+        home,
+        IOT_CLICKHOUSE_PORT="0",
+        IOT_SIMULATOR_DEVICES=str(DEVICES),
+        IOT_SIMULATOR_INTERVAL_S="900",
+        IOT_FIRST_DAY=str(DAYS[0]),
+        # A tick that a test can wait for.
+        IOT_METADATA_CRON="* * * * *",
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "iot_platform", "up", "--port", "0", "--json"],
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, f"up ended with {process.wait(30)}"
+        healthy = json.loads(line)
+        assert healthy["healthy"]
+        yield Platform(env, healthy["url"], home)
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) == 0
+
+
+@pytest.fixture(scope="module")
+def ui(platform: Platform) -> Iterator[DagsterUI]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is needed.")
+        pytest.skip("No Chromium here.")
+    pictures = os.environ.get("IOT_SCREENSHOTS")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER)
+        context = browser.new_context(
+            timezone_id="UTC", locale="en-GB", viewport={"width": 1500, "height": 950}, reduced_motion="reduce"
+        )
+        yield DagsterUI(context.new_page(), platform.url, Path(pictures) if pictures else None)
+        browser.close()
+
+
+def test_the_metadata_comes_first(ui: DagsterUI) -> None:
+    known = ui.known_runs()
+    ui.materialize("device_metadata")
+    assert ui.wait_for_run(known) == "SUCCESS"
+
+
+def test_materialize_one_day_on_demand(ui: DagsterUI) -> None:
+    known = ui.known_runs()
+    ui.materialize("l1_power_raw", DAY)
+    assert ui.wait_for_run(known) == "SUCCESS"
+    ui.open(f"/assets/l1_power_raw?view=partitions&partition={DAY}", "added_readings")
+    ui.picture("materialized-partition")
+
+
+def test_backfill_seven_days(ui: DagsterUI) -> None:
+    ui.backfill("all_layers_job", f"[{DAYS[-8]}...{DAYS[-2]}]")
+    backfill = ui.wait_for_backfill()
+    assert (backfill["status"], backfill["numPartitions"]) == ("COMPLETED_SUCCESS", 7)
+    ui.open("/runs?view=backfills", "Success")
+    ui.picture("backfill")
+    ui.open(f"/assets/l4_power_agg_hourly?view=partitions&partition={DAY}", "usage_of_the_day")
+    ui.picture("asset")
+    ui.page.locator("tr", has_text="usage_of_the_day").get_by_text("[Show Markdown]").click()
+    ui.picture("asset-chart")
+
+
+def test_browse_the_lineage_from_raw_to_marts(ui: DagsterUI) -> None:
+    ui.open_lineage()
+    for asset in (
+        "l1_power_raw",
+        "l2_power_cleaned",
+        "power_quarantine",
+        "device_metadata",
+        "l3_power_joined",
+        "l4_pow",
+    ):
+        ui.see(asset)
+    ui.picture("lineage")
+    ui.page.set_viewport_size({"width": 1500, "height": 950})
+    ui.open("/assets/l4_power_agg_hourly", "Freshness policy")
+    for shown in ("total_kWh", "Start of the UTC hour", "014_l4", "data-platform", "iot.l4_power_agg_hourly"):
+        ui.see(shown)
+    ui.picture("asset-overview")
+
+
+def test_a_changed_device_shows_whose_energy_it_was(ui: DagsterUI, platform: Platform) -> None:
+    devices = platform.home / "devices.csv"
+    header, *rows = devices.read_text(encoding="utf-8").splitlines()
+    fields = dict(zip(header.split(","), rows[0].split(","), strict=True))
+    changed = {**fields, "customer_id": "the-new-tenant", "valid_from": f"{DAY}T12:00:00Z"}
+    names = [*header.split(","), *([] if "valid_from" in fields else ["valid_from"])]
+    lines = [",".join(names), *(row + "," * (len(names) - len(fields)) for row in rows)]
+    lines[1] = ",".join(changed[name] for name in names)
+    devices.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    known = ui.known_runs()
+    ui.materialize("device_metadata")
+    assert ui.wait_for_run(known) == "SUCCESS"
+    ui.open("/assets/device_metadata?view=events", "kWh_per_customer")
+    ui.see("the-new-tenant")
+    ui.page.get_by_text("days_with_other_metadata").scroll_into_view_if_needed()
+    ui.page.get_by_text("more_readings").scroll_into_view_if_needed()
+    ui.picture("metadata-change")
+
+
+def test_a_schedule_is_switched_on_and_ticks(ui: DagsterUI) -> None:
+    ui.switch_on("refresh_metadata_schedule")
+    ui.wait_for_tick("refresh_metadata_schedule")
+    ui.open("/locations/iot_platform/schedules/refresh_metadata_schedule", "run requested")
+    ui.picture("schedule")
+    ui.flip_switch()
+
+
+def test_red_checks_tell_their_offenders_and_hold_the_next_layer(ui: DagsterUI, platform: Platform) -> None:
+    wrong = f"(toDateTime('{DAY} 07:00:00', 'UTC'), 17, -3.25), (toDateTime('{DAY} 09:30:00', 'UTC'), 33, 4200)"
+    platform.sql(f"INSERT INTO l2_power_cleaned (timestamp, device_id, power_usage_kWh) VALUES {wrong}")
+    platform.sql("ALTER TABLE device_metadata DELETE WHERE device_id IN (3, 4, 5) SETTINGS mutations_sync = 1")
+    for dictionary in ("device_current", "device_history"):
+        platform.sql(f"SYSTEM RELOAD DICTIONARY iot.{dictionary}")
+    known = ui.known_runs()
+    ui.run_checks("l2_power_cleaned", "every_reading_is_within_limits")
+    assert ui.wait_for_run(known) == "FAILURE"
+    ui.see("2 of ")
+    ui.page.locator("tr", has_text="offenders").get_by_text("[Show Markdown]").first.click()
+    ui.see("-3.25")
+    ui.picture("failed-check")
+    known = ui.known_runs()
+    ui.materialize("l3_power_joined", DAY)
+    assert ui.wait_for_run(known) == "FAILURE"
+    run = next(iter(ui.known_runs() - known))
+    ui.open(f"/runs/{run}", "held back by red checks of l2_power_cleaned")
+    # Below that are only the paths of a stack trace.
+    ui.picture("held-back", height=590)
+
+
+def test_the_repair_is_a_materialization(ui: DagsterUI) -> None:
+    known = ui.known_runs()
+    ui.materialize("l2_power_cleaned", DAY)
+    assert ui.wait_for_run(known) == "SUCCESS"
+    ui.open(f"/assets/l2_power_cleaned?view=partitions&partition={DAY}", "rebuilt; found")
+    ui.picture("repaired")
+    # L3 may go on; now its own check is red, because three devices are not known any more.
+    known = ui.known_runs()
+    ui.materialize("l3_power_joined", DAY)
+    assert ui.wait_for_run(known) == "FAILURE"
+    ui.open("/assets/l3_power_joined?view=checks&checkDetail=every_reading_has_metadata", "break the rule")
+    ui.picture("failed-join-check")
+    known = ui.known_runs()
+    ui.materialize("l4_power_agg_hourly", DAY)
+    assert ui.wait_for_run(known) == "FAILURE"
+    # The devices come back with the next refresh, and everything is green again.
+    for asset in ("device_metadata", "l3_power_joined", "l4_power_agg_hourly"):
+        known = ui.known_runs()
+        ui.materialize(asset, "" if asset == "device_metadata" else DAY)
+        assert ui.wait_for_run(known) == "SUCCESS", asset
+    ui.open("/assets/l3_power_joined?view=checks&checkDetail=every_reading_has_metadata", "Passed")
+    ui.picture("green-again")
+
+
+def test_the_automation_page_names_everything(ui: DagsterUI) -> None:
+    ui.open("/automation", "prove_closed_days_schedule")
+    for name in ("simulated_ingestion_sensor", "layer_automation_sensor", "prove_today_schedule"):
+        ui.see(name)
+    ui.picture("automation")
+
+
+def test_all_days_are_proved_at_the_end(platform: Platform) -> None:
+    iot_platform(platform.env, "prove")
+    status = json.loads(iot_platform(platform.env, "status", "--json"))
+    assert status["proved"] and status["conserved"]
