@@ -93,7 +93,7 @@ def _definition(engine: str, text: str, database: str) -> str:
     start = " PRIMARY KEY " if engine == "Dictionary" else " AS "
     body = re.sub(rf"`?{re.escape(database)}`?\.", "", text)
     body = body[body.index(start) :] if start in body else body
-    return f"{engine}{re.sub(r"\s+COMMENT '.*'$", '', re.sub(r'\s+', ' ', body))}"
+    return engine + re.sub(r"\s+COMMENT '.*'$", "", re.sub(r"\s+", " ", body))
 
 
 def _columns(client: Client, database: str) -> Mapping[str, Mapping[str, str]]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.clickhouse.drift import schema_drift
+from iot_platform.clickhouse.migrations import migrate
 from iot_platform.definitions import defs
-from iot_platform.defs.layers.rules import RULES
+from iot_platform.defs.layers.rules import RULES, configured
+from iot_platform.errors import SettingsError
+from iot_platform.settings import Settings
 from iot_platform_tests.engine.dagster_runs import run_checks, run_job
 
 DAY, NEXT_DAY = "2026-01-02", "2026-01-03"
@@ -158,6 +164,29 @@ def test_without_a_day_all_days_are_checked(platform: Client, instance: dg.Dagst
     assert (found["days"], found["readings"], found["offending_readings"]) == ("all days", 3, 2)
 
 
+def test_a_migration_of_a_users_own_is_no_change_by_hand(
+    platform: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql_dir = tmp_path / "sql"
+    shutil.copytree(Settings().sql_dir, sql_dir)
+    own = "ALTER TABLE l3_power_joined ADD COLUMN IF NOT EXISTS note String;\n"
+    (sql_dir / "900_own.sql").write_text(own, encoding="utf-8")
+    monkeypatch.setattr(Settings, "sql_dir", sql_dir)
+    settings = Settings()
+    migrate(platform, settings)
+    assert schema_drift(platform, settings) == []
+
+
+def test_a_setting_for_a_check_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IOT_CHECKS__NO_SUCH_FACT__WARN_SHARE", "0.1")
+    with pytest.raises(SettingsError, match="there is no check no_such_fact; there are: no_device_is_silent"):
+        configured(Settings().checks)
+    monkeypatch.delenv("IOT_CHECKS__NO_SUCH_FACT__WARN_SHARE")
+    monkeypatch.setenv("IOT_CHECKS", '{"no_device_is_silent": {"parameters": {"hours": 1}}}')
+    with pytest.raises(SettingsError, match="no_device_is_silent has no parameter hours; it has: silent_hours"):
+        configured(Settings().checks)
+
+
 def test_nothing_to_check_is_green(platform: Client, instance: dg.DagsterInstance) -> None:
     for asset in ("l1_power_raw", "l2_power_cleaned", "l3_power_joined", "l4_power_agg_hourly"):
         for evaluation in run_checks(instance, asset, day=DAY).values():
@@ -177,6 +206,9 @@ def test_a_red_day_is_held_until_its_check_is_green(platform: Client, instance: 
     text = str(failure.event_specific_data.user_failure_data.description)  # type: ignore[union-attr]
     assert "1 days of l3_power_joined are held back by red checks of l2_power_cleaned; 1 other days" in text
     assert f"{DAY}: every_reading_is_within_limits of l2_power_cleaned found 1" in text
+    # The other day is materialized, so L4 can follow it.
+    records = instance.fetch_materializations(dg.AssetKey("l3_power_joined"), limit=10).records
+    assert {record.partition_key for record in records if record.run_id == held.run_id} == {NEXT_DAY}
     # The repair: L2 is rebuilt, its check is green, and L3 of that day goes on.
     run_job("prove_job", instance, DAY)
     assert prove_l3(instance, DAY, last_day=NEXT_DAY).success
@@ -289,7 +321,13 @@ def test_l4_that_is_not_l3_is_red(platform: Client, instance: dg.DagsterInstance
 
 def test_a_schema_that_was_changed_by_hand_is_told(platform: Client, instance: dg.DagsterInstance) -> None:
     assert run_checks(instance, "l1_power_raw", day=DAY)["schema_is_as_in_sql"].passed
-    platform.command("ALTER TABLE l3_power_joined ADD COLUMN note String")  # somebody's own: no matter
+    platform.command("ALTER TABLE l3_power_joined ADD COLUMN note String")
+    platform.command("ALTER TABLE l1_power_raw MODIFY TTL timestamp + INTERVAL 30 YEAR")
+    platform.command("CREATE TABLE somebodys_own (note String) ENGINE = MergeTree ORDER BY ()")  # no matter
+    platform.command(
+        "CREATE OR REPLACE DICTIONARY device_limits (device_id UInt64, max_kWh Float64 DEFAULT 100) "
+        "PRIMARY KEY device_id SOURCE(CLICKHOUSE(TABLE 'device_limit_values')) LAYOUT(HASHED()) LIFETIME(0)"
+    )
     platform.command("ALTER TABLE power_quarantine MODIFY COLUMN reject_reason String")
     platform.command("DROP VIEW mv_l2_to_l3")
     platform.command(
@@ -299,7 +337,9 @@ def test_a_schema_that_was_changed_by_hand_is_told(platform: Client, instance: d
     found = run_checks(instance, "l1_power_raw", day=DAY)["schema_is_as_in_sql"]
     assert not found.passed
     told = facts(found)["offenders"]
-    assert "| mv_l2_to_l3 | is missing |" in told and "| mv_l1_to_quarantine | has another definition" in told
-    assert "column reject_reason is String" in told and "note" not in told
+    assert "| mv_l2_to_l3 | is missing |" in told and "| mv_l1_to_quarantine | is MaterializedView AS SELECT" in told
+    assert "column reject_reason is String" in told and "somebodys_own" not in told
+    assert "| l3_power_joined | has the column note, which sql/ does not make |" in told
+    assert "TTL timestamp + toIntervalYear(30)" in told and "LAYOUT(HASHED())" in told
     left = platform.query("SELECT name FROM system.databases WHERE startsWith(name, 'iot_scratch_')").result_rows
     assert left == []
