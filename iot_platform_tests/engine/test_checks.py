@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from iot_platform.clickhouse.migrations import migrate
 from iot_platform.definitions import defs
 from iot_platform.defs.layers.rules import RULES, configured
 from iot_platform.errors import SettingsError
+from iot_platform.layers.holds import record
 from iot_platform.settings import Settings
 from iot_platform_tests.engine.dagster_runs import run_checks, run_job
 
@@ -223,6 +225,12 @@ def test_the_hold_can_be_switched_off(
     monkeypatch.setenv("IOT_HOLD_DOWNSTREAM", "false")
     result = prove_l3(instance, DAY, raise_on_error=False)
     assert result.get_asset_materialization_events()  # its own check is red then: no device is known
+
+
+def test_a_check_that_is_gone_holds_nothing(platform: Client, instance: dg.DagsterInstance) -> None:
+    day = dt.date.fromisoformat(DAY)
+    record(platform, "l2_power_cleaned", "a_fact_of_an_older_version", {day: 1.0}, [day], "run")
+    assert prove_l3(instance, DAY).success
 
 
 def prove_l3(instance: dg.DagsterInstance, day: str, last_day: str = "", *, raise_on_error: bool = True) -> Any:

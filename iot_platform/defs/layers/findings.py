@@ -63,7 +63,8 @@ class Findings:
         return {
             day: count
             for day, count in self.offending_by_day.items()
-            if count > share * self.total_by_day.get(day, 0.0)
+            # Two sums of the same floats may differ a little.
+            if count > share * self.total_by_day.get(day, 0.0) * (1 + 1e-9)
         }
 
     @property
