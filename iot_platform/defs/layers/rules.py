@@ -144,7 +144,7 @@ RULES = (
         "The energy of each reading can be given to a customer and a building type",
         "As for `every_reading_has_metadata`; here by kWh and building type. A type that lacks most of its energy: its "
         "devices fell out of the source of the metadata.",
-        of="sum(power_usage_kWh)",
+        of="sumIf(power_usage_kWh, isFinite(power_usage_kWh))",
         unit="kWh",
     ),
     Rule(
