@@ -255,7 +255,7 @@ def test_intervals_that_did_not_arrive_warn(platform: Client, instance: dg.Dagst
     insert(platform, "l1_power_raw", *sent(*hours[4:20], device=3), *(f"('{hour}', 3, -1)" for hour in hours[20:]))
     gaps = run_checks(instance, "l1_power_raw", day=DAY)["no_interval_is_missing"]
     assert not gaps.passed and gaps.severity == WARN
-    assert facts(gaps)["offending_intervals"] == 3
+    assert (facts(gaps)["offending_intervals"], facts(gaps)["intervals"]) == (3, 3 + 21 + 48 + 20)
     assert facts(gaps)["offenders"].splitlines()[2:] == ["| 1 | 3 | 3600 | 14400 |"]
 
 

@@ -124,6 +124,8 @@ def find(client: Client, rule: Rule, days: Sequence[dt.date]) -> Findings:
             lines += [[line[index] for index in shown] for line in result.result_rows]
             offending |= result.result_rows[0][result.column_names.index(_BY_DAY)]
             offenders += result.result_rows[0][result.column_names.index(_OFFENDERS)]
+    if rule.counts_absent:
+        total = {day: total.get(day, 0.0) + offending.get(day, 0.0) for day in total.keys() | offending.keys()}
     first, last = (days[0], days[-1]) if days else ALL_DAYS
     return Findings(
         rule=rule,
