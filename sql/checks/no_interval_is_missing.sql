@@ -6,7 +6,7 @@ WITH
     (
         SELECT device_id, min(ts_hour) AS first_heard, quantileExact(0.5)(readings) AS hourly
         FROM l4_power_agg_hourly_store
-        WHERE ts_hour >= toDateTime({first_day:Date}, 'UTC') - INTERVAL 7 DAY AND toDate(ts_hour) <= {last_day:Date}
+        WHERE toDate(ts_hour) + 7 >= {first_day:Date} AND toDate(ts_hour) <= {last_day:Date}
         GROUP BY device_id
     ),
     closed AS
