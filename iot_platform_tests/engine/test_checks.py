@@ -267,6 +267,16 @@ def test_an_outage_over_midnight_counts_on_both_days(platform: Client, instance:
             facts(run_checks(instance, "l1_power_raw", day=day)["no_interval_is_missing"])["offending_intervals"]
             == missing
         )
+    gaps = run_checks(instance, "l1_power_raw")["no_interval_is_missing"]
+    assert facts(gaps)["offending_intervals"] == 9
+
+
+def test_without_a_day_devices_that_are_silent_now_are_told(platform: Client, instance: dg.DagsterInstance) -> None:
+    now = dt.datetime.now(dt.UTC)
+    insert(platform, "l1_power_raw", *sent(*(f"{now - dt.timedelta(hours=hours):%F %T}" for hours in (11, 10, 9))))
+    silent = run_checks(instance, "l1_power_raw")["no_device_is_silent"]
+    assert facts(silent)["offending_devices"] == 1
+    assert facts(silent)["offending_days"] == f"1: {now.date()}"
 
 
 def test_nothing_is_expected_of_a_closed_device(platform: Client, instance: dg.DagsterInstance) -> None:

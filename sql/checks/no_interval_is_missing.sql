@@ -11,9 +11,7 @@ WITH
             -- An hour that is not merged yet has several rows.
             SELECT device_id, ts_hour, sum(readings) AS in_hour
             FROM l4_power_agg_hourly_store
-            -- Before 1970-01-01 comes 2106.
-            WHERE ts_hour >= toDateTime(greatest({first_day:Date}, toDate('1970-01-08')), 'UTC') - INTERVAL 7 DAY
-                AND toDate(ts_hour) <= {last_day:Date}
+            WHERE toDate(ts_hour) + 7 >= {first_day:Date} AND toDate(ts_hour) <= {last_day:Date}
             GROUP BY device_id, ts_hour
         )
         GROUP BY device_id
