@@ -32,6 +32,8 @@ class Rule:
     table: str = ""
     of: str = READINGS
     unit: str = "readings"
+    # What did not arrive is not among what is counted: the total is both.
+    counts_absent: bool = False
     parameters: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -65,17 +67,19 @@ RULES = (
         "the ingestion. Those that were removed: close them in the metadata.",
         of="uniqExact(device_id)",
         unit="devices",
+        counts_absent=True,
         # Readings arrive up to six hours late.
         parameters={"silent_hours": 6},
     ),
     Rule(
         "no_interval_is_missing",
         RAW_TABLE,
-        "No device leaves out an interval (as a share of the readings that arrived)",
+        "No device leaves out an interval",
         "A few are lost transmissions. Many at the same time: look for an outage of the source then, and have it send "
         "again; late readings go in by themselves.",
         warn_share=0.01,
         unit="intervals",
+        counts_absent=True,
         parameters={"late_hours": 6, "interval_s": 0},
     ),
     Rule(
@@ -144,7 +148,7 @@ RULES = (
         "The energy of each reading can be given to a customer and a building type",
         "As for `every_reading_has_metadata`; here by kWh and building type. A type that lacks most of its energy: its "
         "devices fell out of the source of the metadata.",
-        of="sum(power_usage_kWh)",
+        of="sumIf(power_usage_kWh, isFinite(power_usage_kWh))",
         unit="kWh",
     ),
     Rule(
