@@ -193,7 +193,9 @@ def test_a_property_that_the_crm_does_not_have_is_named(
         crm_source(Settings()).read()
 
 
-def test_what_the_crm_refuses_is_quoted(stub: tuple[Stub, list[str]], csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_crm_refuses_is_quoted(
+    stub: tuple[Stub, list[str]], csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(csv, *devices(1))
     monkeypatch.setattr(hubspot, "LIST_PAGE", 101)
     with pytest.raises(SourceError, match="HTTP 400: .*limit must be from 1 to 100"):
