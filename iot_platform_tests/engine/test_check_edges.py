@@ -29,6 +29,16 @@ def test_a_device_that_stopped_is_silent_in_a_check_of_all_days(platform: Client
     assert not silent.passed and facts(silent)["offenders"].splitlines()[2].startswith("| 1 |")
 
 
+def test_of_the_devices_of_a_day_those_that_stopped_are_told_once(
+    platform: Client, instance: dg.DagsterInstance
+) -> None:
+    hours = hours_of(DAY)
+    insert(platform, "l1_power_raw", *sent(*hours), *sent(*hours[:12], device=2), *sent(*hours[:9], device=3))
+    insert(platform, "l1_power_raw", *sent("2026-01-01 00:00:00", "2026-01-01 01:00:00", device=4))
+    silent = facts(run_checks(instance, "l1_power_raw", day=DAY)["no_device_is_silent"])
+    assert (silent["offending_devices"], silent["devices"], silent["offending_share"]) == (3, 4, 0.75)
+
+
 def test_all_days_are_looked_at_in_pieces(
     platform: Client, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

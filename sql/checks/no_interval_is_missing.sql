@@ -11,7 +11,8 @@ WITH
             -- An hour that is not merged yet has several rows.
             SELECT device_id, ts_hour, sum(readings) AS in_hour
             FROM l4_power_agg_hourly_store
-            WHERE toDate(ts_hour) + 7 >= {first_day:Date} AND toDate(ts_hour) <= {last_day:Date}
+            -- Not `toDate(ts_hour) + 7 >=`: that would read all days before. And the day before 1970-01-01 is in 2106.
+            WHERE toDate(ts_hour) BETWEEN toDate(greatest({first_day:Date}, toDate('1970-01-08')) - 7) AND {last_day:Date}
             GROUP BY device_id, ts_hour
         )
         GROUP BY device_id

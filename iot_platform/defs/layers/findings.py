@@ -162,7 +162,7 @@ def _totals(client: Client, rule: Rule, first: dt.date, last: dt.date) -> dict[d
     rows = client.query(
         f"SELECT toDate({time}) AS day, {rule.of} FROM {quoted(rule.counted_table)} "
         "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY day",
-        parameters={"first": first, "last": last},
+        parameters={"first": first, "last": last, **rule.parameters},
     ).result_rows
     return {day: float(total) for day, total in rows}
 

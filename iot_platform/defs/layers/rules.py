@@ -20,7 +20,10 @@ READINGS = "count()"
 
 @dataclass(frozen=True)
 class Rule:
-    """A fact about a layer. ``unit``: what is counted; ``of``: the total of a day that the share refers to, in SQL."""
+    """A fact about a layer. ``unit``: what is counted; ``of``: the total of a day that the share refers to, in SQL.
+
+    ``parameters`` are bound in the query and in ``of``.
+    """
 
     name: str
     asset: str
@@ -65,7 +68,9 @@ RULES = (
         "Every device that sent in the last two weeks, and is not closed in the metadata, still sends",
         "Look at the meters in `offenders` and at what brings their readings in. All of them: nothing arrives, look at "
         "the ingestion. Those that were removed: close them in the metadata.",
-        of="uniqExact(device_id)",
+        # Those that are silent may have sent earlier on the day: only who was heard at its end is counted.
+        of="uniqExactIf(device_id, timestamp >= least(toDateTime(toDate(timestamp) + 1, 'UTC'), now('UTC')) "
+        "- toIntervalSecond({silent_hours:Float64} * 3600))",
         unit="devices",
         counts_absent=True,
         # Readings arrive up to six hours late.
