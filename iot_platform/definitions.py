@@ -11,7 +11,13 @@ import dagster as dg
 from iot_platform.defs import jobs
 from iot_platform.defs.alerts.sensor import alerts_sensor
 from iot_platform.defs.devices import assets as devices
-from iot_platform.defs.devices.schedule import refresh_metadata_schedule
+from iot_platform.defs.devices.checks import metadata_checks
+from iot_platform.defs.devices.schedule import (
+    check_metadata_schedule,
+    compare_metadata_schedule,
+    refresh_metadata_schedule,
+)
+from iot_platform.defs.devices.sensor import metadata_csv_sensor
 from iot_platform.defs.layers import assets as layers
 from iot_platform.defs.layers import checks
 from iot_platform.defs.layers.automation import layer_automation_sensor
@@ -23,10 +29,22 @@ from iot_platform.defs.resources import ClickHouse
 
 defs = dg.Definitions(
     assets=dg.with_source_code_references(dg.load_assets_from_modules([readings, layers, devices])),
-    asset_checks=[*checks.layer_checks, schema_is_as_in_sql],
-    jobs=[jobs.ingestion_job, jobs.prove_job, jobs.all_layers_job, jobs.refresh_metadata_job],
-    schedules=[prove_today_schedule, prove_closed_days_schedule, refresh_metadata_schedule],
-    sensors=[simulated_ingestion_sensor, layer_automation_sensor, alerts_sensor],
+    asset_checks=[*checks.layer_checks, schema_is_as_in_sql, *metadata_checks],
+    jobs=[
+        jobs.ingestion_job,
+        jobs.prove_job,
+        jobs.all_layers_job,
+        jobs.refresh_metadata_job,
+        jobs.metadata_checks_job,
+    ],
+    schedules=[
+        prove_today_schedule,
+        prove_closed_days_schedule,
+        refresh_metadata_schedule,
+        compare_metadata_schedule,
+        check_metadata_schedule,
+    ],
+    sensors=[simulated_ingestion_sensor, layer_automation_sensor, alerts_sensor, metadata_csv_sensor],
     resources={"clickhouse": ClickHouse()},
     # The work is ClickHouse's: a process for each step would only add seconds of start.
     executor=dg.in_process_executor,

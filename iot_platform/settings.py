@@ -71,7 +71,10 @@ class Settings(BaseSettings):
         default="30 6 * * *", description="When the closed days that are open are proved (UTC)."
     )
     metadata_cron: str = Field(default="0 * * * *", description="When the device metadata is refreshed.")
-    metadata_timezone: str = Field(default="UTC", description="Time zone of metadata_cron, e.g. Europe/London.")
+    metadata_compare_cron: str = Field(
+        default="20 4 * * *", description="When all of the CRM is compared, to find the devices that have vanished."
+    )
+    metadata_timezone: str = Field(default="UTC", description="Time zone of both metadata crons, e.g. Europe/London.")
     checks: dict[str, CheckSettings] = Field(
         default={},
         description="Thresholds of checks, e.g. IOT_CHECKS__REJECT_RATE_IS_NORMAL__WARN_SHARE=0.1, or all as JSON; "
@@ -82,8 +85,12 @@ class Settings(BaseSettings):
         description="A day whose blocking check is red is not carried on by any run; False: only within one.",
     )
 
-    devices_csv: Path | None = Field(
-        default=None, description="CSV that the metadata schedule refreshes from; unset: devices.csv in the home."
+    devices_source: str = Field(default="csv", description="Where device metadata is refreshed from: csv or crm.")
+    # Not shown: a URL may carry a password or a signature.
+    devices_csv: str | None = Field(
+        default=None,
+        repr=False,
+        description="Path or URL (https, s3, ...) of the metadata CSV; unset: devices.csv in the home.",
     )
 
     devices_csv_complete: bool = Field(
@@ -94,6 +101,29 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
         description="Share of the known devices that a complete CSV may lack; more, and it is refused as cut off.",
+    )
+
+    crm_url: str = Field(default="https://api.hubapi.com", description="Address of the CRM (HubSpot's API).")
+    crm_token: SecretStr | None = Field(
+        default=None, description="Access token of a private app in the CRM that may read the object type."
+    )
+    crm_object: str = Field(default="p_meters", description="Object type in the CRM that holds the meters.")
+    crm_fields: dict[str, str] = Field(
+        default={name: name for name in ("device_id", "customer_id", "building_type", "latitude", "longitude")},
+        description='Properties of the CRM by our column, as JSON, e.g. {"device_id": "meter_number", ...}; '
+        "valid_from may be among them.",
+    )
+    crm_modified_property: str = Field(
+        default="hs_lastmodifieddate", description="Property of the CRM with the time of an object's last change."
+    )
+    source_timeout_s: float = Field(
+        default=30, gt=0, description="Limit for connecting to a metadata source, and for each of its answers."
+    )
+    metadata_warn_h: float = Field(
+        default=3, gt=0, description="Hours without a good read of the metadata source after which a check warns."
+    )
+    metadata_error_h: float = Field(
+        default=26, gt=0, description="Hours without a good read of the metadata source after which that check is red."
     )
 
     owner: str = Field(
@@ -142,9 +172,9 @@ class Settings(BaseSettings):
         return self.root / "clickhouse"
 
     @property
-    def devices_file(self) -> Path:
-        """The metadata CSV in use."""
-        return self.devices_csv or self.root / "devices.csv"
+    def devices_location(self) -> str:
+        """Path or URL of the metadata CSV in use."""
+        return self.devices_csv or str(self.root / "devices.csv")
 
     @property
     def sql_dir(self) -> Path:

@@ -21,6 +21,7 @@ COMMANDS = {
     "load": ("iot_platform.cli.load:load", "Load readings or device metadata from files."),
     "ingest": ("iot_platform.cli.ingest:ingest", "Accept a stream of readings on standard input."),
     "simulate": ("iot_platform.cli.simulate:simulate", "Send readings of simulated meters."),
+    "crm-stub": ("iot_platform.cli.crm_stub:crm_stub", "Serve a CSV of devices as a CRM does, to rehearse with."),
     "limits": ("iot_platform.cli.limits:limits", "Show and set the upper limits of a reading."),
     "sql": ("iot_platform.cli.sql:sql", "Run one SQL statement and print its result."),
     "alerts": ("iot_platform.cli.alerts:alerts", "Try the channels of alerts; show what is wrong."),

@@ -30,5 +30,12 @@ all_layers_job = dg.define_asset_job(
 refresh_metadata_job = dg.define_asset_job(
     "refresh_metadata_job",
     selection=dg.AssetSelection.assets("device_metadata"),
-    description="Refresh the device metadata from its CSV.",
+    description="Refresh the device metadata from its source.",
+)
+
+metadata_checks_job = dg.define_asset_job(
+    "metadata_checks_job",
+    # A check of a failed run is skipped: how old the metadata is has to be asked without a refresh as well.
+    selection=dg.AssetSelection.checks_for_assets("device_metadata"),
+    description="Check the device metadata without refreshing it.",
 )

@@ -69,29 +69,36 @@ class ContractError(SourceError):
 
 
 def read_devices(path: Path) -> pd.DataFrame:
+    """Device metadata from a CSV file: see parse_devices. Raises SourceError when the file cannot be read, too."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}. The stored metadata stays as it is.") from error
+    return parse_devices(content, str(path))
+
+
+def parse_devices(content: bytes, where: str) -> pd.DataFrame:
     """Device metadata from a UTF-8 CSV with a header; the index holds line numbers, ``device_id`` is text.
 
     Columns device_id, customer_id, building_type, latitude, longitude, and optionally valid_from (ISO 8601; UTC when
-    it names no zone); others are ignored. Raises ContractError with every violation and its line, SourceError when
-    the file cannot be read or lacks a column.
+    it names no zone); others are ignored. ``where`` names the CSV. Raises ContractError with every violation and its
+    line, SourceError when it is not text or lacks a column.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror}. The stored metadata stays as it is.") from error
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = bytes(error.object[: error.start]).count(b"\n") + 1
-        raise SourceError(f"{path}, line {line}: not UTF-8 text. The stored metadata stays as it is.") from error
+        raise SourceError(f"{where}, line {line}: not UTF-8 text. The stored metadata stays as it is.") from error
     rows, violations, header = _rows(text)
     missing = [name for name in REQUIRED if name not in header]
     if missing:
         raise SourceError(
-            f"{path}: no column {', '.join(map(repr, missing))}. Columns: {', '.join(map(repr, header)) or 'none'}. "
+            f"{where}: no column {', '.join(map(repr, missing))}. Columns: {', '.join(map(repr, header)) or 'none'}. "
             "The stored metadata stays as it is."
         )
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=header, dtype=str)
     frame.index.name = "line"
-    return validate_devices(frame, where=str(path), row_name="line", known=violations)
+    return validate_devices(frame, where=where, row_name="line", known=violations)
 
 
 def validate_devices(

@@ -1,1 +1,1 @@
-"""Device metadata: the asset and the schedule that refreshes it."""
+"""Device metadata: the asset, what refreshes it when, and its checks."""

@@ -1,4 +1,4 @@
-"""Device metadata from its CSV."""
+"""Device metadata from its source: a CSV or a CRM."""
 
 # No `from __future__ import annotations` here: Dagster refuses a context whose annotation is a string.
 
@@ -6,90 +6,121 @@ import datetime as dt
 from pathlib import Path
 
 import dagster as dg
+from clickhouse_connect.driver.client import Client
+from pydantic import Field
 
 from iot_platform.defs import tables
-from iot_platform.defs.devices.facts import refresh_facts, restatement_facts
+from iot_platform.defs.devices.facts import Facts, refresh_facts, restatement_facts, source_facts
 from iot_platform.defs.headers import platform_asset
 from iot_platform.defs.resources import ClickHouse
-from iot_platform.devices.contract import read_devices
-from iot_platform.devices.refresh import refresh_devices
+from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.restatement import restate
-from iot_platform.errors import ProofError
+from iot_platform.devices.source_refresh import refresh_from_source
+from iot_platform.devices.sources.configured import configured_source
+from iot_platform.devices.sources.csv_file import CsvSource
+from iot_platform.errors import ProofError, SourceError
 from iot_platform.readings.simulator import Simulator
 from iot_platform.settings import Settings
 
 DEVICES = "device_metadata"
 
 
+class MetadataSource(dg.Config):
+    """Where a run reads the metadata from, and how much of it."""
+
+    source: str | None = Field(default=None, description="csv or crm; unset: IOT_DEVICES_SOURCE.")
+    increment: bool = Field(
+        default=False,
+        description="Only what has changed since the last good read, where the source can tell; closes nothing then.",
+    )
+
+
 @platform_asset(
     DEVICES,
     group="metadata",
     layer="metadata",
-    kinds={"clickhouse", "csv", "pandera"},
+    kinds={"clickhouse", "pandera", Settings().devices_source},
     made_by=[DEVICES],
     late_h=3,
     stale_h=26,
 )
-def device_metadata(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
+def device_metadata(context: dg.AssetExecutionContext, config: MetadataSource, clickhouse: ClickHouse) -> None:
     """Whose meter it is, in what kind of building, and where: with its history.
 
     A version holds from `valid_from` (a whole UTC hour) until the next one of the same device.
 
-    **Materializing** reads the CSV (`IOT_DEVICES_CSV`, else `devices.csv` in the home; the simulator writes its own
-    there when the file is missing), checks every row, and adds a version for each device that is new or has changed. A
-    device that the CSV no longer lists is closed from the current hour on, its history stays
-    (`IOT_DEVICES_CSV_COMPLETE=false`: nothing is closed). Then it restates the days whose readings get other metadata,
-    and no others, in L3 and L4 (in L2 and the quarantine where a limit per building type changes with it). The run's
-    metadata tell what has changed, which days, and each customer's kWh on these days before and after; readings that
-    arrived meanwhile are part of the kWh after.
+    **Materializing** reads the source (`IOT_DEVICES_SOURCE`), checks every row, and adds a version for each device that
+    is new or has changed. `csv`: the CSV at `IOT_DEVICES_CSV`, a path or URL, else `devices.csv` in the home (the
+    simulator writes its own there when the file is missing). `crm`: all objects of the CRM; each hour the schedule
+    reads only those that have changed. A device that the CSV (`IOT_DEVICES_CSV_COMPLETE=false`: nothing is closed) or
+    the whole CRM no longer lists is closed from the current hour on, its history stays.
+
+    Then it restates the days whose readings get other metadata, and no others, in L3 and L4 (in L2 and the quarantine
+    where a limit per building type changes with it). The run's metadata tell what has changed, which days, and each
+    customer's kWh on these days before and after; readings that arrived meanwhile are part of the kWh after.
 
     **When it is red**, the message says which of these it is:
 
-    - The CSV is missing, breaks the contract (each row is named), or lacks so many devices that it looks cut off
-      (`IOT_MAX_CLOSED_SHARE`). Nothing was changed: the last good metadata stays in use. Correct the file and
-      materialize again.
+    - The source cannot be read (the CSV is missing, the CRM is down, limits its rate or refuses the token), breaks the
+      contract (each row is named), or lacks so many devices that it looks cut off (`IOT_MAX_CLOSED_SHARE`). Nothing was
+      changed: the last good metadata stays in use, and the next hour tries again. `metadata_source_is_fresh` tells
+      how old it is. Remove the cause and materialize again.
     - Days could not be restated. The new metadata is stored and in use, and these days stay open. Remove the cause
-      that is named and materialize again, also with an unchanged CSV: it goes on with the days that are open.
+      that is named and materialize again, also with an unchanged source: it goes on with the days that are open.
     """
     settings = clickhouse.settings()
-    path = settings.devices_file
-    if settings.simulator_enabled and not path.exists():
-        _write_simulated(settings, path)
-        context.log.info(f"{path} was missing: the simulator's devices were written there.")
-    devices = read_devices(path)
-    with clickhouse.session(context.run, DEVICES) as client:
-        result = refresh_devices(
-            client,
-            devices,
-            dt.datetime.now(dt.UTC),
-            complete=settings.devices_csv_complete,
-            max_closed_share=settings.max_closed_share,
-            where=str(path),
-        )
-        facts = {"file": dg.MetadataValue.path(str(path)), "devices_in_file": len(devices), **refresh_facts(result)}
-        try:
-            restatement = restate(
+    try:
+        source = configured_source(settings, config.source)
+        if isinstance(source, CsvSource):
+            _write_simulated_if_missing(context, settings, Path(settings.devices_location))
+        with clickhouse.session(context.run, DEVICES) as client:
+            refreshed = refresh_from_source(
                 client,
-                result,
+                source,
+                _now(),
+                increment=config.increment,
+                max_closed_share=settings.max_closed_share,
                 run_id=context.run.run_id,
-                progress=lambda done, days: context.log.info(f"{done:,} of {days:,} days are restated."),
             )
-        except ProofError as error:
-            raise dg.Failure(description=str(error), metadata=facts) from error
-        context.add_output_metadata(
-            {
-                **facts,
-                **restatement_facts(restatement),
-                "dagster/row_count": tables.total_rows(client, DEVICES),
-                "dagster/column_schema": tables.column_schema(client, DEVICES),
-                "preview": tables.preview(client, DEVICES),
-            }
+            facts = {**source_facts(source, refreshed.delivery), **refresh_facts(refreshed.result)}
+            context.add_output_metadata({**facts, **_restate(context, client, refreshed.result, facts)})
+    except SourceError as error:
+        raise dg.Failure(
+            description=str(error), metadata={"source": config.source or settings.devices_source}
+        ) from error
+
+
+def _restate(
+    context: dg.AssetExecutionContext, client: Client, result: RefreshResult, facts: Facts
+) -> dict[str, dg.MetadataValue | dg.TableSchema | int | float]:
+    try:
+        restatement = restate(
+            client,
+            result,
+            run_id=context.run.run_id,
+            progress=lambda done, days: context.log.info(f"{done:,} of {days:,} days are restated."),
         )
+    except ProofError as error:
+        raise dg.Failure(description=str(error), metadata=facts) from error
+    return {
+        **restatement_facts(restatement),
+        "dagster/row_count": tables.total_rows(client, DEVICES),
+        "dagster/column_schema": tables.column_schema(client, DEVICES),
+        "preview": tables.preview(client, DEVICES),
+    }
 
 
-def _write_simulated(settings: Settings, path: Path) -> None:
+def _write_simulated_if_missing(context: dg.AssetExecutionContext, settings: Settings, path: Path) -> None:
+    # The simulator has meters, but nobody who writes a list of them. A URL is somebody else's to write.
+    if not settings.simulator_enabled or "://" in settings.devices_location or path.exists():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     # Written aside first: a refresh that runs at the same time never sees half a file.
     partial = path.with_name(f"{path.name}.partial")
     Simulator.from_settings(settings).device_metadata().to_csv(partial, index=False)
     partial.replace(path)
+    context.log.info(f"{path} was missing: the simulator's devices were written there.")
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)

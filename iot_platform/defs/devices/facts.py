@@ -10,11 +10,23 @@ from iot_platform.defs.tables import markdown_table
 from iot_platform.devices.describe import CHANGE_COLUMNS, ENERGY_COLUMNS, bounded, change_rows, energy_rows
 from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.restatement import Restatement
+from iot_platform.devices.sources.source import Delivery, Source
 from iot_platform.layers.model import L3, L4, partition_day
 
 ROWS_SHOWN = 50
 
 Facts = Mapping[str, dg.MetadataValue | int | float]
+
+
+def source_facts(source: Source, delivery: Delivery) -> Facts:
+    """What was read from where, and how far."""
+    return {
+        "source": dg.MetadataValue.text(source.name),
+        "location": dg.MetadataValue.text(source.location),
+        "read": dg.MetadataValue.text("all" if delivery.is_full else "what has changed"),
+        "rows_read": len(delivery.devices),
+        "position": dg.MetadataValue.text(delivery.position),
+    }
 
 
 def refresh_facts(result: RefreshResult) -> Facts:

@@ -1,21 +1,52 @@
-"""When the metadata is refreshed."""
+"""When the metadata is refreshed and checked."""
 
 from __future__ import annotations
 
 import dagster as dg
 
-from iot_platform.defs.jobs import refresh_metadata_job
+from iot_platform.defs.devices.assets import DEVICES, MetadataSource
+from iot_platform.defs.jobs import metadata_checks_job, refresh_metadata_job
+from iot_platform.devices.sources.csv_file import CsvSource
 from iot_platform.settings import Settings
 
 START_STATUS = dg.DefaultScheduleStatus.RUNNING if Settings().automation_enabled else dg.DefaultScheduleStatus.STOPPED
 
-refresh_metadata_schedule = dg.ScheduleDefinition(
-    name="refresh_metadata_schedule",
+
+@dg.schedule(
     job=refresh_metadata_job,
     # By default each hour before the proof, so that it already sees the new metadata.
     cron_schedule=Settings().metadata_cron,
     execution_timezone=Settings().metadata_timezone,
     default_status=START_STATUS,
-    description="Read the metadata CSV and restate the days it changes; a file without changes changes "
-    "nothing, but days that an earlier refresh left open are restated.",
+    description="Read the CSV, or what has changed in the CRM, and restate the days it changes. Without changes "
+    "nothing is changed, but days that an earlier refresh left open are restated.",
 )
+def refresh_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    return dg.RunRequest(run_config=dg.RunConfig(ops={DEVICES: MetadataSource(increment=True)}))
+
+
+@dg.schedule(
+    job=refresh_metadata_job,
+    # By default at night, before the morning's proof of all open days.
+    cron_schedule=Settings().metadata_compare_cron,
+    execution_timezone=Settings().metadata_timezone,
+    default_status=START_STATUS,
+    description="Compare with all of the CRM, each night by default. Finds the devices that are not there any more, "
+    "which no increment tells. A CSV is read as a whole each time, and needs no night.",
+)
+def compare_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    if Settings().devices_source == CsvSource.name:
+        return dg.SkipReason("The CSV is read as a whole each time (refresh_metadata_schedule).")
+    return dg.RunRequest()
+
+
+@dg.schedule(
+    job=metadata_checks_job,
+    # After the refresh: where it has failed, its own checks were skipped.
+    cron_schedule="5 * * * *",
+    execution_timezone="UTC",
+    default_status=START_STATUS,
+    description="Each hour: how old the metadata is, also while its source is away, and whether it keeps the contract.",
+)
+def check_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    return dg.RunRequest()

@@ -1,0 +1,115 @@
+"""The checks of the metadata: its source is read, and what is stored keeps the contract."""
+
+# No `from __future__ import annotations` here: Dagster refuses a context whose annotation is a string.
+
+import dagster as dg
+import pandas as pd
+
+from iot_platform.defs import tables
+from iot_platform.defs.layers.findings import SAMPLE_LINES, read_query
+from iot_platform.defs.resources import POOL, ClickHouse
+from iot_platform.devices.stored_contract import IMPLAUSIBLE, breaches
+from iot_platform.settings import Settings
+
+DEVICES = "device_metadata"
+ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+
+# All of the CRM is read each night only, so that read may be a day older than the last one.
+FULL_READ_EVERY_H = 24
+
+FRESH_TO_DO = """
+The last good metadata stays in use; readings of new devices have none until the source is back. `last_problem` says
+what is wrong with it: not reachable, a token that is refused, a row that breaks the contract. Remove the cause and
+materialize `device_metadata`. Nothing was attempted at all: are `refresh_metadata_schedule` and
+`compare_metadata_schedule` running? `metadata_refreshes` lists every attempt.
+"""
+CONTRACT_TO_DO = """
+Correct these rows in the source of the metadata (with their `valid_from`) and materialize `device_metadata`, which
+restates their days. What no source could have delivered (an empty customer, a latitude of 95) was written past the
+platform: find out by whom.
+"""
+
+
+def _fresh_description() -> str:
+    settings = Settings()
+    return (
+        "The source of the metadata was read well not long ago (and all of it not more than a day before that). "
+        f"**Warns** after {settings.metadata_warn_h:g} hours, **red** after {settings.metadata_error_h:g}. Nothing is "
+        f"held back.\n\n{FRESH_TO_DO.strip()}"
+    )
+
+
+@dg.asset_check(asset=DEVICES, pool=POOL, description=_fresh_description())
+def metadata_source_is_fresh(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
+    """How old the metadata is, by the record of attempts: it ages also while its source is away."""
+    settings = clickhouse.settings()
+    sql = read_query("metadata_source_is_fresh")
+    with clickhouse.session(context.run, "metadata_source_is_fresh") as client:
+        row = next(client.query(sql, parameters={"source": settings.devices_source}).named_results())
+    read_h, full_h, first_h = row["hours_since_read"], row["hours_since_full_read"], row["hours_since_first_attempt"]
+    never_read = read_h is None or full_h is None
+    age_h = (first_h or 0.0) if never_read else max(read_h, full_h - FULL_READ_EVERY_H)
+    passed = not never_read and age_h <= settings.metadata_warn_h
+    facts: dict[str, dg.MetadataValue | float | int | str] = {
+        "source": settings.devices_source,
+        **{name: round(value, 2) for name, value in row.items() if isinstance(value, float)},
+        "failures_since": row["failures_since"],
+        "warns_after_hours": settings.metadata_warn_h,
+        "red_after_hours": settings.metadata_error_h,
+        "sql": _shown(sql.replace("{source:String}", f"'{settings.devices_source}'")),
+    }
+    if not passed:
+        facts["last_problem"] = row["last_problem"] or "no attempt has failed"
+        facts["what_to_do"] = dg.MetadataValue.md(FRESH_TO_DO.strip())
+    return dg.AssetCheckResult(
+        passed=passed,
+        severity=ERROR if age_h > settings.metadata_error_h else WARN,
+        description=_age(settings.devices_source, read_h, full_h, row["failures_since"]),
+        metadata=facts,
+    )
+
+
+def _age(source: str, read_h: float | None, full_h: float | None, failures: int) -> str:
+    if read_h is None or full_h is None:
+        return f"The {source} source was never read well; {failures} attempts failed."
+    return (
+        f"The {source} source was last read well {read_h:.1f} hours ago (as a whole {full_h:.1f}); "
+        f"{failures} attempts have failed since."
+    )
+
+
+@dg.asset_check(
+    asset=DEVICES,
+    pool=POOL,
+    description="Each stored version has a device, a customer, a building type, coordinates in range and a whole hour, "
+    "and there is one per device and valid_from: **red** at the first that breaks this. **Warns** of coordinates 0/0, "
+    f"which are a sign of missing ones. Nothing is held back.\n\n{CONTRACT_TO_DO.strip()}",
+)
+def metadata_contract_holds(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
+    """The stored table against its pandera contract, with a sample of the offenders."""
+    sql = read_query("metadata_contract_holds")
+    with clickhouse.session(context.run, "metadata_contract_holds") as client:
+        versions = client.query_df(sql)
+    found = breaches(versions) if len(versions) else pd.DataFrame()
+    facts: dict[str, dg.MetadataValue | int] = {"versions": len(versions), "breaches": len(found), "sql": _shown(sql)}
+    if len(found):
+        sample = found.head(SAMPLE_LINES)
+        lines = [[*row] for row in sample.itertuples(index=False)]
+        facts["offenders"] = dg.MetadataValue.md(tables.markdown_table([*sample.columns], lines))
+        devices = ", ".join(map(str, sorted(set(sample["device_id"]))))
+        facts["sql"] = _shown(sql.replace("ORDER BY", f"WHERE device_id IN ({devices})\nORDER BY"))
+        facts["what_to_do"] = dg.MetadataValue.md(CONTRACT_TO_DO.strip())
+    only_implausible = len(found) and (found["problem"] == IMPLAUSIBLE).all()
+    return dg.AssetCheckResult(
+        passed=not len(found),
+        severity=WARN if only_implausible else ERROR,
+        description=f"{len(found):,} breaches of the contract in {len(versions):,} stored versions.",
+        metadata=facts,
+    )
+
+
+def _shown(sql: str) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(f"```sql\n{sql}\n```")
+
+
+metadata_checks = [metadata_source_is_fresh, metadata_contract_holds]

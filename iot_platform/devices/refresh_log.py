@@ -1,0 +1,71 @@
+"""The table ``metadata_refreshes``: what came of each attempt to read a source of device metadata."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.devices.meter_ids import IdKind
+from iot_platform.devices.refresh import RefreshResult
+from iot_platform.devices.sources.source import Delivery, Source
+
+TABLE = "metadata_refreshes"
+# A contract error may name thousands of rows; the run that failed shows them all.
+PROBLEM_CHARS = 2000
+
+
+@dataclass(frozen=True)
+class GoodRead:
+    """An attempt that went well: when it began (UTC), the position it has reached, and how ids were read."""
+
+    started_at: dt.datetime
+    position: str
+    device_ids: IdKind
+
+
+def last_good_read(client: Client, source: Source) -> GoodRead | None:
+    """The newest good read of a source at its present location; None: there was none."""
+    rows = client.query(
+        f"SELECT started_at, position, device_ids FROM {TABLE} WHERE source = {{source:String}} "
+        "AND location = {location:String} AND outcome = 'refreshed' ORDER BY started_at DESC LIMIT 1",
+        parameters={"source": source.name, "location": source.location},
+    ).result_rows
+    if not rows:
+        return None
+    started_at, position, device_ids = rows[0]
+    return GoodRead(started_at.replace(tzinfo=dt.UTC), position, device_ids)
+
+
+def record_success(
+    client: Client, source: Source, started_at: dt.datetime, delivery: Delivery, result: RefreshResult, run_id: str
+) -> None:
+    """Note that a source was read and its metadata stored."""
+    facts = {
+        "outcome": "refreshed",
+        "is_full": int(delivery.is_full),
+        "position": delivery.position,
+        "device_ids": result.device_ids,
+        "rows": len(delivery.devices),
+        "new": result.new,
+        "changed": result.changed,
+        "closed": result.closed,
+    }
+    _insert(client, source, started_at, run_id, facts)
+
+
+def record_failure(client: Client, source: Source, started_at: dt.datetime, problem: str, run_id: str) -> None:
+    """Note that an attempt failed, and why."""
+    _insert(client, source, started_at, run_id, {"outcome": "failed", "problem": problem[:PROBLEM_CHARS]})
+
+
+def _insert(client: Client, source: Source, started_at: dt.datetime, run_id: str, facts: dict[str, object]) -> None:
+    row = {
+        "source": source.name,
+        "location": source.location,
+        "started_at": started_at,
+        "run_id": run_id,
+        **facts,
+    }
+    client.insert(TABLE, [list(row.values())], column_names=list(row))

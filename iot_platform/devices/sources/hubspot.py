@@ -1,0 +1,238 @@
+"""Device metadata in a CRM: HubSpot's CRM v3 objects.
+
+HubSpot rather than Salesforce, because its API is public and plain: one token, one address for every object type, JSON
+pages with a cursor. Salesforce has an OAuth flow, an address per customer and a query language before the first record.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import pandas as pd
+import requests
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from urllib3.util import Retry
+
+from iot_platform.devices.contract import COLUMNS, REQUIRED
+from iot_platform.devices.sources.source import Delivery, without_secrets
+from iot_platform.errors import SourceError
+
+# The most that HubSpot gives at once.
+LIST_PAGE, SEARCH_PAGE = 100, 200
+# A change is found by a search only after a while, so each search goes back behind the newest change that was read.
+OVERLAP = dt.timedelta(minutes=15)
+
+# 429: too many requests. Each request is tried this often, with growing pauses or as long as Retry-After says.
+TRANSIENT_STATUS = (429, 500, 502, 503, 504)
+ATTEMPTS, FIRST_PAUSE_S, LONGEST_PAUSE_S = 6, 0.5, 60
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_ANSWER_SHOWN = 300
+
+
+class _Record(BaseModel):
+    id: int
+    properties: dict[str, str | None]
+    updated_at: dt.datetime = Field(alias="updatedAt")
+
+
+class _Next(BaseModel):
+    after: str
+
+
+class _Paging(BaseModel):
+    next: _Next | None = None
+
+
+class _Page(BaseModel):
+    results: list[_Record]
+    paging: _Paging | None = None
+
+    @property
+    def after(self) -> str | None:
+        """The cursor of the next page; None: this is the last one."""
+        return self.paging.next.after if self.paging and self.paging.next else None
+
+
+class _Bearer(AuthBase):
+    """The token in each request. As ``auth``, because a header would be replaced by what a .netrc says."""
+
+    def __init__(self, token: SecretStr) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
+        return request
+
+
+class HubSpotSource:
+    """The objects of one type. ``fields``: the contract's columns and the CRM's properties that hold them.
+
+    ``modified``: the property with the time of an object's last change. Raises SourceError for settings that cannot be.
+    """
+
+    name = "crm"
+
+    def __init__(
+        self,
+        url: str,
+        token: SecretStr | None,
+        *,
+        object_type: str,
+        fields: Mapping[str, str],
+        modified: str,
+        timeout_s: float,
+    ) -> None:
+        self._objects = f"{url.rstrip('/')}/crm/v3/objects/{object_type}"
+        self._fields = {column: fields[column] for column in COLUMNS if column in fields}
+        self._modified = modified
+        self._timeout_s = timeout_s
+        if token is None:
+            raise SourceError("The CRM needs a token: set IOT_CRM_TOKEN to that of a private app that may read it.")
+        if missing := set(REQUIRED) - fields.keys():
+            raise SourceError(f"IOT_CRM_FIELDS names no property for {', '.join(sorted(missing))}.")
+        if unknown := fields.keys() - set(COLUMNS):
+            raise SourceError(f"IOT_CRM_FIELDS: {', '.join(sorted(unknown))} is none of {', '.join(COLUMNS)}.")
+        parts = urlsplit(url)
+        if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+            raise SourceError(f"IOT_CRM_URL={without_secrets(url)}: the token would travel unencrypted. Use https.")
+        self._token = token
+
+    @property
+    def location(self) -> str:
+        """The address of the object type."""
+        return without_secrets(self._objects)
+
+    def read(self, since: str = "") -> Delivery:
+        """All objects, or those that changed since a position: the newest change that an earlier read had seen.
+
+        Removed (archived) objects are found only by reading all of them. With a property for valid_from all are read,
+        too: several objects may tell a device's history then, and one of them alone would pass for all of it. Raises
+        SourceError when the CRM does not answer, not even when asked again, or answers what cannot be understood.
+        """
+        if "valid_from" in self._fields:
+            since = ""
+        with requests.Session() as session:
+            session.auth = _Bearer(self._token)
+            for scheme in ("https://", "http://"):
+                session.mount(scheme, HTTPAdapter(max_retries=retries()))
+            found = list(self._changed(session, _time(since)) if since else self._listed(session))
+        self._require_properties(found)
+        newest = max([record.updated_at for record in found], default=None)
+        position = max(since, newest.astimezone(dt.UTC).isoformat(timespec="milliseconds")) if newest else since
+        return Delivery(self._frame(found), is_full=not since, is_complete=not since, position=position)
+
+    def _listed(self, session: requests.Session) -> Iterator[_Record]:
+        query = {"limit": str(LIST_PAGE), "properties": ",".join(self._fields.values()), "archived": "false"}
+        seen: set[str] = set()
+        while True:
+            page = self._page(session, "GET", self._objects, params=query)
+            yield from page.results
+            if page.after is None:
+                return
+            if page.after in seen:
+                raise SourceError(f"{self.location}: page {page.after!r} comes again and again. {_STAYS}")
+            seen.add(page.after)
+            query["after"] = page.after
+
+    def _changed(self, session: requests.Session, since: dt.datetime) -> Iterator[_Record]:
+        """The objects that changed since a time, in the order of their ids.
+
+        Each page is a search of its own, for ids above the last one. HubSpot's own paging of a search ends at 10,000
+        objects, and counts places: an object that is changed meanwhile would move, and another one be left out.
+        """
+        changed = {
+            "propertyName": self._modified,
+            "operator": "GTE",
+            "value": str(int((since - OVERLAP).timestamp() * 1000)),
+        }
+        last_id = 0
+        while True:
+            above = {"propertyName": "hs_object_id", "operator": "GT", "value": str(last_id)}
+            body = {
+                "filterGroups": [{"filters": [changed, above]}],
+                "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
+                "properties": list(self._fields.values()),
+                "limit": SEARCH_PAGE,
+            }
+            page = self._page(session, "POST", f"{self._objects}/search", json=body)
+            yield from page.results
+            if page.after is None or not page.results:
+                return
+            newest_id = max(record.id for record in page.results)
+            if newest_id <= last_id:
+                raise SourceError(f"{self.location}: the search does not heed hs_object_id > {last_id}. {_STAYS}")
+            last_id = newest_id
+
+    def _page(self, session: requests.Session, method: str, url: str, **content: Any) -> _Page:
+        try:
+            # No redirects: the token is for this address.
+            answer = session.request(
+                method, url, timeout=(self._timeout_s, self._timeout_s), allow_redirects=False, **content
+            )
+        except requests.RequestException as error:
+            raise SourceError(
+                f"{self.location}: no answer, tried {ATTEMPTS} times ({type(error).__name__}). {_STAYS}"
+            ) from error
+        if answer.status_code != requests.codes.ok:
+            raise SourceError(f"{self.location}: {self._refusal(answer)} {_STAYS}")
+        try:
+            return _Page.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise SourceError(
+                f"{self.location}: answers what is no page of CRM objects ({error.error_count()} problems, first: "
+                f"{error.errors()[0]['msg']}). Is IOT_CRM_URL right? {_STAYS}"
+            ) from error
+
+    def _refusal(self, answer: requests.Response) -> str:
+        status = answer.status_code
+        if status in (401, 403):
+            return f"refuses the token (HTTP {status}). Is IOT_CRM_TOKEN right, and may its app read these objects?"
+        if status == requests.codes.not_found:
+            return "is not there (HTTP 404). Is IOT_CRM_OBJECT right?"
+        tried = f", tried {ATTEMPTS} times" if status in TRANSIENT_STATUS else ""
+        # Some proxies show the request in their answer.
+        text = answer.text.replace(self._token.get_secret_value(), "***")
+        return f"HTTP {status}{tried}: {text[:_ANSWER_SHOWN].strip()}"
+
+    def _require_properties(self, found: list[_Record]) -> None:
+        """A property that does not exist is just left out of the answer; one without a value is null."""
+        unknown = [name for name in self._fields.values() if found and not any(name in r.properties for r in found)]
+        if unknown:
+            raise SourceError(
+                f"{self.location}: the objects have no property {', '.join(map(repr, unknown))}. Say in IOT_CRM_FIELDS "
+                f"what the CRM calls them. {_STAYS}"
+            )
+
+    def _frame(self, found: list[_Record]) -> pd.DataFrame:
+        rows = {record.id: [record.properties.get(name) or "" for name in self._fields.values()] for record in found}
+        frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(self._fields), dtype=str)
+        frame.index.name = "record"
+        return frame
+
+
+_STAYS = "The stored metadata stays as it is."
+
+
+def _time(position: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(position)
+
+
+def retries() -> Retry:
+    """How often and after which pauses a request is sent again."""
+    return Retry(
+        total=ATTEMPTS - 1,
+        status_forcelist=TRANSIENT_STATUS,
+        # A search is a POST, but changes nothing.
+        allowed_methods=("GET", "POST"),
+        backoff_factor=FIRST_PAUSE_S,
+        backoff_max=LONGEST_PAUSE_S,
+        backoff_jitter=FIRST_PAUSE_S,
+        retry_after_max=LONGEST_PAUSE_S,
+        raise_on_status=False,
+    )
