@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import uvicorn
+
+from iot_platform.devices.sources.hubspot_stub import Stub
+from iot_platform.settings import Settings
 
 TOKEN = "pat-na1-verysecret"
 
@@ -36,3 +42,33 @@ def crm_stub(csv: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> Itera
 
 def requests_of(log: Path, *, having: str = "") -> list[str]:
     return [line for line in log.read_text().splitlines() if having in line]
+
+
+@contextmanager
+def stub_in_thread(csv: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Stub, list[str]]]:
+    """The stub over HTTP in this process, where its faults can be changed; gives it and the lines on its requests."""
+    lines: list[str] = []
+    settings = Settings()
+    stub = Stub(
+        csv,
+        settings.crm_object,
+        TOKEN,
+        settings.crm_fields,
+        settings.crm_modified_property,
+        faults={},
+        log=lines.append,
+    )
+    monkeypatch.setenv("IOT_CRM_TOKEN", TOKEN)
+    monkeypatch.setenv("IOT_DEVICES_SOURCE", "crm")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("IOT_CRM_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        config = uvicorn.Config(stub.app(), log_level="critical", lifespan="off", ws="none")
+        config.timeout_graceful_shutdown = 1
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield stub, lines
+        finally:
+            server.should_exit = True
+            thread.join(20)

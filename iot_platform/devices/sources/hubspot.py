@@ -120,7 +120,7 @@ class HubSpotSource:
         with requests.Session() as session:
             session.auth = _Bearer(self._token)
             for scheme in ("https://", "http://"):
-                session.mount(scheme, HTTPAdapter(max_retries=_retries()))
+                session.mount(scheme, HTTPAdapter(max_retries=retries()))
             found = list(self._changed(session, _time(since)) if since else self._listed(session))
         self._require_properties(found)
         newest = max([record.updated_at for record in found], default=None)
@@ -223,7 +223,8 @@ def _time(position: str) -> dt.datetime:
     return dt.datetime.fromisoformat(position)
 
 
-def _retries() -> Retry:
+def retries() -> Retry:
+    """How often and after which pauses a request is sent again."""
     return Retry(
         total=ATTEMPTS - 1,
         status_forcelist=TRANSIENT_STATUS,

@@ -26,7 +26,9 @@ _NUMBERS = {"GT": "__gt__", "GTE": "__ge__", "LT": "__lt__", "LTE": "__le__", "E
 
 
 @dataclass
-class _Record:
+class Record:
+    """An object of the CRM; ``updated_at``: its last change, ``archived_at``: when it was removed."""
+
     id: int
     properties: Mapping[str, str]
     created_at: dt.datetime
@@ -49,7 +51,7 @@ class Stub:
     modified: str
     faults: Mapping[str, int]
     log: Callable[[str], None]
-    _records: dict[tuple[str, int], _Record] = field(default_factory=dict)
+    records: dict[tuple[str, int], Record] = field(default_factory=dict)
     _read_of: tuple[int, int] = (0, 0)
     _requests: int = 0
 
@@ -98,12 +100,12 @@ class Stub:
             key = (str(row["device_id"]), int(number))
             listed.add(key)
             properties = {self.fields.get(str(name), str(name)): str(value) for name, value in row.items()}
-            record = self._records.get(key)
+            record = self.records.get(key)
             if record is None:
-                self._records[key] = _Record(len(self._records) + 1, properties, now, now)
+                self.records[key] = Record(len(self.records) + 1, properties, now, now)
             elif record.properties != properties or record.archived_at:
                 record.properties, record.updated_at, record.archived_at = properties, now, None
-        for key, record in self._records.items():
+        for key, record in self.records.items():
             if key not in listed and record.archived_at is None:
                 record.archived_at = now
 
@@ -137,19 +139,19 @@ class Stub:
         shown = [self._shown(record, body.get("properties", [])) for record in page]
         return JSONResponse({"total": len(found), "results": shown, **next_page})
 
-    def _by_id(self, archived: bool = False) -> list[_Record]:
+    def _by_id(self, archived: bool = False) -> list[Record]:
         return sorted(
-            (record for record in self._records.values() if bool(record.archived_at) == archived),
+            (record for record in self.records.values() if bool(record.archived_at) == archived),
             key=lambda record: record.id,
         )
 
-    def _fits(self, record: _Record, filters: Sequence[Mapping[str, str]]) -> bool:
+    def _fits(self, record: Record, filters: Sequence[Mapping[str, str]]) -> bool:
         return all(
             getattr(self._number(record, each["propertyName"]), _NUMBERS[each["operator"]])(int(each["value"]))
             for each in filters
         )
 
-    def _number(self, record: _Record, name: str) -> int:
+    def _number(self, record: Record, name: str) -> int:
         """A property that the stub can compare: the id, or the time of the last change in ms."""
         if name == "hs_object_id":
             return record.id
@@ -157,7 +159,7 @@ class Stub:
             return int(record.updated_at.timestamp() * 1000)
         raise KeyError(f"The stub cannot filter or sort by {name}.")
 
-    def _shown(self, record: _Record, wanted: Sequence[str]) -> dict[str, Any]:
+    def _shown(self, record: Record, wanted: Sequence[str]) -> dict[str, Any]:
         own = {
             "hs_object_id": str(record.id),
             "hs_createdate": _iso(record.created_at),
