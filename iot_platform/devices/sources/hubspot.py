@@ -119,7 +119,8 @@ class HubSpotSource:
             for scheme in ("https://", "http://"):
                 session.mount(scheme, HTTPAdapter(max_retries=retries()))
             found = list(self._changed(session, _time(since)) if since else self._listed(session))
-        self._require_properties(found)
+        if not since:
+            self._require_properties(found)
         newest = max([record.updated_at for record in found], default=None)
         position = max(since, newest.astimezone(dt.UTC).isoformat(timespec="milliseconds")) if newest else since
         return Delivery(self._frame(found), is_full=not since, is_complete=not since, position=position)
