@@ -5,6 +5,10 @@ class PlatformError(Exception):
     """Base of every error the platform raises on purpose; the command line prints it without a traceback."""
 
 
+class SettingsError(PlatformError):
+    """A setting names something that there is not."""
+
+
 class ServerError(PlatformError):
     """ClickHouse cannot be started or reached."""
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PACKAGE_DIR = Path(__file__).resolve().parent
@@ -16,18 +16,19 @@ MAX_CLOSED_SHARE = 0.2
 
 
 class CheckSettings(BaseModel):
-    """Shares of what is checked above which a check warns and is red; unset: the rule's own."""
+    """Shares of what is checked above which a check warns and is red, and numbers of its query; unset: its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     warn_share: float | None = Field(default=None, ge=0)
     error_share: float | None = Field(default=None, ge=0)
+    parameters: dict[str, NonNegativeFloat] = Field(default={})
 
 
 class Settings(BaseSettings):
     """Settings read from ``IOT_*`` environment variables; anything not set has the default shown here."""
 
-    model_config = SettingsConfigDict(env_prefix="IOT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="IOT_", env_nested_delimiter="__", frozen=True, extra="ignore")
 
     home: Path = Field(default=Path(".iot"), description="Directory of all local state; one platform per directory.")
 
@@ -76,7 +77,7 @@ class Settings(BaseSettings):
     metadata_timezone: str = Field(default="UTC", description="Time zone of both metadata crons, e.g. Europe/London.")
     checks: dict[str, CheckSettings] = Field(
         default={},
-        description='Thresholds of checks as JSON, e.g. {"reject_rate_is_normal": {"warn_share": 0.1}}; '
+        description="Thresholds of checks, e.g. IOT_CHECKS__REJECT_RATE_IS_NORMAL__WARN_SHARE=0.1, or all as JSON; "
         "iot_platform/defs/layers/rules.py has the names and their defaults.",
     )
     hold_downstream: bool = Field(

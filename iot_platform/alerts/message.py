@@ -79,10 +79,11 @@ def grouped(problems: Sequence[Problem]) -> tuple[Group, ...]:
 
 
 def subject(text: str, problems: Sequence[Problem]) -> str:
-    """``text`` and, as far as there is room, the first cause."""
+    """``text`` and, as far as there is room, the cause of most problems; of a single problem, what it is."""
     groups = grouped(problems)
+    what = groups[0].lines[0].title if len(problems) == 1 else groups[0].cause
     more = f" (and {len(groups) - 1} more)" if len(groups) > 1 else ""
-    return one_line(f"{text}: {groups[0].cause}", MAX_SUBJECT - len(more)) + more if groups else text
+    return one_line(f"{text}: {what}", MAX_SUBJECT - len(more)) + more
 
 
 def counted(count: int, thing: str) -> str:

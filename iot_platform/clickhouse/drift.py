@@ -18,7 +18,7 @@ SCRATCH_PREFIX = "iot_scratch_"
 _OLD_S = 3600
 
 _OBJECTS = """
-SELECT name, engine, create_table_query FROM system.tables
+SELECT name, engine, engine_full, create_table_query FROM system.tables
 WHERE database = {database:String} AND NOT startsWith(name, 'staging_') AND NOT startsWith(name, 'lock_')
 """
 _COLUMNS = """
@@ -30,7 +30,8 @@ WHERE database = {database:String}
 def schema_drift(client: Client, settings: Settings) -> list[tuple[str, str]]:
     """What of sql/ is missing or different in the client's database: (table or view, what). Tables of others are none.
 
-    Needs the right to create and drop a database. Views are compared by text, tables by engine and columns.
+    Needs the right to create and drop a database. Views and dictionaries are compared by text, tables by columns and by
+    engine, with keys, TTL and settings. Migrations that a user put into sql/ belong to it.
     """
     live = str(client.database)
     with _scratch(client) as scratch:
@@ -47,13 +48,17 @@ def schema_drift(client: Client, settings: Settings) -> list[tuple[str, str]]:
             problems.append((name, "is missing"))
             continue
         if definition != found[name]:
-            problems.append((name, "has another definition than sql/ makes"))
+            problems.append((name, f"is {found[name]}, in sql/ {definition}"))
         for column, text in columns.get(name, {}).items():
             own = live_columns.get(name, {}).get(column)
             if own is None:
                 problems.append((name, f"lacks the column {column}"))
             elif own != text:
                 problems.append((name, f"column {column} is {own.strip()}, in sql/ {text.strip()}"))
+        problems += [
+            (name, f"has the column {column}, which sql/ does not make")
+            for column in live_columns.get(name, {}).keys() - columns.get(name, {}).keys()
+        ]
     return sorted(problems)
 
 
@@ -75,18 +80,20 @@ def _scratch(client: Client) -> Iterator[str]:
 
 
 def _objects(client: Client, database: str) -> dict[str, str]:
-    """What defines each object beyond its columns: the engine of a table, the text of a view."""
+    """What defines each object beyond its columns: the engine of a table, the text of a view or dictionary."""
     rows = client.query(_OBJECTS, parameters={"database": database}).result_rows
-    return {str(name): _definition(str(engine), str(text), database) for name, engine, text in rows}
+    return {
+        str(name): str(engine_full) or _definition(str(engine), str(text), database)
+        for name, engine, engine_full, text in rows
+    }
 
 
 def _definition(engine: str, text: str, database: str) -> str:
-    if "View" not in engine:
-        return engine
     # Columns and comments are compared on their own; names come with their database.
+    start = " PRIMARY KEY " if engine == "Dictionary" else " AS "
     body = re.sub(rf"`?{re.escape(database)}`?\.", "", text)
-    body = body[body.index(" AS ") :] if " AS " in body else body
-    return re.sub(r"\s+COMMENT '.*'$", "", re.sub(r"\s+", " ", body))
+    body = body[body.index(start) :] if start in body else body
+    return engine + re.sub(r"\s+COMMENT '.*'$", "", re.sub(r"\s+", " ", body))
 
 
 def _columns(client: Client, database: str) -> Mapping[str, Mapping[str, str]]:

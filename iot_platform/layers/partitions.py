@@ -19,8 +19,8 @@ class Version:
     """Whatever is written, deleted or changed in a partition gives it another version; ClickHouse's merges do not.
 
     Newest block, newest mutation, and number of rows (None where merges change it). Block numbers of a table only grow
-    while it is in use. Parts without rows do not count: ClickHouse drops them by itself, some seconds later. Rows that
-    a DELETE FROM by hand has hidden do count until a merge drops them: then there is one proof too many.
+    while it is in use. Parts without rows do not count: ClickHouse drops them by itself, some seconds later. Should it
+    merge one with others before that, or drop rows that a DELETE FROM has hidden, there is one proof too many.
     """
 
     block: int

@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import requests
 
 from iot_platform.errors import PlatformError
+from iot_platform.services.instance import create_storage
 from iot_platform.services.process import START_TIMEOUT_S, Service, free_port
 from iot_platform.settings import Settings
 
@@ -78,6 +80,7 @@ def running_dagster(settings: Settings, port: int, env: Mapping[str, str]) -> It
 
     One process holds the code for the other two: they start faster, and a reload in the UI reaches both.
     """
+    create_storage(Path(env["DAGSTER_HOME"]))
     logs = settings.root / "logs"
     code_port = free_port(0, "127.0.0.1")
     workspace = settings.root / "dagster" / "workspace.yaml"

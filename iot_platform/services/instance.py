@@ -71,6 +71,17 @@ def dagster_home(settings: Settings) -> Path:
     return home
 
 
+def create_storage(home: Path) -> None:
+    """Make the tables of a new instance. Processes that start at the same time would each try, and spoil its SQLite."""
+    # Takes a second to import: only where it is needed.
+    from dagster import DagsterInstance
+
+    with DagsterInstance.from_config(str(home)) as instance:
+        instance.get_runs_count()
+        instance.all_asset_keys()
+        instance.all_instigator_state()
+
+
 def environment(settings: Settings, overrides: Mapping[str, str]) -> dict[str, str]:
     """The environment of a Dagster process of this home."""
     return {

@@ -41,13 +41,13 @@ def metadata_of(instance: dg.DagsterInstance, asset: str, day: str | None = None
 
 
 def run_checks(
-    instance: dg.DagsterInstance, asset: str, *, day: str | None = None
+    instance: dg.DagsterInstance, asset: str, *, day: str | None = None, tags: Mapping[str, str] | None = None
 ) -> dict[str, dg.AssetCheckEvaluation]:
-    """All checks of an asset without materializing it: for one day, or for all."""
+    """All checks of an asset without materializing it: for one day, for what the tags of the run say, or for all."""
     keys = {key for key in defs.resolve_asset_graph().asset_check_keys if key.asset_key == dg.AssetKey(asset)}
     job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(), asset_check_selection=keys)
     # A blocking check that fails makes the run fail.
     result = job.execute_in_process(
-        instance=instance, tags={"dagster/partition": day} if day else {}, raise_on_error=False
+        instance=instance, tags={"dagster/partition": day} if day else dict(tags or {}), raise_on_error=False
     )
     return {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}

@@ -33,7 +33,7 @@ from iot_platform.definitions import defs as platform_defs
 from iot_platform.defs.alerts import sensor as module
 from iot_platform.defs.alerts.problems import current_problems
 from iot_platform.defs.alerts.sensor import alerts_sensor
-from iot_platform.defs.alerts.site import Site, days_of_tags
+from iot_platform.defs.alerts.site import Site, cause_of, days_of_tags
 from iot_platform.errors import PlatformError, ServerError
 from iot_platform.services.process import free_port
 from iot_platform.settings import Settings
@@ -184,6 +184,17 @@ def test_runs_without_partitions_and_without_assets(instance: dg.DagsterInstance
     assert problems(instance) == []
 
 
+def test_a_run_whose_process_died(instance: dg.DagsterInstance) -> None:
+    job = defs.resolve_job_def("devices_job")
+    died = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    instance.report_run_failed(died, "Its process has ended unexpectedly.")
+    (found,) = problems(instance)
+    assert (found.title, found.cause) == ("devices_job failed", "Its process has ended unexpectedly.")
+    assert found.detail == "Not done since: devices."
+    run(instance, None, job="devices_job")
+    assert problems(instance) == []
+
+
 def test_a_run_by_hand_is_named_by_its_assets(instance: dg.DagsterInstance) -> None:
     job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection={upper.key})
     job.execute_in_process(instance=instance, partition_key=DAY, tags={"broken": "upper"}, raise_on_error=False)
@@ -315,6 +326,16 @@ def test_a_clickhouse_that_is_away_is_a_problem(
     (found,) = problems(instance)
     assert (found.kind, found.title) == ("server", "ClickHouse does not answer")
     assert found.cause.startswith("ServerError: ClickHouse at 127.0.0.1:") and "verysecret" not in str(found)
+
+
+def test_the_cause_is_the_first_error_that_is_not_a_wrapper_of_dagster() -> None:
+    inner = SerializableErrorInfo("socket.gaierror: 1.5 s: x.y: z", [], "gaierror")
+    error = SerializableErrorInfo("a.b.ServerError: db.example:\n away", [], "ServerError", inner)
+    wrapper = SerializableErrorInfo("Exceeded max_retries of 1.", [], "RetryRequested", error)
+    assert cause_of(wrapper, "") == "ServerError: db.example: away"
+    assert cause_of(inner, "") == "gaierror: 1.5 s: x.y: z"
+    assert cause_of(SerializableErrorInfo("Took 1.5 s.", [], "DagsterError"), "") == "Took 1.5 s."
+    assert cause_of(None, "It died.") == "It died."
 
 
 def test_days_of_any_run_can_be_told() -> None:

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.defs.lineage import COLUMN_SOURCES, column_lineage
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.layers.summary import summarize
 from iot_platform_tests.engine.dagster_runs import metadata_of, run_job
@@ -163,3 +164,43 @@ def test_the_resource_can_point_elsewhere(monkeypatch: pytest.MonkeyPatch) -> No
     assert settings.clickhouse_url
     assert settings.clickhouse_url.get_secret_value() == "https://me:p%40ss%2Fword@ch.example.com:8443"
     assert settings.clickhouse_database == "other"
+
+
+def test_column_lineage_covers_every_column_and_names_only_what_exists(schema: Client) -> None:
+    columns: dict[str, set[str]] = {}
+    for table, name in schema.query(
+        "SELECT table, name FROM system.columns WHERE database = currentDatabase()"
+    ).result_rows:
+        columns.setdefault(table, set()).add(name)
+    for asset, sources in COLUMN_SOURCES.items():
+        assert sources.keys() == columns[asset], asset
+        assert all(column in columns[owner] for found in sources.values() for owner, column in found)
+    lineage = column_lineage("l4_power_agg_hourly").deps_by_column["building_type"]
+    assert [(dep.asset_key.to_user_string(), dep.column_name) for dep in lineage] == [
+        ("l3_power_joined", "building_type")
+    ]
+
+
+def test_each_layer_has_its_picture_and_leads_to_its_queries(platform: Client, instance: dg.DagsterInstance) -> None:
+    run_job("refresh_metadata_job", instance)
+    run = run_job("all_layers_job", instance, DAY)
+    for asset, name in (
+        ("power_quarantine", "rejects_by_reason"),
+        ("l3_power_joined", "enrichment_by_building_type"),
+        ("l4_power_agg_hourly", "usage_of_the_day"),
+    ):
+        facts = metadata_of(instance, asset, DAY)
+        assert "data:image/png;base64," in facts[name]
+        assert run.run_id in facts["clickhouse_queries"] and "/play#" in facts["clickhouse_query_log"]
+
+
+def test_only_errors_that_may_pass_are_tried_again(
+    platform: Client, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iot_platform.defs.resources.STEP_RETRY_PAUSE_S", 0)
+    monkeypatch.setenv("IOT_CLICKHOUSE_URL", "http://nobody:x@127.0.0.1:9")
+    away = run_job("ingestion_job", instance, DAY, raise_on_error=False)
+    assert len([event for event in away.all_events if event.is_step_restarted]) >= 3
+    monkeypatch.setenv("IOT_CLICKHOUSE_URL", "no url at all")
+    wrong = run_job("ingestion_job", instance, DAY, raise_on_error=False)
+    assert not any(event.is_step_restarted for event in wrong.all_events)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.clickhouse.drift import schema_drift
+from iot_platform.clickhouse.migrations import migrate
 from iot_platform.definitions import defs
-from iot_platform.defs.layers.rules import RULES
+from iot_platform.defs.layers.rules import RULES, configured
+from iot_platform.errors import SettingsError
+from iot_platform.settings import Settings
 from iot_platform_tests.engine.dagster_runs import run_checks, run_job
 
 DAY, NEXT_DAY = "2026-01-02", "2026-01-03"
@@ -110,10 +116,75 @@ def test_few_readings_without_metadata_warn_many_hold_l4_back(
     assert not evaluation.passed and evaluation.severity == WARN
 
 
+def test_energy_without_metadata_is_told_by_building_type(platform: Client, instance: dg.DagsterInstance) -> None:
+    platform.command(
+        "INSERT INTO device_metadata (device_id, customer_id, building_type, latitude, longitude, valid_from) "
+        f"VALUES (1, 'c', 'office', 0, 0, '{NEXT_DAY}'), (2, 'c', 'office', 0, 0, 0)"
+    )
+    for dictionary in ("device_current", "device_history"):
+        platform.command(f"SYSTEM RELOAD DICTIONARY `{platform.database}`.{dictionary}")
+    insert(platform, "l1_power_raw", f"('{DAY}', 1, 5)", f"('{DAY}', 2, 15)", f"('{DAY}', 3, 1)")
+    energy = run_checks(instance, "l3_power_joined", day=DAY)["energy_has_metadata"]
+    assert not energy.passed and energy.severity == WARN
+    assert (facts(energy)["offending_kWh"], facts(energy)["kWh"]) == (6, 21)
+    assert facts(energy)["offenders"].splitlines()[2:] == [
+        "| office | 5 | 0.25 | 1 | 1 | 1 |",
+        "| unknown | 1 | 1 | 1 | 3 | 1 |",
+    ]
+
+
+def test_of_many_offenders_the_worst_are_shown(platform: Client, instance: dg.DagsterInstance) -> None:
+    # 200,000 devices, the last one with two of 200,001 offending readings.
+    platform.command(
+        "INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) "
+        f"SELECT '{DAY}', number, 1 FROM numbers(1, 200000) UNION ALL SELECT '{DAY} 01:00:00', 200000, 1"
+    )
+    found = facts(run_checks(instance, "l3_power_joined", day=DAY)["every_reading_has_metadata"])
+    assert found["offending_readings"] == found["readings"] == 200_001
+    lines = found["offenders"].splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:5]] == ["| 200000", "| 1", "| 2"]
+    assert lines[-1] == "and 199,980 more: run `sql`."
+
+
+def test_days_too_large_for_one_query_are_looked_at_one_by_one(
+    platform: Client, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert(platform, "l2_power_cleaned", f"('{DAY}', 1, -5)", f"('{DAY}', 2, 1)", f"('{NEXT_DAY}', 3, -5)")
+    insert(platform, "l1_power_raw", f"('{DAY}', 1, 1)", f"('{NEXT_DAY}', 3, 1)")
+    tags = {"dagster/asset_partition_range_start": DAY, "dagster/asset_partition_range_end": NEXT_DAY}
+    monkeypatch.setattr("iot_platform.layers.partitions.ROWS_PER_QUERY", 1)
+    found = facts(run_checks(instance, "l2_power_cleaned", tags=tags)["every_reading_is_within_limits"])
+    assert (found["offending_readings"], found["red_days"]) == (2, f"{DAY}, {NEXT_DAY}")
+    assert [line.split(" | ")[0] for line in found["offenders"].splitlines()[2:]] == ["| 1", "| 3"]
+
+
 def test_without_a_day_all_days_are_checked(platform: Client, instance: dg.DagsterInstance) -> None:
     insert(platform, "l2_power_cleaned", "('2025-07-01', 1, -5)", "('2035-07-01', 2, -5)", f"('{DAY}', 3, 1)")
     found = facts(run_checks(instance, "l2_power_cleaned")["every_reading_is_within_limits"])
     assert (found["days"], found["readings"], found["offending_readings"]) == ("all days", 3, 2)
+
+
+def test_a_migration_of_a_users_own_is_no_change_by_hand(
+    platform: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql_dir = tmp_path / "sql"
+    shutil.copytree(Settings().sql_dir, sql_dir)
+    own = "ALTER TABLE l3_power_joined ADD COLUMN IF NOT EXISTS note String;\n"
+    (sql_dir / "900_own.sql").write_text(own, encoding="utf-8")
+    monkeypatch.setattr(Settings, "sql_dir", sql_dir)
+    settings = Settings()
+    migrate(platform, settings)
+    assert schema_drift(platform, settings) == []
+
+
+def test_a_setting_for_a_check_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IOT_CHECKS__NO_SUCH_FACT__WARN_SHARE", "0.1")
+    with pytest.raises(SettingsError, match="there is no check no_such_fact; there are: no_device_is_silent"):
+        configured(Settings().checks)
+    monkeypatch.delenv("IOT_CHECKS__NO_SUCH_FACT__WARN_SHARE")
+    monkeypatch.setenv("IOT_CHECKS", '{"no_device_is_silent": {"parameters": {"hours": 1}}}')
+    with pytest.raises(SettingsError, match="no_device_is_silent has no parameter hours; it has: silent_hours"):
+        configured(Settings().checks)
 
 
 def test_nothing_to_check_is_green(platform: Client, instance: dg.DagsterInstance) -> None:
@@ -135,6 +206,9 @@ def test_a_red_day_is_held_until_its_check_is_green(platform: Client, instance: 
     text = str(failure.event_specific_data.user_failure_data.description)  # type: ignore[union-attr]
     assert "1 days of l3_power_joined are held back by red checks of l2_power_cleaned; 1 other days" in text
     assert f"{DAY}: every_reading_is_within_limits of l2_power_cleaned found 1" in text
+    # The other day is materialized, so L4 can follow it.
+    records = instance.fetch_materializations(dg.AssetKey("l3_power_joined"), limit=10).records
+    assert {record.partition_key for record in records if record.run_id == held.run_id} == {NEXT_DAY}
     # The repair: L2 is rebuilt, its check is green, and L3 of that day goes on.
     run_job("prove_job", instance, DAY)
     assert prove_l3(instance, DAY, last_day=NEXT_DAY).success
@@ -162,25 +236,56 @@ def sent(*times: str, device: int = 1) -> list[str]:
     return [f"('{time}', {device}, 1)" for time in times]
 
 
-def test_gaps_and_silent_devices_warn(platform: Client, instance: dg.DagsterInstance) -> None:
-    hours = [f"{DAY} {hour:02d}:00:00" for hour in range(24)]
-    insert(platform, "l1_power_raw", *sent(*hours[:8], *hours[11:]), *sent(*hours, device=2), *sent(hours[0], device=3))
-    insert(platform, "l1_power_raw", *sent(NEXT_DAY, device=2))
+def hours_of(day: str) -> list[str]:
+    return [f"{day} {hour:02d}:00:00" for hour in range(24)]
+
+
+def test_intervals_that_did_not_arrive_warn(platform: Client, instance: dg.DagsterInstance) -> None:
+    hours = hours_of(DAY)
+    insert(platform, "l1_power_raw", *sent(*hours[:8], *hours[11:]), *sent(*hours, *hours, device=2))
+    # New on that day: expected from its first reading on. Refused readings were sent, too.
+    insert(platform, "l1_power_raw", *sent(*hours[4:20], device=3), *(f"('{hour}', 3, -1)" for hour in hours[20:]))
+    gaps = run_checks(instance, "l1_power_raw", day=DAY)["no_interval_is_missing"]
+    assert not gaps.passed and gaps.severity == WARN
+    assert facts(gaps)["offending_intervals"] == 3
+    assert facts(gaps)["offenders"].splitlines()[2:] == ["| 1 | 3 | 3600 | 14400 |"]
+
+
+def test_an_outage_over_midnight_counts_on_both_days(platform: Client, instance: dg.DagsterInstance) -> None:
+    hours, next_hours = hours_of(DAY), hours_of(NEXT_DAY)
+    insert(platform, "l1_power_raw", *sent(*hours[:20], *next_hours[5:]))
+    for day, missing in ((DAY, 4), (NEXT_DAY, 5)):
+        assert (
+            facts(run_checks(instance, "l1_power_raw", day=day)["no_interval_is_missing"])["offending_intervals"]
+            == missing
+        )
+
+
+def test_nothing_is_expected_of_a_closed_device(platform: Client, instance: dg.DagsterInstance) -> None:
+    insert(platform, "l1_power_raw", *sent(*hours_of(DAY)[:12]))
     found = run_checks(instance, "l1_power_raw", day=DAY)
-    assert not found["no_interval_is_missing"].passed
-    assert facts(found["no_interval_is_missing"])["offending_intervals"] == 3
-    assert facts(found["no_interval_is_missing"])["offenders"].splitlines()[2] == "| 1 | 3 | 3600 | 14400 |"
-    assert found["no_device_is_silent"].passed
+    assert not found["no_interval_is_missing"].passed and not found["no_device_is_silent"].passed
+    platform.command(
+        "INSERT INTO device_metadata (device_id, building_type, latitude, longitude, is_removed, valid_from) "
+        f"VALUES (1, 'office', 0, 0, 1, '{DAY} 12:00:00')"
+    )
+    found = run_checks(instance, "l1_power_raw", day=DAY)
+    assert found["no_interval_is_missing"].passed and found["no_device_is_silent"].passed
+
+
+def test_silent_devices_warn(platform: Client, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    hours, next_hours = hours_of(DAY), hours_of(NEXT_DAY)
+    # 1 stops in the morning. 2 sends twice a day. 3 was heard in one hour only. 4 is refused, but not silent.
+    insert(platform, "l1_power_raw", *sent(*hours), *sent(*next_hours[:9]))
+    insert(platform, "l1_power_raw", *sent(hours[0], hours[12], next_hours[0], next_hours[12], device=2))
+    insert(platform, "l1_power_raw", *sent(hours[0], device=3))
+    insert(platform, "l1_power_raw", *sent(*hours, device=4), *(f"('{hour}', 4, -1)" for hour in next_hours))
+    assert run_checks(instance, "l1_power_raw", day=DAY)["no_device_is_silent"].passed
     silent = run_checks(instance, "l1_power_raw", day=NEXT_DAY)["no_device_is_silent"]
     assert not silent.passed and silent.severity == WARN
-    assert [line.split(" | ")[0] for line in facts(silent)["offenders"].splitlines()[2:]] == ["| 3", "| 1"]
-    # A meter that was taken away is not silent.
-    platform.command(
-        "INSERT INTO device_metadata (device_id, customer_id, building_type, latitude, longitude, is_removed) "
-        "VALUES (3, 'c', 'office', 0, 0, 1)"
-    )
-    silent = run_checks(instance, "l1_power_raw", day=NEXT_DAY)["no_device_is_silent"]
-    assert facts(silent)["offending_devices"] == 1
+    assert facts(silent)["offenders"].splitlines()[2:] == ["| 1 | 2026-01-03 09:00:00 | 15 | 1 |"]
+    monkeypatch.setenv("IOT_CHECKS__NO_DEVICE_IS_SILENT__PARAMETERS__SILENT_HOURS", "16")
+    assert run_checks(instance, "l1_power_raw", day=NEXT_DAY)["no_device_is_silent"].passed
 
 
 def test_clocks_duplicates_and_a_jump_of_rejects_warn(platform: Client, instance: dg.DagsterInstance) -> None:
@@ -216,7 +321,13 @@ def test_l4_that_is_not_l3_is_red(platform: Client, instance: dg.DagsterInstance
 
 def test_a_schema_that_was_changed_by_hand_is_told(platform: Client, instance: dg.DagsterInstance) -> None:
     assert run_checks(instance, "l1_power_raw", day=DAY)["schema_is_as_in_sql"].passed
-    platform.command("ALTER TABLE l3_power_joined ADD COLUMN note String")  # somebody's own: no matter
+    platform.command("ALTER TABLE l3_power_joined ADD COLUMN note String")
+    platform.command("ALTER TABLE l1_power_raw MODIFY TTL timestamp + INTERVAL 30 YEAR")
+    platform.command("CREATE TABLE somebodys_own (note String) ENGINE = MergeTree ORDER BY ()")  # no matter
+    platform.command(
+        "CREATE OR REPLACE DICTIONARY device_limits (device_id UInt64, max_kWh Float64 DEFAULT 100) "
+        "PRIMARY KEY device_id SOURCE(CLICKHOUSE(TABLE 'device_limit_values')) LAYOUT(HASHED()) LIFETIME(0)"
+    )
     platform.command("ALTER TABLE power_quarantine MODIFY COLUMN reject_reason String")
     platform.command("DROP VIEW mv_l2_to_l3")
     platform.command(
@@ -226,7 +337,9 @@ def test_a_schema_that_was_changed_by_hand_is_told(platform: Client, instance: d
     found = run_checks(instance, "l1_power_raw", day=DAY)["schema_is_as_in_sql"]
     assert not found.passed
     told = facts(found)["offenders"]
-    assert "| mv_l2_to_l3 | is missing |" in told and "| mv_l1_to_quarantine | has another definition" in told
-    assert "column reject_reason is String" in told and "note" not in told
+    assert "| mv_l2_to_l3 | is missing |" in told and "| mv_l1_to_quarantine | is MaterializedView AS SELECT" in told
+    assert "column reject_reason is String" in told and "somebodys_own" not in told
+    assert "| l3_power_joined | has the column note, which sql/ does not make |" in told
+    assert "TTL timestamp + toIntervalYear(30)" in told and "LAYOUT(HASHED())" in told
     left = platform.query("SELECT name FROM system.databases WHERE startsWith(name, 'iot_scratch_')").result_rows
     assert left == []

@@ -88,10 +88,10 @@ def settle(world: World) -> Counter[str]:
 
 
 def _drop_hidden_rows(client: Client) -> None:
-    """Merge what a DELETE FROM has hidden: a merge of its own accord would open these days at any moment."""
+    """Merge what deletes have hidden or emptied: a merge of its own accord would open these days at any moment."""
     rows = client.query(
         "SELECT DISTINCT table FROM system.parts "
-        "WHERE active AND has_lightweight_delete AND database = currentDatabase()"
+        "WHERE active AND (has_lightweight_delete OR rows = 0) AND database = currentDatabase()"
     ).result_rows
     for (table,) in rows:
         client.command(f"OPTIMIZE TABLE {table} FINAL")

@@ -52,7 +52,7 @@ class DagsterUI:
     def open_lineage(self) -> None:
         """The whole graph, its groups opened."""
         # The graph shows what fits on the screen.
-        self.page.set_viewport_size({"width": 2300, "height": 950})
+        self.page.set_viewport_size({"width": 2300, "height": 1060})
         self.open(f"/asset-groups~?expanded={','.join(f'global@global:{group}' for group in GROUPS)}", "l1_power_raw")
 
     def materialize(self, asset: str, partitions: str = "") -> None:
@@ -76,11 +76,17 @@ class DagsterUI:
     def switch_on(self, schedule: str) -> None:
         """Start a schedule by its switch."""
         self.open(f"/locations/iot_platform/schedules/{schedule}", schedule)
-        self.flip_switch()
+        self._flip_switch()
 
-    def flip_switch(self) -> None:
-        """Click the first switch of the page. (The box itself lies outside of the window, behind what is drawn.)"""
-        self.page.locator("input[type=checkbox]").first.evaluate("box => box.click()")
+    def switch_off(self, schedule: str) -> None:
+        """Stop a schedule by its switch, and wait until the runs it has asked for have ended."""
+        self.open(f"/locations/iot_platform/schedules/{schedule}", schedule)
+        self._flip_switch()
+        deadline = time.monotonic() + WAIT_S
+        ended = ("SUCCESS", "FAILURE", "CANCELED")
+        while self._state(schedule)["status"] != "STOPPED" or any(run["status"] not in ended for run in self.runs()):
+            assert time.monotonic() < deadline, f"{schedule} goes on: {self._state(schedule)}"
+            time.sleep(0.5)
 
     def runs(self, **tags: str) -> list[dict[str, Any]]:
         """The newest runs with these tags, newest first."""
@@ -117,12 +123,22 @@ class DagsterUI:
         """Wait until a schedule has ticked and asked for a run."""
         deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline:
-            state = self._ask(_TICKS, name=schedule)["scheduleOrError"]["scheduleState"]
+            state = self._state(schedule)
             if any(tick["status"] == "SUCCESS" and tick["runIds"] for tick in state["ticks"]):
                 assert state["status"] == "RUNNING"
                 return
             time.sleep(1)
         raise AssertionError(f"No tick: {state}")
+
+    def _state(self, schedule: str) -> dict[str, Any]:
+        state: dict[str, Any] = self._ask(_TICKS, name=schedule)["scheduleOrError"]["scheduleState"]
+        return state
+
+    def _flip_switch(self) -> None:
+        # The box itself lies outside of the window, behind what is drawn.
+        box = self.page.locator("input[type=checkbox]").first
+        box.wait_for(state="attached", timeout=TIMEOUT_MS)
+        box.evaluate("box => box.click()")
 
     def _choose(self, partitions: str) -> None:
         field = self.page.locator("input[placeholder^='ex:'], input[placeholder='No matching partitions']").last

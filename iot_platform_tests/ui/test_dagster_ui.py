@@ -124,7 +124,7 @@ def test_browse_the_lineage_from_raw_to_marts(ui: DagsterUI) -> None:
         "l4_pow",
     ):
         ui.see(asset)
-    ui.picture("lineage")
+    ui.picture("lineage", height=1060)
     ui.page.set_viewport_size({"width": 1500, "height": 950})
     ui.open("/assets/l4_power_agg_hourly", "Freshness policy")
     for shown in ("total_kWh", "Start of the UTC hour", "014_l4", "data-platform", "iot.l4_power_agg_hourly"):
@@ -156,7 +156,7 @@ def test_a_schedule_is_switched_on_and_ticks(ui: DagsterUI) -> None:
     ui.wait_for_tick("refresh_metadata_schedule")
     ui.open("/locations/iot_platform/schedules/refresh_metadata_schedule", "run requested")
     ui.picture("schedule")
-    ui.flip_switch()
+    ui.switch_off("refresh_metadata_schedule")
 
 
 def test_red_checks_tell_their_offenders_and_hold_the_next_layer(ui: DagsterUI, platform: Platform) -> None:
@@ -178,7 +178,9 @@ def test_red_checks_tell_their_offenders_and_hold_the_next_layer(ui: DagsterUI, 
     run = next(iter(ui.known_runs() - known))
     ui.open(f"/runs/{run}", "held back by red checks of l2_power_cleaned")
     # Below that are only the paths of a stack trace.
-    ui.picture("held-back", height=590)
+    ui.page.set_viewport_size({"width": 1640, "height": 760})
+    ui.picture("held-back", height=588)
+    ui.page.set_viewport_size({"width": 1500, "height": 950})
 
 
 def test_the_repair_is_a_materialization(ui: DagsterUI) -> None:

@@ -55,23 +55,23 @@ def test_what_is_over_at_once_is_not_told() -> None:
 
 def test_a_retry_that_succeeds_is_not_told_and_one_that_fails_is() -> None:
     assert looks("~a", "~a", "~a", "")[1] == []
-    assert looks("~a", "a", "~a", "~a", "a")[1] == ["1 problem: away"]
+    assert looks("~a", "a", "~a", "~a", "a")[1] == ["1 problem: a failed"]
 
 
 def test_what_is_being_mended_is_not_over() -> None:
-    assert looks("a", "a", *["~a"] * 10, "a", "a")[1] == ["1 problem: away"]
+    assert looks("a", "a", *["~a"] * 10, "a", "a")[1] == ["1 problem: a failed"]
 
 
 def test_coming_and_going_is_one_incident() -> None:
-    assert looks("a", "a", *["", "a"] * 20)[1] == ["1 problem: away"]
+    assert looks("a", "a", *["", "a"] * 20)[1] == ["1 problem: a failed"]
 
 
 def test_new_problems_are_told_once_an_hour_and_all_once_a_day() -> None:
     hour = dt.timedelta(hours=1)
     _, sent = looks("a", "a", "a b", "a b", "a b", every=hour)
-    assert sent == ["1 problem: away", "1 new problem, 2 open: away"]
+    assert sent == ["1 problem: a failed", "1 new problem, 2 open: b failed"]
     _, sent = looks("a", *["a"] * 26, every=hour)
-    assert sent == ["1 problem: away", "1 problem open after 25 h: away"]
+    assert sent == ["1 problem: a failed", "1 problem open after 25 h: a failed"]
 
 
 def test_what_fails_again_and_again_is_told_since_it_began() -> None:
@@ -86,7 +86,7 @@ def test_what_fails_again_and_again_is_told_since_it_began() -> None:
 
 def test_what_came_back_after_it_was_over_is_new() -> None:
     back = ["a b"] * 2 + ["b"] * 130 + ["a b"] * 2
-    assert looks(*back)[1] == ["2 problems: away", "1 new problem, 2 open: away"]
+    assert looks(*back)[1] == ["2 problems: away", "1 new problem, 2 open: a failed"]
 
 
 def test_the_state_is_bounded_and_survives_being_stored() -> None:

@@ -119,6 +119,16 @@ def test_one_setting_switches_the_automation_on(enabled: str, status: str) -> No
     assert "Warning" not in found.stderr
 
 
+@pytest.mark.parametrize(("url", "status"), [("https://hooks.example/services/x", "RUNNING"), ("", "STOPPED")])
+def test_a_configured_channel_switches_the_alerts_on(url: str, status: str) -> None:
+    script = "from iot_platform.defs.alerts.sensor import alerts_sensor; print(alerts_sensor.default_status.value)"
+    environment = {"IOT_ALERT_WEBHOOK_URL": url, "PATH": ""}
+    found = subprocess.run(
+        [sys.executable, "-c", script], env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == status
+
+
 def test_workspace_names_the_code_location() -> None:
     workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())
     assert workspace["load_from"][0]["python_module"] == {

@@ -7,7 +7,9 @@ SELECT
     min(ingested_at) AS first_arrival,
     max(ingested_at) AS last_arrival
 FROM power_quarantine
-WHERE toDate(ingested_at) BETWEEN {first_day:Date} AND {last_day:Date}
+-- They are later than their arrival, so older partitions hold none.
+WHERE toDate(timestamp) >= {first_day:Date}
+    AND toDate(ingested_at) BETWEEN {first_day:Date} AND {last_day:Date}
     AND reject_reason = 'in_the_future'
 GROUP BY device_id
 ORDER BY readings DESC, device_id

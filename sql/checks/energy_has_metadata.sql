@@ -1,13 +1,29 @@
--- Energy of L3 whose device was not known at its time, per device.
+-- Energy of L3 that no customer has, per building type: the one of another version of the device, else unknown.
+WITH
+    devices AS
+    (
+        SELECT device_id, toDate(timestamp) AS day, has_metadata, toString(building_type) AS own_type,
+            sum(power_usage_kWh) AS kWh, count() AS readings
+        FROM l3_power_joined
+        WHERE toDate(timestamp) BETWEEN {first_day:Date} AND {last_day:Date}
+        GROUP BY device_id, day, has_metadata, own_type
+    ),
+    known AS
+    (
+        SELECT device_id, argMax(toString(building_type), valid_from) AS other_type FROM device_metadata FINAL
+        WHERE NOT is_removed
+        GROUP BY device_id
+    )
 SELECT
-    device_id,
-    round(sum(power_usage_kWh), 3) AS kWh,
-    sumMap(map(toDate(timestamp), power_usage_kWh)) AS by_day,
-    count() AS readings,
-    min(timestamp) AS first_reading,
-    max(timestamp) AS last_reading
-FROM l3_power_joined
-WHERE toDate(timestamp) BETWEEN {first_day:Date} AND {last_day:Date}
-    AND NOT has_metadata
-GROUP BY device_id
-ORDER BY kWh DESC, device_id
+    multiIf(has_metadata, own_type, other_type != '', other_type, 'unknown') AS building_type,
+    round(sumIf(kWh, NOT has_metadata), 3) AS kWh_without,
+    sumMapIf(map(day, kWh), NOT has_metadata) AS by_day,
+    round(kWh_without / sum(kWh), 4) AS share_of_type,
+    uniqExactIf(device_id, NOT has_metadata) AS devices,
+    argMaxIf(device_id, kWh, NOT has_metadata) AS largest_device,
+    sumIf(readings, NOT has_metadata) AS readings_without
+FROM devices
+LEFT JOIN known USING (device_id)
+GROUP BY building_type
+HAVING devices > 0
+ORDER BY kWh_without DESC, building_type

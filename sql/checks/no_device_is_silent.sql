@@ -1,24 +1,39 @@
--- Devices that sent in the week before the last day, are not closed in the metadata, and sent nothing on that day (of the
--- day that is still filling: nothing in the last six hours, once six hours of it are over).
+-- Devices that are not closed in the metadata and sent nothing at the end of the last day (of the day that is still
+-- filling: until now) for `silent_hours`, and for three times as long as they usually pause. How often a device sends tell
+-- the hours of L4 in the two weeks before; one that was heard in a single hour is new, and not judged.
 WITH
     least(toDateTime({last_day:Date} + 1, 'UTC'), now('UTC')) AS until,
-    greatest(toDateTime({last_day:Date}, 'UTC'), if(until = now('UTC'), until - INTERVAL 6 HOUR, toDateTime(0, 'UTC'))) AS since
-SELECT
-    device_id,
-    map({last_day:Date}, toFloat64(1)) AS by_day,
-    max(timestamp) AS last_reading,
-    dateDiff('hour', last_reading, until) AS hours_silent
-FROM l1_power_raw
-WHERE timestamp >= toDateTime({last_day:Date} - 7, 'UTC') AND timestamp < until
-    AND reject_reason = ''
-    AND dateDiff('hour', toDateTime({last_day:Date}, 'UTC'), until) >= 6
-    AND device_id NOT IN
+    heard AS
+    (
+        SELECT
+            device_id,
+            max(ts_hour) + INTERVAL 1 HOUR AS last_heard,
+            dateDiff('hour', min(ts_hour), max(ts_hour)) / (uniqExact(ts_hour) - 1) AS usual_hours
+        FROM l4_power_agg_hourly_store
+        WHERE ts_hour >= until - INTERVAL 14 DAY AND ts_hour < until
+        GROUP BY device_id
+        HAVING uniqExact(ts_hour) > 1
+    ),
+    closed AS
     (
         SELECT device_id FROM device_metadata FINAL
-        WHERE valid_from <= now('UTC')
+        WHERE valid_from <= until
         GROUP BY device_id
         HAVING argMax(is_removed, valid_from)
     )
-GROUP BY device_id
-HAVING last_reading < since
-ORDER BY last_reading, device_id
+SELECT
+    device_id,
+    map(toDate(until - 1), toFloat64(1)) AS by_day,
+    last_heard,
+    dateDiff('hour', last_heard, until) AS hours_silent,
+    round(usual_hours, 1) AS usual_hours_between
+FROM heard
+WHERE hours_silent >= greatest({silent_hours:Float64}, 3 * usual_hours)
+    AND device_id NOT IN (SELECT device_id FROM closed)
+    -- Readings that L2 refused were sent, too, and those in L4 may be a view behind.
+    AND device_id NOT IN
+    (
+        SELECT device_id FROM l1_power_raw
+        WHERE timestamp >= until - toIntervalSecond({silent_hours:Float64} * 3600) AND timestamp < until
+    )
+ORDER BY last_heard, device_id

@@ -1,27 +1,64 @@
--- Intervals that did not arrive between the first and the last reading of a day, per device. What a device's interval is
--- tells the median distance of its readings on that day.
+-- Intervals that did not arrive, per device. A device that was heard in the week before is expected from the start of the
+-- day to its end (of the day that is still filling: until `late_hours` ago), a new one from its first reading on, a closed
+-- one until then. Its interval is `interval_s`; 0: what it kept in that week, or else on the day.
+WITH
+    heard AS
+    (
+        SELECT device_id, min(ts_hour) AS first_heard, quantileExact(0.5)(readings) AS hourly
+        FROM l4_power_agg_hourly_store
+        WHERE ts_hour >= toDateTime({first_day:Date}, 'UTC') - INTERVAL 7 DAY AND toDate(ts_hour) <= {last_day:Date}
+        GROUP BY device_id
+    ),
+    closed AS
+    (
+        SELECT device_id, max(valid_from) AS since FROM device_metadata FINAL
+        GROUP BY device_id
+        HAVING argMax(is_removed, valid_from)
+    ),
+    days AS
+    (
+        SELECT
+            device_id,
+            toDate(timestamp) AS day,
+            arraySort(groupArray(toUnixTimestamp(timestamp))) AS seconds,
+            arrayFilter(distance -> distance > 0, arrayDifference(seconds)) AS distances,
+            arrayReduce('quantileExact(0.5)', distances) AS median_s,
+            seconds[1] AS first,
+            seconds[-1] AS last
+        FROM l1_power_raw
+        WHERE toDate(timestamp) BETWEEN {first_day:Date} AND {last_day:Date}
+            AND timestamp < now('UTC') - toIntervalSecond({late_hours:Float64} * 3600)
+            AND device_id != 0
+        GROUP BY device_id, day
+        HAVING length(distances) >= 2
+    ),
+    judged AS
+    (
+        SELECT
+            device_id,
+            day,
+            -- From a few readings an hour the interval cannot be told.
+            multiIf({interval_s:Float64} > 0, {interval_s:Float64}, heard.hourly >= 4, 3600 / heard.hourly, toFloat64(median_s)) AS interval_s,
+            toFloat64(toUnixTimestamp(toDateTime(day, 'UTC'))) AS midnight,
+            least(midnight + 86400, toFloat64(toUnixTimestamp(now('UTC'))) - {late_hours:Float64} * 3600,
+                  if(closed.since > toDateTime(0, 'UTC'), toFloat64(toUnixTimestamp(closed.since)), midnight + 86400)) AS until,
+            if(heard.first_heard > toDateTime(0, 'UTC') AND toDate(heard.first_heard) < day,
+               floor((first - midnight) / interval_s), 0) AS missing_before,
+            arraySum(distance -> if(distance > 1.5 * interval_s, round(distance / interval_s) - 1, 0), distances) AS missing_between,
+            greatest(ceil((until - last) / interval_s) - 1, 0) AS missing_after,
+            missing_before + missing_between + missing_after AS missing,
+            greatest(toFloat64(arrayMax(distances)), first - midnight, until - last) AS longest_s
+        FROM days
+        LEFT JOIN heard USING (device_id)
+        LEFT JOIN closed USING (device_id)
+    )
 SELECT
     device_id,
     sum(missing) AS intervals,
     sumMap(map(day, toFloat64(missing))) AS by_day,
-    any(interval_s) AS interval_s,
+    round(any(interval_s)) AS interval_s,
     max(longest_s) AS longest_gap_s
-FROM
-(
-    SELECT
-        device_id,
-        toDate(timestamp) AS day,
-        arraySort(groupArray(toUnixTimestamp(timestamp))) AS seconds,
-        arrayFilter(distance -> distance > 0, arrayDifference(seconds)) AS distances,
-        arrayReduce('quantileExact(0.5)', distances) AS interval_s,
-        arrayMax(distances) AS longest_s,
-        arraySum(distance -> if(distance > 1.5 * interval_s, round(distance / interval_s) - 1, 0), distances) AS missing
-    FROM l1_power_raw
-    WHERE toDate(timestamp) BETWEEN {first_day:Date} AND {last_day:Date}
-        AND reject_reason = ''
-    GROUP BY device_id, day
-    HAVING length(distances) >= 2
-)
+FROM judged
 WHERE missing > 0
 GROUP BY device_id
 ORDER BY intervals DESC, device_id

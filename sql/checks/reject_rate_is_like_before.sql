@@ -1,11 +1,17 @@
--- Days whose share of refused readings is far above the median of the two weeks before them.
+-- Days whose share of refused readings is far above the median of the days before them. Rows of a day's partitions are
+-- known without reading them.
 WITH
     arrived AS
     (
-        SELECT toDate(timestamp) AS day, count() AS readings, countIf(reject_reason != '') AS refused
-        FROM l1_power_raw
-        WHERE toDate(timestamp) BETWEEN {first_day:Date} - 14 AND {last_day:Date}
+        SELECT
+            YYYYMMDDToDate(toUInt32(partition_id)) AS day,
+            sumIf(rows, table = 'l1_power_raw') AS readings,
+            sumIf(rows, table = 'power_quarantine') AS refused
+        FROM system.parts
+        WHERE active AND database = currentDatabase() AND table IN ('l1_power_raw', 'power_quarantine')
+            AND partition_id != '0'
         GROUP BY day
+        HAVING readings > 0
     )
 SELECT
     today.day AS day,
@@ -16,8 +22,9 @@ SELECT
     count() AS days_before
 FROM arrived AS today
 CROSS JOIN arrived AS before
-WHERE today.day >= {first_day:Date} AND before.day < today.day AND before.day >= today.day - 14
+WHERE today.day BETWEEN {first_day:Date} AND {last_day:Date}
+    AND before.day < today.day AND before.day >= today.day - toUInt16({history_days:Float64})
 GROUP BY today.day
 -- Three days make a history; below half a percent everything is noise.
-HAVING days_before >= 3 AND share > 3 * median_before + 0.005
+HAVING days_before >= 3 AND share > {times_median:Float64} * median_before + 0.005
 ORDER BY day

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
+from dagster._core.events import JobFailureData
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES, RunRecord
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 
@@ -102,7 +103,9 @@ def _plan(instance: dg.DagsterInstance, run_id: str) -> Plan:
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
             checks.append(event.asset_check_planned_data.asset_check_key)
         elif event.event_type == dg.DagsterEventType.RUN_FAILURE:
-            cause = cause_of(event.job_failure_data.error, event.message or "")
+            # A run whose process died has a message, but no error.
+            failure = event.event_specific_data
+            cause = cause_of(failure.error if isinstance(failure, JobFailureData) else None, event.message or "")
     return Plan({key: frozenset(days) for key, days in assets.items()}, checks, cause or "The run failed.")
 
 

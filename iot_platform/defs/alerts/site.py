@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from iot_platform.alerts.problem import one_line
 from iot_platform.settings import Settings
 
 PARTITION = "dagster/partition"
+# In "package.module.Error: text", what stands before the error's name.
+MODULE = re.compile(r"^(?:\w+\.)+(?=\w+: )")
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -54,9 +57,7 @@ def cause_of(error: SerializableErrorInfo | None, otherwise: str) -> str:
         error = error.cause
     if error is None:
         return one_line(otherwise)
-    # "package.module.Error: text" -> "Error: text"
-    name, separator, text = error.message.partition(": ")
-    return one_line(f"{name.rpartition('.')[2]}{separator}{text}")
+    return one_line(MODULE.sub("", error.message))
 
 
 def utc(timestamp: float) -> dt.datetime:

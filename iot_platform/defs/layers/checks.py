@@ -8,44 +8,43 @@ from collections.abc import Mapping
 import dagster as dg
 
 from iot_platform.defs.layers.findings import Findings, find
-from iot_platform.defs.layers.rules import RULES, Rule
+from iot_platform.defs.layers.rules import RULES, Rule, configured
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.resources import POOL, ClickHouse
 from iot_platform.layers.holds import record
-from iot_platform.settings import CheckSettings, Settings
+from iot_platform.settings import Settings
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 
-def thresholds(rule: Rule, settings: Settings) -> tuple[float, float | None]:
-    """The shares above which a rule warns and is red: IOT_CHECKS, else its own."""
-    changed = settings.checks.get(rule.name, CheckSettings())
-    warn = rule.warn_share if changed.warn_share is None else changed.warn_share
-    return warn, rule.error_share if changed.error_share is None else changed.error_share
+def _check(own: Rule) -> dg.AssetChecksDefinition:
+    rule = _as_set(own)
 
-
-def _check(rule: Rule) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset=rule.asset, name=rule.name, description=_description(rule), blocking=rule.blocking, pool=POOL)
     def check(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
-        warn, error = thresholds(rule, clickhouse.settings())
+        rule = _as_set(own)
         days = days_of_run(context)
         with clickhouse.session(context.run, rule.name) as client:
             found = find(client, rule, days)
-            red = found.days_above(error)
+            red = found.days_above(rule.error_share)
             if rule.blocking:
                 record(client, rule.asset, rule.name, red, days, context.run.run_id)
         return dg.AssetCheckResult(
-            passed=not red and not found.days_above(warn),
+            passed=not red and not found.days_above(rule.warn_share),
             severity=ERROR if red else WARN,
             description=_sentence(found),
-            metadata={**found.metadata(), **_allowed(warn, error), **_red_days(red)},
+            metadata={**found.metadata(), **_allowed(rule), **_red_days(red)},
         )
 
     return check
 
 
+def _as_set(own: Rule) -> Rule:
+    return next(rule for rule in configured(Settings().checks) if rule.name == own.name)
+
+
 def _description(rule: Rule) -> str:
-    warn, error = thresholds(rule, Settings())
+    warn, error = rule.warn_share, rule.error_share
     above = f" above {warn:.2%}" if warn else ""
     effect = f"**Warns**{above}" if error is None or error > warn else ""
     if error is not None:
@@ -62,8 +61,9 @@ def _sentence(found: Findings) -> str:
     )
 
 
-def _allowed(warn: float, error: float | None) -> Mapping[str, float]:
-    return {"warns_above_share": warn, **({} if error is None else {"red_above_share": error})}
+def _allowed(rule: Rule) -> Mapping[str, float]:
+    red = {} if rule.error_share is None else {"red_above_share": rule.error_share}
+    return {"warns_above_share": rule.warn_share, **red, **rule.parameters}
 
 
 def _red_days(red: Mapping[dt.date, float]) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -13,7 +13,8 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import tables
 from iot_platform.defs.layers.rules import Rule
-from iot_platform.layers.model import L4
+from iot_platform.layers.model import L4, RAW_TABLE, partition_id
+from iot_platform.layers.partitions import grouped, partition_rows
 from iot_platform.settings import Settings
 
 # Lines of offenders that a check shows; its SQL gives them all.
@@ -23,18 +24,19 @@ DAYS_SHOWN = 10
 # Without partitions a check looks at all days: ClickHouse's whole range of Date.
 ALL_DAYS = (dt.date(1970, 1, 1), dt.date(2149, 6, 6))
 
-# A column for the platform, not for people.
-_BY_DAY = "by_day"
+# Columns for the platform, not for people.
+_BY_DAY, _OFFENDERS = "by_day", "number_of_offenders"
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a check found: by day what offends and the total, and ``lines`` of a table (offenders, worst first)."""
+    """What a check found: by day what offends and the total, and the first ``lines`` of ``offenders``, worst first."""
 
     rule: Rule
     days: Sequence[dt.date]
     offending_by_day: Mapping[dt.date, float]
     total_by_day: Mapping[dt.date, float]
+    offenders: int
     columns: Sequence[str]
     lines: Sequence[Sequence[object]]
     sql: str
@@ -82,34 +84,66 @@ class Findings:
             "sql": dg.MetadataValue.md(f"```sql\n{self.sql}\n```"),
         }
         if self.lines:
-            facts["offenders"] = dg.MetadataValue.md(tables.markdown_table(self.columns, self.lines[:SAMPLE_LINES]))
+            facts["offenders"] = dg.MetadataValue.md(self._table())
             listed = ", ".join(map(str, sorted(self.offending_by_day)[-DAYS_SHOWN:]))
             facts["offending_days"] = f"{len(self.offending_by_day)}: {listed}"
             facts["what_to_do"] = dg.MetadataValue.md(self.rule.to_do)
         return facts
 
+    def _table(self) -> str:
+        table = tables.markdown_table(self.columns, self.lines)
+        more = self.offenders - len(self.lines)
+        return f"{table}\n\nand {more:,} more: run `sql`." if more else table
+
 
 def find(client: Client, rule: Rule, days: Sequence[dt.date]) -> Findings:
-    """Look for what breaks a rule on some days (they follow each other), or on all days when there are none."""
-    first, last = (days[0], days[-1]) if days else ALL_DAYS
+    """Look for what breaks a rule on some days (they follow each other), or on all days when there are none.
+
+    Days that are too many or too large for one query are looked at in several; then the sample begins with the worst
+    of the first of them.
+    """
     sql = read_query(rule.name)
-    result = client.query(sql, parameters={"first_day": first, "last_day": last})
-    # An answer without rows may come without columns.
-    columns = list(result.column_names) if result.result_rows else []
-    place = columns.index(_BY_DAY) if columns else 0
+    # The order of a subquery is lost outside of it.
+    body, order = sql.rsplit("\nORDER BY ", maxsplit=1)
     offending: dict[dt.date, float] = {}
-    for line in result.result_rows:
-        for day, count in line[place].items():
-            offending[day] = offending.get(day, 0.0) + count
+    total: dict[dt.date, float] = {}
+    offenders, columns, lines = 0, list[str](), list[Sequence[object]]()
+    for first, last in _pieces(client, days):
+        result = client.query(
+            # Only the sample leaves ClickHouse; every line of it tells what all of them come to.
+            f"SELECT * REPLACE (sumMap({_BY_DAY}) OVER () AS {_BY_DAY}), count() OVER () AS {_OFFENDERS} "
+            f"FROM (\n{body}\n) ORDER BY {order} LIMIT {SAMPLE_LINES}",
+            parameters={"first_day": first, "last_day": last, **rule.parameters},
+        )
+        total |= _totals(client, rule, first, last)
+        # An answer without rows may come without columns.
+        if result.result_rows:
+            shown = [index for index, name in enumerate(result.column_names) if name not in (_BY_DAY, _OFFENDERS)]
+            columns = [result.column_names[index] for index in shown]
+            lines += [[line[index] for index in shown] for line in result.result_rows]
+            offending |= result.result_rows[0][result.column_names.index(_BY_DAY)]
+            offenders += result.result_rows[0][result.column_names.index(_OFFENDERS)]
+    first, last = (days[0], days[-1]) if days else ALL_DAYS
     return Findings(
         rule=rule,
         days=days,
         offending_by_day=offending,
-        total_by_day=_totals(client, rule, first, last),
-        columns=columns[:place] + columns[place + 1 :],
-        lines=[(*line[:place], *line[place + 1 :]) for line in result.result_rows],
-        sql=_with_values(sql, first, last),
+        total_by_day=total,
+        offenders=offenders,
+        columns=columns,
+        lines=lines[:SAMPLE_LINES],
+        sql=_with_values(sql, {"first_day": f"toDate('{first}')", "last_day": f"toDate('{last}')", **rule.parameters}),
     )
+
+
+def _pieces(client: Client, days: Sequence[dt.date]) -> Iterator[tuple[dt.date, dt.date]]:
+    """First and last days of what one query looks at, so that its memory does not grow with the days of a run."""
+    if not days:
+        yield ALL_DAYS
+        return
+    by_partition = {partition_id(day): day for day in days}
+    for group in grouped(list(by_partition), partition_rows(client, RAW_TABLE)):
+        yield by_partition[group[0]], by_partition[group[-1]]
 
 
 def read_query(check: str) -> str:
@@ -131,7 +165,7 @@ def _number(value: float) -> int | float:
     return int(value) if value == int(value) else round(value, 3)
 
 
-def _with_values(sql: str, first: dt.date, last: dt.date) -> str:
+def _with_values(sql: str, values: Mapping[str, object]) -> str:
     """The query as a person can run it in any client."""
     sql = re.sub(r"^--.*\n", "", sql, flags=re.MULTILINE)
-    return sql.replace("{first_day:Date}", f"toDate('{first}')").replace("{last_day:Date}", f"toDate('{last}')")
+    return re.sub(r"\{(\w+):\w+\}", lambda match: str(values[match[1]]), sql)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 from clickhouse_connect.driver.client import Client
@@ -15,7 +16,7 @@ from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.layers.holds import Hold, holds
-from iot_platform.layers.model import IMPOSSIBLE_TIMES, L2, L4, RAW_TABLE, Layer, partition_id
+from iot_platform.layers.model import IMPOSSIBLE_TIMES, L2, L4, RAW_TABLE, Layer, partition_day, partition_id
 from iot_platform.layers.partitions import grouped, partition_rows, partitions
 from iot_platform.layers.proof import Proof, prove_partitions
 
@@ -30,28 +31,35 @@ Metadata = Mapping[str, dg.MetadataValue | dg.TableSchema | dg.TableColumnLineag
 def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer: Layer) -> None:
     """Prove the run's days of a layer; each day's outcome becomes the metadata of its partition.
 
-    Days that a red check of the layer above holds back are left out, and fail the run at its end. Raises ProofError
-    when a day stays different from its definition; what was proved before it stays recorded.
+    Days that a red check of the layer above holds back are left out: the others are materialized, then the run fails.
+    Raises ProofError when a day stays different from its definition; what was proved before it stays recorded.
     """
     days = days_of_run(context)
     with clickhouse.session(context.run, layer.name) as client:
         held = holds(client, [layer.source], days) if clickhouse.settings().hold_downstream else []
         days = sorted(set(days) - {hold.day for hold in held})
+        facts: dict[dt.date, dict[str, Any]] = {day: {} for day in days}
         for proof in _prove(context, client, layer, [partition_id(day) for day in days]):
             if difference := proof.difference():
                 context.log.warning(f"{layer.name} {proof.partition} was rebuilt: {difference} were found.")
-            if proof.partition != IMPOSSIBLE_TIMES:
-                context.add_asset_metadata(_facts(proof), partition_key=_key(proof.partition))
+            if day := partition_day(proof.partition):
+                facts[day] |= _facts(proof)
         spans = _time_spans(client, layer, days)
         for day in days:
-            context.add_asset_metadata(spans.get(partition_id(day), {}), partition_key=day.isoformat())
+            facts[day] |= spans.get(partition_id(day), {})
         for day in days[-DAYS_WITH_PREVIEW:]:
-            context.add_asset_metadata({"preview": _preview(client, layer, day)}, partition_key=day.isoformat())
-        context.add_asset_metadata(
-            {**_table_facts(client, layer), **queries_of_run(context.run, clickhouse.settings())}
-        )
+            facts[day]["preview"] = _preview(client, layer, day)
+        table_facts = {**_table_facts(client, layer), **queries_of_run(context.run, clickhouse.settings())}
     if held:
+        for day in days:
+            # A step that fails materializes nothing by itself.
+            context.log_event(
+                dg.AssetMaterialization(layer.name, partition=day.isoformat(), metadata={**table_facts, **facts[day]})
+            )
         raise _held_back(layer, held, proved=len(days))
+    for day in days:
+        context.add_asset_metadata(facts[day], partition_key=day.isoformat())
+    context.add_asset_metadata(table_facts)
 
 
 def _held_back(layer: Layer, held: Sequence[Hold], *, proved: int) -> dg.Failure:
@@ -73,10 +81,6 @@ def _prove(context: dg.AssetExecutionContext, client: Client, layer: Layer, want
         proofs += prove_partitions(client, layer, group, run_id=context.run.run_id)
         context.log.info(f"{layer.name}: {len(proofs)} of {len(wanted)} partitions are proved.")
     return proofs
-
-
-def _key(partition: str) -> str:
-    return dt.datetime.strptime(partition, "%Y%m%d").date().isoformat()
 
 
 def _facts(proof: Proof) -> Metadata:

@@ -1,15 +1,19 @@
 """The facts that are checked of each layer: what states them, what breaks them, how bad that is, and what to do.
 
-A rule has its query in sql/checks/NAME.sql: the offenders, grouped, worst first, with the column `by_day` (what was
-found on each UTC day). Where the offending share of a day is above ``warn_share`` the check warns; above
-``error_share`` it is red, and a blocking one holds the next layer back. IOT_CHECKS overrides both for any rule.
+A rule has its query in sql/checks/NAME.sql: the offenders, grouped, with the column `by_day` (what was found on each
+UTC day); it ends with their ORDER BY, worst first. Where the offending share of a day is above ``warn_share`` the check
+warns; above ``error_share`` it is red, and a blocking one holds the next layer back. IOT_CHECKS overrides both for any
+rule, and the ``parameters`` of its query.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
+from iot_platform.errors import SettingsError
 from iot_platform.layers.model import L2, L3, L4, RAW_TABLE
+from iot_platform.settings import CheckSettings
 
 READINGS = "count()"
 
@@ -28,11 +32,26 @@ class Rule:
     table: str = ""
     of: str = READINGS
     unit: str = "readings"
+    parameters: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def counted_table(self) -> str:
         """Where the totals come from."""
         return self.table or self.asset
+
+    def with_settings(self, changed: CheckSettings) -> Rule:
+        """The rule with what is set put over its own. Raises SettingsError for a parameter that it does not have."""
+        if unknown := sorted(changed.parameters.keys() - self.parameters.keys()):
+            raise SettingsError(
+                f"IOT_CHECKS: {self.name} has no parameter {', '.join(unknown)}; "
+                f"it has: {', '.join(self.parameters) or 'none'}."
+            )
+        return replace(
+            self,
+            warn_share=self.warn_share if changed.warn_share is None else changed.warn_share,
+            error_share=self.error_share if changed.error_share is None else changed.error_share,
+            parameters={**self.parameters, **changed.parameters},
+        )
 
 
 _REBUILD_L2 = "Somebody wrote into L2 past the chain. Materialize `l2_power_cleaned` of the day: it is rebuilt from L1."
@@ -41,20 +60,23 @@ RULES = (
     Rule(
         "no_device_is_silent",
         RAW_TABLE,
-        "Every device that sent in the last week, and is not closed in the metadata, still sends",
+        "Every device that sent in the last two weeks, and is not closed in the metadata, still sends",
         "Look at the meters in `offenders` and at what brings their readings in. All of them: nothing arrives, look at "
         "the ingestion. Those that were removed: close them in the metadata.",
         of="uniqExact(device_id)",
         unit="devices",
+        # Readings arrive up to six hours late.
+        parameters={"silent_hours": 6},
     ),
     Rule(
         "no_interval_is_missing",
         RAW_TABLE,
-        "Between the first and the last reading of a day no device leaves out an interval",
+        "No device leaves out an interval (as a share of the readings that arrived)",
         "A few are lost transmissions. Many at the same time: look for an outage of the source then, and have it send "
         "again; late readings go in by themselves.",
         warn_share=0.01,
         unit="intervals",
+        parameters={"late_hours": 6, "interval_s": 0},
     ),
     Rule(
         "clocks_are_right",
@@ -92,17 +114,18 @@ RULES = (
     Rule(
         "reject_rate_is_like_before",
         L2.name,
-        "The share of refused readings is not far above the median of the two weeks before",
+        "The share of refused readings is not far above the median of the days before",
         "Something changed at a source or in the limits. See `reject_rate_is_normal` and the picture on "
         "`power_quarantine` for the reasons.",
         table=RAW_TABLE,
+        parameters={"history_days": 14, "times_median": 3},
     ),
     Rule(
         "few_readings_are_duplicates",
         L2.name,
         "Not more than a set share of the valid readings came twice",
         "L2 holds each reading once. A source sends again what had arrived (retries without an answer, a file that was "
-        "loaded under another name). `with_another_value` are corrections.",
+        "loaded under another name). `l1_power_revisions` shows the copies of a device, and which are corrections.",
         warn_share=0.05,
         table=RAW_TABLE,
     ),
@@ -119,7 +142,8 @@ RULES = (
         "energy_has_metadata",
         L3.name,
         "The energy of each reading can be given to a customer and a building type",
-        "As for `every_reading_has_metadata`; here by kWh, so the devices that matter most stand first.",
+        "As for `every_reading_has_metadata`; here by kWh and building type. A type that lacks most of its energy: its "
+        "devices fell out of the source of the metadata.",
         of="sum(power_usage_kWh)",
         unit="kWh",
     ),
@@ -134,3 +158,11 @@ RULES = (
         unit="devices",
     ),
 )
+
+
+def configured(checks: Mapping[str, CheckSettings]) -> list[Rule]:
+    """The rules with the settings of IOT_CHECKS. Raises SettingsError for a name or a parameter that there is not."""
+    names = [rule.name for rule in RULES]
+    if unknown := sorted(checks.keys() - set(names)):
+        raise SettingsError(f"IOT_CHECKS: there is no check {', '.join(unknown)}; there are: {', '.join(names)}.")
+    return [rule.with_settings(checks.get(rule.name, CheckSettings())) for rule in RULES]
