@@ -92,7 +92,7 @@ class HubSpotSource:
         self._fields = {column: fields[column] for column in COLUMNS if column in fields}
         self._modified = modified
         self._timeout_s = timeout_s
-        if token is None:
+        if token is None or not token.get_secret_value():
             raise SourceError("The CRM needs a token: set IOT_CRM_TOKEN to that of a private app that may read it.")
         if missing := set(REQUIRED) - fields.keys():
             raise SourceError(f"IOT_CRM_FIELDS names no property for {', '.join(sorted(missing))}.")
