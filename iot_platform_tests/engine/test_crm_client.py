@@ -193,6 +193,7 @@ def test_retry_after_is_heeded_up_to_a_bound(stub: tuple[Stub, list[str]], csv: 
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
+        ("TOKEN", "", "needs a token: set IOT_CRM_TOKEN"),
         ("TOKEN", "wrong", "refuses the token .HTTP 401.*IOT_CRM_TOKEN"),
         ("OBJECT", "p_other", "not there .HTTP 404.*IOT_CRM_OBJECT"),
         ("FIELDS", '{"device_id": "nr"}', "IOT_CRM_FIELDS names no property for building_type, customer_id"),
