@@ -114,7 +114,8 @@ class Settings(BaseSettings):
         "valid_from may be among them.",
     )
     crm_modified_property: str = Field(
-        default="hs_lastmodifieddate", description="Property of the CRM with the time of an object's last change."
+        default="hs_lastmodifieddate",
+        description="Property of the CRM with an object's last change; of contacts: lastmodifieddate.",
     )
     source_timeout_s: float = Field(
         default=30, gt=0, description="Limit for connecting to a metadata source, and for each of its answers."

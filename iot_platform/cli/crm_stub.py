@@ -50,7 +50,7 @@ def crm_stub(csv_file: Path | None, port: int, faults: dict[str, int], as_json: 
             f"The stub needs the package {error.name}: pip install 'iot-platform[embedded]'."
         ) from error
     settings = Settings()
-    if settings.crm_token is None:
+    if settings.crm_token is None or not settings.crm_token.get_secret_value():
         raise PlatformError("Set IOT_CRM_TOKEN to any text, here and where the platform runs.")
     path = csv_file or Path(settings.devices_location)
     if not path.is_file():

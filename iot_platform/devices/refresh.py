@@ -139,8 +139,8 @@ def _guard(stored: pd.DataFrame, numbers: list[int], now: dt.datetime, max_close
         raise SourceError(
             f"{where}: lists {len(set(numbers)):,} devices, and {closing:,} of the {len(known):,} known ones "
             f"({closing / len(known):.0%}) are not among them; more than {max_closed_share:.0%} are not closed at "
-            "once. Nothing was changed. If the file is cut off, get it whole. If these devices are really gone, set "
-            "IOT_MAX_CLOSED_SHARE=1 for one refresh. If the file lists only what is new or changed, refresh without "
+            "once. Nothing was changed. If it is cut off, get it whole. If these devices are really gone, set "
+            "IOT_MAX_CLOSED_SHARE=1 for one refresh. If a file lists only what is new or changed, refresh without "
             "closing: IOT_DEVICES_CSV_COMPLETE=false in Dagster, no --complete on the command line."
         )
 

@@ -279,6 +279,7 @@ def test_a_source_that_is_not_known_is_named(monkeypatch: pytest.MonkeyPatch) ->
         ("/a?b/c.csv", "/a?b/c.csv"),
         ("https://u:p@h:1/a.csv?sig=x#y", "https://h:1/a.csv"),
         ("s3://bucket/a.csv", "s3://bucket/a.csv"),
+        ("simplecache::https://u:p@ss@h/a.csv?sig=x", "simplecache::https://h/a.csv"),
     ],
 )
 def test_secrets_of_a_url_are_not_shown(url: str, shown: str) -> None:

@@ -92,7 +92,7 @@ class HubSpotSource:
         self._fields = {column: fields[column] for column in COLUMNS if column in fields}
         self._modified = modified
         self._timeout_s = timeout_s
-        if token is None:
+        if token is None or not token.get_secret_value():
             raise SourceError("The CRM needs a token: set IOT_CRM_TOKEN to that of a private app that may read it.")
         if missing := set(REQUIRED) - fields.keys():
             raise SourceError(f"IOT_CRM_FIELDS names no property for {', '.join(sorted(missing))}.")
@@ -122,7 +122,8 @@ class HubSpotSource:
             for scheme in ("https://", "http://"):
                 session.mount(scheme, HTTPAdapter(max_retries=retries()))
             found = list(self._changed(session, _time(since)) if since else self._listed(session))
-        self._require_properties(found)
+        if not since:
+            self._require_properties(found)
         newest = max([record.updated_at for record in found], default=None)
         position = max(since, newest.astimezone(dt.UTC).isoformat(timespec="milliseconds")) if newest else since
         return Delivery(self._frame(found), is_full=not since, is_complete=not since, position=position)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import pandas as pd
 
@@ -44,7 +44,6 @@ class Source(Protocol):
 
 def without_secrets(url: str) -> str:
     """A URL without user, password, query and fragment, where passwords and signatures stand; a path as it is."""
-    parts = urlsplit(url)
     if "://" not in url:
         return url
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    return re.sub(r"://[^/]*@", "://", re.split(r"[?#]", url, maxsplit=1)[0])
