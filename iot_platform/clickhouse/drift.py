@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.client import quoted
+from iot_platform.clickhouse.client import quoted, server_time
 from iot_platform.clickhouse.migrations import migrate
 from iot_platform.settings import Settings
 
-# A database of this name that a crash left behind is dropped by a comparison an hour later.
+# The name goes on with the time. What a crash left behind is dropped by a comparison an hour later.
 SCRATCH_PREFIX = "iot_scratch_"
 _OLD_S = 3600
 
@@ -64,14 +64,14 @@ def schema_drift(client: Client, settings: Settings) -> list[tuple[str, str]]:
 
 @contextmanager
 def _scratch(client: Client) -> Iterator[str]:
+    now = int(server_time(client).timestamp())
     old = client.query(
-        "SELECT database FROM system.tables WHERE startsWith(database, {prefix:String}) "
-        f"GROUP BY database HAVING max(metadata_modification_time) < now() - {_OLD_S}",
-        parameters={"prefix": SCRATCH_PREFIX},
+        "SELECT name FROM system.databases WHERE toUInt64OrNull(extract(name, {pattern:String})) < {before:UInt64}",
+        parameters={"pattern": f"^{SCRATCH_PREFIX}([0-9]+)_[0-9a-f]{{12}}$", "before": now - _OLD_S},
     ).result_rows
     for (name,) in old:
         client.command(f"DROP DATABASE IF EXISTS {quoted(str(name))} SYNC")
-    scratch = f"{SCRATCH_PREFIX}{secrets.token_hex(6)}"
+    scratch = f"{SCRATCH_PREFIX}{now}_{secrets.token_hex(6)}"
     client.command(f"CREATE DATABASE {quoted(scratch)}")
     try:
         yield scratch

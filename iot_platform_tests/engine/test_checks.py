@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from iot_platform.clickhouse.migrations import migrate
 from iot_platform.definitions import defs
 from iot_platform.defs.layers.rules import RULES, configured
 from iot_platform.errors import SettingsError
+from iot_platform.layers.holds import record
 from iot_platform.settings import Settings
 from iot_platform_tests.engine.dagster_runs import run_checks, run_job
 
@@ -225,6 +227,12 @@ def test_the_hold_can_be_switched_off(
     assert result.get_asset_materialization_events()  # its own check is red then: no device is known
 
 
+def test_a_check_that_is_gone_holds_nothing(platform: Client, instance: dg.DagsterInstance) -> None:
+    day = dt.date.fromisoformat(DAY)
+    record(platform, "l2_power_cleaned", "a_fact_of_an_older_version", {day: 1.0}, [day], "run")
+    assert prove_l3(instance, DAY).success
+
+
 def prove_l3(instance: dg.DagsterInstance, day: str, last_day: str = "", *, raise_on_error: bool = True) -> Any:
     """A run of L3 alone, as somebody starts it by hand."""
     job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection={dg.AssetKey("l3_power_joined")})
@@ -247,7 +255,7 @@ def test_intervals_that_did_not_arrive_warn(platform: Client, instance: dg.Dagst
     insert(platform, "l1_power_raw", *sent(*hours[4:20], device=3), *(f"('{hour}', 3, -1)" for hour in hours[20:]))
     gaps = run_checks(instance, "l1_power_raw", day=DAY)["no_interval_is_missing"]
     assert not gaps.passed and gaps.severity == WARN
-    assert facts(gaps)["offending_intervals"] == 3
+    assert (facts(gaps)["offending_intervals"], facts(gaps)["intervals"]) == (3, 3 + 21 + 48 + 20)
     assert facts(gaps)["offenders"].splitlines()[2:] == ["| 1 | 3 | 3600 | 14400 |"]
 
 
@@ -259,6 +267,16 @@ def test_an_outage_over_midnight_counts_on_both_days(platform: Client, instance:
             facts(run_checks(instance, "l1_power_raw", day=day)["no_interval_is_missing"])["offending_intervals"]
             == missing
         )
+    gaps = run_checks(instance, "l1_power_raw")["no_interval_is_missing"]
+    assert facts(gaps)["offending_intervals"] == 9
+
+
+def test_without_a_day_devices_that_are_silent_now_are_told(platform: Client, instance: dg.DagsterInstance) -> None:
+    now = dt.datetime.now(dt.UTC)
+    insert(platform, "l1_power_raw", *sent(*(f"{now - dt.timedelta(hours=hours):%F %T}" for hours in (11, 10, 9))))
+    silent = run_checks(instance, "l1_power_raw")["no_device_is_silent"]
+    assert facts(silent)["offending_devices"] == 1
+    assert facts(silent)["offending_days"] == f"1: {now.date()}"
 
 
 def test_nothing_is_expected_of_a_closed_device(platform: Client, instance: dg.DagsterInstance) -> None:

@@ -57,7 +57,8 @@ def write(csv: Path, *devices: Device) -> Path:
 def test_five_thousand_devices_with_faults_a_change_and_a_vanished_one(
     platform: Client, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("IOT_CRM_FIELDS", json.dumps({column: f"meter_{column}" for column in COLUMNS}))
+    fields = {column: f"meter_{column}" for column in COLUMNS}
+    monkeypatch.setenv("IOT_CRM_FIELDS", json.dumps({name: fields[name] for name in COLUMNS if name != "valid_from"}))
     insert_readings(platform)
     csv = write(tmp_path / "crm" / "devices.csv")
     with crm_stub(csv, monkeypatch, "--fail", "429:41", "--fail", "500:43", "--fail", "timeout:47") as log:
@@ -72,21 +73,24 @@ def test_five_thousand_devices_with_faults_a_change_and_a_vanished_one(
         proofs = "SELECT count() FROM partition_proofs WHERE layer = 'l3_power_joined' AND partition_id = '20260105'"
         before = platform.query(proofs).result_rows
 
-        # Each hour: device 1 has another customer from the second day on; device 6 has vanished, which is not told.
+        # Each hour: device 1 has another customer from now on; device 6 has vanished, which is not told.
         changed: list[Device] = [(1, "new", "2026-01-06T09:00:00Z"), *((n, f"c{n}") for n in range(2, 6))]
         listed = write(csv, *changed, (6, "c6")).read_text()
         csv.write_text("".join(line for line in listed.splitlines(keepends=True) if not line.startswith("6,")))
         run_job("refresh_metadata_job", instance, run_config=INCREMENT)
         facts = metadata_of(instance, "device_metadata")
         assert (facts["read"], facts["changed"], facts["closed"]) == ("what has changed", 1, 0)
-        assert (facts["days"], facts["days_restated"]) == ("2026-01-06, 2026-01-07", 2)
+        assert (facts["days"], facts["days_restated"]) == ("2026-01-07", 1)
         assert platform.query(proofs).result_rows == before
 
-        # Each night: all of it.
-        run_job("refresh_metadata_job", instance)
+    # All of it, as each night, or each hour when the CRM tells since when: here from the second day on.
+    monkeypatch.setenv("IOT_CRM_FIELDS", json.dumps(fields))
+    with crm_stub(csv, monkeypatch):
+        run_job("refresh_metadata_job", instance, run_config=INCREMENT)
         facts = metadata_of(instance, "device_metadata")
-        assert (facts["rows_read"], facts["changed"], facts["closed"]) == (DEVICES - 1, 0, 1)
-        assert (facts["days"], facts["days_restated"]) == ("2026-01-07", 1)
+        assert (facts["read"], facts["rows_read"]) == ("all", DEVICES - 1)
+        assert (facts["changed"], facts["closed"]) == (1, 1)
+        assert (facts["days"], facts["days_restated"]) == ("2026-01-06, 2026-01-07", 2)
         assert platform.query(proofs).result_rows == before
 
     assert is_settled(platform) and set(proved_days(platform)["l3_power_joined"]) == set(DAYS)
@@ -104,6 +108,7 @@ def test_five_thousand_devices_with_faults_a_change_and_a_vanished_one(
     assert versions == [
         (1, "1970-01-01 00:00:00", "c1", 0),
         (1, "2026-01-06 09:00:00", "new", 0),
+        (1, "2026-01-07 12:00:00", "new", 0),
         (6, "1970-01-01 00:00:00", "c6", 0),
         (6, "2026-01-07 12:00:00", "c6", 1),
     ]
@@ -113,5 +118,5 @@ def test_five_thousand_devices_with_faults_a_change_and_a_vanished_one(
     assert attempts == [
         ("refreshed", 1, DEVICES, DEVICES, 0, 0),
         ("refreshed", 0, DEVICES - 1, 0, 1, 0),
-        ("refreshed", 1, DEVICES - 1, 0, 0, 1),
+        ("refreshed", 1, DEVICES - 1, 0, 1, 1),
     ]

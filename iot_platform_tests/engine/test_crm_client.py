@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -111,6 +115,28 @@ def test_refreshes_follow_the_crm(stub: tuple[Stub, list[str]], csv: Path, schem
     assert empty.delivery.devices.empty and empty.result.counts == {"new": 0, "changed": 0, "closed": 0, "unchanged": 0}
 
 
+def test_a_history_is_read_as_a_whole(
+    stub: tuple[Stub, list[str]], csv: Path, schema: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {name: name for name in [*HEADER.split(","), "valid_from"]}
+    monkeypatch.setenv("IOT_CRM_FIELDS", json.dumps(fields))
+    stub[0].fields = fields
+    later = "1,new,office,1.5,2.5,2026-01-06T09:00:00Z"
+    csv.write_text(f"{HEADER},valid_from\n1,c1,office,1.5,2.5,\n{later}\n")
+    refresh(schema)
+    for record in stub[0].records.values():
+        record.updated_at -= dt.timedelta(days=1)
+    # Alone, the object without valid_from would say that c1 is the customer again from now on.
+    csv.write_text(f"{HEADER},valid_from\n1,c1,office,31.5,2.5,\n{later}\n")
+    again = refresh(schema, increment=True)
+    assert again.delivery.is_full and again.result.changed == 1
+    versions = "SELECT toString(valid_from), customer_id, latitude FROM device_metadata FINAL ORDER BY valid_from"
+    assert schema.query(versions).result_rows == [
+        ("1970-01-01 00:00:00", "c1", 31.5),
+        ("2026-01-06 09:00:00", "new", 1.5),
+    ]
+
+
 def test_an_increment_reads_ids_as_all_of_the_source_was_read(
     stub: tuple[Stub, list[str]], csv: Path, schema: Client
 ) -> None:
@@ -201,6 +227,26 @@ def test_what_the_crm_refuses_is_quoted(
     monkeypatch.setattr(hubspot, "LIST_PAGE", 101)
     with pytest.raises(SourceError, match="HTTP 400: .*limit must be from 1 to 100"):
         crm_source(Settings()).read()
+
+
+def test_a_token_in_what_is_quoted_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(418)
+            self.end_headers()
+            self.wfile.write(f"I got {self.headers}".encode())
+
+        def log_message(self, format: str, *arguments: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        monkeypatch.setenv("IOT_CRM_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("IOT_CRM_TOKEN", TOKEN)
+        with pytest.raises(SourceError, match=r"(?s)HTTP 418: I got .*Bearer \*\*\*") as error:
+            crm_source(Settings()).read()
+        server.shutdown()
+    assert TOKEN not in str(error.value)
 
 
 def test_archived_objects_are_listed_apart(stub: tuple[Stub, list[str]], csv: Path) -> None:

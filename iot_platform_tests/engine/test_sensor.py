@@ -21,6 +21,7 @@ from iot_platform.defs.readings import sensor as module
 from iot_platform.defs.readings.sensor import simulated_ingestion_sensor
 from iot_platform.defs.readings.windows import MAX_RUNS_PER_TICK, MAX_WINDOW
 from iot_platform.errors import PlatformError
+from iot_platform.layers.holds import record
 
 NOW = dt.datetime(2026, 1, 5, 10, 20, 30, tzinfo=dt.UTC)
 
@@ -137,6 +138,17 @@ def test_each_night_all_open_days_are_proved(platform: Client) -> None:
     # The day before the first one that Dagster offers, and days that are not over, are not among them.
     asked = [request.partition_key or (*request.tags.values(),) for request in requests]
     assert asked == [("2026-01-02", "2026-01-03"), ("2026-01-06", "2026-01-07")]
+
+
+def test_a_night_runs_red_days_alone(platform: Client) -> None:
+    for day in ("2026-01-02", "2026-01-03", "2026-01-04"):
+        platform.command(f"INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES ('{day}', 1, 1.5)")
+    day = dt.date(2026, 1, 3)
+    record(platform, "l2_power_cleaned", "every_reading_is_within_limits", {day: 1.0}, [day], "run")
+    requests = prove_closed_days_schedule(at(6))
+    assert isinstance(requests, list)
+    asked = [request.partition_key or (*request.tags.values(),) for request in requests]
+    assert asked == ["2026-01-02", ("2026-01-04", "2026-01-05"), "2026-01-03"]
 
 
 def test_many_open_days_are_proved_in_bounded_runs() -> None:

@@ -3,7 +3,7 @@ WITH
     devices AS
     (
         SELECT device_id, toDate(timestamp) AS day, has_metadata, toString(building_type) AS own_type,
-            sum(power_usage_kWh) AS kWh, count() AS readings
+            sumIf(power_usage_kWh, isFinite(power_usage_kWh)) AS kWh, count() AS readings
         FROM l3_power_joined
         WHERE toDate(timestamp) BETWEEN {first_day:Date} AND {last_day:Date}
         GROUP BY device_id, day, has_metadata, own_type

@@ -1,4 +1,5 @@
--- Devices whose energy, readings or coordinates of a day in L4 are not those of L3.
+-- Devices whose energy, readings or coordinates of a day in L4 are not those of L3. What no view can have made of L2, as
+-- NaN, has no energy here, and is told by its readings: L4 cannot hold it.
 SELECT
     device_id,
     day,
@@ -12,7 +13,8 @@ FROM
 (
     SELECT
         device_id, toDate(timestamp) AS day,
-        sum(toDecimal64(power_usage_kWh + 5e-10, 9)) AS kWh_l3, toDecimal128(0, 9) AS kWh_l4,
+        sum(toDecimal64(if(isFinite(power_usage_kWh) AND abs(power_usage_kWh) < 1e9, power_usage_kWh + 5e-10, 0), 9)) AS kWh_l3,
+        toDecimal128(0, 9) AS kWh_l4,
         count() AS readings_l3, toUInt64(0) AS readings_l4,
         sum(cityHash64(ifNull(latitude, 999), ifNull(longitude, 999)) % 1000003) AS place_l3, toUInt64(0) AS place_l4
     FROM l3_power_joined

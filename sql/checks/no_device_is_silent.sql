@@ -2,7 +2,8 @@
 -- filling: until now) for `silent_hours`, and for three times as long as they usually pause. How often a device sends tell
 -- the hours of L4 in the two weeks before; one that was heard in a single hour is new, and not judged.
 WITH
-    least(toDateTime({last_day:Date} + 1, 'UTC'), now('UTC')) AS until,
+    -- The last day of all is 2149-06-06, and the day after it 1970-01-01.
+    least(toDateTime(least({last_day:Date}, toDate(now('UTC'))) + 1, 'UTC'), now('UTC')) AS until,
     heard AS
     (
         SELECT

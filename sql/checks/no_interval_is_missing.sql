@@ -1,12 +1,20 @@
 -- Intervals that did not arrive, per device. A device that was heard in the week before is expected from the start of the
 -- day to its end (of the day that is still filling: until `late_hours` ago), a new one from its first reading on, a closed
--- one until then. Its interval is `interval_s`; 0: what it kept in that week, or else on the day.
+-- one until then. Its interval is `interval_s`; 0: the usual distance of its readings on the day, but not much more than
+-- in that week: so a day that lacks every second reading is seen.
 WITH
     heard AS
     (
-        SELECT device_id, min(ts_hour) AS first_heard, quantileExact(0.5)(readings) AS hourly
-        FROM l4_power_agg_hourly_store
-        WHERE ts_hour >= toDateTime({first_day:Date}, 'UTC') - INTERVAL 7 DAY AND toDate(ts_hour) <= {last_day:Date}
+        SELECT device_id, min(ts_hour) AS first_heard, quantileExact(0.5)(in_hour) AS hourly
+        FROM
+        (
+            -- An hour that is not merged yet has several rows.
+            SELECT device_id, ts_hour, sum(readings) AS in_hour
+            FROM l4_power_agg_hourly_store
+            -- Not `toDate(ts_hour) + 7 >=`: that would read all days before. And the day before 1970-01-01 is in 2106.
+            WHERE toDate(ts_hour) BETWEEN toDate(greatest({first_day:Date}, toDate('1970-01-08')) - 7) AND {last_day:Date}
+            GROUP BY device_id, ts_hour
+        )
         GROUP BY device_id
     ),
     closed AS
@@ -37,15 +45,18 @@ WITH
         SELECT
             device_id,
             day,
-            -- From a few readings an hour the interval cannot be told.
-            multiIf({interval_s:Float64} > 0, {interval_s:Float64}, heard.hourly >= 4, 3600 / heard.hourly, toFloat64(median_s)) AS interval_s,
+            -- Whole readings an hour tell the interval roughly, and few of them not at all.
+            multiIf({interval_s:Float64} > 0, {interval_s:Float64},
+                    heard.hourly >= 4 AND median_s > 1.5 * 3600 / heard.hourly, 3600 / heard.hourly,
+                    toFloat64(median_s)) AS interval_s,
             toFloat64(toUnixTimestamp(toDateTime(day, 'UTC'))) AS midnight,
             least(midnight + 86400, toFloat64(toUnixTimestamp(now('UTC'))) - {late_hours:Float64} * 3600,
                   if(closed.since > toDateTime(0, 'UTC'), toFloat64(toUnixTimestamp(closed.since)), midnight + 86400)) AS until,
             if(heard.first_heard > toDateTime(0, 'UTC') AND toDate(heard.first_heard) < day,
                floor((first - midnight) / interval_s), 0) AS missing_before,
             arraySum(distance -> if(distance > 1.5 * interval_s, round(distance / interval_s) - 1, 0), distances) AS missing_between,
-            greatest(ceil((until - last) / interval_s) - 1, 0) AS missing_after,
+            -- A clock that is a little early leaves a little more than one interval.
+            greatest(ceil((until - last) / interval_s - 0.25) - 1, 0) AS missing_after,
             missing_before + missing_between + missing_after AS missing,
             greatest(toFloat64(arrayMax(distances)), first - midnight, until - last) AS longest_s
         FROM days

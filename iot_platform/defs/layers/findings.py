@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import tables
 from iot_platform.defs.layers.rules import Rule
-from iot_platform.layers.model import L4, RAW_TABLE, partition_id
+from iot_platform.layers.model import L4, RAW_TABLE, partition_day, partition_id
 from iot_platform.layers.partitions import grouped, partition_rows
 from iot_platform.settings import Settings
 
@@ -63,7 +63,8 @@ class Findings:
         return {
             day: count
             for day, count in self.offending_by_day.items()
-            if count > share * self.total_by_day.get(day, 0.0)
+            # Two sums of the same floats may differ a little.
+            if count > share * self.total_by_day.get(day, 0.0) * (1 + 1e-9)
         }
 
     @property
@@ -123,6 +124,8 @@ def find(client: Client, rule: Rule, days: Sequence[dt.date]) -> Findings:
             lines += [[line[index] for index in shown] for line in result.result_rows]
             offending |= result.result_rows[0][result.column_names.index(_BY_DAY)]
             offenders += result.result_rows[0][result.column_names.index(_OFFENDERS)]
+    if rule.counts_absent:
+        total = {day: total.get(day, 0.0) + offending.get(day, 0.0) for day in total.keys() | offending.keys()}
     first, last = (days[0], days[-1]) if days else ALL_DAYS
     return Findings(
         rule=rule,
@@ -138,12 +141,15 @@ def find(client: Client, rule: Rule, days: Sequence[dt.date]) -> Findings:
 
 def _pieces(client: Client, days: Sequence[dt.date]) -> Iterator[tuple[dt.date, dt.date]]:
     """First and last days of what one query looks at, so that its memory does not grow with the days of a run."""
-    if not days:
-        yield ALL_DAYS
-        return
-    by_partition = {partition_id(day): day for day in days}
-    for group in grouped(list(by_partition), partition_rows(client, RAW_TABLE)):
-        yield by_partition[group[0]], by_partition[group[-1]]
+    rows = partition_rows(client, RAW_TABLE)
+    first, last = (days[0], days[-1]) if days else ALL_DAYS
+    # Other layers may have days that L1 does not: the pieces leave none out.
+    known = days or sorted(day for partition in rows if (day := partition_day(partition)))
+    by_partition = {partition_id(day): day for day in known}
+    for group in list(grouped(list(by_partition), rows))[:-1]:
+        yield first, by_partition[group[-1]]
+        first = by_partition[group[-1]] + dt.timedelta(days=1)
+    yield first, last
 
 
 def read_query(check: str) -> str:
@@ -156,7 +162,7 @@ def _totals(client: Client, rule: Rule, first: dt.date, last: dt.date) -> dict[d
     rows = client.query(
         f"SELECT toDate({time}) AS day, {rule.of} FROM {quoted(rule.counted_table)} "
         "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY day",
-        parameters={"first": first, "last": last},
+        parameters={"first": first, "last": last, **rule.parameters},
     ).result_rows
     return {day: float(total) for day, total in rows}
 

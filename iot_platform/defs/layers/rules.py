@@ -20,7 +20,10 @@ READINGS = "count()"
 
 @dataclass(frozen=True)
 class Rule:
-    """A fact about a layer. ``unit``: what is counted; ``of``: the total of a day that the share refers to, in SQL."""
+    """A fact about a layer. ``unit``: what is counted; ``of``: the total of a day that the share refers to, in SQL.
+
+    ``parameters`` are bound in the query and in ``of``.
+    """
 
     name: str
     asset: str
@@ -32,6 +35,8 @@ class Rule:
     table: str = ""
     of: str = READINGS
     unit: str = "readings"
+    # What did not arrive is not among what is counted: the total is both.
+    counts_absent: bool = False
     parameters: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -63,19 +68,23 @@ RULES = (
         "Every device that sent in the last two weeks, and is not closed in the metadata, still sends",
         "Look at the meters in `offenders` and at what brings their readings in. All of them: nothing arrives, look at "
         "the ingestion. Those that were removed: close them in the metadata.",
-        of="uniqExact(device_id)",
+        # Those that are silent may have sent earlier on the day: only who was heard at its end is counted.
+        of="uniqExactIf(device_id, timestamp >= least(toDateTime(toDate(timestamp) + 1, 'UTC'), now('UTC')) "
+        "- toIntervalSecond({silent_hours:Float64} * 3600))",
         unit="devices",
+        counts_absent=True,
         # Readings arrive up to six hours late.
         parameters={"silent_hours": 6},
     ),
     Rule(
         "no_interval_is_missing",
         RAW_TABLE,
-        "No device leaves out an interval (as a share of the readings that arrived)",
+        "No device leaves out an interval",
         "A few are lost transmissions. Many at the same time: look for an outage of the source then, and have it send "
         "again; late readings go in by themselves.",
         warn_share=0.01,
         unit="intervals",
+        counts_absent=True,
         parameters={"late_hours": 6, "interval_s": 0},
     ),
     Rule(
@@ -144,7 +153,7 @@ RULES = (
         "The energy of each reading can be given to a customer and a building type",
         "As for `every_reading_has_metadata`; here by kWh and building type. A type that lacks most of its energy: its "
         "devices fell out of the source of the metadata.",
-        of="sum(power_usage_kWh)",
+        of="sumIf(power_usage_kWh, isFinite(power_usage_kWh))",
         unit="kWh",
     ),
     Rule(

@@ -9,6 +9,7 @@ import dagster as dg
 
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.defs.jobs import all_layers_job
+from iot_platform.layers.holds import holds
 from iot_platform.layers.model import DERIVED_LAYERS, partition_day
 from iot_platform.layers.status import open_partitions
 from iot_platform.settings import Settings
@@ -43,8 +44,11 @@ def prove_closed_days_schedule(context: dg.ScheduleEvaluationContext) -> list[dg
     settings = Settings()
     if yesterday < settings.first_day:
         return dg.SkipReason(f"{yesterday} is before the first day ({settings.first_day}).")
-    days = {yesterday} | {day for day in _open_days(settings) if settings.first_day <= day < yesterday}
-    return [_run_request(first, last) for first, last in day_ranges(sorted(days))]
+    open_days, held = _open_and_held_days(settings)
+    days = {yesterday} | {day for day in open_days if settings.first_day <= day < yesterday}
+    # A red check stops a run for all of its days, so days that were red run alone.
+    ranges = day_ranges(sorted(days - held)) + [(day, day) for day in sorted(days & held)[-RUNS:]]
+    return [_run_request(first, last) for first, last in ranges]
 
 
 def day_ranges(days: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
@@ -58,10 +62,11 @@ def day_ranges(days: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
     return ranges[-RUNS:]
 
 
-def _open_days(settings: Settings) -> set[dt.date]:
+def _open_and_held_days(settings: Settings) -> tuple[set[dt.date], set[dt.date]]:
     with migrated_session(settings) as client:
         found = {partition for layer in DERIVED_LAYERS for partition in open_partitions(client, layer)}
-    return {day for partition in found if (day := partition_day(partition))}
+        held = {hold.day for hold in holds(client, [layer.name for layer in DERIVED_LAYERS])}
+    return {day for partition in found if (day := partition_day(partition))}, held
 
 
 def _run_request(first: dt.date, last: dt.date) -> dg.RunRequest:

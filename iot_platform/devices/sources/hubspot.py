@@ -112,9 +112,12 @@ class HubSpotSource:
     def read(self, since: str = "") -> Delivery:
         """All objects, or those that changed since a position: the newest change that an earlier read had seen.
 
-        Removed (archived) objects are found only by reading all of them. Raises SourceError when the CRM does not
-        answer, not even when asked again, or answers what cannot be understood.
+        Removed (archived) objects are found only by reading all of them. With a property for valid_from all are read,
+        too: several objects may tell a device's history then, and one of them alone would pass for all of it. Raises
+        SourceError when the CRM does not answer, not even when asked again, or answers what cannot be understood.
         """
+        if "valid_from" in self._fields:
+            since = ""
         with requests.Session() as session:
             session.auth = _Bearer(self._token)
             for scheme in ("https://", "http://"):
@@ -195,7 +198,9 @@ class HubSpotSource:
         if status == requests.codes.not_found:
             return "is not there (HTTP 404). Is IOT_CRM_OBJECT right?"
         tried = f", tried {ATTEMPTS} times" if status in TRANSIENT_STATUS else ""
-        return f"HTTP {status}{tried}: {answer.text[:_ANSWER_SHOWN].strip()}"
+        # Some proxies show the request in their answer.
+        text = answer.text.replace(self._token.get_secret_value(), "***")
+        return f"HTTP {status}{tried}: {text[:_ANSWER_SHOWN].strip()}"
 
     def _require_properties(self, found: list[_Record]) -> None:
         """A property that does not exist is just left out of the answer; one without a value is null."""
