@@ -179,7 +179,7 @@ def test_red_checks_tell_their_offenders_and_hold_the_next_layer(ui: DagsterUI, 
     ui.open(f"/runs/{run}", "held back by red checks of l2_power_cleaned")
     # Below that are only the paths of a stack trace.
     ui.page.set_viewport_size({"width": 1640, "height": 760})
-    ui.picture("held-back", height=588)
+    ui.picture("held-back", height=540)
     ui.page.set_viewport_size({"width": 1500, "height": 950})
 
 
