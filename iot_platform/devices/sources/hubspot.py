@@ -33,6 +33,7 @@ ATTEMPTS, FIRST_PAUSE_S, LONGEST_PAUSE_S = 6, 0.5, 60
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ANSWER_SHOWN = 300
+_STAYS = "The stored metadata stays as it is."
 
 
 class _Record(BaseModel):
@@ -121,7 +122,7 @@ class HubSpotSource:
             session.auth = _Bearer(self._token)
             for scheme in ("https://", "http://"):
                 session.mount(scheme, HTTPAdapter(max_retries=retries()))
-            found = list(self._changed(session, _time(since)) if since else self._listed(session))
+            found = list(self._changed(session, dt.datetime.fromisoformat(since)) if since else self._listed(session))
         if not since:
             self._require_properties(found)
         newest = max([record.updated_at for record in found], default=None)
@@ -215,13 +216,6 @@ class HubSpotSource:
         frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(self._fields), dtype=str)
         frame.index.name = "record"
         return frame
-
-
-_STAYS = "The stored metadata stays as it is."
-
-
-def _time(position: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(position)
 
 
 def retries() -> Retry:
