@@ -38,7 +38,7 @@ SELECT
     max(has_metadata) AS has_metadata,
     sum(toDecimal64(power_usage_kWh + 5e-10, 9)) AS total_kWh,
     count() AS readings,
-    max(power_usage_kWh) AS max_kWh,
+    max(power_usage_kWh + 0) AS max_kWh,
     minIf(voltage, isFinite(voltage)) AS min_voltage,
     maxIf(voltage, isFinite(voltage)) AS max_voltage
 FROM l3_power_joined

@@ -74,6 +74,20 @@ def test_the_views_alone_are_right_without_readings_sent_twice(schema: Client) -
     assert all(not proof.was_rebuilt and proof.is_equal for proof in prove_all(schema))
 
 
+def test_zero_and_minus_zero_in_one_hour_settle(schema: Client) -> None:
+    columns = ["timestamp", "device_id", "power_usage_kWh"]
+    for device, values in ((1, (0.0, -0.0)), (2, (-0.0, 0.0)), (3, (-0.0, -0.0))):
+        for minute, value in enumerate(values):
+            schema.insert("l1_power_raw", [[DAY + dt.timedelta(minutes=minute), device, value]], column_names=columns)
+    for _ in range(2):
+        assert [proof.difference() for proof in prove_all(schema) if proof.difference()] == []
+        schema.command("OPTIMIZE TABLE l3_power_joined FINAL")
+    # Also when somebody turns the order around.
+    schema.command("ALTER TABLE l4_power_agg_hourly_store DELETE WHERE device_id = 1 SETTINGS mutations_sync = 1")
+    assert proofs_by_layer(schema)[L4.name].is_equal
+    assert schema.query("SELECT DISTINCT toString(max_kWh) FROM l4_power_agg_hourly").result_rows == [("0",)]
+
+
 def test_the_newest_arrival_wins_after_a_proof(schema: Client) -> None:
     for kWh in (1.0, 7.0, 3.0):
         schema.insert("l1_power_raw", [(DAY, 1, kWh)], column_names=["timestamp", "device_id", "power_usage_kWh"])
