@@ -44,7 +44,10 @@ def measure_dagster(directory: Path, sizes: Sizes, say: Say) -> dict[str, Any]:
     ) as up:
         try:
             assert up.stdout is not None
-            healthy = json.loads(up.stdout.readline())
+            line = up.stdout.readline()
+            if not line:
+                raise RuntimeError(f"iot-platform up ended with exit code {up.wait(120)}.")
+            healthy = json.loads(line)
             kinds = {}
             for kind, job in JOBS.items():
                 say(f"dagster: {kind}")
