@@ -106,8 +106,8 @@ def test_rebuilds_while_a_writer_inserts(schema: Client, live: LiveWriter) -> No
     assert live.error is None
     assert {proof.layer for proof in proofs if proof.was_rebuilt} >= {L2.name, L3.name, L4.name}
     assert any(proof.arrived_rows for proof in proofs)  # or nothing was tried that is hard
-    # 0.6 s by design, and one look more (goal: less than 1 s, measured 0.21 s). The bound only tells a hold from a block: a busy machine
-    # must not fail it.
+    # 0.6 s by design, and one look more (goal: less than 1 s, measured 0.21 s). The bound only tells a wait from a
+    # deadlock: a busy machine must not fail it.
     assert live.longest_wait_s < 10
 
     # What arrived since is proved as ever; then everything is exact.
