@@ -25,6 +25,8 @@ LINEAGE = {
     "device_metadata": set(),
     "l3_power_joined": {"l2_power_cleaned", "device_metadata"},
     "l4_power_agg_hourly": {"l3_power_joined"},
+    "l4_power_by_building_type_hourly": {"l3_power_joined"},
+    "l4_power_by_device_daily": {"l3_power_joined"},
 }
 
 GROUPS = {
@@ -34,6 +36,8 @@ GROUPS = {
     "device_metadata": "metadata",
     "l3_power_joined": "l3_joined",
     "l4_power_agg_hourly": "l4_marts",
+    "l4_power_by_building_type_hourly": "l4_marts",
+    "l4_power_by_device_daily": "l4_marts",
 }
 
 
@@ -87,7 +91,7 @@ def test_checks_hold_back_what_is_downstream() -> None:
 
 
 def test_jobs_cover_the_usual_selections() -> None:
-    layers = {"l2_power_cleaned", "power_quarantine", "l3_power_joined", "l4_power_agg_hourly"}
+    layers = set(LINEAGE) - {"l1_power_raw", "device_metadata"}
     selections = {
         "ingestion_job": {"l1_power_raw"},
         "prove_job": layers,
