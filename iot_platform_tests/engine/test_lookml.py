@@ -287,6 +287,13 @@ def test_exactly_the_texts_asked_for_are_found(marts: Client, texts: list[str], 
     statement = f"SELECT DISTINCT x FROM (SELECT arrayJoin({values.bind(texts, 'Array(String)')}) AS x) WHERE {sql}"
     found = [row[0] for row in marts.query(statement, parameters=values.parameters).result_rows]
     assert sorted(found) == sorted(set(wanted))
+    needle = wanted[0]
+    if needle:
+        values = Values()
+        sql = condition("strings", {"": "x"}, f"%{any_of([needle])}%", values, NOW)
+        statement = f"SELECT DISTINCT x FROM (SELECT arrayJoin({values.bind(texts, 'Array(String)')}) AS x) WHERE {sql}"
+        found = [row[0] for row in marts.query(statement, parameters=values.parameters).result_rows]
+        assert sorted(found) == sorted({text for text in texts if needle in text})
 
 
 @pytest.fixture
