@@ -24,8 +24,8 @@ TOP_TILES = frozenset({"top_devices"})
 
 # Columns that no field reads, and why.
 UNUSED_COLUMNS: Mapping[str, frozenset[str]] = {
-    # Read through ts_hour; the local day of a meter comes from the store by hour.
-    "l4_power_by_device_daily": frozenset({"ts_day", "local_day"}),
+    # The local day of a meter comes from the store by hour.
+    "l4_power_by_device_daily": frozenset({"local_day"}),
 }
 
 # What a view of ClickHouse is made of, and the columns of that which it resolves rather than shows.
