@@ -94,9 +94,9 @@ def marts(server: Endpoint) -> Iterator[Client]:
     """A database with those readings, inserted in pieces, with duplicates and readings that are refused."""
     name = f"test_{secrets.token_hex(6)}"
     login = {"host": server.host, "port": server.port, "username": server.username, "password": server.password}
-    with clickhouse_connect.get_client(**login) as admin:  # type: ignore[arg-type]
+    with clickhouse_connect.get_client(**login) as admin:
         admin.command(f"CREATE DATABASE {name}")
-        with clickhouse_connect.get_client(**login, database=name) as client:  # type: ignore[arg-type]
+        with clickhouse_connect.get_client(**login, database=name) as client:
             migrate(client, Settings())
             fill(client)
             yield client
@@ -172,11 +172,11 @@ def test_usage_over_time(
     hours = frame["timestamp"].dt.floor("h").dt.tz_localize(None)
     expected = {
         (hour.to_pydatetime(), kind): energy(group) for (hour, kind), group in frame.groupby([hours, "building_type"])
-    }  # type: ignore[attr-defined]
+    }
     rows = answer(marts, "usage_over_time", filters)
     assert {(hour, kind): kWh for hour, kind, kWh in rows} == expected
     assert len(rows) == len(expected)
-    assert [row[:2] for row in rows] == sorted((row[:2] for row in rows), key=lambda key: (-key[0].timestamp(), key[1]))  # type: ignore[union-attr,attr-defined]
+    assert [row[:2] for row in rows] == sorted((row[:2] for row in rows), key=lambda key: (-key[0].timestamp(), key[1]))
 
 
 @pytest.mark.parametrize(("filters", "wanted"), FILTERS, ids=IDS)
@@ -341,7 +341,7 @@ def test_a_new_column_a_missing_table_and_other_totals_are_found(schema: Client)
     schema.command("ALTER TABLE device_metadata DROP COLUMN supplier")
     # A billionth of a kWh in one mart.
     schema.command(
-        "INSERT INTO l4_power_by_device_daily (ts_day, local_day, device_id, total_kWh) "
+        "INSERT INTO l4_power_by_device_daily (ts_hour, local_day, device_id, total_kWh) "
         "VALUES ('2025-03-30', '2025-03-30', 1, 0.000000001)"
     )
     found = checks.totals_agree(schema, PROJECT, NOW)

@@ -120,7 +120,7 @@ def nodes(value: object) -> Iterator[tuple[Any, Any]]:
     if isinstance(value, dict | list):
         for key in value if isinstance(value, dict) else range(len(value)):
             yield value, key
-            yield from nodes(value[key])  # type: ignore[index]
+            yield from nodes(value[key])
 
 
 @pytest.mark.parametrize("other", [None, 7, True, "x", ["x"], {"x": "y"}, 2026.5], ids=repr)
