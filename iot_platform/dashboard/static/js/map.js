@@ -1,0 +1,98 @@
+// The map: circles on axes of degrees that are as wide as high at their latitude. Plotly's own scattergeo has neither
+// degrees at its edge nor a scale, and its zoom into one city is rough; here a city is as readable as the world.
+
+import { themeColors, typeColor } from "./colors.js";
+import { baseLayout, hover, opacity } from "./charts.js";
+import { nameText } from "./format.js";
+import { pick, series, shape } from "./rows.js";
+import { baseMap } from "./topology.js";
+
+const LARGEST_PX = 34; // diameter of the circle with the largest value
+const SMALLEST_PX = 5;
+const KM_PER_DEGREE = 111.32;
+const MAX_LATITUDE = 85;
+const NICE = [1, 2, 5];
+
+export function mapChart(tile, answer, element, selected) {
+  const colors = themeColors();
+  const { dimensions, measures: [measure], pivot } = shape(answer);
+  const place = dimensions.find((column) => column.kind === "location");
+  const key = dimensions.find((column) => column.kind !== "location") ?? place;
+  const largest = Math.max(...answer.data[measure.name].map((value) => value ?? 0), 0) || 1;
+  const traces = series(answer, pivot, measure).map((group) => {
+    // Large circles first, so that small ones lie on top of them.
+    const index = group.index.filter((row) => answer.data[place.name][row])
+      .sort((a, b) => (answer.data[measure.name][b] ?? 0) - (answer.data[measure.name][a] ?? 0));
+    const places = pick(answer, place, index);
+    const keys = pick(answer, key, index);
+    return {
+      type: "scatter", mode: "markers", name: pivot ? nameText(group.name) : measure.label,
+      x: places.map(([, longitude]) => longitude), y: places.map(([latitude]) => latitude), customdata: keys,
+      marker: {
+        // The area, not the diameter, stands for the value.
+        size: pick(answer, measure, index).map((value) => Math.max(SMALLEST_PX, LARGEST_PX * Math.sqrt(Math.max(value ?? 0, 0) / largest))),
+        color: pivot ? typeColor(group.name) : colors.accent, line: { color: colors.card, width: 1 },
+        opacity: keys.map((value) => 0.82 * opacity(value, selected)),
+      },
+      hovertext: index.map((row) => hover(answer, row)), hovertemplate: "%{hovertext}<extra></extra>",
+    };
+  });
+  return {
+    traces, key, bounds: boundsOf(traces), layout: { ...baseLayout(colors), hovermode: "closest", dragmode: "pan" },
+    picks: (trace, point) => ({ column: key, value: traces[trace].customdata[point] }),
+  };
+}
+
+// The view [west, south, east, north] around all circles, in the proportions of the element.
+function boundsOf(traces) {
+  const x = traces.flatMap((trace) => trace.x);
+  const y = traces.flatMap((trace) => trace.y);
+  return [Math.min(...x), Math.min(...y), Math.max(...x), Math.max(...y)];
+}
+
+export function fit([west, south, east, north], width, height) {
+  const middle = Math.max(-MAX_LATITUDE, Math.min(MAX_LATITUDE, (south + north) / 2));
+  const stretch = Math.cos((middle * Math.PI) / 180);
+  const across = Math.max((east - west) * stretch * 1.16, (north - south) * 1.16 * (width / height), 0.02);
+  const half = [across / stretch / 2, (across * height) / width / 2];
+  const centre = (west + east) / 2;
+  return [centre - half[0], middle - half[1], centre + half[0], middle + half[1]];
+}
+
+export function zoomed([west, south, east, north], factor) {
+  const [x, y, dx, dy] = [(west + east) / 2, (south + north) / 2, ((east - west) / 2) * factor, ((north - south) / 2) * factor];
+  return [x - dx, y - dy, x + dx, y + dy];
+}
+
+// Draws land and circles for a view; resolves with whether the land could be drawn.
+export async function drawMap(element, chart, view) {
+  const colors = themeColors();
+  let land = [];
+  let problem = null;
+  try {
+    land = await baseMap(view, colors);
+  } catch (error) {
+    problem = error; // the circles are worth showing without it
+  }
+  const [west, south, east, north] = view;
+  const degrees = { ticksuffix: "°", showgrid: true, gridcolor: colors.grid, griddash: "dot", fixedrange: false, nticks: 6, ticks: "", tickfont: { size: 11 } };
+  const bar = scaleBar(view, element.clientWidth);
+  const layout = {
+    ...chart.layout,
+    plot_bgcolor: colors.water,
+    xaxis: { ...chart.layout.xaxis, ...degrees, range: [west, east] },
+    yaxis: { ...chart.layout.yaxis, ...degrees, range: [south, north] },
+    shapes: [{ type: "line", xref: "paper", yref: "paper", x0: 0.02, x1: 0.02 + bar.share, y0: 0.045, y1: 0.045, line: { color: colors.text, width: 2 } }],
+    annotations: [{ xref: "paper", yref: "paper", x: 0.02, y: 0.055, xanchor: "left", yanchor: "bottom", text: bar.text, showarrow: false, font: { size: 11, color: colors.text } }],
+  };
+  await Plotly.react(element, [...land, ...chart.traces], layout, { displayModeBar: false, scrollZoom: true, doubleClick: false });
+  return { landTraces: land.length, problem };
+}
+
+function scaleBar([west, south, east, north], width) {
+  const km = (east - west) * KM_PER_DEGREE * Math.cos((((south + north) / 2) * Math.PI) / 180);
+  const wanted = km * Math.min(0.2, 120 / Math.max(width, 1));
+  const power = 10 ** Math.floor(Math.log10(wanted));
+  const length = Math.max(...NICE.map((step) => step * power).filter((step) => step <= wanted));
+  return { share: length / km, text: length < 1 ? `${Math.round(length * 1000)} m` : `${length} km` };
+}

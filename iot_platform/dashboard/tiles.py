@@ -1,0 +1,155 @@
+"""What the page asks for: the dashboard's definition, the rows of a tile, values to choose from in a filter."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import math
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from iot_platform.dashboard.answers import Answers
+from iot_platform.dashboard.source import Source
+from iot_platform.errors import PlatformError
+from iot_platform.looker.dashboard import Dashboard, DashboardFilter, Tile
+from iot_platform.looker.project import Project
+from iot_platform.looker.query import Column, Compiled, Query, compile_query
+from iot_platform.settings import Settings
+
+KEPT_ANSWERS = 256
+MAX_SUGGESTIONS = 5000  # what Looker shows at most, too
+
+
+class UnknownNameError(PlatformError):
+    """The page asked for a tile, filter or field that is not on the dashboard."""
+
+
+class Tiles:
+    """A dashboard of the project over a source of data. Safe to use from many threads."""
+
+    def __init__(self, project: Project, dashboard: Dashboard, source: Source, settings: Settings) -> None:
+        """The source must watch ``tables_of(project, dashboard, ...)``."""
+        self.dashboard = dashboard
+        self._project = project
+        self._source = source
+        self._database = settings.clickhouse_database
+        self._tiles = {tile.name: tile for tile in dashboard.tiles}
+        self._filters = {filter_.name: filter_ for filter_ in dashboard.filters}
+        self._answers: Answers[dict[str, Any]] = Answers(KEPT_ANSWERS, settings.dashboard_query_timeout_s * 2)
+
+    def definition(self) -> dict[str, Any]:
+        """Title, filters and tiles with their layout, as JSON."""
+        return {
+            "title": self.dashboard.title,
+            "database": self._database,
+            "filters": [_filter_json(filter_) for filter_ in self._filters.values()],
+            "tiles": [_tile_json(tile) for tile in self._tiles.values()],
+        }
+
+    def rows(self, name: str, values: Mapping[str, str], cross: Mapping[str, str]) -> dict[str, Any]:
+        """The rows of a tile by column, with its SQL, as JSON.
+
+        ``values``: expressions by filter name, where they differ from the default; ``cross``: expressions by field,
+        from a click on another tile. Raises UnknownNameError, a LookML or filter error, or UnavailableError.
+        """
+        tile = self._named(self._tiles, name, "tile")
+        for filter_ in values:
+            self._named(self._filters, filter_, "filter")
+        wanted = {filter_.name: filter_.default for filter_ in self._filters.values()} | dict(values)
+        query = tile.query_with({key: value for key, value in wanted.items() if value})
+        query = dataclasses.replace(query, filters={**query.filters, **cross})
+        return self._answer(query)
+
+    def suggestions(self, name: str) -> dict[str, Any]:
+        """The values that the field of a filter has, in order; ``is_cut``: there are more."""
+        field = self._named(self._filters, name, "filter").field
+        explore = field.partition(".")[0]
+        query = Query(explore=explore, fields=(field,), filters={}, pivots=(), sorts=(field,), limit=MAX_SUGGESTIONS)
+        answer = self._answer(query)
+        values = answer["data"][answer["columns"][0]["name"]]
+        return {"values": [value for value in values if value not in (None, "")], "is_cut": answer["is_cut"]}
+
+    def _answer(self, query: Query) -> dict[str, Any]:
+        # No field is finer than an hour, so all viewers of a minute share the clock.
+        now = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0)
+        compiled = compile_query(self._project, query, self._database, now)
+        version = self._source.version()
+        question = (version.fingerprint, compiled.sql, repr(compiled.parameters))
+        return self._answers.get(question, lambda: self._ask(query, compiled, version.fingerprint))
+
+    def _ask(self, query: Query, compiled: Compiled, version: str) -> dict[str, Any]:
+        answer = self._source.ask(compiled.sql, compiled.parameters)
+        columns = {
+            column.name: [_json(value) for value in values]
+            for column, values in zip(compiled.columns, answer.columns, strict=True)
+        } or {column.name: [] for column in compiled.columns}
+        rows = len(next(iter(columns.values()), []))
+        return {
+            "columns": [_column_json(column) for column in compiled.columns],
+            "pivots": list(query.pivots),
+            "data": columns,
+            "rows": rows,
+            "limit": query.limit,
+            "is_cut": query.limit is not None and rows >= query.limit,
+            "sql": compiled.pretty,
+            "table": compiled.table,
+            "milliseconds": round(answer.milliseconds, 1),
+            "version": version,
+        }
+
+    def _named(self, known: Mapping[str, Any], name: str, kind: str) -> Any:
+        if name not in known:
+            raise UnknownNameError(f"There is no {kind} {name!r} on this dashboard; it has {', '.join(known)}.")
+        return known[name]
+
+
+def tables_of(project: Project, dashboard: Dashboard, settings: Settings) -> set[str]:
+    """The tables that the tiles read with the default filters."""
+    defaults = {filter_.name: filter_.default for filter_ in dashboard.filters if filter_.default}
+    now = dt.datetime.now(dt.UTC)
+    return {
+        compile_query(project, tile.query_with(defaults), settings.clickhouse_database, now).table
+        for tile in dashboard.tiles
+    }
+
+
+def _filter_json(filter_: DashboardFilter) -> dict[str, Any]:
+    return dataclasses.asdict(filter_)
+
+
+def _tile_json(tile: Tile) -> dict[str, Any]:
+    return {
+        "name": tile.name,
+        "title": tile.title,
+        "type": tile.type,
+        "note": tile.note,
+        "row": tile.row,
+        "column": tile.column,
+        "width": tile.width,
+        "height": tile.height,
+        "fields": list(tile.query.fields),
+        "pivots": list(tile.query.pivots),
+        "listen": dict(tile.listen),
+        "filters": dict(tile.query.filters),
+        "options": dict(tile.options),
+    }
+
+
+def _column_json(column: Column) -> dict[str, Any]:
+    return dataclasses.asdict(column)
+
+
+def _json(value: object) -> object:
+    """A value of ClickHouse in JSON: times without a zone (they are UTC or the site's clock), no NaN."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dt.datetime):
+        return value.replace(tzinfo=None).isoformat(timespec="minutes")
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return [_json(item) for item in value]
+    return value
