@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +14,7 @@ from iot_platform.dashboard.source import Source
 from iot_platform.errors import PlatformError
 from iot_platform.looker.dashboard import Dashboard, DashboardFilter, Tile
 from iot_platform.looker.project import Project
-from iot_platform.looker.query import Column, Compiled, Query, compile_query
+from iot_platform.looker.query import DEFAULT_LIMIT, Column, Compiled, Query, compile_query
 from iot_platform.settings import Settings
 
 KEPT_ANSWERS = 256
@@ -80,18 +80,17 @@ class Tiles:
 
     def _ask(self, query: Query, compiled: Compiled, version: str) -> dict[str, Any]:
         answer = self._source.ask(compiled.sql, compiled.parameters)
-        columns = {
-            column.name: [_json(value) for value in values]
-            for column, values in zip(compiled.columns, answer.columns, strict=True)
-        } or {column.name: [] for column in compiled.columns}
-        rows = len(next(iter(columns.values()), []))
+        # Without rows clickhouse-connect has no columns, either.
+        values = answer.columns or [[] for _ in compiled.columns]
+        columns, data = _places(compiled.columns, [[_json(value) for value in column] for column in values])
+        rows = len(next(iter(data.values())))
         return {
-            "columns": [_column_json(column) for column in compiled.columns],
+            "columns": [_column_json(column) for column in columns],
             "pivots": list(query.pivots),
-            "data": columns,
+            "data": data,
             "rows": rows,
             "limit": query.limit,
-            "is_cut": query.limit is not None and rows >= query.limit,
+            "is_cut": _is_cut(query, columns, data),
             "sql": compiled.pretty,
             "table": compiled.table,
             "milliseconds": round(answer.milliseconds, 1),
@@ -112,6 +111,30 @@ def tables_of(project: Project, dashboard: Dashboard, settings: Settings) -> set
         compile_query(project, tile.query_with(defaults), settings.clickhouse_database, now).table
         for tile in dashboard.tiles
     }
+
+
+def _places(columns: Sequence[Column], values: Sequence[list[Any]]) -> tuple[list[Column], dict[str, list[Any]]]:
+    """Columns and their values by name, latitude and longitude of a location made into one: [latitude, longitude]."""
+    kept: list[Column] = []
+    data: dict[str, list[Any]] = {}
+    for column, cells in zip(columns, values, strict=True):
+        if column.part == "longitude":
+            data[kept[-1].name] = [
+                None if None in pair else list(pair) for pair in zip(data[kept[-1].name], cells, strict=True)
+            ]
+        else:
+            kept.append(column)
+            data[column.name] = cells
+    return kept, data
+
+
+def _is_cut(query: Query, columns: Sequence[Column], data: Mapping[str, list[Any]]) -> bool:
+    """Whether the limit may have left rows out. A row of Looker has all pivots side by side.
+
+    A limit below Looker's default is a choice: the largest ten.
+    """
+    keys = [data[column.name] for column in columns if not column.is_measure and column.field not in query.pivots]
+    return query.limit >= DEFAULT_LIMIT and len(set(map(str, zip(*keys, strict=True)))) >= query.limit
 
 
 def _filter_json(filter_: DashboardFilter) -> dict[str, Any]:
@@ -150,6 +173,4 @@ def _json(value: object) -> object:
         return value.replace(tzinfo=None).isoformat(timespec="minutes")
     if isinstance(value, dt.date):
         return value.isoformat()
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return [_json(item) for item in value]
     return value

@@ -103,7 +103,7 @@ function showStatus(kind, text) {
 }
 
 function loadTile(tile) {
-  const selected = state.from === tile.name ? toValues(Object.values(state.cross)[0] ?? "")[0] : undefined;
+  const selected = state.from === tile.name ? Object.values(state.cross)[0] : undefined;
   return tile.load(tileQuery(state, tile), selected);
 }
 
@@ -181,8 +181,9 @@ function openSql(tile) {
 
 function chipText(field, expression) {
   const name = nameText(field.split(".").at(-1)).replace(" index", "");
-  const value = toValues(expression)[0] ?? expression;
-  return `${name}: ${field.endsWith("day_of_week_index") ? WEEKDAYS[value] : nameText(value)}`;
+  if (field.endsWith("day_of_week_index")) return `${name}: ${WEEKDAYS[expression]}`;
+  const isPlace = /^-?[\d.]+, -?[\d.]+$/.test(expression);
+  return `${name}: ${isPlace ? expression : nameText(toValues(expression)[0] ?? expression)}`;
 }
 
 function showChips() {

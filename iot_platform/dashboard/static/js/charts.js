@@ -2,12 +2,18 @@
 // point means ({column, value} by trace and point), or null.
 
 import { themeColors, typeColor } from "./colors.js";
-import { cellText, nameText, numberText, unitOf, valueText } from "./format.js";
+import { cellText, exactly, nameText, numberText, unitOf, valueText } from "./format.js";
 import { pick, series, shape } from "./rows.js";
 
 const LABELLED_BARS = 14;
 const WIDE_PX = 640;
 const FADED = 0.3;
+const DAY_MS = 86_400_000;
+const TIME_TICKS = [
+  { dtickrange: [null, DAY_MS - 1], value: "%H:%M\n%-d %b" },
+  { dtickrange: [DAY_MS, "M1"], value: "%-d %b\n%Y" },
+  { dtickrange: ["M1", null], value: "%b\n%Y" },
+];
 
 export function baseLayout(colors) {
   return {
@@ -30,10 +36,11 @@ export function timeChart(tile, answer, width) {
   const stacked = tile.type === "looker_area" && groups.length > 1;
   const data = groups.map((group) => {
     const color = pivot ? typeColor(group.name) : colors.accent;
-    const [times, values] = withGaps(pick(answer, x, group.index), pick(answer, measure, group.index), stacked);
+    const index = [...group.index].sort((a, b) => (answer.data[x.name][a] < answer.data[x.name][b] ? -1 : 1));
+    const [times, values] = withGaps(pick(answer, x, index), pick(answer, measure, index), stacked);
     return {
       type: "scatter", mode: times.length === 1 ? "markers" : "lines", name: pivot ? nameText(group.name) : measure.label,
-      x: times, y: values, line: { color, width: stacked ? 0.5 : 2 },
+      x: times, y: values, line: stacked ? { color: colors.card, width: 0.7 } : { color, width: 2 },
       ...(stacked ? { stackgroup: "all", fillcolor: color } : tile.type === "looker_area" ? { fill: "tozeroy", fillcolor: `${color}22` } : {}),
       text: values.map((value) => numberText(value, measure)), hovertemplate: pivot ? "%{text}" : "%{text}<extra></extra>",
     };
@@ -42,6 +49,7 @@ export function timeChart(tile, answer, width) {
   layout.hovermode = "x unified";
   layout.xaxis.showspikes = true;
   Object.assign(layout.xaxis, { spikethickness: 1, spikedash: "solid", spikecolor: colors.muted, hoverformat: "%a %-d %b %Y, %H:%M" });
+  layout.xaxis.tickformatstops = TIME_TICKS;
   layout.yaxis.rangemode = "tozero";
   if (stacked && width > WIDE_PX) labelBands(layout, data);
   return { data, layout, picks: () => null };
@@ -79,7 +87,7 @@ function labelBands(layout, data) {
     if (height > total * 0.06) {
       layout.annotations.push({
         x: 1, xref: "paper", xanchor: "left", xshift: 6, y: below + height / 2, yref: "y", showarrow: false, align: "left",
-        text: data[position].name, font: { color: data[position].line.color, size: 12 },
+        text: data[position].name, font: { color: data[position].fillcolor, size: 12 },
       });
     }
     below += height;
@@ -97,12 +105,11 @@ export function columnChart(tile, answer, width, selected) {
       type: "bar", name: pivot ? nameText(group.name) : measure.label, x: keys.map((key) => axisText(key, x)), y: values,
       marker: {
         color: keys.map((key) => (pivot ? typeColor(group.name) : barColor(x, key, colors))),
-        opacity: keys.map((key) => opacity(key, selected)), cornerradius: 3,
+        opacity: keys.map((key) => opacity(key, x, selected)), cornerradius: 3,
       },
       customdata: keys,
-      text: values.map((value) => numberText(value, measure)),
-      texttemplate: groups.length === 1 && keys.length <= LABELLED_BARS && width / keys.length > 44 ? "%{text}" : "",
-      textposition: "outside", textangle: 0, cliponaxis: false, textfont: { color: colors.muted, size: 11 },
+      text: values.map((value) => numberText(value, measure, { unit: false })),
+      textposition: groups.length === 1 && keys.length <= LABELLED_BARS && width / keys.length > 44 ? "outside" : "none", textangle: 0, cliponaxis: false, textfont: { color: colors.muted, size: 11 },
       hovertext: keys.map((key, row) => hover(answer, group.index[row])), hovertemplate: "%{hovertext}<extra></extra>",
     };
   });
@@ -130,9 +137,9 @@ export function barChart(tile, answer, width, selected) {
     type: "bar", orientation: "h", y: keys.map((key) => `${valueText(key, y)} `), x: values, customdata: keys,
     marker: {
       color: rows.map((row) => (type ? typeColor(answer.data[type.name][row]) : colors.accent)),
-      opacity: keys.map((key) => opacity(key, selected)), cornerradius: 3,
+      opacity: keys.map((key) => opacity(key, y, selected)), cornerradius: 3,
     },
-    text: values.map((value) => numberText(value, measure)), texttemplate: "%{text}", textposition: "outside",
+    text: values.map((value) => numberText(value, measure, { unit: false })), textposition: "outside",
     cliponaxis: false, textfont: { color: colors.text, size: 12 },
     hovertext: rows.map((row) => hover(answer, row)), hovertemplate: "%{hovertext}<extra></extra>",
   }];
@@ -148,14 +155,14 @@ function barColor(column, key, colors) {
   return column.field.endsWith(".building_type") ? typeColor(key) : colors.accent;
 }
 
-export function opacity(key, selected) {
-  return selected === undefined || String(selected) === String(key) ? 1 : FADED;
+// Of the values of a column, the one that was clicked stands out.
+export function opacity(key, column, selected) {
+  return selected === undefined || exactly(key, column) === selected ? 1 : FADED;
 }
 
 // All that a row says, a line for each column.
 export function hover(answer, row) {
   return answer.columns
-    .filter((column) => column.kind !== "location")
     .map((column) => `${escapeHtml(column.label)}: <b>${escapeHtml(cellText(answer.data[column.name][row], column))}</b>`)
     .join("<br>");
 }

@@ -8,8 +8,8 @@ import { toDays, toExpression, toPeriod, toValues } from "./expressions.js";
 const SHOWN_VALUES = 60;
 const CUSTOM = "custom";
 const PERIODS = [
-  ["24 hours", "Last 24 hours"], ["7 days", "Last 7 days"], ["30 days", "Last 30 days"], ["90 days", "Last 90 days"],
-  ["12 months", "Last 12 months"], ["this month", "This month"], ["last month", "Last month"],
+  ["this day", "Today"], ["24 hour", "Last 24 hours"], ["7 day", "Last 7 days"], ["30 day", "Last 30 days"],
+  ["90 day", "Last 90 days"], ["12 month", "Last 12 months"], ["this month", "This month"], ["last month", "Last month"],
 ];
 
 // `change(name, expression)` is called when a person chose something. Returns {element, show(expression)}.

@@ -7,16 +7,25 @@ export function unitOf(column) {
   return /"\s*([^"]+?)\s*"/.exec(column.value_format ?? "")?.[1] ?? "";
 }
 
-export function numberText(value, column, { compact = false, unit = true } = {}) {
+// From 100,000 kWh on people read MWh.
+const LARGER = [[1e9, "TWh"], [1e6, "GWh"], [1e3, "MWh"]];
+
+// A large number as [digits, unit] for a heading.
+export function headline(value, column) {
+  const unit = unitOf(column);
+  const step = unit === "kWh" && Math.abs(value) >= 100_000 && LARGER.find(([size]) => Math.abs(value) >= size);
+  if (!step) return [numberText(value, column, { unit: false }), unit];
+  return [new Intl.NumberFormat("en-GB", { maximumSignificantDigits: 4 }).format(value / step[0]), step[1]];
+}
+
+export function numberText(value, column, { unit = true } = {}) {
   if (value === null || value === undefined) return "–";
   const format = column.value_format ?? "";
   const percent = format.includes("%");
   const scaled = percent ? value * 100 : value;
   const decimals = /\.(0+)/.exec(format)?.[1].length ?? (format || Number.isInteger(scaled) ? 0 : 2);
   const grouped = !format || format.includes(",");
-  const options = compact && Math.abs(scaled) >= 100_000
-    ? { notation: "compact", minimumFractionDigits: 1, maximumFractionDigits: 1 }
-    : { minimumFractionDigits: decimals, maximumFractionDigits: decimals, useGrouping: grouped };
+  const options = { minimumFractionDigits: decimals, maximumFractionDigits: decimals, useGrouping: grouped };
   const text = new Intl.NumberFormat("en-GB", options).format(scaled) + (percent ? "%" : "");
   const name = unitOf(column);
   return unit && name ? `${text} ${name}` : text;
@@ -35,7 +44,7 @@ export function valueText(value, column) {
   if (column.field.endsWith("day_of_week_index")) return WEEKDAYS[value] ?? String(value);
   if (column.field.endsWith("hour_of_day")) return `${String(value).padStart(2, "0")}:00`;
   if (column.kind === "time" || column.kind === "date") return timeText(value);
-  if (column.kind === "location") return value.map((degrees) => degrees.toFixed(5)).join(", ");
+  if (column.kind === "location") return value.map((degrees) => degrees.toFixed(3)).join(", ");
   if (column.kind === "yesno") return value === true || value === 1 || value === "Yes" ? "Yes" : "No";
   return column.is_measure ? numberText(value, column) : nameText(value);
 }
@@ -51,6 +60,7 @@ export function cellText(value, column) {
 // A value as a filter expression that means exactly it.
 export function exactly(value, column) {
   if (column.kind === "number") return String(value);
+  if (column.kind === "location") return value.join(", ");
   if (column.kind === "yesno") return valueText(value, column);
   if (value === null || value === "") return "EMPTY";
   return quoteText(String(value));

@@ -3,11 +3,11 @@
 
 import { themeColors, typeColor } from "./colors.js";
 import { baseLayout, hover, opacity } from "./charts.js";
-import { nameText } from "./format.js";
-import { pick, series, shape } from "./rows.js";
+import { nameText, numberText } from "./format.js";
+import { keyColumn, pick, series, shape } from "./rows.js";
 import { baseMap } from "./topology.js";
 
-const LARGEST_PX = 34; // diameter of the circle with the largest value
+const LARGEST_PX = [22, 44]; // diameter of the circle with the largest value, on a phone and on a wall
 const SMALLEST_PX = 5;
 const KM_PER_DEGREE = 111.32;
 const MAX_LATITUDE = 85;
@@ -17,8 +17,9 @@ export function mapChart(tile, answer, element, selected) {
   const colors = themeColors();
   const { dimensions, measures: [measure], pivot } = shape(answer);
   const place = dimensions.find((column) => column.kind === "location");
-  const key = dimensions.find((column) => column.kind !== "location") ?? place;
+  const key = keyColumn(answer);
   const largest = Math.max(...answer.data[measure.name].map((value) => value ?? 0), 0) || 1;
+  const widest = Math.max(LARGEST_PX[0], Math.min(LARGEST_PX[1], element.clientWidth / 26));
   const traces = series(answer, pivot, measure).map((group) => {
     // Large circles first, so that small ones lie on top of them.
     const index = group.index.filter((row) => answer.data[place.name][row])
@@ -30,15 +31,15 @@ export function mapChart(tile, answer, element, selected) {
       x: places.map(([, longitude]) => longitude), y: places.map(([latitude]) => latitude), customdata: keys,
       marker: {
         // The area, not the diameter, stands for the value.
-        size: pick(answer, measure, index).map((value) => Math.max(SMALLEST_PX, LARGEST_PX * Math.sqrt(Math.max(value ?? 0, 0) / largest))),
+        size: pick(answer, measure, index).map((value) => Math.max(SMALLEST_PX, widest * Math.sqrt(Math.max(value ?? 0, 0) / largest))),
         color: pivot ? typeColor(group.name) : colors.accent, line: { color: colors.card, width: 1 },
-        opacity: keys.map((value) => 0.82 * opacity(value, selected)),
+        opacity: keys.map((value) => 0.82 * opacity(value, key, selected)),
       },
       hovertext: index.map((row) => hover(answer, row)), hovertemplate: "%{hovertext}<extra></extra>",
     };
   });
   return {
-    traces, key, bounds: boundsOf(traces), layout: { ...baseLayout(colors), hovermode: "closest", dragmode: "pan" },
+    traces, measure, size: `Largest circle: ${numberText(largest, measure)}.`, bounds: boundsOf(traces), layout: { ...baseLayout(colors), hovermode: "closest", dragmode: "pan" },
     picks: (trace, point) => ({ column: key, value: traces[trace].customdata[point] }),
   };
 }
@@ -75,8 +76,11 @@ export async function drawMap(element, chart, view) {
     problem = error; // the circles are worth showing without it
   }
   const [west, south, east, north] = view;
-  const degrees = { ticksuffix: "°", showgrid: true, gridcolor: colors.grid, griddash: "dot", fixedrange: false, nticks: 6, ticks: "", tickfont: { size: 11 } };
+  const step = niceStep(Math.max(east - west, north - south) / 9);
+  const decimals = Math.max(0, -Math.floor(Math.log10(step)));
+  const degrees = { ticksuffix: "°", tickformat: `.${decimals}f`, dtick: step, showgrid: false, fixedrange: false, ticks: "", tickfont: { size: 11 } };
   const bar = scaleBar(view, element.clientWidth);
+  const below = [...land, graticule(view, step, colors.border)];
   const layout = {
     ...chart.layout,
     plot_bgcolor: colors.water,
@@ -85,8 +89,25 @@ export async function drawMap(element, chart, view) {
     shapes: [{ type: "line", xref: "paper", yref: "paper", x0: 0.02, x1: 0.02 + bar.share, y0: 0.045, y1: 0.045, line: { color: colors.text, width: 2 } }],
     annotations: [{ xref: "paper", yref: "paper", x: 0.02, y: 0.055, xanchor: "left", yanchor: "bottom", text: bar.text, showarrow: false, font: { size: 11, color: colors.text } }],
   };
-  await Plotly.react(element, [...land, ...chart.traces], layout, { displayModeBar: false, scrollZoom: true, doubleClick: false });
-  return { landTraces: land.length, problem };
+  await Plotly.react(element, [...below, ...chart.traces], layout, { displayModeBar: false, scrollZoom: true, doubleClick: false });
+  return { below: below.length, problem };
+}
+
+// The net of degrees lies on the land, where Plotly's own grid lines would be hidden.
+function graticule([west, south, east, north], step, color) {
+  const [x, y] = [[], []];
+  const margin = Math.max(east - west, north - south);
+  const lines = (from, to, push) => {
+    for (let at = Math.ceil((from - margin) / step) * step; at < to + margin; at += step) push(at);
+  };
+  lines(west, east, (at) => { x.push(at, at, null); y.push(south - margin, north + margin, null); });
+  lines(south, north, (at) => { x.push(west - margin, east + margin, null); y.push(at, at, null); });
+  return { type: "scatter", mode: "lines", x, y, hoverinfo: "skip", line: { color, width: 0.7, dash: "2px,3px" } };
+}
+
+function niceStep(wanted) {
+  const power = 10 ** Math.floor(Math.log10(wanted));
+  return (NICE.find((step) => step * power >= wanted) ?? 10) * power;
 }
 
 function scaleBar([west, south, east, north], width) {

@@ -9,6 +9,12 @@ export function shape(answer) {
   };
 }
 
+// The column whose values filter the other charts: a meter rather than its place, never a time.
+export function keyColumn(answer) {
+  const usable = shape(answer).dimensions.filter((column) => !["time", "date"].includes(column.kind));
+  return usable.find((column) => column.kind !== "location") ?? usable[0] ?? null;
+}
+
 // The rows of each value of the pivot, the largest sum of the measure first: [{name, index: [row, ...]}].
 export function series(answer, pivot, measure) {
   const rows = [...Array(answer.rows).keys()];

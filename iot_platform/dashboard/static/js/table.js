@@ -14,7 +14,7 @@ export function dataTable(tile, answer, pickable, selected, pick) {
       const value = answer.data[column.name][row];
       const text = cellText(value, column);
       if (column.field !== pickable?.field) return make("td", { class: column.is_measure ? "number" : null }, text);
-      const isOn = selected !== undefined && opacity(value, selected) === 1;
+      const isOn = selected !== undefined && opacity(value, column, selected) === 1;
       return make("th", { scope: "row" }, make("button", { type: "button", class: "link", "aria-pressed": String(isOn), title: "Filter all charts by this", onclick: () => pick(column, value) }, text));
     })));
   const caption = answer.rows > SHOWN_ROWS ? `${tile.title}: the first ${SHOWN_ROWS} of ${answer.rows} rows` : `${tile.title}: ${answer.rows} rows`;

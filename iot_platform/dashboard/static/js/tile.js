@@ -3,9 +3,9 @@
 import { get } from "./api.js";
 import { barChart, columnChart, summary, timeChart } from "./charts.js";
 import { make } from "./dom.js";
-import { clockText, numberText, unitOf } from "./format.js";
+import { clockText, headline, numberText, unitOf } from "./format.js";
 import { drawMap, fit, mapChart, zoomed } from "./map.js";
-import { shape } from "./rows.js";
+import { keyColumn, shape } from "./rows.js";
 import { dataTable } from "./table.js";
 
 const CHARTS = { looker_line: timeChart, looker_area: timeChart, looker_column: columnChart, looker_bar: barChart };
@@ -110,7 +110,7 @@ export class Tile {
     this.showCut(answer);
     if (!answer.rows) return;
     if (this.isTable) {
-      this.table.replaceChildren(dataTable(definition, answer, this.pickable(), this.selected, (column, value) => this.actions.pick(this, column, value)));
+      this.table.replaceChildren(dataTable(definition, answer, keyColumn(answer), this.selected, (column, value) => this.actions.pick(this, column, value)));
     } else if (definition.type === VALUE) this.drawValue(measure);
     else await this.drawChart();
   }
@@ -122,8 +122,8 @@ export class Tile {
 
   drawValue(measure) {
     const value = this.answer.data[measure.name][0];
-    const unit = unitOf(measure);
-    this.chart.replaceChildren(make("p", { class: "value" }, numberText(value, measure, { compact: true, unit: false }), unit ? make("span", { class: "unit" }, ` ${unit}`) : null));
+    const [digits, unit] = headline(value, measure);
+    this.chart.replaceChildren(make("p", { class: "value", title: numberText(value, measure) }, digits, unit ? make("span", { class: "unit" }, ` ${unit}`) : null));
   }
 
   async drawChart() {
@@ -145,11 +145,10 @@ export class Tile {
   async showMap(view) {
     const chart = this.chart;
     this.isDrawing = true;
-    const { landTraces, problem } = await drawMap(chart, this.map, view);
+    const { below, problem } = await drawMap(chart, this.map, view);
     this.isDrawing = false;
-    this.picks = (trace, point) => (trace < landTraces ? null : this.map.picks(trace - landTraces, point));
-    if (problem) this.caption.textContent = `Without land: ${problem.message}`;
-    if (view !== this.fitted) this.shownView = view;
+    this.picks = (trace, point) => (trace < below ? null : this.map.picks(trace - below, point));
+    this.caption.textContent = captionOf(this.definition, this.map.measure) + (problem ? ` Without land: ${problem.message}` : ` ${this.map.size}`);
     this.listen();
   }
 
@@ -173,13 +172,6 @@ export class Tile {
         this.landTimer = setTimeout(() => this.showMap(this.currentView()), REDRAW_LAND_MS);
       });
     }
-  }
-
-  // The column whose values filter the other charts.
-  pickable() {
-    const { dimensions } = shape(this.answer);
-    const first = dimensions.find((column) => column.kind !== "location");
-    return first && !["time", "date"].includes(first.kind) ? first : null;
   }
 
   resized() {
