@@ -35,3 +35,11 @@ class OutboxFullError(PlatformError):
 
 class DeliveryError(PlatformError):
     """A channel did not take an alert; it can be sent again. The message holds no secret."""
+
+
+class LookmlError(PlatformError):
+    """The LookML project cannot be used as it is; the message names the file and the object."""
+
+
+class FilterError(LookmlError):
+    """A filter expression is not understood or does not fit its field."""

@@ -186,3 +186,9 @@ class Settings(BaseSettings):
         """The .sql files: beside the package in a checkout, inside it when installed from a wheel."""
         packaged = PACKAGE_DIR / "sql"
         return packaged if packaged.is_dir() else PACKAGE_DIR.parent / "sql"
+
+    @property
+    def looker_dir(self) -> Path:
+        """The LookML project: beside the package in a checkout, inside it when installed from a wheel."""
+        packaged = PACKAGE_DIR / "lookml"
+        return packaged if packaged.is_dir() else PACKAGE_DIR.parent / "looker"

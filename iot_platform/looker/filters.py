@@ -1,0 +1,235 @@
+"""Looker's filter expressions made into SQL conditions with bound values.
+
+Grammar: https://cloud.google.com/looker/docs/filter-expressions.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from iot_platform.errors import FilterError
+from iot_platform.looker.dates import is_whole, parse_dates
+from iot_platform.looker.timeframes import Grammar
+
+_NUMBER = r"-?(?:\d+\.?\d*|\.\d+)"
+_COMPARISON = re.compile(rf"(>=|<=|>|<)\s*({_NUMBER})")
+_RANGE = re.compile(rf"({_NUMBER})\s+to\s+({_NUMBER})", re.IGNORECASE)
+_BRACKETS = re.compile(rf"([\[(])\s*({_NUMBER}|-inf)?\s*,\s*({_NUMBER}|inf)?\s*([\])])", re.IGNORECASE)
+_NOT = re.compile(r"\s*(?:NOT\b|!=|<>)", re.IGNORECASE)
+_POINT = re.compile(rf"\s*({_NUMBER})\s*,\s*({_NUMBER})\s*")
+_BOX = re.compile(
+    rf"inside box from\s+({_NUMBER})\s*,\s*({_NUMBER})\s+to\s+({_NUMBER})\s*,\s*({_NUMBER})", re.IGNORECASE
+)
+
+
+@dataclass
+class Values:
+    """The values of a query, bound by name: {p0:Type}, {p1:Type}, ..."""
+
+    parameters: dict[str, object] = field(default_factory=dict)
+
+    def bind(self, value: object, kind: str) -> str:
+        name = f"p{len(self.parameters)}"
+        self.parameters[name] = value
+        return f"{{{name}:{kind}}}"
+
+
+def any_of(values: Iterable[str]) -> str:
+    """The expression of a string filter that matches exactly these values; all, when there are none."""
+    return ",".join(_escaped(value) for value in values)
+
+
+def condition(
+    grammar: Grammar, parts: Mapping[str, str], expression: str, values: Values, now: dt.datetime
+) -> str | None:
+    """The SQL condition of an expression on a field, given the SQL of its parts; None: it lets everything pass.
+
+    Raises FilterError when the expression is not understood or does not fit the field.
+    """
+    if not expression.strip():
+        return None
+    if grammar == "location":
+        return _location(parts["latitude"], parts["longitude"], expression, values)
+    (sql,) = parts.values()
+    if grammar == "yesno":
+        return _yesno(sql, expression)
+    if grammar == "numbers":
+        return _numbers(sql, expression, values)
+    if grammar == "strings":
+        return _strings(sql, expression, values)
+    return _times(sql, expression, values, now, "day" if grammar == "days" else "hour")
+
+
+def _times(sql: str, expression: str, values: Values, now: dt.datetime, unit: str) -> str | None:
+    terms = []
+    for interval in parse_dates(expression, now):
+        if not is_whole(interval, unit):
+            advice = "put it on the timeframe hour" if unit == "day" else "the tables know whole hours"
+            raise FilterError(f"The time filter {expression!r} is finer than the {unit} of this field; {advice}.")
+        bounds = (">=", interval.start), ("<", interval.end)
+        terms.append(
+            " AND ".join(
+                f"{sql} {sign} toDateTime({values.bind(f'{bound:%Y-%m-%d %H:%M:%S}', 'String')}, 'UTC')"
+                for sign, bound in bounds
+                if bound
+            )
+        )
+    return _any(terms) if terms else None
+
+
+def _yesno(sql: str, expression: str) -> str:
+    word = expression.strip().lower()
+    if word not in ("yes", "no"):
+        raise FilterError(f"The filter {expression!r} on a yes/no field must be Yes or No.")
+    return sql if word == "yes" else f"NOT ({sql})"
+
+
+def _location(latitude: str, longitude: str, expression: str, values: Values) -> str:
+    if match := _POINT.fullmatch(expression):
+        numbers = [values.bind(float(number), "Float64") for number in match.groups()]
+        return f"{latitude} = {numbers[0]} AND {longitude} = {numbers[1]}"
+    if match := _BOX.fullmatch(expression.strip()):
+        south, west, north, east = map(float, match.groups())
+        sides = ((latitude, *sorted((south, north))), (longitude, *sorted((west, east))))
+        return " AND ".join(
+            f"{sql} BETWEEN {values.bind(low, 'Float64')} AND {values.bind(high, 'Float64')}"
+            for sql, low, high in sides
+        )
+    raise FilterError(
+        f"The location filter {expression!r} is not understood. Known: LATITUDE, LONGITUDE and "
+        "inside box from LATITUDE, LONGITUDE to LATITUDE, LONGITUDE."
+    )
+
+
+def _numbers(sql: str, expression: str, values: Values) -> str:
+    """Numbers, comparisons and intervals; commas and OR join alternatives, AND joins two comparisons."""
+    found: dict[bool, list[str]] = {True: [], False: []}
+    equal: dict[bool, list[str]] = {True: [], False: []}
+    # Commas inside of [1,5] join nothing.
+    for term in re.split(r",(?![^\[(]*[\])])|\s+OR\s+", expression, flags=re.IGNORECASE):
+        negation = _NOT.match(term)
+        positive = term[negation.end() :].strip() if negation else term.strip()
+        if re.fullmatch(_NUMBER, positive):
+            equal[not negation].append(positive)
+            continue
+        parts = re.split(r"\s+AND\s+", positive, flags=re.IGNORECASE)
+        found[not negation].append(" AND ".join(_number(sql, part, expression, values) for part in parts))
+    for is_wanted, numbers in equal.items():
+        if numbers:
+            found[is_wanted].append(f"{sql} {'IN' if len(numbers) > 1 else '='} {_bound(numbers, values)}")
+    return _wanted_and_not(found[True], found[False])
+
+
+def _number(sql: str, term: str, expression: str, values: Values) -> str:
+    if match := _COMPARISON.fullmatch(term):
+        return f"{sql} {match[1]} {_bound([match[2]], values)}"
+    if match := _RANGE.fullmatch(term):
+        return f"{sql} >= {_bound([match[1]], values)} AND {sql} <= {_bound([match[2]], values)}"
+    if match := _BRACKETS.fullmatch(term):
+        opening, low, high, closing = match.groups()
+        bounds = [f"{sql} {'>=' if opening == '[' else '>'} {_bound([low], values)}"] if low and low != "-inf" else []
+        if high and high != "inf":
+            bounds.append(f"{sql} {'<=' if closing == ']' else '<'} {_bound([high], values)}")
+        if bounds:
+            return " AND ".join(bounds)
+    if term.upper() == "NULL":
+        return f"{sql} IS NULL"
+    raise FilterError(
+        f"The number filter {expression!r} is not understood at {term!r}. Known, for example: 5, NOT 5, 1,2,3, >5, "
+        ">=5 AND <10, 1 to 5, [1,5), NULL, NOT NULL."
+    )
+
+
+def _bound(numbers: list[str], values: Values) -> str:
+    """One number, or an array of several; whole numbers stay whole, so that keys made of them are used."""
+    is_whole_numbers = all(re.fullmatch(r"-?\d{1,18}", number) for number in numbers)
+    kind = "Int64" if is_whole_numbers else "Float64"
+    bound = [int(number) if is_whole_numbers else float(number) for number in numbers]
+    return values.bind(bound, f"Array({kind})") if len(bound) > 1 else values.bind(bound[0], kind)
+
+
+# A character of a string filter, and whether it stands for itself whatever it is.
+_Characters = list[tuple[str, bool]]
+
+
+def _strings(sql: str, expression: str, values: Values) -> str:
+    """Texts, with % and _ as wildcards, - for not, and commas between; EMPTY and NULL."""
+    found: dict[bool, list[str]] = {True: [], False: []}
+    equal: dict[bool, list[str]] = {True: [], False: []}
+    for term in _terms(expression):
+        is_wanted = term[0] != ("-", False)
+        characters = term if is_wanted else term[1:]
+        text = "".join(sign for sign, _ in characters)
+        wildcards = [sign for sign, is_literal in characters if not is_literal and sign in "%_"]
+        keyword = text.upper() if not any(is_literal for _, is_literal in characters) else ""
+        if keyword in ("EMPTY", "NULL"):
+            found[is_wanted].append(f"({sql} IS NULL OR {sql} = '')" if keyword == "EMPTY" else f"{sql} IS NULL")
+        elif wildcards:
+            pattern = "".join(
+                "\\" * (is_literal and sign in "%_" or sign == "\\") + sign for sign, is_literal in characters
+            )
+            found[is_wanted].append(f"{sql} LIKE {values.bind(pattern, 'String')}")
+        else:
+            equal[is_wanted].append(text)
+    for is_wanted, texts in equal.items():
+        if texts:
+            found[is_wanted].append(f"{sql} IN {values.bind(texts, 'Array(String)')}")
+    return _wanted_and_not(found[True], found[False])
+
+
+def _terms(expression: str) -> list[_Characters]:
+    """The alternatives between commas, without the blanks around them."""
+    terms: list[_Characters] = [[]]
+    for sign, is_literal in _characters(expression):
+        if (sign, is_literal) == (",", False):
+            terms.append([])
+        else:
+            terms[-1].append((sign, is_literal))
+    for term in terms:
+        while term and term[-1] == (" ", False):
+            term.pop()
+        while term and term[0] == (" ", False):
+            term.pop(0)
+        if not term or term == [("-", False)]:
+            raise FilterError(
+                f"The string filter {expression!r} has an alternative without text; write EMPTY for none."
+            )
+    return terms
+
+
+def _characters(expression: str) -> Iterator[tuple[str, bool]]:
+    """^ takes the meaning from the character after it, quotation marks from all between them."""
+    is_quoted = False
+    signs = iter(expression)
+    for sign in signs:
+        if sign == "^":
+            literal = next(signs, None)
+            if literal is None:
+                raise FilterError(f"The string filter {expression!r} ends with ^, which must stand before a character.")
+            yield literal, True
+        elif sign == '"':
+            is_quoted = not is_quoted
+        else:
+            yield sign, is_quoted
+    if is_quoted:
+        raise FilterError(f"The string filter {expression!r} has a quotation mark without a second one.")
+
+
+def _escaped(value: str) -> str:
+    if not value:
+        return "EMPTY"
+    if value.upper() in ("EMPTY", "NULL"):
+        return f"^{value}"
+    return re.sub(r'([\^",%_]|^-|^ | $)', r"^\1", value)
+
+
+def _wanted_and_not(wanted: list[str], unwanted: list[str]) -> str:
+    some = [_any(wanted)] if wanted else []
+    return " AND ".join(some + [f"NOT ({term})" for term in unwanted])
+
+
+def _any(terms: list[str]) -> str:
+    return terms[0] if len(terms) == 1 else f"({' OR '.join(f'({term})' for term in terms)})"

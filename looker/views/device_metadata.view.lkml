@@ -1,0 +1,77 @@
+view: device_metadata {
+  label: "Meters"
+  sql_table_name: @{database}.device_current_versions ;;
+
+  dimension: device_id {
+    type: number
+    label: "Meter"
+    description: "The meter (device)."
+    value_format: "0"
+    sql: ${TABLE}.device_id ;;
+  }
+
+  dimension: customer_id {
+    type: string
+    label: "Customer"
+    description: "Who pays for its energy; empty when the meter was removed."
+    sql: ${TABLE}.customer_id ;;
+  }
+
+  dimension: building_type {
+    type: string
+    label: "Building type"
+    description: "Kind of building; unknown when the meter was removed."
+    sql: ${TABLE}.building_type ;;
+  }
+
+  dimension: location {
+    type: location
+    label: "Location"
+    description: "Where the meter stands, to about 1 m."
+    sql_latitude: round(${TABLE}.latitude, 5) ;;
+    sql_longitude: round(${TABLE}.longitude, 5) ;;
+  }
+
+  dimension: time_zone {
+    type: string
+    label: "Time zone"
+    description: "IANA time zone of the site; UTC where it is not known."
+    sql: ${TABLE}.time_zone ;;
+  }
+
+  dimension: has_metadata {
+    type: yesno
+    label: "In use"
+    description: "No: the meter was removed from the source of metadata."
+    sql: ${TABLE}.has_metadata = 1 ;;
+  }
+
+  dimension_group: valid_from {
+    type: time
+    label: "Valid from"
+    group_label: "Valid from (UTC)"
+    description: "Since when this is so; 1970: since ever."
+    timeframes: [raw, date, month, year]
+    datatype: datetime
+    convert_tz: no
+    sql: ${TABLE}.valid_from ;;
+  }
+
+  measure: devices {
+    type: count_distinct
+    label: "Meters"
+    description: "Number of meters."
+    value_format: "#,##0"
+    sql: ${TABLE}.device_id ;;
+    drill_fields: [device_id, customer_id, building_type, location]
+  }
+
+  measure: customers {
+    type: count_distinct
+    label: "Customers"
+    description: "Number of customers; all meters without one count as one."
+    value_format: "#,##0"
+    sql: ${TABLE}.customer_id ;;
+    drill_fields: [customer_id, devices]
+  }
+}

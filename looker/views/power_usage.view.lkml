@@ -1,0 +1,233 @@
+view: power_usage {
+  label: "Power usage"
+
+  # The smallest table that has what is asked. Each holds the same energy; a check compares them.
+  # By meter, customer or place: the store by hour, or, when no hour is asked for, the mart by day.
+  # Without those: the mart by hour and building type.
+  sql_table_name:
+    {% if power_usage.time_zone._in_query %}
+      @{database}.l4_power_agg_hourly_store
+    {% elsif power_usage.device_id._in_query or power_usage.customer_id._in_query or power_usage.location._in_query or power_usage.place._in_query or power_usage.devices._in_query or power_usage.customers._in_query %}
+      {% if power_usage.time_raw._in_query or power_usage.time_hour._in_query or power_usage.time_hour_of_day._in_query or power_usage.local_time_raw._in_query or power_usage.local_time_hour._in_query or power_usage.local_time_date._in_query or power_usage.local_time_week._in_query or power_usage.local_time_month._in_query or power_usage.local_time_hour_of_day._in_query or power_usage.local_time_day_of_week._in_query or power_usage.local_time_day_of_week_index._in_query or power_usage.hours._in_query or power_usage.local_hours._in_query or power_usage.average_kwh_per_hour._in_query or power_usage.average_kwh_per_local_hour._in_query %}
+        @{database}.l4_power_agg_hourly_store
+      {% else %}
+        @{database}.l4_power_by_device_daily
+      {% endif %}
+    {% else %}
+      @{database}.l4_power_by_building_type_hourly
+    {% endif %} ;;
+
+  dimension_group: time {
+    type: time
+    label: "UTC"
+    group_label: "Time (UTC)"
+    description: "Hour of the reading, UTC."
+    timeframes: [raw, hour, date, week, month, quarter, year, hour_of_day, day_of_week, day_of_week_index]
+    datatype: datetime
+    convert_tz: no
+    sql: ${TABLE}.ts_hour ;;
+  }
+
+  dimension_group: local_time {
+    type: time
+    label: "Local"
+    group_label: "Time (local)"
+    description: "Hour of the reading on the clock of the site, daylight saving included."
+    timeframes: [raw, hour, date, week, month, hour_of_day, day_of_week, day_of_week_index]
+    datatype: datetime
+    convert_tz: no
+    sql: ${TABLE}.local_hour ;;
+  }
+
+  dimension: device_id {
+    type: number
+    label: "Meter"
+    description: "The meter (device)."
+    value_format: "0"
+    sql: ${TABLE}.device_id ;;
+  }
+
+  dimension: customer_id {
+    type: string
+    label: "Customer"
+    description: "Who paid for the energy at that time; empty without metadata."
+    sql: ${TABLE}.customer_id ;;
+  }
+
+  dimension: building_type {
+    type: string
+    label: "Building type"
+    description: "Kind of building at that time; unknown without metadata."
+    sql: ${TABLE}.building_type ;;
+  }
+
+  dimension: location {
+    type: location
+    label: "Location"
+    description: "Where the meter stood, to about 1 m."
+    sql_latitude: round(${TABLE}.latitude, 5) ;;
+    sql_longitude: round(${TABLE}.longitude, 5) ;;
+  }
+
+  dimension: place {
+    type: location
+    label: "Place"
+    description: "Where the meter stood, to about 100 m: the meters of one site are one place."
+    sql_latitude: round(${TABLE}.latitude, 3) ;;
+    sql_longitude: round(${TABLE}.longitude, 3) ;;
+  }
+
+  dimension: time_zone {
+    type: string
+    label: "Time zone"
+    description: "IANA time zone of the site; UTC where it is not known."
+    sql: ${TABLE}.time_zone ;;
+  }
+
+  dimension: has_metadata {
+    type: yesno
+    label: "Has metadata"
+    description: "Whether the meter was known at that time."
+    sql: ${TABLE}.has_metadata = 1 ;;
+  }
+
+  # The sum of decimals is exact, but Looker reads a decimal as a text.
+  measure: exact_kwh {
+    type: sum
+    hidden: yes
+    description: "Energy in kWh as an exact decimal."
+    sql: ${TABLE}.total_kWh ;;
+  }
+
+  measure: total_kwh {
+    type: number
+    label: "Energy"
+    group_label: "Energy"
+    description: "Energy used, kWh."
+    value_format: "#,##0.0\" kWh\""
+    sql: toFloat64(${exact_kwh}) ;;
+    drill_fields: [time_date, device_id, customer_id, building_type, total_kwh]
+  }
+
+  measure: peak_kwh {
+    type: max
+    label: "Largest reading"
+    group_label: "Energy"
+    description: "Largest single reading, kWh of its interval."
+    value_format: "#,##0.000\" kWh\""
+    sql: ${TABLE}.max_kWh ;;
+    drill_fields: [time_hour, device_id, customer_id, building_type, peak_kwh]
+  }
+
+  measure: average_kwh_per_reading {
+    type: number
+    label: "Average per reading"
+    group_label: "Averages"
+    description: "Energy divided by the number of readings, kWh of one interval of one meter."
+    value_format: "#,##0.000\" kWh\""
+    sql: ${total_kwh} / nullIf(${readings}, 0) ;;
+    drill_fields: [time_date, device_id, building_type, average_kwh_per_reading]
+  }
+
+  measure: average_kwh_per_hour {
+    type: number
+    label: "Average per hour"
+    group_label: "Averages"
+    description: "Energy of all meters together, divided by the hours (UTC) in which there are readings, kWh."
+    value_format: "#,##0.0\" kWh\""
+    sql: ${total_kwh} / nullIf(${hours}, 0) ;;
+    drill_fields: [time_date, building_type, average_kwh_per_hour]
+  }
+
+  measure: average_kwh_per_local_hour {
+    type: number
+    label: "Average per local hour"
+    group_label: "Averages"
+    description: "Energy of all meters together, divided by the hours on the clocks of the sites in which there are readings, kWh."
+    value_format: "#,##0.0\" kWh\""
+    sql: ${total_kwh} / nullIf(${local_hours}, 0) ;;
+    drill_fields: [local_time_date, building_type, average_kwh_per_local_hour]
+  }
+
+  measure: hours {
+    type: count_distinct
+    label: "Hours"
+    group_label: "Counts"
+    description: "Hours (UTC) in which there are readings."
+    value_format: "#,##0"
+    sql: ${TABLE}.ts_hour ;;
+  }
+
+  measure: local_hours {
+    type: count_distinct
+    label: "Local hours"
+    group_label: "Counts"
+    description: "Hours on the clocks of the sites in which there are readings."
+    value_format: "#,##0"
+    sql: ${TABLE}.local_hour ;;
+  }
+
+  measure: devices {
+    type: count_distinct
+    label: "Meters"
+    group_label: "Counts"
+    description: "Meters with readings."
+    value_format: "#,##0"
+    sql: ${TABLE}.device_id ;;
+    drill_fields: [device_id, customer_id, building_type, total_kwh]
+  }
+
+  measure: customers {
+    type: count_distinct
+    label: "Customers"
+    group_label: "Counts"
+    description: "Customers with readings; all meters without one count as one."
+    value_format: "#,##0"
+    sql: ${TABLE}.customer_id ;;
+    drill_fields: [customer_id, devices, total_kwh]
+  }
+
+  measure: readings {
+    type: sum
+    label: "Readings"
+    group_label: "Counts"
+    description: "Number of readings."
+    value_format: "#,##0"
+    sql: ${TABLE}.readings ;;
+    drill_fields: [time_date, device_id, readings]
+  }
+
+  measure: readings_with_metadata {
+    type: sum
+    hidden: yes
+    description: "Readings of meters that were known."
+    sql: ${TABLE}.readings * ${TABLE}.has_metadata ;;
+  }
+
+  measure: exact_kwh_with_metadata {
+    type: sum
+    hidden: yes
+    description: "Energy of meters that were known, in kWh as an exact decimal."
+    sql: ${TABLE}.total_kWh * ${TABLE}.has_metadata ;;
+  }
+
+  measure: share_with_metadata {
+    type: number
+    label: "Readings with metadata"
+    group_label: "Quality"
+    description: "Share of the readings whose meter was known."
+    value_format: "0.0%"
+    sql: ${readings_with_metadata} / nullIf(${readings}, 0) ;;
+    drill_fields: [time_date, device_id, share_with_metadata]
+  }
+
+  measure: share_of_energy_with_metadata {
+    type: number
+    label: "Energy with metadata"
+    group_label: "Quality"
+    description: "Share of the energy whose meter was known."
+    value_format: "0.0%"
+    sql: toFloat64(${exact_kwh_with_metadata}) / nullIf(${total_kwh}, 0) ;;
+    drill_fields: [time_date, device_id, share_of_energy_with_metadata]
+  }
+}
