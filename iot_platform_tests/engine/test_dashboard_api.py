@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import datetime as dt
+import secrets
 import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
 import uvicorn
 from clickhouse_connect.driver.client import Client
+from pydantic import SecretStr
 
 from iot_platform.clickhouse.embedded.access import host_is_trusted
+from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.server import Endpoint
 from iot_platform.dashboard.answers import Answers
 from iot_platform.dashboard.app import create_app
 from iot_platform.dashboard.source import Source
 from iot_platform.dashboard.tiles import Tiles, tables_of
 from iot_platform.looker.project import load_project
 from iot_platform.settings import Settings
-from iot_platform_tests.dashboard_data import DAYS, METERS, TYPES, insert_days, insert_meters, insert_reading
+from iot_platform_tests.dashboard_data import METERS, TYPES, insert_days, insert_meters, insert_reading
 
 TIMEOUT_S = 30
 
@@ -33,6 +39,7 @@ class Api:
 
     url: str
     client: Client
+    settings: Settings
 
     def get(self, path: str, status: int = 200, **headers: str) -> Any:
         """The JSON of an answer with this status."""
@@ -47,9 +54,25 @@ class Api:
         return float(answer["data"][column["name"]][0] or 0)
 
 
-@pytest.fixture
-def api(platform: Client) -> Iterator[Api]:
-    settings = Settings()
+@pytest.fixture(scope="module")
+def api(server: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """The interface over some days of readings. All tests of this module share it: they leave its rows as they are."""
+    login = f"{quote(server.username, safe='')}:{quote(server.password, safe='')}"
+    settings = Settings(
+        home=tmp_path_factory.mktemp("home"),
+        clickhouse_url=SecretStr(server.url.replace("://", f"://{login}@")),
+        clickhouse_database=f"test_{secrets.token_hex(6)}",
+    )
+    with migrated_session(settings) as client, serving(settings) as url:
+        insert_meters(client)
+        insert_days(client, dt.datetime.now(dt.UTC))
+        yield Api(url, client, settings)
+        client.command(f"DROP DATABASE {settings.clickhouse_database} SYNC")
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """The application on a real port."""
     project = load_project()
     dashboard = project.dashboards["power_overview"]
     source = Source(settings, sorted(tables_of(project, dashboard, settings)))
@@ -61,18 +84,11 @@ def api(platform: Client) -> Iterator[Api]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            yield Api(f"http://127.0.0.1:{listener.getsockname()[1]}", platform)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join(TIMEOUT_S)
             source.close()
-
-
-@pytest.fixture
-def filled(api: Api) -> Api:
-    insert_meters(api.client)
-    insert_days(api.client, dt.datetime.now(dt.UTC))
-    return api
 
 
 def one(client: Client, sql: str) -> Any:
@@ -93,35 +109,31 @@ def test_the_definition_is_that_of_the_lookml(api: Api) -> None:
     } <= {tile["name"] for tile in definition["tiles"]}
 
 
-def test_every_tile_answers_without_data_and_with_it(api: Api) -> None:
-    names = [tile["name"] for tile in api.get("/api/dashboard")["tiles"]]
-    for name in names:
-        api.get(f"/api/tiles/{name}")
-    insert_meters(api.client)
-    insert_days(api.client, dt.datetime.now(dt.UTC))
-    for name in names:
+def test_every_tile_answers_with_data_and_without(api: Api) -> None:
+    for name in (tile["name"] for tile in api.get("/api/dashboard")["tiles"]):
         answer = api.get(f"/api/tiles/{name}")
         assert answer["rows"] > 0 and not answer["is_cut"], name
         assert all(len(values) == answer["rows"] for values in answer["data"].values())
         assert answer["sql"].startswith("SELECT") and answer["milliseconds"] >= 0
+        assert api.get(f"/api/tiles/{name}?f.customer=nobody&f.period=2001/01/01")["rows"] <= 1
 
 
-def test_filters_and_cross_filters_narrow_the_rows(filled: Api) -> None:
+def test_filters_and_cross_filters_narrow_the_rows(api: Api) -> None:
     store = "SELECT toFloat64(sum(total_kWh)) FROM l4_power_agg_hourly_store WHERE "
-    assert filled.total() == pytest.approx(one(filled.client, f"{store} 1"))
-    assert filled.total("f.building_type=office,retail") == pytest.approx(
-        one(filled.client, f"{store} building_type IN ('office', 'retail')")
+    assert api.total() == pytest.approx(one(api.client, f"{store} 1"))
+    assert api.total("f.building_type=office,retail") == pytest.approx(
+        one(api.client, f"{store} building_type IN ('office', 'retail')")
     )
-    assert filled.total("f.device=7&x.power_usage.building_type=residential^_solar") == pytest.approx(
-        one(filled.client, f"{store} device_id = 7 AND building_type = 'residential_solar'")
+    assert api.total("f.device=7&x.power_usage.building_type=residential^_solar") == pytest.approx(
+        one(api.client, f"{store} device_id = 7 AND building_type = 'residential_solar'")
     )
     # An empty expression is no filter, also where there is a default.
-    assert filled.total("f.period=") == filled.total("f.period=before+tomorrow")
+    assert api.total("f.period=") == api.total("f.period=before+tomorrow")
 
 
-def test_values_cannot_leave_their_place_in_the_sql(filled: Api) -> None:
-    assert filled.total("f.customer=%22' OR 1 = 1 --%22") == 0
-    filled.get("/api/tiles/total?x.nothing=1", 400)
+def test_values_cannot_leave_their_place_in_the_sql(api: Api) -> None:
+    assert api.total("f.customer=%22' OR 1 = 1 --%22") == 0
+    api.get("/api/tiles/total?x.nothing=1", 400)
 
 
 def test_what_is_not_known_is_told(api: Api) -> None:
@@ -130,34 +142,40 @@ def test_what_is_not_known_is_told(api: Api) -> None:
     assert "full moon" in api.get("/api/tiles/total?f.period=next+full+moon", 400)["error"]
 
 
-def test_suggestions_are_the_values_there_are(filled: Api) -> None:
-    assert filled.get("/api/suggest?filter=building_type") == {"values": sorted(TYPES), "is_cut": False}
-    assert filled.get("/api/suggest?filter=device")["values"] == list(range(1, METERS + 1))
+def test_suggestions_are_the_values_there_are(api: Api) -> None:
+    assert api.get("/api/suggest?filter=building_type") == {"values": sorted(TYPES), "is_cut": False}
+    assert api.get("/api/suggest?filter=device")["values"] == list(range(1, METERS + 1))
 
 
-def test_a_new_reading_makes_a_new_version_and_merges_do_not(filled: Api) -> None:
-    source = Source(Settings(), ["l4_power_by_building_type_hourly"])
-    before = source.version().fingerprint
-    source.close()
-    filled.client.command("OPTIMIZE TABLE l4_power_by_building_type_hourly FINAL")
-    merged = Source(Settings(), ["l4_power_by_building_type_hourly"])
-    assert merged.version().fingerprint == before
-    merged.close()
-    insert_reading(filled.client, 3)
-    inserted = Source(Settings(), ["l4_power_by_building_type_hourly"])
-    assert inserted.version().fingerprint != before
-    inserted.close()
+def test_an_insert_makes_a_new_version_and_a_merge_does_not(api: Api) -> None:
+    store = "l4_power_by_building_type_hourly"
+
+    def fingerprint() -> str:
+        source = Source(api.settings, [store])
+        try:
+            return source.version().fingerprint
+        finally:
+            source.close()
+
+    before = fingerprint()
+    api.client.command(f"OPTIMIZE TABLE {store} FINAL")
+    assert fingerprint() == before
+    insert_reading(api.client, 0)
+    assert fingerprint() != before
 
 
-def test_a_missing_table_is_an_answer_that_says_what_to_do(filled: Api) -> None:
-    filled.client.command("DROP TABLE l4_power_by_building_type_hourly SYNC")
-    assert "iot-platform migrate" in filled.get("/api/tiles/usage_over_time", 503)["error"]
+def test_a_missing_table_is_an_answer_that_says_what_to_do(api: Api) -> None:
+    api.client.command("RENAME TABLE l4_power_by_building_type_hourly TO away")
+    try:
+        assert "iot-platform migrate" in api.get("/api/tiles/usage_over_time?f.building_type=-nothing", 503)["error"]
+    finally:
+        api.client.command("RENAME TABLE away TO l4_power_by_building_type_hourly")
 
 
-def test_sixteen_viewers_get_the_same(filled: Api) -> None:
+def test_sixteen_viewers_get_the_same(api: Api) -> None:
     names = ["usage_over_time", "map", "building_types", "total"]
     with ThreadPoolExecutor(16) as viewers:
-        answers = list(viewers.map(lambda number: filled.get(f"/api/tiles/{names[number % 4]}"), range(64)))
+        answers = list(viewers.map(lambda number: api.get(f"/api/tiles/{names[number % 4]}"), range(64)))
     for position, name in enumerate(names):
         assert all(answer["data"] == answers[position]["data"] for answer in answers[position::4]), name
 
@@ -207,7 +225,3 @@ def test_an_error_is_not_kept() -> None:
     assert answers.get("x", lambda: 5) == 5
     assert [answers.get(key, lambda: 6) for key in ("y", "z")] == [6, 6]
     assert answers.get("x", lambda: 8) == 8  # only the newest two are kept
-
-
-def test_the_data_is_as_long_as_it_says(filled: Api) -> None:
-    assert one(filled.client, "SELECT sum(readings) FROM l4_power_by_device_daily") == METERS * DAYS * 48

@@ -56,10 +56,16 @@ class DashboardUI:
 
     def click_bar(self, name: str, position: int) -> None:
         """Click a bar of a chart; they count from the bottom or the left."""
-        box = self.tile(name).locator(".bars .point path").nth(position).bounding_box()
+        self.click_mark(self.tile(name).locator(".bars .point path").nth(position))
+
+    def click_mark(self, mark: Locator) -> None:
+        """Click a bar or circle: Plotly finds it by the position of the mouse."""
+        mark.scroll_into_view_if_needed()
+        box = mark.bounding_box()
         assert box is not None
-        self.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        self.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        at = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        self.page.mouse.move(*at)
+        self.page.mouse.click(*at)
 
     def state(self) -> dict[str, str]:
         """The parameters of the page's address."""

@@ -7,10 +7,7 @@ import { toDays, toExpression, toPeriod, toValues } from "./expressions.js";
 
 const SHOWN_VALUES = 60;
 const CUSTOM = "custom";
-const PERIODS = [
-  ["this day", "Today"], ["24 hour", "Last 24 hours"], ["7 day", "Last 7 days"], ["30 day", "Last 30 days"],
-  ["90 day", "Last 90 days"], ["12 month", "Last 12 months"], ["this month", "This month"], ["last month", "Last month"],
-];
+const PERIODS = ["this day", "7 day", "30 day", "90 day", "12 month"];
 
 // `change(name, expression)` is called when a person chose something. Returns {element, show(expression)}.
 export function filterControl(filter, change) {
@@ -23,9 +20,10 @@ export function isPeriod(filter) {
 
 function periodControl(filter, change) {
   const id = `filter-${filter.name.replaceAll(/\W/g, "-")}`;
-  const known = PERIODS.some(([value]) => value === filter.default) || !filter.default ? PERIODS : [[filter.default, filter.default], ...PERIODS];
-  const select = make("select", { id }, ...known.map(([value, text]) => make("option", { value }, text)),
-    make("option", { value: "" }, "All time"), make("option", { value: CUSTOM }, "From … to …"));
+  const offered = filter.options.length ? filter.options : PERIODS;
+  const known = [...new Set([...offered, filter.default])].filter(Boolean);
+  const select = make("select", { id }, ...known.map((value) => make("option", { value }, periodText(value))),
+    filter.is_required ? null : make("option", { value: "" }, "All time"), make("option", { value: CUSTOM }, "From … to …"));
   const other = make("option", { value: "other", hidden: true });
   select.append(other);
   const [first, last] = ["First day", "Last day"].map((label) => make("input", { type: "date", "aria-label": `${filter.title}: ${label.toLowerCase()}` }));
@@ -52,6 +50,13 @@ function periodControl(filter, change) {
     days.hidden = !span;
   };
   return { element: make("div", { class: "filter" }, make("label", { for: id }, filter.title), make("div", { class: "row" }, select, days)), show };
+}
+
+// "7 day" -> "Last 7 days"; what is not known is shown as it is.
+function periodText(expression) {
+  const [count, unit] = expression.split(" ");
+  if (expression === "this day") return "Today";
+  return /^\d+$/.test(count) && unit ? `Last ${count} ${unit.replace(/s?$/, "s")}` : expression.replace(/^./, (sign) => sign.toUpperCase());
 }
 
 function valuesControl(filter, change) {
