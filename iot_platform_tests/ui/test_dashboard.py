@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from playwright.sync_api import Browser, ConsoleMessage, Request, expect
+from playwright.sync_api import BrowserContext, ConsoleMessage, Request, expect
 
 from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.migrations import migrated_session
@@ -85,9 +85,10 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
+def profile() -> Iterator[BrowserContext]:
+    """A browser profile; its pages share what they have loaded, as those of a person do."""
+    with chromium() as browser:
+        yield browser.new_context(timezone_id="UTC", locale="en-GB", reduced_motion="reduce")
 
 
 @dataclass
@@ -108,17 +109,16 @@ class Seen:
 
 
 @pytest.fixture
-def ui(platform: Platform, browser: Browser, request: pytest.FixtureRequest) -> Iterator[DashboardUI]:
-    """A page of a new browser profile; at the end it has asked no other host and complained of nothing."""
-    viewport = getattr(request, "param", {"width": 1440, "height": 1000})
-    context = browser.new_context(timezone_id="UTC", locale="en-GB", viewport=viewport, reduced_motion="reduce")
-    page = context.new_page()
+def ui(platform: Platform, profile: BrowserContext, request: pytest.FixtureRequest) -> Iterator[DashboardUI]:
+    """A new page; at the end it has asked no other host and complained of nothing."""
+    page = profile.new_page()
+    page.set_viewport_size(getattr(request, "param", {"width": 1440, "height": 1000}))
     seen = Seen()
     page.on("request", seen.request)
     page.on("console", seen.message)
     page.on("pageerror", lambda error: seen.complaints.append(str(error)))
     yield DashboardUI(page, platform.url, pictures())
-    context.close()
+    page.close()
     assert seen.complaints == []
     assert seen.hosts <= {platform.url.removeprefix("http://")}
 

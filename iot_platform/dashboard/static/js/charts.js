@@ -40,7 +40,7 @@ export function timeChart(tile, answer, width) {
     const [times, values] = withGaps(pick(answer, x, index), pick(answer, measure, index), stacked);
     return {
       type: "scatter", mode: times.length === 1 ? "markers" : "lines", name: pivot ? nameText(group.name) : measure.label,
-      x: times, y: values, line: stacked ? { color: colors.card, width: 0.3 } : { color, width: 2 },
+      x: times, y: values, line: { color, width: stacked ? 0 : 2 },
       ...(stacked ? { stackgroup: "all", fillcolor: color } : tile.type === "looker_area" ? { fill: "tozeroy", fillcolor: `${color}22` } : {}),
       text: values.map((value) => numberText(value, measure)), hovertemplate: pivot ? "%{text}" : "%{text}<extra></extra>",
     };

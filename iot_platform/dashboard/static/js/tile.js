@@ -44,7 +44,7 @@ export class Tile {
     if (definition.type === MAP) buttons.prepend(...this.zoomButtons());
     this.body = make("div", { class: "body" }, this.chart, this.table, this.message);
     this.element = make("section", { class: "tile", id, "aria-labelledby": `${id}-title`, "data-type": definition.type, "data-state": "loading" },
-      make("div", { class: "head" }, make("div", {}, make("h2", { id: `${id}-title`, title: noteOf(definition) || null }, definition.title), this.caption), buttons),
+      make("div", { class: "head" }, make("div", {}, make("h2", { id: `${id}-title`, title: definition.note || null }, definition.title), this.caption), buttons),
       this.body, this.banner);
     const { row, column, width, height } = definition;
     this.element.style.cssText = `--row:${row + 1};--column:${column + 1};--width:${width};--height:${height}`;
@@ -101,7 +101,7 @@ export class Tile {
     const { answer, definition } = this;
     if (!answer) return;
     const { measures: [measure] } = shape(answer);
-    this.caption.textContent = definition.type === VALUE ? "" : captionOf(definition, measure);
+    this.tellCaption(definition.type === VALUE ? [] : [unitText(measure), definition.note]);
     this.message.hidden = answer.rows > 0;
     this.message.textContent = answer.rows ? "" : "No readings match these filters.";
     this.chart.hidden = this.isTable || !answer.rows;
@@ -110,9 +110,17 @@ export class Tile {
     this.showCut(answer);
     if (!answer.rows) return;
     if (this.isTable) {
+      const focused = this.table.contains(document.activeElement) ? document.activeElement.textContent : null;
       this.table.replaceChildren(dataTable(definition, answer, keyColumn(answer), this.selected, (column, value) => this.actions.pick(this, column, value)));
+      // The rows are new; whoever works by keyboard stays at the same one.
+      [...this.table.querySelectorAll("button")].find((button) => button.textContent === focused)?.focus();
     } else if (definition.type === VALUE) this.drawValue(measure);
     else await this.drawChart();
+  }
+
+  // One line; what does not fit is in its tooltip.
+  tellCaption(parts) {
+    this.caption.textContent = this.caption.title = parts.filter(Boolean).join(" · ");
   }
 
   showCut(answer) {
@@ -148,7 +156,7 @@ export class Tile {
     const { below, problem } = await drawMap(chart, this.map, view);
     this.isDrawing = false;
     this.picks = (trace, point) => (trace < below ? null : this.map.picks(trace - below, point));
-    this.caption.textContent = captionOf(this.definition, this.map.measure) + (problem ? ` Without land: ${problem.message}` : ` ${this.map.size}`);
+    this.tellCaption([unitText(this.map.measure), problem ? `Without land: ${problem.message}` : this.map.size, this.definition.note]);
     this.listen();
   }
 
@@ -182,12 +190,6 @@ export class Tile {
   }
 }
 
-function noteOf(definition) {
-  return typeof definition.note === "string" ? definition.note : (definition.note?.text ?? "");
-}
-
-function captionOf(definition, measure) {
-  const unit = unitOf(measure);
-  const text = unit && !measure.label.includes(unit) ? `${measure.label}, ${unit}` : measure.label;
-  return noteOf(definition) ? `${text}. ${noteOf(definition)}` : text;
+function unitText(measure) {
+  return unitOf(measure) ? `${measure.label}, ${unitOf(measure)}` : measure.label;
 }
