@@ -23,19 +23,22 @@ from iot_platform.defs.layers import checks
 from iot_platform.defs.layers.automation import layer_automation_sensor
 from iot_platform.defs.layers.schedules import prove_closed_days_schedule, prove_today_schedule
 from iot_platform.defs.layers.schema_check import schema_is_as_in_sql
+from iot_platform.defs.looker.assets import looker_assets
+from iot_platform.defs.looker.checks import looker_checks, looker_checks_job, looker_checks_schedule
 from iot_platform.defs.readings import assets as readings
 from iot_platform.defs.readings.sensor import simulated_ingestion_sensor
 from iot_platform.defs.resources import ClickHouse
 
 defs = dg.Definitions(
-    assets=dg.with_source_code_references(dg.load_assets_from_modules([readings, layers, devices])),
-    asset_checks=[*checks.layer_checks, schema_is_as_in_sql, *metadata_checks],
+    assets=dg.with_source_code_references(dg.load_assets_from_modules([readings, layers, devices])) + looker_assets(),
+    asset_checks=[*checks.layer_checks, schema_is_as_in_sql, *metadata_checks, *looker_checks],
     jobs=[
         jobs.ingestion_job,
         jobs.prove_job,
         jobs.all_layers_job,
         jobs.refresh_metadata_job,
         jobs.metadata_checks_job,
+        looker_checks_job,
     ],
     schedules=[
         prove_today_schedule,
@@ -43,6 +46,7 @@ defs = dg.Definitions(
         refresh_metadata_schedule,
         compare_metadata_schedule,
         check_metadata_schedule,
+        looker_checks_schedule,
     ],
     sensors=[simulated_ingestion_sensor, layer_automation_sensor, alerts_sensor, metadata_csv_sensor],
     resources={"clickhouse": ClickHouse()},

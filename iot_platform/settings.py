@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     prove_closed_days_cron: str = Field(
         default="30 6 * * *", description="When the closed days that are open are proved (UTC)."
     )
+    looker_checks_cron: str = Field(
+        default="15 7 * * *", description="When the LookML is proved against the marts (UTC)."
+    )
     metadata_cron: str = Field(default="0 * * * *", description="When the device metadata is refreshed.")
     metadata_compare_cron: str = Field(
         default="20 4 * * *", description="When all of the CRM is compared, to find the devices that have vanished."
@@ -154,6 +157,9 @@ class Settings(BaseSettings):
     alert_clear_s: float = Field(default=90, ge=0, description="Nothing was wrong for this long: all clear.")
     alert_repeat_minutes: float = Field(
         default=60, ge=0, description="While an incident lasts, new problems are told at most this often."
+    )
+    dashboard_url: str = Field(
+        default="http://127.0.0.1:3001", description="Where Dagster links to: the preview of the dashboard."
     )
     dagster_url: str = Field(default="http://127.0.0.1:3000", description="Where alerts link to: the Dagster UI.")
 

@@ -39,18 +39,20 @@ SELECT
     sum(toDecimal64(power_usage_kWh + 5e-10, 9)) AS total_kWh,
     count() AS readings,
     max(power_usage_kWh + 0) AS max_kWh,
+    toStartOfHour(local_time) AS local_hour,
+    anyLast(time_zone) AS time_zone,
     minIf(voltage, isFinite(voltage)) AS min_voltage,
     maxIf(voltage, isFinite(voltage)) AS max_voltage
 FROM l3_power_joined
-GROUP BY ts_hour, device_id, customer_id, building_type;
+GROUP BY ts_hour, device_id, customer_id, building_type, local_hour;
 
 ALTER TABLE mv_l2_to_l3 MODIFY QUERY
 WITH
     if(timestamp >= dictGet('device_current', 'valid_from', device_id),
        dictGet('device_current',
-               ('customer_id', 'building_type', 'latitude', 'longitude', 'has_metadata'), device_id),
+               ('customer_id', 'building_type', 'latitude', 'longitude', 'has_metadata', 'time_zone'), device_id),
        dictGet('device_history',
-               ('customer_id', 'building_type', 'latitude', 'longitude', 'has_metadata'), device_id, timestamp)
+               ('customer_id', 'building_type', 'latitude', 'longitude', 'has_metadata', 'time_zone'), device_id, timestamp)
     ) AS version
 SELECT
     timestamp,
@@ -62,6 +64,8 @@ SELECT
     version.4 AS longitude,
     version.5 AS has_metadata,
     ingested_at,
+    version.6 AS time_zone,
+    toDateTime(toString(timestamp, version.6), 'UTC') AS local_time,
     voltage
 FROM l2_power_cleaned;
 
@@ -92,6 +96,8 @@ SELECT
     toFloat64(s.total_kWh) / s.readings AS avg_kWh,
     s.readings AS readings,
     s.max_kWh AS max_kWh,
+    s.local_hour AS local_hour,
+    s.time_zone AS time_zone,
     s.min_voltage AS min_voltage,
     s.max_voltage AS max_voltage
 FROM l4_power_agg_hourly_store AS s FINAL

@@ -27,6 +27,7 @@ COMMANDS = {
     "sql": ("iot_platform.cli.sql:sql", "Run one SQL statement and print its result."),
     "alerts": ("iot_platform.cli.alerts:alerts", "Try the channels of alerts; show what is wrong."),
     "migrate": ("iot_platform.cli.schema:migrate", "Bring the database up to the files in sql/."),
+    "lookml": ("iot_platform.cli.lookml:lookml", "Check the LookML project, show its SQL."),
     "db": ("iot_platform.cli.db:db", "The embedded ClickHouse server."),
 }
 

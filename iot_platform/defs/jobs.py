@@ -18,7 +18,7 @@ ingestion_job = dg.define_asset_job(
 prove_job = dg.define_asset_job(
     "prove_job",
     selection=LAYERS,
-    description="Prove L2, quarantine, L3 and L4 of a day; what differs is rebuilt. Runs their checks.",
+    description="Prove L2, quarantine, L3 and the marts of L4 of a day; what differs is rebuilt. Runs their checks.",
 )
 
 all_layers_job = dg.define_asset_job(

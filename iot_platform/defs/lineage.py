@@ -10,16 +10,17 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from iot_platform.layers.model import L2, L3, L4, QUARANTINE, RAW_TABLE
+from iot_platform.layers.model import BY_BUILDING_TYPE, BY_DEVICE, L2, L3, L4, QUARANTINE, RAW_TABLE
 
 DEVICES = "device_metadata"
 
 Sources = Mapping[str, Sequence[tuple[str, str]]]
 
 _READING = ("timestamp", "device_id", "power_usage_kWh", "ingested_at")
-_ATTRIBUTES = ("customer_id", "building_type", "latitude", "longitude")
+_ATTRIBUTES = ("customer_id", "building_type", "latitude", "longitude", "time_zone")
 # A version is found by device and time.
 _LOOKUP = [(L2.name, "device_id"), (L2.name, "timestamp"), (DEVICES, "device_id"), (DEVICES, "valid_from")]
+_SUMS = {name: [(L3.name, "power_usage_kWh")] for name in ("total_kWh", "readings", "max_kWh")}
 
 COLUMN_SOURCES: Mapping[str, Sources] = {
     L2.name: {name: [(RAW_TABLE, name)] for name in _READING},
@@ -28,15 +29,30 @@ COLUMN_SOURCES: Mapping[str, Sources] = {
         **{name: [(L2.name, name)] for name in _READING},
         **{name: [(DEVICES, name), *_LOOKUP] for name in _ATTRIBUTES},
         "has_metadata": _LOOKUP,
+        "local_time": [(DEVICES, "time_zone"), *_LOOKUP],
     },
     L4.name: {
         "ts_hour": [(L3.name, "timestamp")],
-        "device_id": [(L3.name, "device_id")],
-        **{name: [(L3.name, name)] for name in (*_ATTRIBUTES, "has_metadata")},
-        "total_kWh": [(L3.name, "power_usage_kWh")],
-        "readings": [(L3.name, "power_usage_kWh")],
-        "max_kWh": [(L3.name, "power_usage_kWh")],
+        "local_hour": [(L3.name, "local_time")],
+        **{name: [(L3.name, name)] for name in ("device_id", *_ATTRIBUTES, "has_metadata")},
+        **_SUMS,
         "avg_kWh": [(L3.name, "power_usage_kWh")],
+    },
+    BY_BUILDING_TYPE.name: {
+        "ts_hour": [(L3.name, "timestamp")],
+        "local_hour": [(L3.name, "local_time")],
+        **{name: [(L3.name, name)] for name in ("building_type", "has_metadata")},
+        **_SUMS,
+    },
+    BY_DEVICE.name: {
+        "ts_day": [(L3.name, "timestamp")],
+        "ts_hour": [(L3.name, "timestamp")],
+        "local_day": [(L3.name, "local_time")],
+        **{
+            name: [(L3.name, name)]
+            for name in ("device_id", "customer_id", "building_type", "latitude", "longitude", "has_metadata")
+        },
+        **_SUMS,
     },
 }
 

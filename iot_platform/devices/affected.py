@@ -15,7 +15,17 @@ from iot_platform.clickhouse.blocks import insert_block
 from iot_platform.clickhouse.client import escaped, quoted
 from iot_platform.clickhouse.lock import this_process
 from iot_platform.layers.copies import PREFIX
-from iot_platform.layers.model import IMPOSSIBLE_TIMES, L2, L3, L4, QUARANTINE, RAW_TABLE, Layer, partition_id
+from iot_platform.layers.model import (
+    DERIVED_LAYERS,
+    IMPOSSIBLE_TIMES,
+    L2,
+    L3,
+    MARTS,
+    QUARANTINE,
+    RAW_TABLE,
+    Layer,
+    partition_id,
+)
 from iot_platform.layers.partitions import ROWS_PER_QUERY, grouped, partition_versions
 
 # The end of a version that has none: the last second that DateTime knows.
@@ -36,7 +46,7 @@ class Touched:
         self._client = client
         self._stretches = stretches
         self._judged = judged
-        self.layers: dict[Layer, set[str]] = {L2: set(), QUARANTINE: set(), L3: set(), L4: set()}
+        self.layers: dict[Layer, set[str]] = {layer: set() for layer in DERIVED_LAYERS}
         self._versions = self._seen()
         self.affected = affected_days(client, stretches)
         self._add(self.affected["partition_id"], days_judged_otherwise(client, judged))
@@ -63,7 +73,7 @@ class Touched:
         for layer in (L2, QUARANTINE):
             self.layers[layer] |= judged_otherwise
         # A reading that L2 takes or refuses from now on changes the layers below as well.
-        for layer in (L3, L4):
+        for layer in (L3, *MARTS):
             self.layers[layer] |= {*joined_otherwise, *judged_otherwise}
 
 

@@ -13,10 +13,11 @@ import pandas as pd
 import pandera.pandas as pandera
 from pandera.errors import SchemaErrors
 
+from iot_platform.devices.time_zones import known_zones, zones_at
 from iot_platform.errors import SourceError
 
 REQUIRED = ["device_id", "customer_id", "building_type", "latitude", "longitude"]
-COLUMNS = [*REQUIRED, "valid_from"]
+COLUMNS = [*REQUIRED, "valid_from", "time_zone"]
 EPOCH = pd.Timestamp(0, tz="UTC")
 LAST = pd.Timestamp(2**32 - 1, unit="s", tz="UTC")
 
@@ -37,6 +38,11 @@ DEVICES = pandera.DataFrameSchema(
             ],
             nullable=True,
             description="Whole UTC hour from which the row holds; none: see devices/versions.py",
+        ),
+        "time_zone": pandera.Column(
+            str,
+            pandera.Check(lambda names: names.isin({"", *known_zones()}), error="is no IANA time zone"),
+            description="Zone of the site's clock, e.g. Europe/London; none: that of its coordinates",
         ),
     },
     strict="filter",
@@ -81,8 +87,8 @@ def parse_devices(content: bytes, where: str) -> pd.DataFrame:
     """Device metadata from a UTF-8 CSV with a header; the index holds line numbers, ``device_id`` is text.
 
     Columns device_id, customer_id, building_type, latitude, longitude, and optionally valid_from (ISO 8601; UTC when
-    it names no zone); others are ignored. ``where`` names the CSV. Raises ContractError with every violation and its
-    line, SourceError when it is not text or lacks a column.
+    it names no zone) and time_zone (IANA name; none: that of the coordinates); others are ignored. ``where`` names the
+    CSV. Raises ContractError with every violation and its line, SourceError when it is not text or lacks a column.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -106,13 +112,15 @@ def validate_devices(
 ) -> pd.DataFrame:
     """The frame with the contract's columns and types; its index names the rows in messages.
 
-    Values may be text. Raises ContractError with every violation, those ``known`` already among them.
+    Values may be text. A row without time zone gets that of its coordinates. Raises ContractError with every violation,
+    those ``known`` already among them.
     """
     violations = list(known)
     typed = frame.copy()
     if "valid_from" not in typed:
         typed["valid_from"] = pd.Series(pd.NaT, index=typed.index)
-    for column in ("device_id", "customer_id", "building_type"):
+    typed["time_zone"] = typed["time_zone"].fillna("") if "time_zone" in typed else ""
+    for column in ("device_id", "customer_id", "building_type", "time_zone"):
         typed[column] = typed[column].astype(str).str.strip()
     for column in ("latitude", "longitude"):
         numbers = pd.to_numeric(typed[column], errors="coerce").astype(float)
@@ -126,6 +134,9 @@ def validate_devices(
         valid = typed
     if violations:
         raise ContractError(where, row_name, violations)
+    unzoned = valid["time_zone"] == ""
+    places = valid.loc[unzoned, ["latitude", "longitude"]]
+    valid.loc[unzoned, "time_zone"] = zones_at(places["latitude"], places["longitude"])
     return valid[COLUMNS]
 
 
@@ -176,7 +187,7 @@ def _violations(cases: pd.DataFrame, frame: pd.DataFrame, known: Sequence[Violat
 
 
 def _problem(check: str) -> str:
-    known = {"str_matches": "is empty", "not_nullable": "is missing", "is not": check}
+    known = {"str_matches": "is empty", "not_nullable": "is missing", "is ": check}
     if check.startswith("in_range"):
         return f"is not in {check.removeprefix('in_range')}"
     return next((text for start, text in known.items() if check.startswith(start)), f"fails {check}")

@@ -18,7 +18,7 @@ from iot_platform.devices.energy import energy_by_customer
 from iot_platform.devices.limits_by_type import judged_otherwise
 from iot_platform.devices.meter_ids import IdKind, guess_kind
 from iot_platform.devices.numbering import expected_numbers, meter_names, registered_numbers
-from iot_platform.devices.versions import Difference, devices_in_use, difference
+from iot_platform.devices.versions import ATTRIBUTES, KEY, Difference, devices_in_use, difference
 from iot_platform.errors import SourceError
 from iot_platform.layers.model import L4, Layer
 from iot_platform.layers.requests import input_change, repeat_unfinished
@@ -38,6 +38,7 @@ _VERSION_COLUMNS: dict[str, pa.DataType] = {
     "building_type": pa.string(),
     "latitude": pa.float64(),
     "longitude": pa.float64(),
+    "time_zone": pa.string(),
     "is_removed": pa.uint8(),
     "recorded_at": pa.timestamp("us", "UTC"),
 }
@@ -160,10 +161,11 @@ def _apply(client: Client, found: Difference, touched: Touched) -> None:
 def _stored(client: Client) -> pd.DataFrame:
     stored = client.query_df(
         "SELECT device_id, toUnixTimestamp(valid_from) AS valid_from, customer_id, "
-        f"toString(building_type) AS building_type, latitude, longitude, is_removed FROM {TABLE} FINAL"
+        f"toString(building_type) AS building_type, latitude, longitude, toString(time_zone) AS time_zone, "
+        f"is_removed FROM {TABLE} FINAL"
     )
     if stored.empty:
-        columns = ["device_id", "valid_from", "customer_id", "building_type", "latitude", "longitude", "is_removed"]
+        columns = [*KEY, *ATTRIBUTES, "is_removed"]
         stored = pd.DataFrame({name: pd.Series(dtype="int64") for name in columns})
     stored["device_id"] = stored["device_id"].astype("int64")
     stored["valid_from"] = pd.to_datetime(stored["valid_from"], unit="s", utc=True).astype("datetime64[us, UTC]")

@@ -11,7 +11,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from iot_platform.devices.energy import EnergyChange, energy_by_customer
 from iot_platform.devices.refresh import TABLE, RefreshResult
 from iot_platform.errors import PlatformError, ProofError
-from iot_platform.layers.model import DERIVED_LAYERS, L2, L3, L4, RAW_TABLE, Layer
+from iot_platform.layers.model import DERIVED_LAYERS, L2, L3, MARTS, RAW_TABLE, Layer
 from iot_platform.layers.partitions import grouped, partition_rows
 from iot_platform.layers.proof import Proof, prove_partitions
 from iot_platform.layers.requests import unanswered
@@ -45,7 +45,7 @@ def restate(
     run_id: str = "",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Restatement:
-    """Prove L3 and L4 (where limits changed along, L2 and quarantine too) of the days that a refresh has touched.
+    """Prove L3 and the marts (where limits changed along, L2 and quarantine too) of the days a refresh has touched.
 
     Days that an earlier refresh left open are taken along. They go through all layers in groups of bounded size;
     ``progress`` is called with the days done and all of them. Readings may arrive all the while: those of the restated
@@ -77,5 +77,6 @@ def _wanted(client: Client, result: RefreshResult) -> dict[Layer, set[str]]:
     wanted = {layer: result.touched[layer] | unanswered(client, layer, TABLE) for layer in DERIVED_LAYERS}
     # Whoever rebuilds a layer has to look at those below.
     wanted[L3] |= wanted[L2]
-    wanted[L4] |= wanted[L3]
+    for mart in MARTS:
+        wanted[mart] |= wanted[L3]
     return wanted

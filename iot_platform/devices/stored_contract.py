@@ -6,6 +6,8 @@ import pandas as pd
 import pandera.pandas as pandera
 from pandera.errors import SchemaErrors
 
+from iot_platform.devices.time_zones import known_zones
+
 IMPLAUSIBLE = "lies at 0/0, in the sea"
 _TWICE = "stands more than once with the same valid_from"
 # Where a rule about a whole row is shown.
@@ -32,6 +34,9 @@ STORED = pandera.DataFrameSchema(
             pandera.Check(lambda times: times == times.dt.floor("h"), error="is not a whole UTC hour"),
             coerce=True,
         ),
+        "time_zone": pandera.Column(
+            str, pandera.Check(lambda names: names.isin({"", *known_zones()}), error="is no IANA time zone")
+        ),
     },
     checks=[
         pandera.Check(lambda rows: (rows["latitude"] != 0) | (rows["longitude"] != 0), error=IMPLAUSIBLE),
@@ -44,7 +49,8 @@ STORED = pandera.DataFrameSchema(
 def breaches(versions: pd.DataFrame) -> pd.DataFrame:
     """What breaks the contract in stored versions: device_id, valid_from, column, value (text), problem.
 
-    ``versions``: device_id, valid_from (UTC), customer_id, building_type, latitude, longitude; one row per version.
+    ``versions``: device_id, valid_from (UTC), customer_id, building_type, latitude, longitude, time_zone; one
+    row per version.
     """
     rows = versions.reset_index(drop=True)
     columns = ["device_id", "valid_from", "column", "value", "problem"]

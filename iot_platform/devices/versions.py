@@ -10,7 +10,7 @@ import pandas as pd
 
 from iot_platform.devices.contract import EPOCH
 
-ATTRIBUTES = ["customer_id", "building_type", "latitude", "longitude"]
+ATTRIBUTES = ["customer_id", "building_type", "latitude", "longitude", "time_zone"]
 KEY = ["device_id", "valid_from"]
 # Columns of Difference.changes with the attributes that held before; missing where there was no metadata.
 OLD = [f"old_{column}" for column in ATTRIBUTES]

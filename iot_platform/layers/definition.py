@@ -83,18 +83,18 @@ class Definition:
     def expected(self, partitions: Sequence[str], *, source: str | None = None) -> dict[str, Fingerprint]:
         """Fingerprints of what the definition makes of partitions now: of those of its source, or of a copy of it."""
         table = source or self.layer.source
-        return self._fingerprints(table, f"({self._select_from(table)})", partitions)
+        return self._fingerprints(table, f"({self._select_from(table)})", partitions, self.layer.source_piece_key)
 
     def actual(self, partitions: Sequence[str], *, table: str | None = None) -> dict[str, Fingerprint]:
         """Fingerprints of partitions of the layer's table, or of a copy of it."""
         name = table or self.layer.table
         final = " FINAL" if self.layer.final else ""
-        return self._fingerprints(name, f"{quoted(name)}{final}", partitions)
+        return self._fingerprints(name, f"{quoted(name)}{final}", partitions, self.layer.own_piece_key)
 
     def fill(self, target: str, partitions: Sequence[str], *, source: str | None = None) -> None:
         """Insert what the definition makes of partitions of its source, or of a copy of it, into a table."""
         table = source or self.layer.source
-        for row_filter in self._row_filters(table, partitions):
+        for row_filter in self._row_filters(table, partitions, self.layer.source_piece_key):
             self._client.command(
                 f"INSERT INTO {quoted(target)} ({self._columns}) SELECT {self._columns} "
                 f"FROM ({self._select_from(table)}) {self._only(table, row_filter)}, {NO_DEDUPLICATION}"
@@ -106,7 +106,7 @@ class Definition:
         if self.layer is not L2:
             return dict.fromkeys(found, 0)
         table = source or self.layer.source
-        for row_filter in self._row_filters(table, list(found)):
+        for row_filter in self._row_filters(table, list(found), "device_id"):
             rows = self._client.query(
                 f"SELECT _partition_id, count() FROM {quoted(table)} WHERE reject_reason = '' GROUP BY _partition_id "
                 + self._only(table, row_filter)
@@ -118,9 +118,11 @@ class Definition:
     def _select_from(self, table: str) -> str:
         return with_source(self._select, str(self._client.database), self.layer.source, table)
 
-    def _fingerprints(self, table: str, relation: str, partitions: Sequence[str]) -> dict[str, Fingerprint]:
+    def _fingerprints(
+        self, table: str, relation: str, partitions: Sequence[str], piece_key: str
+    ) -> dict[str, Fingerprint]:
         found = dict.fromkeys(partitions, Fingerprint())
-        for row_filter in self._row_filters(table, partitions):
+        for row_filter in self._row_filters(table, partitions, piece_key):
             rows = self._client.query(
                 f"SELECT toString({self._partition_key}) AS partition, count(), {self.layer.readings}, "
                 f"{self.layer.kWh}, sum(cityHash64(tuple({self._columns}))) FROM {relation} GROUP BY partition "
@@ -130,14 +132,14 @@ class Definition:
                 found[partition] += Fingerprint(int(count), int(readings), Decimal(str(kWh)), int(checksum))
         return found
 
-    def _row_filters(self, table: str, partitions: Sequence[str]) -> Iterator[str]:
+    def _row_filters(self, table: str, partitions: Sequence[str], piece_key: str) -> Iterator[str]:
         """Conditions on the rows of a table that together make up the partitions, in pieces of bounded size."""
         rows = sizes.partition_rows(self._client, table)
         for group in sizes.grouped(partitions, rows):
             slices = sum(rows.get(partition, 0) for partition in group) // sizes.ROWS_PER_QUERY + 1
             for piece in range(slices):
-                devices = f" AND intHash32(device_id) % {slices} = {piece}" if slices > 1 else ""
-                yield f"{in_partitions(group)}{devices}"
+                rows_of_piece = f" AND intHash32({piece_key}) % {slices} = {piece}" if slices > 1 else ""
+                yield f"{in_partitions(group)}{rows_of_piece}"
 
     def _only(self, table: str, row_filter: str) -> str:
         name = f"{self._client.database}.{table}"

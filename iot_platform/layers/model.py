@@ -14,7 +14,9 @@ class Layer:
     """A derived layer: ``table`` holds what the materialized view ``view`` makes of ``source``.
 
     ``inputs`` are tables that the definition looks up besides. ``kWh`` and ``readings`` are SQL expressions that sum
-    the layer's energy and count its readings.
+    the layer's energy and count its readings. ``time`` is the column of a row's time. A large day is
+    compared in pieces: ``source_piece_key`` and ``own_piece_key`` are expressions over source and table of which rows
+    that make one row of the layer, and that row, have one value each.
     """
 
     name: str
@@ -26,6 +28,9 @@ class Layer:
     final: bool = False
     has_impossible_times: bool = False
     inputs: tuple[str, ...] = ()
+    time: str = "timestamp"
+    source_piece_key: str = "device_id"
+    own_piece_key: str = "device_id"
 
 
 # Sums in exact decimals, as in L4: equal readings give equal sums in any order. (5e-10 rounds.) Raw, refused and
@@ -59,10 +64,35 @@ L4 = Layer(
     "sum(total_kWh)",
     readings="sum(readings)",
     final=True,
+    time="ts_hour",
 )
+BY_BUILDING_TYPE = Layer(
+    "l4_power_by_building_type_hourly",
+    "l4_power_by_building_type_hourly",
+    "mv_l3_to_l4_by_building_type",
+    "l3_power_joined",
+    "sum(total_kWh)",
+    readings="sum(readings)",
+    final=True,
+    time="ts_hour",
+    source_piece_key="toStartOfHour(timestamp)",
+    own_piece_key="ts_hour",
+)
+BY_DEVICE = Layer(
+    "l4_power_by_device_daily",
+    "l4_power_by_device_daily",
+    "mv_l3_to_l4_by_device",
+    "l3_power_joined",
+    "sum(total_kWh)",
+    readings="sum(readings)",
+    final=True,
+    time="ts_hour",
+)
+# What dashboards read; all of them are made of L3.
+MARTS = (L4, BY_BUILDING_TYPE, BY_DEVICE)
 
 # In the order of the chain: a layer's source stands before it.
-DERIVED_LAYERS: tuple[Layer, ...] = (L2, QUARANTINE, L3, L4)
+DERIVED_LAYERS: tuple[Layer, ...] = (L2, QUARANTINE, L3, *MARTS)
 # An insert into one of them moves on to those behind it.
 CHAIN_TABLES = (RAW_TABLE, *(layer.table for layer in DERIVED_LAYERS))
 LAYERS_BY_NAME = {layer.name: layer for layer in DERIVED_LAYERS}

@@ -13,7 +13,7 @@ from iot_platform.layers.model import (
     DERIVED_LAYERS,
     L2,
     L3,
-    L4,
+    MARTS,
     QUARANTINE,
     RAW_KWH,
     RAW_TABLE,
@@ -50,11 +50,10 @@ class Summary:
 
     @property
     def readings_conserved(self) -> bool:
-        """L1 = L2 + quarantine + duplicates, and L2 = L3 = readings of L4."""
+        """L1 = L2 + quarantine + duplicates, and L2 = L3 = readings of L4's marts."""
         raw, cleaned = self.layers[RAW_TABLE].readings, self.layers[L2.name].readings
-        return (
-            raw == cleaned + self.layers[QUARANTINE.name].readings + self.duplicates
-            and cleaned == self.layers[L3.name].readings == self.layers[L4.name].readings
+        return raw == cleaned + self.layers[QUARANTINE.name].readings + self.duplicates and all(
+            self.layers[layer.name].readings == cleaned for layer in (L3, *MARTS)
         )
 
     @property
@@ -94,7 +93,7 @@ def summarize(client: Client) -> Summary:
         rejected=_counts_by_reason(client),
         duplicates=count_duplicates(client),
         unenriched=int(client.query(f"SELECT countIf(NOT has_metadata) FROM {quoted(L3.table)}").result_rows[0][0]),
-        kWh_conserved=sums[L2.name][2] == sums[L3.name][2] == sums[L4.name][2],
+        kWh_conserved=all(sums[layer.name][2] == sums[L2.name][2] for layer in (L3, *MARTS)),
     )
 
 

@@ -110,11 +110,24 @@ def make_view(raw: Mapping[str, Any], where: str) -> View:
     for unknown in sorted(view.table.fields() - fields.keys()):
         raise LookmlError(f"{where}: sql_table_name asks for {unknown}, which is no field of it.")
     view.tables()
+    _check_names(view)
     for raw_field in _raw_fields(raw):
         for drill in raw_field.get("drill_fields", []):
             if f"{name}.{drill}" not in fields:
                 raise LookmlError(f"{where}, {raw_field['name']}: drill_fields names {drill}, which is no field.")
     return view
+
+
+def _check_names(view: View) -> None:
+    """Refuse a field that is named like a column and is something else.
+
+    Looker names the result view.field. ClickHouse takes that for the column of the table view wherever it can, or the
+    other way round.
+    """
+    columns = {column for field in view.fields.values() for column in field.columns}
+    for field in view.fields.values():
+        if field.name in columns and field.sql != f"{TABLE}.{field.name}":
+            raise LookmlError(f"{field.where}: is named like the column {field.name}, but is not just that; rename it.")
 
 
 def _raw_fields(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -49,7 +49,7 @@ def condition(
 
     Raises FilterError when the expression is not understood or does not fit the field.
     """
-    if not expression.strip():
+    if not expression.strip(" "):
         return None
     if grammar == "location":
         return _location(parts["latitude"], parts["longitude"], expression, values)

@@ -61,13 +61,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A SELECT with {name:Type} parameters, their values, its columns in order, and the table it reads."""
+    """A SELECT with {name:Type} parameters, their values, its columns in order, and the table it reads.
+
+    ``unlimited`` is the SELECT without its order and limit.
+    """
 
     sql: str
     parameters: Mapping[str, object]
     columns: tuple[Column, ...]
     table: str
     limit: int
+    unlimited: str
 
     @property
     def pretty(self) -> str:
@@ -105,28 +109,38 @@ class _Compiler:
             raise LookmlError("A query with pivots needs a measure.")
 
     def compiled(self, database: str) -> Compiled:
-        where, having = self._conditions()
         table = self._view.table_for(frozenset((*self._query.fields, *self._query.filters)))
-        dimensions = [field for field in self._fields if not field.is_measure]
-        columns = [column for field in self._fields for column in self._columns(field)]
-        expressions = [self._sql(sql) for field in self._fields for sql in field.parts.values()]
-        selected = ",\n    ".join(
-            f"{self._shown(column, sql)} AS {quoted(column.name)}"
-            for column, sql in zip(columns, expressions, strict=True)
-        )
-        lines = [f"SELECT\n    {selected}", f"FROM {quoted(database, table)} AS {quoted(self._view.name)}"]
-        lines += ["WHERE " + "\n    AND ".join(where)] if where else []
-        lines += ["GROUP BY " + ", ".join(self._names(dimensions))] if dimensions else []
-        lines += ["HAVING " + "\n    AND ".join(having)] if having else []
+        grouped = self._grouped(quoted(database, table))
         row_order, order = self._order()
+        limit = self._values.bind(self._query.limit, "UInt32")
+        lines = [grouped]
         if self._query.pivots and row_order:
             # The limit counts rows of the pivoted table, as in Looker, not their cells.
-            limit = self._values.bind(self._query.limit, "UInt32")
             lines.append(f"QUALIFY dense_rank() OVER (ORDER BY {', '.join(row_order)}) <= {limit}")
         lines += [f"ORDER BY {', '.join(order)}"] if order else []
-        if not self._query.pivots:
-            lines.append(f"LIMIT {self._values.bind(self._query.limit, 'UInt32')}")
-        return Compiled("\n".join(lines), self._values.parameters, tuple(columns), table, self._query.limit)
+        lines += [] if self._query.pivots else [f"LIMIT {limit}"]
+        return Compiled(
+            sql="\n".join(lines),
+            parameters=self._values.parameters,
+            columns=tuple(column for field in self._fields for column in self._columns(field)),
+            table=table,
+            limit=self._query.limit,
+            unlimited=grouped,
+        )
+
+    def _grouped(self, table: str) -> str:
+        where, having = self._conditions()
+        selected = [
+            f"{self._shown(field, self._sql(sql))} AS {quoted(column.name)}"
+            for field in self._fields
+            for column, sql in zip(self._columns(field), field.parts.values(), strict=True)
+        ]
+        keys = self._names([field for field in self._fields if not field.is_measure])
+        lines = ["SELECT\n    " + ",\n    ".join(selected), f"FROM {table} AS {quoted(self._view.name)}"]
+        lines += ["WHERE " + "\n    AND ".join(where)] if where else []
+        lines += ["GROUP BY " + ", ".join(keys)] if keys else []
+        lines += ["HAVING " + "\n    AND ".join(having)] if having else []
+        return "\n".join(lines)
 
     def _field(self, name: str) -> Field:
         if name not in self._view.fields:
@@ -155,8 +169,8 @@ class _Compiler:
         return [quoted(column.name) for field in fields for column in self._columns(field)]
 
     @staticmethod
-    def _shown(column: Column, sql: str) -> str:
-        return f"if({sql}, 'Yes', 'No')" if column.kind == "yesno" else sql
+    def _shown(field: Field, sql: str) -> str:
+        return f"if({sql}, 'Yes', 'No')" if field.kind == "yesno" else sql
 
     def _conditions(self) -> tuple[list[str], list[str]]:
         """Conditions on dimensions (WHERE) and on measures (HAVING)."""

@@ -24,6 +24,7 @@ from iot_platform.errors import PlatformError
 from iot_platform.settings import Settings
 from iot_platform_tests.bench import machine
 from iot_platform_tests.bench.dagster_runs import measure_dagster
+from iot_platform_tests.bench.dashboard import measure_dashboard
 from iot_platform_tests.bench.demo import measure_demo
 from iot_platform_tests.bench.files import CAMBRIDGE, measure_files
 from iot_platform_tests.bench.inserts import Say, measure_inserts
@@ -31,7 +32,7 @@ from iot_platform_tests.bench.proofs import measure_proofs
 from iot_platform_tests.bench.report import show
 from iot_platform_tests.bench.sizes import FULL, QUICK, Sizes
 
-PARTS = ("inserts", "files", "proofs", "dagster", "demo")
+PARTS = ("inserts", "files", "proofs", "dashboard", "dagster", "demo")
 
 
 @click.command()
@@ -49,7 +50,7 @@ PARTS = ("inserts", "files", "proofs", "dagster", "demo")
     "--cambridge", type=click.Path(path_type=Path), default=CAMBRIDGE, help="Parquet file of real readings to load."
 )
 def bench(quick: bool, names: tuple[str, ...], json_file: Path, cambridge: Path) -> None:
-    """Measure the chain L1 to L4, loads, proofs, Dagster's runs and the demo, all in a temporary home."""
+    """Measure the chain L1 to L4, loads, proofs, the dashboard, Dagster's runs and the demo, all in a temporary home."""
     # A polite `kill` must end the server and remove the home exactly like Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
     started = time.monotonic()
@@ -91,6 +92,7 @@ class Run:
             parts["inserts"] = lambda: measure_inserts(endpoint, settings, sizes, say)
             parts["files"] = lambda: measure_files(admin, home, self._directory, sizes, self._cambridge, say)
             parts["proofs"] = lambda: measure_proofs(endpoint, settings, home, sizes, say)
+            parts["dashboard"] = lambda: measure_dashboard(endpoint, settings, self._directory, sizes, say)
             for name in (name for name in parts if name in names):
                 self._part(name, parts[name])
         # Without the server above: these bring their own.

@@ -51,6 +51,8 @@ CHAIN_TABLES = (
     "power_quarantine",
     "l3_power_joined",
     "l4_power_agg_hourly_store",
+    "l4_power_by_building_type_hourly",
+    "l4_power_by_device_daily",
 )
 TABLES = {
     BARE: ("l1_power_raw",),

@@ -13,6 +13,7 @@ from iot_platform.clickhouse.blocks import ONE_BLOCK
 from iot_platform.clickhouse.client import connect, quoted
 from iot_platform.clickhouse.server import Endpoint
 from iot_platform.devices.refresh import reload_dictionaries
+from iot_platform.layers.model import DERIVED_LAYERS
 from iot_platform.settings import Settings
 from iot_platform_tests.bench.contestants import VERSIONS
 from iot_platform_tests.bench.figures import spread
@@ -23,7 +24,7 @@ from iot_platform_tests.bench.sizes import Sizes
 DATABASE = "bench_proofs"
 PER_READINGS = 10_000_000
 DAY_S = 86_400
-DERIVED_TABLES = ("l2_power_cleaned", "power_quarantine", "l3_power_joined", "l4_power_agg_hourly_store")
+DERIVED_TABLES = tuple(layer.table for layer in DERIVED_LAYERS)
 
 # One day: every device sends the same number of readings, in the order of time; every five hundredth is refused.
 ONE_DAY = """

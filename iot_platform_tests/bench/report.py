@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from iot_platform_tests.bench import dashboard
 from iot_platform_tests.bench.contestants import BARE, BOOK, MEANING
 from iot_platform_tests.bench.dagster_runs import summary
 from iot_platform_tests.bench.figures import text
@@ -31,6 +32,7 @@ def show(results: dict[str, Any], console: Console | None = None) -> None:
         ("inserts", _inserts),
         ("files", _files),
         ("proofs", _proofs),
+        ("dashboard", _dashboard),
         ("dagster", _dagster),
         ("demo", _demo),
     ):
@@ -47,6 +49,12 @@ def _table(out: Console, title: str, columns: Sequence[str], rows: Iterable[Sequ
     for row in rows:
         table.add_row(*row)
     out.print(table)
+
+
+def _dashboard(out: Console, part: dict[str, Any]) -> None:
+    title = f"Tiles at {part['readings']:,} readings of {part['devices']:,} devices in {part['days']} days, ms"
+    columns = ("period", "viewers", "tile", "p50", "p95", "DuckDB p50", "DuckDB p95", "ratio")
+    _table(out, title, columns, dashboard.summary(part))
 
 
 def _inserts(out: Console, cells: list[dict[str, Any]]) -> None:

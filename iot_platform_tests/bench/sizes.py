@@ -31,6 +31,11 @@ class Sizes:
     # Proofs are measured at each of these numbers of days: the cost must grow with them and the memory must not.
     proof_days: tuple[int, ...]
     proof_runs: int
+    # Each device sends a reading an hour.
+    dashboard_devices: int
+    dashboard_days: int
+    dashboard_rounds: int
+    dashboard_viewer_rounds: int
     demo_days: int
     demo_settings: tuple[tuple[str, str], ...] = ()
 
@@ -55,6 +60,10 @@ FULL = Sizes(
     proof_devices=10_000,
     proof_days=(3, 10, 30),
     proof_runs=2,
+    dashboard_devices=10_000,
+    dashboard_days=417,
+    dashboard_rounds=40,
+    dashboard_viewer_rounds=3,
     demo_days=30,
 )
 
@@ -70,6 +79,10 @@ QUICK = Sizes(
     proof_devices=100,
     proof_days=(1, 2),
     proof_runs=1,
+    dashboard_devices=50,
+    dashboard_days=3,
+    dashboard_rounds=2,
+    dashboard_viewer_rounds=1,
     demo_days=1,
     demo_settings=(("IOT_SIMULATOR_DEVICES", "5"), ("IOT_SIMULATOR_INTERVAL_S", "900")),
 )

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from iot_platform.layers.model import DERIVED_LAYERS
 from iot_platform_tests.bench.contestants import BARE, BOOK, MEANING
 from iot_platform_tests.bench.sizes import QUICK
 
@@ -84,7 +85,7 @@ def test_proofs_cover_every_layer(results: dict[str, Any]) -> None:
         assert step["prove_seconds_per_10_million"]["median"] > 0 and step["first_look_seconds"] > 0
         assert step["query_memory_bytes"] > 0
     assert proofs["rebuild_seconds_per_10_million"] > 0
-    layers = {"l2_power_cleaned", "power_quarantine", "l3_power_joined", "l4_power_agg_hourly"}
+    layers = {layer.name for layer in DERIVED_LAYERS}
     for run in (*(run for step in proofs["steps"] for run in step["prove"]), proofs["rebuild"]):
         assert run["layer_seconds"].keys() == layers and min(run["layer_seconds"].values()) > 0
 

@@ -19,10 +19,11 @@ from typing import Any
 import psutil
 import pytest
 
+from iot_platform.layers.model import DERIVED_LAYERS, RAW_TABLE
 from iot_platform_tests.e2e.commands import environment, iot_platform
 
 SMALL = {"IOT_SIMULATOR_DEVICES": "20", "IOT_SIMULATOR_INTERVAL_S": "300"}
-LAYERS = ["l1_power_raw", "l2_power_cleaned", "power_quarantine", "l3_power_joined", "l4_power_agg_hourly"]
+LAYERS = [RAW_TABLE, *(layer.name for layer in DERIVED_LAYERS)]
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,12 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.defs.lineage import COLUMN_SOURCES, column_lineage
 from iot_platform.defs.resources import ClickHouse
+from iot_platform.layers.model import DERIVED_LAYERS
 from iot_platform.layers.summary import summarize
 from iot_platform_tests.engine.dagster_runs import metadata_of, run_job
 
 DAY, NEXT_DAY, LAST_DAY = "2026-01-02", "2026-01-03", "2026-01-04"
-LAYERS = ("l2_power_cleaned", "power_quarantine", "l3_power_joined", "l4_power_agg_hourly")
+LAYERS = tuple(layer.name for layer in DERIVED_LAYERS)
 
 
 @pytest.fixture

@@ -121,7 +121,9 @@ def test_the_command_restates_and_tells(schema: Client, command: Callable[..., R
     assert "2 new, 0 changed, 0 closed, 0 unchanged devices (dry run)." in planned.stdout
     assert "48 readings on 2 days get other metadata." in planned.stdout and "Nothing was changed." in planned.stdout
     done = command(both)
-    assert "2 days restated; rebuilt: l3_power_joined 2, l4_power_agg_hourly 2." in done.stdout
+    for layer in ("l3_power_joined", "l4_power_agg_hourly", "l4_power_by_building_type_hourly"):
+        assert f"{layer} 2, " in done.stdout
+    assert "2 days restated; rebuilt: " in done.stdout and "l4_power_by_device_daily 2." in done.stdout
     [total] = [line.split() for line in done.stdout.splitlines() if "all customers" in line]
     assert total[2:] == ["72.000", "72.000", "+0.000"]
 

@@ -16,7 +16,7 @@ from iot_platform.devices.limits import set_limit
 from iot_platform.devices.refresh import RefreshResult, refresh_devices
 from iot_platform.devices.restatement import restate
 from iot_platform.errors import SourceError
-from iot_platform.layers.model import DERIVED_LAYERS, L2, L3, L4, QUARANTINE
+from iot_platform.layers.model import DERIVED_LAYERS, L2, L3, L4, MARTS, QUARANTINE
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.status import open_partitions
 from iot_platform.layers.summary import summarize
@@ -59,8 +59,8 @@ def test_a_device_that_appears_after_its_readings(filled: Client) -> None:
         (6, DAYS[2], 48),
     ]
     assert summarize(filled).unenriched == 0
-    # Only its days were touched, and only L3 and L4 of them.
-    assert proved_days(filled) == {L3.name: DAYS[1:], L4.name: DAYS[1:]}
+    # Only its days were touched, and only L3 and the marts of them.
+    assert proved_days(filled) == {layer.name: DAYS[1:] for layer in (L3, *MARTS)}
     assert restated.days == DAYS[1:] and restated.rebuilt[L3.name] == restated.rebuilt[L4.name] == 2
     [without, customer] = restated.energy.customers()
     energy = Decimal("0.6") * 96

@@ -9,7 +9,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.layers import partitions as sizes
-from iot_platform.layers.model import DERIVED_LAYERS, L2, L3, L4, QUARANTINE, Layer
+from iot_platform.layers.model import BY_BUILDING_TYPE, BY_DEVICE, DERIVED_LAYERS, L2, L3, L4, MARTS, QUARANTINE, Layer
 from iot_platform.layers.partitions import partitions
 from iot_platform.layers.proof import Proof, prove_all, prove_partitions
 from iot_platform.layers.status import open_partitions
@@ -42,10 +42,13 @@ def filled(schema: Client) -> Client:
     return schema
 
 
+MART_NAMES = {layer.name for layer in MARTS}
+
+
 def state(client: Client) -> list[object]:
     return [
         client.query(
-            f"SELECT count(), sum(cityHash64(*)) FROM {layer.table}{' FINAL' if layer.final else ''}"
+            f"SELECT count(), sum(cityHash64(tuple(*))) FROM {layer.table}{' FINAL' if layer.final else ''}"
         ).first_row
         for layer in DERIVED_LAYERS
     ]
@@ -104,6 +107,14 @@ DAMAGES = {
     "L3 rows doubled": (L3, "INSERT INTO l3_power_joined SELECT * FROM l3_power_joined WHERE device_id = 4"),
     "L3 metadata lost": (L3, "ALTER TABLE l3_power_joined UPDATE customer_id = '' WHERE device_id = 4"),
     "L4 partition dropped": (L4, f"ALTER TABLE l4_power_agg_hourly_store DROP PARTITION {PARTITION}"),
+    "mart of building types lost a type": (
+        BY_BUILDING_TYPE,
+        "DELETE FROM l4_power_by_building_type_hourly WHERE building_type = 'office'",
+    ),
+    "mart of devices doubled": (
+        BY_DEVICE,
+        "INSERT INTO l4_power_by_device_daily SELECT * FROM l4_power_by_device_daily WHERE device_id = 4",
+    ),
     "L4 energy doubled": (L4, "INSERT INTO l4_power_agg_hourly_store SELECT * FROM l4_power_agg_hourly_store LIMIT 9"),
 }
 
@@ -153,10 +164,10 @@ def test_a_proof_is_open_again_when_an_input_changes(filled: Client) -> None:
     assert open_layers() == {L2.name, QUARANTINE.name, L3.name}
     filled.command("SYSTEM RELOAD DICTIONARY device_current")
     list(prove_all(filled, layers=[L2, QUARANTINE, L3]))
-    assert open_layers() == {L4.name}  # its source was rebuilt
+    assert open_layers() == MART_NAMES  # their source was rebuilt
     list(prove_all(filled))
     filled.command(f"ALTER TABLE l3_power_joined DROP PARTITION {PARTITION}")
-    assert open_layers() == {L3.name, L4.name}
+    assert open_layers() == {L3.name} | MART_NAMES
 
 
 def test_a_changed_limit_restates_the_days_it_touches(filled: Client) -> None:
@@ -176,14 +187,14 @@ def test_changed_metadata_restates_l3_and_l4(filled: Client) -> None:
     filled.insert("device_metadata", [(3, "new", "shop", 1.0, 2.0)], column_names=names)
     filled.command("SYSTEM RELOAD DICTIONARY device_current")
     rebuilt = {name for name, proof in proofs_by_layer(filled).items() if proof.was_rebuilt}
-    assert rebuilt == {L3.name, L4.name}
+    assert rebuilt == {L3.name} | MART_NAMES
 
 
 def test_a_proof_is_open_again_when_a_reading_arrives(filled: Client) -> None:
     list(prove_all(filled))
     assert open_partitions(filled, L2) == []
     filled.insert("l1_power_raw", [(DAY, 1, 1.0)], column_names=["timestamp", "device_id", "power_usage_kWh"])
-    assert [open_partitions(filled, layer) for layer in DERIVED_LAYERS] == [[PARTITION]] * 4
+    assert [open_partitions(filled, layer) for layer in DERIVED_LAYERS] == [[PARTITION]] * len(DERIVED_LAYERS)
     assert not summarize(filled).proved
 
 

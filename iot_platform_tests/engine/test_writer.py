@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 
 from iot_platform.clickhouse import retries
 from iot_platform.errors import PlatformError, SourceError
+from iot_platform.layers.model import DERIVED_LAYERS, RAW_TABLE
 from iot_platform.readings import writer as writer_module
 from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.writer import Batch, Writer
 
 START = int(dt.datetime(2026, 1, 1, tzinfo=dt.UTC).timestamp())
-LAYERS = ["l1_power_raw", "l2_power_cleaned", "power_quarantine", "l3_power_joined", "l4_power_agg_hourly_store"]
+LAYERS = [RAW_TABLE, *(layer.table for layer in DERIVED_LAYERS)]
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,19 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.layers.definition import Definition
-from iot_platform.layers.model import DERIVED_LAYERS, IMPOSSIBLE_TIMES, L2, L3, L4, QUARANTINE, RAW_TABLE, Layer
+from iot_platform.layers.model import (
+    BY_BUILDING_TYPE,
+    BY_DEVICE,
+    DERIVED_LAYERS,
+    IMPOSSIBLE_TIMES,
+    L2,
+    L3,
+    L4,
+    MARTS,
+    QUARANTINE,
+    RAW_TABLE,
+    Layer,
+)
 from iot_platform.layers.partitions import partitions
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.status import open_partitions
@@ -20,16 +32,22 @@ from iot_platform_tests.stateful.world import World
 _READING = (
     "toUnixTimestamp(timestamp), device_id, reinterpretAsUInt64(power_usage_kWh), toUnixTimestamp64Micro(ingested_at)"
 )
+_HOURS = "toUnixTimestamp(ts_hour), toUnixTimestamp(local_hour)"
+_JOINED = "customer_id, toString(building_type), latitude, longitude, has_metadata"
+_SUMS = "toString(total_kWh), readings, max_kWh"
 _COLUMNS = {
     L2.name: _READING,
     QUARANTINE.name: f"{_READING}, toString(reject_reason)",
-    L3.name: f"{_READING}, customer_id, toString(building_type), latitude, longitude, has_metadata",
-    L4.name: "toUnixTimestamp(ts_hour), device_id, customer_id, toString(building_type), latitude, longitude, "
-    "has_metadata, toString(total_kWh), readings, max_kWh",
+    L3.name: f"{_READING}, {_JOINED}, toString(time_zone), toUnixTimestamp(local_time)",
+    L4.name: f"{_HOURS}, device_id, {_JOINED}, toString(time_zone), {_SUMS}",
+    BY_BUILDING_TYPE.name: f"{_HOURS}, toString(building_type), has_metadata, {_SUMS}",
+    BY_DEVICE.name: f"86400 * toUInt32(ts_day), 86400 * toUInt32(local_day), device_id, {_JOINED}, {_SUMS}",
 }
 # A layer's rows are those of the truth while no day of these is open.
-_CHAINS = {L2: [L2], QUARANTINE: [QUARANTINE], L3: [L2, L3], L4: [L2, L3, L4]}
+_CHAINS = {L2: [L2], QUARANTINE: [QUARANTINE], L3: [L2, L3]} | {mart: [L2, L3, mart] for mart in MARTS}
 MOST_SHOWN = 4
+# How often in a row merges may open a proved day.
+MOST_MERGES = 4
 
 
 class MismatchError(AssertionError):
@@ -70,11 +88,7 @@ def settle(world: World) -> Counter[str]:
     client = world.client
     _drop_hidden_rows(client)
     rebuilt = Counter(proof.layer for proof in prove_all(client, only_open=True) if proof.was_rebuilt)
-    if again := list(prove_all(client, only_open=True)):
-        raise MismatchError(
-            f"Open after a proof of all open days: {[(proof.layer, proof.partition) for proof in again]}. "
-            f"{_versions(client, again[0].layer, again[0].partition)}"
-        )
+    _require_closed(client)
     truth = world.truth.expected()
     expected = _expected_rows(truth)
     for layer in DERIVED_LAYERS:
@@ -85,6 +99,21 @@ def settle(world: World) -> Counter[str]:
     if differing := [proof for proof in prove_all(client, repair=False) if proof.difference()]:
         raise MismatchError(f"A full proof finds {differing}")
     return rebuilt
+
+
+def _require_closed(client: Client) -> None:
+    """What was proved stays closed, but for days that a merge with an emptied part opens: those are proved equal."""
+    for _ in range(MOST_MERGES):
+        again = list(prove_all(client, only_open=True))
+        if not again:
+            return
+        if any(proof.was_rebuilt or not proof.is_equal for proof in again):
+            break
+        _drop_hidden_rows(client)
+    raise MismatchError(
+        f"Open after a proof of all open days: {[(proof.layer, proof.partition) for proof in again]}. "
+        f"{_versions(client, again[0].layer, again[0].partition)}"
+    )
 
 
 def _drop_hidden_rows(client: Client) -> None:
@@ -99,7 +128,7 @@ def _drop_hidden_rows(client: Client) -> None:
 
 def _check_summary(client: Client, truth: Expected, readings: int) -> None:
     summary = summarize(client)
-    energy = {layer.name: summary.layers[layer.name].kWh for layer in (L2, L3, L4)}
+    energy = {layer.name: summary.layers[layer.name].kWh for layer in (L2, L3, *MARTS)}
     counts = {layer.name: summary.layers[layer.name].readings for layer in DERIVED_LAYERS}
     winners = len(truth.winners)
     said = {
@@ -126,6 +155,8 @@ def _expected_rows(expected: Expected) -> dict[str, Rows]:
         QUARANTINE.name: expected.quarantine,
         L3.name: expected.joined_rows,
         L4.name: expected.hourly,
+        BY_BUILDING_TYPE.name: expected.hourly_by_building_type,
+        BY_DEVICE.name: expected.daily_by_device,
     }
 
 
@@ -134,8 +165,8 @@ def _rows(client: Client, layer: Layer) -> Rows:
     found: Rows = defaultdict(Counter)
     rows = client.query(f"SELECT _partition_id, {_COLUMNS[layer.name]} FROM {layer.table}{final}").result_rows
     for partition, *row in rows:
-        if layer is L4:
-            row[7] = Decimal(row[7])
+        if layer in MARTS:
+            row[-3] = Decimal(row[-3])
         found[str(partition)][tuple(row)] += 1
     return found
 

@@ -7,10 +7,10 @@ import math
 import random
 from collections.abc import Callable
 
-from iot_platform.layers.model import DERIVED_LAYERS, L2, L3, L4, LAYERS_BY_NAME, QUARANTINE
+from iot_platform.layers.model import DERIVED_LAYERS, L2, L3, LAYERS_BY_NAME, MARTS, QUARANTINE
 from iot_platform_tests.stateful import changes
 from iot_platform_tests.stateful.actions import Action, FailedWrite, Resend, RetryOpen, Stream, Torn, Write
-from iot_platform_tests.stateful.metadata import HOUR_S, DeviceRow
+from iot_platform_tests.stateful.metadata import HOUR_S, ZONES, DeviceRow
 from iot_platform_tests.stateful.model import DAY_S, YEAR_2000, Truth
 from iot_platform_tests.stateful.world import Row
 
@@ -78,7 +78,10 @@ _UPDATES = {
     L2.name: [_VALUE, _ARRIVAL],
     QUARANTINE.name: [_VALUE, "ALTER TABLE {table} UPDATE reject_reason = 'negative' WHERE device_id = {device}"],
     L3.name: [_VALUE, _ARRIVAL, "ALTER TABLE {table} UPDATE customer_id = 'x' WHERE device_id = {device}"],
-    L4.name: ["ALTER TABLE {table} UPDATE total_kWh = total_kWh + 1 WHERE device_id = {device}"],
+    **{
+        mart.name: ["ALTER TABLE {table} UPDATE total_kWh = total_kWh + 1 WHERE readings % 5 = {device} % 5"]
+        for mart in MARTS
+    },
 }
 
 
@@ -147,8 +150,7 @@ class Choices:
                 device,
                 self._random.choice(["c1", "c2", "Ü & 'q'"]),
                 self._random.choice(TYPES),
-                self._random.choice([51.5, -33.25]),
-                self._random.choice([-0.1, 151.0]),
+                *self._random.choice(sorted(ZONES)),
                 start,
             )
             rows[device, start or 0] = row  # since ever and 1970 are the same

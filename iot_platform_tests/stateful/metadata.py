@@ -26,9 +26,11 @@ class DeviceRow:
 
 
 Attributes = tuple[str, str, float, float]
-# customer_id, building_type, latitude, longitude, has_metadata, as L3 has them.
-Joined = tuple[str, str, float | None, float | None, int]
-NOTHING: Joined = ("", UNKNOWN, None, None, 0)
+# customer_id, building_type, latitude, longitude, has_metadata, time_zone, as L3 has them.
+Joined = tuple[str, str, float | None, float | None, int, str]
+NOTHING: Joined = ("", UNKNOWN, None, None, 0, "UTC")
+# Places with the zones that lie there; one is off by a half hour, so its hours are none of UTC.
+ZONES = {(51.5, -0.1): "Europe/London", (22.57, 88.36): "Asia/Kolkata"}
 
 
 class Metadata:
@@ -85,7 +87,7 @@ class Metadata:
     def joined(self, device: int, timestamp: int) -> Joined:
         """What L3 says of a reading."""
         found = _at(self._versions.get(device, {}), timestamp)
-        return NOTHING if found is None else (*found, 1)
+        return NOTHING if found is None else (*found, 1, ZONES[found[2:]])
 
     def newest_type(self, device: int) -> str | None:
         """The building type that decides about a device's limit: of its newest version; None: it has none."""

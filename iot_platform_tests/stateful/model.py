@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from iot_platform_tests.stateful.metadata import HOUR_S, Joined, Metadata
 
@@ -133,16 +134,27 @@ class Expected:
     @cached_property
     def joined_rows(self) -> Rows:
         return _by_partition(
-            (day_of(reading.timestamp), (*reading.row, *self.joined(reading.device, reading.timestamp)))
-            for reading in self.winners
+            (day_of(reading.timestamp), (*reading.row, *joined, local(reading.timestamp, joined[-1])))
+            for reading, joined in self._enriched
         )
 
     @cached_property
     def hourly(self) -> Rows:
+        return self._sums(lambda reading, joined: (*_hours(reading, joined), reading.device, *joined))
+
+    @cached_property
+    def hourly_by_building_type(self) -> Rows:
+        return self._sums(lambda reading, joined: (*_hours(reading, joined), joined[1], joined[4]))
+
+    @cached_property
+    def daily_by_device(self) -> Rows:
+        return self._sums(lambda reading, joined: (*_days(reading, joined), reading.device, *joined[:5]))
+
+    def _sums(self, key: Callable[[Reading, Joined], tuple[Any, ...]]) -> Rows:
+        """Energy, number and maximum of the readings by a key that begins with a time of UTC."""
         groups: dict[tuple[Any, ...], list[Reading]] = defaultdict(list)
-        for reading in self.winners:
-            hour = reading.timestamp - reading.timestamp % HOUR_S
-            groups[(hour, reading.device, *self.joined(reading.device, reading.timestamp))].append(reading)
+        for reading, joined in self._enriched:
+            groups[key(reading, joined)].append(reading)
         return _by_partition(
             (
                 day_of(key[0]),
@@ -155,6 +167,10 @@ class Expected:
             )
             for key, group in groups.items()
         )
+
+    @cached_property
+    def _enriched(self) -> list[tuple[Reading, Joined]]:
+        return [(reading, self.joined(reading.device, reading.timestamp)) for reading in self.winners]
 
     @property
     def total_kWh(self) -> Decimal:  # noqa: N802
@@ -177,6 +193,22 @@ def energy(kWh: float) -> Decimal:
 def bits(value: float) -> int:
     """A double's bits as a number."""
     return int(struct.unpack("<Q", struct.pack("<d", value))[0])
+
+
+def local(timestamp: int, zone: str) -> int:
+    """A time on the clock of a zone, written as if it were UTC."""
+    clock = dt.datetime.fromtimestamp(timestamp, ZoneInfo(zone))
+    return int(clock.replace(tzinfo=dt.UTC).timestamp())
+
+
+def _hours(reading: Reading, joined: Joined) -> tuple[int, int]:
+    here = local(reading.timestamp, joined[-1])
+    return reading.timestamp - reading.timestamp % HOUR_S, here - here % HOUR_S
+
+
+def _days(reading: Reading, joined: Joined) -> tuple[int, int]:
+    here = local(reading.timestamp, joined[-1])
+    return reading.timestamp - reading.timestamp % DAY_S, here - here % DAY_S
 
 
 def day_of(timestamp: int) -> str:

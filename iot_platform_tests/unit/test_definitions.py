@@ -25,6 +25,8 @@ LINEAGE = {
     "device_metadata": set(),
     "l3_power_joined": {"l2_power_cleaned", "device_metadata"},
     "l4_power_agg_hourly": {"l3_power_joined"},
+    "l4_power_by_building_type_hourly": {"l3_power_joined"},
+    "l4_power_by_device_daily": {"l3_power_joined"},
 }
 
 GROUPS = {
@@ -34,6 +36,8 @@ GROUPS = {
     "device_metadata": "metadata",
     "l3_power_joined": "l3_joined",
     "l4_power_agg_hourly": "l4_marts",
+    "l4_power_by_building_type_hourly": "l4_marts",
+    "l4_power_by_device_daily": "l4_marts",
 }
 
 
@@ -41,9 +45,32 @@ def specs() -> dict[str, dg.AssetSpec]:
     return {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
 
 
+LOOKER_LINEAGE = {
+    "looker/view/power_usage": {
+        "l4_power_agg_hourly",
+        "l4_power_by_building_type_hourly",
+        "l4_power_by_device_daily",
+    },
+    "looker/view/device_metadata": {"device_metadata"},
+    "looker/explore/power_usage": {"looker/view/power_usage"},
+    "looker/explore/device_metadata": {"looker/view/device_metadata"},
+    "looker/dashboard/power_overview": {"looker/explore/power_usage"},
+}
+
+
 def test_lineage() -> None:
     parents = {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs().items()}
-    assert parents == LINEAGE
+    assert parents == LINEAGE | LOOKER_LINEAGE
+
+
+@pytest.mark.parametrize("name", LOOKER_LINEAGE)
+def test_what_looker_shows_tells_what_it_is_and_where_its_file_is(name: str) -> None:
+    spec = specs()[name]
+    assert spec.group_name == "looker" and "looker" in spec.kinds and spec.owners == ["team:data-platform"]
+    assert spec.description and "lookml check" in spec.description
+    [reference] = spec.metadata["dagster/code_references"].code_references
+    assert Path(reference.file_path).is_file()
+    assert ("preview" in spec.metadata) == name.startswith("looker/dashboard")
 
 
 @pytest.mark.parametrize("name", LINEAGE)
@@ -87,7 +114,7 @@ def test_checks_hold_back_what_is_downstream() -> None:
 
 
 def test_jobs_cover_the_usual_selections() -> None:
-    layers = {"l2_power_cleaned", "power_quarantine", "l3_power_joined", "l4_power_agg_hourly"}
+    layers = set(LINEAGE) - {"l1_power_raw", "device_metadata"}
     selections = {
         "ingestion_job": {"l1_power_raw"},
         "prove_job": layers,

@@ -14,7 +14,7 @@ from iot_platform.devices.versions import Difference, devices_in_use, difference
 HOURS = 8
 START = pd.Timestamp("2026-05-01", tz="UTC").as_unit("us")
 EPOCH = pd.Timestamp(0, tz="UTC").as_unit("us")
-COLUMNS = ["device_id", "customer_id", "building_type", "latitude", "longitude", "valid_from"]
+COLUMNS = ["device_id", "customer_id", "building_type", "latitude", "longitude", "valid_from", "time_zone"]
 
 # Versions of each device: customer by hour from which it holds; None: removed. -1: since ever.
 Model = dict[int, dict[int, str | None]]
@@ -56,7 +56,7 @@ def time(hour: int) -> pd.Timestamp:
 
 
 def incoming(rows: Rows) -> pd.DataFrame:
-    values = [(device, customer, "office", 1.0, 2.0, hour) for device, customer, hour in rows]
+    values = [(device, customer, "office", 1.0, 2.0, hour, "Etc/GMT") for device, customer, hour in rows]
     frame = pd.DataFrame(values, columns=COLUMNS)
     times = [pd.NaT if hour is None else time(hour) for _, _, hour in rows]
     frame["valid_from"] = pd.Series(times, dtype=pd.DatetimeTZDtype("us", "UTC"))
@@ -131,26 +131,28 @@ def test_changes_in_words() -> None:
     hour = "2026-05-01 0{}:00"
     both: Rows = [(1, "a", None), (2, "b", None)]
     assert refreshed(both) == [
-        ("1", "new", "ever", "open", "a, office, 1, 2"),
-        ("2", "new", "ever", "open", "b, office, 1, 2"),
+        ("1", "new", "ever", "open", "a, office, 1, 2, Etc/GMT"),
+        ("2", "new", "ever", "open", "b, office, 1, 2, Etc/GMT"),
     ]
     assert refreshed(both, [(2, "c", None)]) == [
-        ("1", "closed", hour.format(1), "open", "was a, office, 1, 2"),
+        ("1", "closed", hour.format(1), "open", "was a, office, 1, 2, Etc/GMT"),
         ("2", "changed", hour.format(1), "open", "customer_id: b -> c"),
     ]
-    assert refreshed(both, [(2, "b", None)], both) == [("1", "changed", hour.format(2), "open", "a, office, 1, 2")]
+    assert refreshed(both, [(2, "b", None)], both) == [
+        ("1", "changed", hour.format(2), "open", "a, office, 1, 2, Etc/GMT")
+    ]
     assert refreshed(both, [(2, "b", None)], complete=False) == []
     assert refreshed([(1, "a", None)], [(1, "a", 5)]) == [
-        ("1", "changed", hour.format(5), "open", "as before: a, office, 1, 2")
+        ("1", "changed", hour.format(5), "open", "as before: a, office, 1, 2, Etc/GMT")
     ]
 
 
 def test_closing_withdraws_what_was_announced() -> None:
     announced: Rows = [(1, "a", None), (1, "b", 5), (2, "c", 6), (3, "d", None)]
     assert refreshed(announced, [(3, "d", None)]) == [
-        ("1", "closed", "2026-05-01 01:00", "2026-05-01 05:00", "was a, office, 1, 2"),
-        ("1", "closed", "2026-05-01 05:00", "open", "was b, office, 1, 2"),
-        ("2", "closed", "2026-05-01 06:00", "open", "was c, office, 1, 2"),
+        ("1", "closed", "2026-05-01 01:00", "2026-05-01 05:00", "was a, office, 1, 2, Etc/GMT"),
+        ("1", "closed", "2026-05-01 05:00", "open", "was b, office, 1, 2, Etc/GMT"),
+        ("2", "closed", "2026-05-01 06:00", "open", "was c, office, 1, 2, Etc/GMT"),
     ]
 
 
@@ -158,10 +160,10 @@ def test_a_closed_device_with_valid_from_comes_back_with_the_hour_of_the_refresh
     """Its row is the same as ever; that it is listed again is what is new."""
     dated: Rows = [(1, "a", 0), (2, "b", 0)]
     assert refreshed(dated, dated[1:], dated[1:], dated) == [
-        ("1", "changed", "2026-05-01 03:00", "open", "a, office, 1, 2")
+        ("1", "changed", "2026-05-01 03:00", "open", "a, office, 1, 2, Etc/GMT")
     ]
 
 
 def test_names_with_line_breaks_stay_in_one_cell() -> None:
     found = difference(nothing(), incoming([(1, "a\nb", None)]), dt.datetime(2026, 5, 1, tzinfo=dt.UTC))
-    assert change_rows(found.changes.assign(meter="1"))[0][4] == "a b, office, 1, 2"
+    assert change_rows(found.changes.assign(meter="1"))[0][4] == "a b, office, 1, 2, Etc/GMT"

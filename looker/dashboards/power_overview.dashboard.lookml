@@ -288,7 +288,7 @@
     fields: [power_usage.place, power_usage.building_type, power_usage.total_kwh, power_usage.devices]
     pivots: [power_usage.building_type]
     filters:
-      power_usage.has_metadata: 'Yes'
+      power_usage.metadata_known: 'Yes'
     sorts: [power_usage.building_type]
     limit: 5000
     column_limit: 50

@@ -39,7 +39,7 @@ view: device_metadata {
     sql: ${TABLE}.time_zone ;;
   }
 
-  dimension: has_metadata {
+  dimension: in_use {
     type: yesno
     label: "In use"
     description: "No: the meter was removed from the source of metadata."

@@ -84,7 +84,7 @@ view: power_usage {
     sql: ${TABLE}.time_zone ;;
   }
 
-  dimension: has_metadata {
+  dimension: metadata_known {
     type: yesno
     label: "Has metadata"
     description: "Whether the meter was known at that time."
@@ -125,7 +125,7 @@ view: power_usage {
     group_label: "Averages"
     description: "Energy divided by the number of readings, kWh of one interval of one meter."
     value_format: "#,##0.000\" kWh\""
-    sql: ${total_kwh} / nullIf(${readings}, 0) ;;
+    sql: ${total_kwh} / nullIf(${reading_count}, 0) ;;
     drill_fields: [time_date, device_id, building_type, average_kwh_per_reading]
   }
 
@@ -187,14 +187,14 @@ view: power_usage {
     drill_fields: [customer_id, devices, total_kwh]
   }
 
-  measure: readings {
+  measure: reading_count {
     type: sum
     label: "Readings"
     group_label: "Counts"
     description: "Number of readings."
     value_format: "#,##0"
     sql: ${TABLE}.readings ;;
-    drill_fields: [time_date, device_id, readings]
+    drill_fields: [time_date, device_id, reading_count]
   }
 
   measure: readings_with_metadata {
@@ -217,7 +217,7 @@ view: power_usage {
     group_label: "Quality"
     description: "Share of the readings whose meter was known."
     value_format: "0.0%"
-    sql: ${readings_with_metadata} / nullIf(${readings}, 0) ;;
+    sql: ${readings_with_metadata} / nullIf(${reading_count}, 0) ;;
     drill_fields: [time_date, device_id, share_with_metadata]
   }
 

@@ -12,7 +12,7 @@ from iot_platform.defs.layers.chart import add_coverage_charts, add_reject_chart
 from iot_platform.defs.layers.proofs import prove_days
 from iot_platform.defs.partitions import daily, in_one_run
 from iot_platform.defs.resources import ClickHouse
-from iot_platform.layers.model import L2, L3, L4, QUARANTINE, RAW_TABLE, Layer
+from iot_platform.layers.model import BY_BUILDING_TYPE, BY_DEVICE, L2, L3, L4, QUARANTINE, RAW_TABLE, Layer
 
 # What a layer is, for whoever finds it red at night.
 DESCRIPTIONS = {
@@ -36,7 +36,15 @@ restates the days that it touches by itself (`device_metadata`).
 """,
     L4: """
 Energy per hour and device: what dashboards read. The average over several rows is `sum(total_kWh) / sum(readings)`,
-never the average of `avg_kWh`.
+never the average of `avg_kWh`. `local_hour` is the hour on the clock of the site.
+""",
+    BY_BUILDING_TYPE: """
+Energy per hour and building type, for what dashboards ask of all devices together: a few hundred rows a day however
+many devices there are. Its rows are summed, never counted.
+""",
+    BY_DEVICE: """
+Energy per day and device, for what dashboards ask of each device over days (the map, the largest consumers). Its rows
+are summed, never counted: a device has one per place, customer and day of its clock.
 """,
 }
 
@@ -88,3 +96,5 @@ l2_power_cleaned = _proved_asset(L2, "l2_cleaned", "silver", [RAW_TABLE])
 power_quarantine = _proved_asset(QUARANTINE, "l2_cleaned", "silver", [RAW_TABLE])
 l3_power_joined = _proved_asset(L3, "l3_joined", "silver", [L2.name, "device_metadata"], follows_when_green())
 l4_power_agg_hourly = _proved_asset(L4, "l4_marts", "gold", [L3.name], follows_when_green())
+l4_power_by_building_type_hourly = _proved_asset(BY_BUILDING_TYPE, "l4_marts", "gold", [L3.name], follows_when_green())
+l4_power_by_device_daily = _proved_asset(BY_DEVICE, "l4_marts", "gold", [L3.name], follows_when_green())

@@ -17,7 +17,15 @@ from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.layers.holds import Hold, holds
-from iot_platform.layers.model import IMPOSSIBLE_TIMES, L2, L4, RAW_TABLE, Layer, partition_day, partition_id
+from iot_platform.layers.model import (
+    BY_BUILDING_TYPE,
+    IMPOSSIBLE_TIMES,
+    L2,
+    RAW_TABLE,
+    Layer,
+    partition_day,
+    partition_id,
+)
 from iot_platform.layers.partitions import grouped, partition_rows, partitions
 from iot_platform.layers.proof import Proof, prove_partitions
 
@@ -110,9 +118,9 @@ def _facts(proof: Proof) -> Metadata:
 
 
 def _time_spans(client: Client, layer: Layer, days: Sequence[dt.date]) -> dict[str, Metadata]:
-    time = "ts_hour" if layer is L4 else "timestamp"
+    devices = "0" if layer is BY_BUILDING_TYPE else "uniqExact(device_id)"
     rows = client.query(
-        f"SELECT _partition_id, min({time}), max({time}), uniqExact(device_id) FROM {quoted(layer.table)} "
+        f"SELECT _partition_id, min({layer.time}), max({layer.time}), {devices} FROM {quoted(layer.table)} "
         "WHERE _partition_id IN {partitions:Array(String)} GROUP BY _partition_id",
         parameters={"partitions": [partition_id(day) for day in days]},
     ).result_rows
@@ -120,15 +128,14 @@ def _time_spans(client: Client, layer: Layer, days: Sequence[dt.date]) -> dict[s
         partition: {
             "first": dg.MetadataValue.timestamp(tables.utc(first)),
             "last": dg.MetadataValue.timestamp(tables.utc(last)),
-            "devices": devices,
+            **({"devices": devices} if devices else {}),
         }
         for partition, first, last, devices in rows
     }
 
 
 def _preview(client: Client, layer: Layer, day: dt.date) -> dg.MarkdownMetadataValue:
-    time = "ts_hour" if layer is L4 else "timestamp"
-    return tables.preview(client, layer.name, f"toDate({time}) = '{day.isoformat()}'")
+    return tables.preview(client, layer.name, f"toDate({layer.time}) = '{day.isoformat()}'")
 
 
 def _table_facts(client: Client, layer: Layer) -> Metadata:

@@ -1,0 +1,93 @@
+"""What proves the LookML against the marts, as asset checks: the same as `iot-platform lookml check`."""
+
+# No `from __future__ import annotations` here: Dagster refuses a context whose annotation is a string.
+
+from collections.abc import Callable
+
+import dagster as dg
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.defs import tables
+from iot_platform.defs.layers.findings import SAMPLE_LINES
+from iot_platform.defs.looker.assets import DASHBOARD, EXPLORE, VIEW
+from iot_platform.defs.resources import POOL, ClickHouse
+from iot_platform.looker import checks
+from iot_platform.looker.checks import Finding
+from iot_platform.looker.project import Project, load_project
+from iot_platform.settings import Settings
+
+Look = Callable[[Client, Project], list[Finding]]
+
+START_STATUS = dg.DefaultScheduleStatus.RUNNING if Settings().automation_enabled else dg.DefaultScheduleStatus.STOPPED
+
+
+def _check(asset: dg.AssetKey, name: str, look: Look, rule: str, to_do: str) -> dg.AssetChecksDefinition:
+    """A check that is red when ``look`` finds anything. Nothing is held back by it: the marts are right."""
+
+    @dg.asset_check(asset=asset, name=name, pool=POOL, description=f"{rule}\n\n{to_do}")
+    def checked(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
+        with clickhouse.session(context.run, name) as client:
+            found = look(client, load_project())
+        facts: dict[str, dg.MetadataValue | int] = {"findings": len(found)}
+        if found:
+            rows = [(finding.name, finding.what, finding.where) for finding in found[:SAMPLE_LINES]]
+            facts["offenders"] = dg.MetadataValue.md(tables.markdown_table(("what", "problem", "where"), rows))
+            facts["what_to_do"] = dg.MetadataValue.md(to_do)
+        return dg.AssetCheckResult(
+            passed=not found,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=f"{len(found):,} findings against the rule: {rule}",
+            metadata=facts,
+        )
+
+    return checked
+
+
+looker_checks = [
+    _check(
+        EXPLORE,
+        "every_field_and_tile_runs",
+        checks.everything_runs,
+        "Every field and every tile compiles and runs on ClickHouse.",
+        "Correct the LookML it names (looker/), or the migration that took a column away.",
+    ),
+    _check(
+        DASHBOARD,
+        "no_tile_is_cut",
+        checks.tiles_are_whole,
+        "No tile has more rows than its limit lets pass.",
+        "The tile shows a part as if it were all. Ask for coarser times or places in the dashboard's LookML; Looker "
+        "passes 5,000 rows at most.",
+    ),
+    _check(
+        EXPLORE,
+        "totals_agree",
+        checks.totals_agree,
+        "Energy and readings are the same under every grouping, whichever mart answers.",
+        "A mart differs from the others: materialize the marts of L4 for the days in question (`iot-platform prove`).",
+    ),
+    _check(
+        VIEW,
+        "columns_agree",
+        checks.columns_agree,
+        "Each column of the marts has a field, and each field has its column.",
+        "Add the field to looker/views, or correct the one it names.",
+    ),
+]
+
+looker_checks_job = dg.define_asset_job(
+    "looker_checks_job",
+    selection=dg.AssetSelection.checks(*looker_checks),
+    description="Prove the LookML against the marts.",
+)
+
+
+@dg.schedule(
+    job=looker_checks_job,
+    cron_schedule=Settings().looker_checks_cron,
+    execution_timezone="UTC",
+    default_status=START_STATUS,
+    description="By default each morning, after the closed days were proved: the checks of the LookML.",
+)
+def looker_checks_schedule() -> dg.RunRequest:
+    return dg.RunRequest()

@@ -1,0 +1,198 @@
+"""What proves the LookML against the tables: each check returns what is wrong, nothing when all is well."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from iot_platform.clickhouse.client import quoted
+from iot_platform.clickhouse.retries import is_transient
+from iot_platform.errors import LookmlError
+from iot_platform.looker.fields import View
+from iot_platform.looker.project import Project
+from iot_platform.looker.query import MAX_LIMIT, Compiled, Query, compile_query
+
+# Tiles that show the largest few on purpose.
+TOP_TILES = frozenset({"top_devices"})
+
+# Columns that no field reads, and why.
+UNUSED_COLUMNS: Mapping[str, frozenset[str]] = {
+    # Read through ts_hour; the local day of a meter comes from the store by hour.
+    "l4_power_by_device_daily": frozenset({"ts_day", "local_day"}),
+}
+
+# What a view of ClickHouse is made of, and the columns of that which it resolves rather than shows.
+VIEW_SOURCES: Mapping[str, tuple[str, frozenset[str]]] = {
+    "device_current_versions": ("device_metadata", frozenset({"is_removed", "recorded_at"})),
+}
+
+EXPLORE = "power_usage"
+EXACT_TOTALS = (f"{EXPLORE}.exact_kwh", f"{EXPLORE}.reading_count")
+TIME_FILTER = f"{EXPLORE}.time_date"
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong: the field, tile or column, what is wrong with it, and the file or table."""
+
+    name: str
+    what: str
+    where: str
+
+
+def queries(project: Project) -> Iterator[tuple[str, str, Query]]:
+    """Every field on its own and every tile with the defaults of its dashboard: name, where it is defined, query."""
+    for explore in project.explores.values():
+        for field in explore.view.fields.values():
+            yield field.full_name, field.where, Query(explore.name, (field.full_name,), limit=1)
+    for dashboard in project.dashboards.values():
+        for tile in dashboard.tiles:
+            yield tile.name, tile.where, tile.query_with(dashboard.defaults())
+
+
+def compile_all(
+    project: Project, database: str, now: dt.datetime | None = None
+) -> Iterator[tuple[str, str, Compiled | Finding]]:
+    """Each of ``queries`` compiled, or why that cannot be."""
+    for name, where, query in queries(project):
+        try:
+            yield name, where, compile_query(project, query, database, now)
+        except LookmlError as error:
+            yield name, where, Finding(name, str(error), where)
+
+
+def everything_runs(
+    client: Client, project: Project, now: dt.datetime | None = None, *, explain: bool = False
+) -> list[Finding]:
+    """Fields, tiles and triggers of datagroups that do not compile or run; ``explain``: run EXPLAIN only."""
+    database = str(client.database)
+    prefix = "EXPLAIN " if explain else ""
+    findings = []
+    for name, where, compiled in compile_all(project, database, now):
+        if isinstance(compiled, Finding):
+            findings.append(compiled)
+        elif problem := _problem(client, prefix + compiled.sql, compiled.parameters):
+            findings.append(Finding(name, problem, where))
+    for name, trigger in project.datagroups.items():
+        if problem := _problem(client, prefix + trigger.replace("@{database}", quoted(database)), {}):
+            findings.append(Finding(name, problem, f"datagroup of model {project.model}"))
+    return findings
+
+
+def tiles_are_whole(client: Client, project: Project, now: dt.datetime | None = None) -> list[Finding]:
+    """Tiles that have more rows, with the defaults of their dashboard, than their limit lets pass."""
+    findings = []
+    for dashboard in project.dashboards.values():
+        for tile in dashboard.tiles:
+            if tile.name in TOP_TILES:
+                continue
+            query = tile.query_with(dashboard.defaults())
+            rows = _row_count(client, compile_query(project, query, str(client.database), now))
+            if rows > query.limit:
+                findings.append(Finding(tile.name, f"has {rows:,} rows, but shows {query.limit:,}", tile.where))
+    return findings
+
+
+def totals_agree(
+    client: Client, project: Project, now: dt.datetime | None = None, *, period: str = "before today"
+) -> list[Finding]:
+    """Dimensions of which the groups do not add up to the same kWh and readings, exactly, whatever table they read.
+
+    ``period``: a filter expression for UTC days. Readings that arrive meanwhile are no difference: then it looks again.
+    """
+    view = project.explores[EXPLORE].view
+    totals = Query(EXPLORE, EXACT_TOTALS, {TIME_FILTER: period})
+    findings = []
+    for field in (field for field in view.fields.values() if not field.is_measure):
+        query = Query(EXPLORE, (field.full_name, *EXACT_TOTALS), {TIME_FILTER: period}, limit=MAX_LIMIT)
+        for _ in range(ATTEMPTS):
+            before = _sums(client, project, totals, now)
+            found = _sums(client, project, query, now)
+            if found[:2] == before[:2]:
+                break
+            if before == _sums(client, project, totals, now):
+                what = f"{found[0]:f} kWh of {found[1]:,} readings in {found[2]}"
+                expected = f"{before[0]:f} kWh of {before[1]:,} readings in {before[2]}"
+                findings.append(Finding(field.full_name, f"its groups have {what}, all together {expected}", found[2]))
+                break
+    return findings
+
+
+def columns_agree(client: Client, project: Project) -> list[Finding]:
+    """Columns of the tables that no field reads, and columns that fields read, alone or together, and a table lacks."""
+    columns = _columns(client)
+    findings = []
+    for view in project.views.values():
+        for table in sorted(view.tables() - columns.keys()):
+            findings.append(Finding(table, "is missing in ClickHouse", view.where))
+        used = {column for field in view.fields.values() for column in field.columns}
+        for table in sorted(view.tables() & columns.keys()):
+            source, resolved = VIEW_SOURCES.get(table, (table, UNUSED_COLUMNS.get(table, frozenset())))
+            for column in sorted((columns[table] | columns.get(source, set())) - used - resolved):
+                findings.append(Finding(f"{source}.{column}", "is read by no field", view.where))
+        findings += _lacking(view, columns)
+    return findings
+
+
+def _lacking(view: View, columns: Mapping[str, set[str]]) -> list[Finding]:
+    """Which table is read depends on all fields of a query, so they are tried in pairs."""
+    findings: dict[tuple[str, str], Finding] = {}
+    fields = list(view.fields.values())
+    for pair in [*((field,) for field in fields), *combinations(fields, 2)]:
+        table = view.table_for(frozenset(field.full_name for field in pair))
+        for field in pair:
+            for column in field.columns - columns.get(table, set()) if table in columns else ():
+                names = " with ".join(each.name for each in pair)
+                what = f"reads {column}, which {table} lacks ({names})"
+                findings.setdefault((field.name, column), Finding(field.full_name, what, field.where))
+    return list(findings.values())
+
+
+def _columns(client: Client) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    rows = client.query(
+        "SELECT table, name FROM system.columns WHERE database = {database:String}",
+        parameters={"database": client.database},
+    ).result_rows
+    for table, name in rows:
+        found.setdefault(str(table), set()).add(str(name))
+    return found
+
+
+def _sums(client: Client, project: Project, query: Query, now: dt.datetime | None) -> tuple[Any, int, str]:
+    """Exact kWh and readings of all groups of a query, and the table they are from."""
+    compiled = compile_query(project, query, str(client.database), now)
+    kWh, readings = (quoted(name) for name in EXACT_TOTALS)
+    row = _first_row(client, f"SELECT sum({kWh}), sum({readings}) FROM\n(\n{compiled.unlimited}\n)", compiled)
+    return row[0], int(row[1]), compiled.table
+
+
+def _row_count(client: Client, compiled: Compiled) -> int:
+    """Rows of a query without its limit; with pivots, rows of the pivoted table."""
+    keys = [quoted(column.name) for column in compiled.columns if not column.is_measure and not column.is_pivot]
+    if not keys:
+        return 1
+    sql = f"SELECT count() FROM (SELECT DISTINCT {', '.join(keys)} FROM\n(\n{compiled.unlimited}\n))"
+    return int(_first_row(client, sql, compiled)[0])
+
+
+def _first_row(client: Client, sql: str, compiled: Compiled) -> Any:
+    return client.query(sql, parameters=dict(compiled.parameters)).result_rows[0]
+
+
+def _problem(client: Client, sql: str, parameters: Mapping[str, object]) -> str:
+    """What ClickHouse has against a statement; an error that may pass is raised."""
+    try:
+        client.query(sql, parameters=dict(parameters))
+    except DatabaseError as error:
+        if is_transient(error):
+            raise
+        return str(error)
+    return ""

@@ -1,0 +1,60 @@
+"""The field dictionary: every field of every explore with its meaning, its SQL and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from iot_platform.layers.model import DERIVED_LAYERS
+from iot_platform.looker.fields import TABLE, Field, View
+from iot_platform.looker.project import Project
+
+# asset -> column -> the columns it is made of, as (table, column)
+Sources = Mapping[str, Mapping[str, Sequence[tuple[str, str]]]]
+
+_HEADER = """# Field dictionary
+
+Made from looker/ by `iot-platform lookml dictionary`; change the LookML, not this file. In SQL, columns are
+those of the table that the query picks; upstream names the one for the field alone.
+"""
+
+
+def field_dictionary(project: Project, sources: Sources) -> str:
+    """The dictionary as Markdown. ``sources``: what the columns of the L4 tables come from."""
+    parts = [_HEADER]
+    for explore in project.explores.values():
+        tables = ", ".join(f"`{table}`" for table in sorted(explore.view.tables()))
+        parts.append(f"## {explore.label} (`{explore.name}`)\n\n{explore.description} Tables: {tables}.\n")
+        for title, is_measure in (("Dimensions", False), ("Measures", True)):
+            fields = [each for each in explore.view.fields.values() if each.is_measure == is_measure]
+            rows = "\n".join(_row(explore.view, field, sources) for field in fields)
+            parts.append(
+                f"### {title}\n\n| Field | Label | Meaning | Format | SQL | Upstream |\n"
+                f"| --- | --- | --- | --- | --- | --- |\n{rows}\n"
+            )
+    return "\n".join(parts)
+
+
+def _row(view: View, field: Field, sources: Sources) -> str:
+    label = f"{field.label} (hidden)" if field.is_hidden else field.label
+    sql = field.sql.replace(f"{TABLE}.", "")
+    cells = (
+        f"`{field.name}`",
+        label,
+        field.description,
+        f"`{field.value_format}`" if field.value_format else field.kind,
+        f"`{sql}`",
+        ", ".join(f"`{name}`" for name in dict.fromkeys(_upstream(view, field, sources))),
+    )
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _upstream(view: View, field: Field, sources: Sources) -> Iterator[str]:
+    table = view.table_for(frozenset({field.full_name}))
+    # An asset has the name of its layer, which is not always that of the table that stores it.
+    asset = next((layer.name for layer in DERIVED_LAYERS if layer.table == table), table)
+    for column in sorted(field.columns):
+        found = sources.get(asset, {}).get(column, [])
+        if not found:
+            yield f"{table}.{column}"
+        for owner, name in found:
+            yield f"{owner}.{name}"

@@ -1,0 +1,272 @@
+"""How fast the tiles of the dashboard are: their SQL on the marts, beside the same questions in DuckDB.
+
+DuckDB gets what it would be given by a pipeline of its own: one ready table by hour and device, in the order of time.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.clickhouse.blocks import ONE_BLOCK
+from iot_platform.clickhouse.client import connect, quoted
+from iot_platform.clickhouse.migrations import create_database, migrate
+from iot_platform.clickhouse.server import Endpoint
+from iot_platform.devices.refresh import reload_dictionaries
+from iot_platform.looker.project import Project, load_project
+from iot_platform.looker.query import Compiled, compile_query
+from iot_platform.settings import Settings
+from iot_platform_tests.bench.inserts import Say
+from iot_platform_tests.bench.sizes import Sizes
+
+DATABASE = "bench_dashboard"
+FIRST = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
+PERIODS = {"30 days": 30, "365 days": 365}
+VIEWERS = 16
+CLICKHOUSE, DUCKDB = "clickhouse", "duckdb"
+
+# Three meters each at one address, in four zones.
+DEVICES = """
+INSERT INTO device_metadata (device_id, customer_id, building_type, latitude, longitude, time_zone)
+SELECT
+    number + 1,
+    concat('C-', toString(intDiv(number, 3))),
+    ['office', 'home', 'shop', 'school', 'hospital', 'factory', 'farm', 'hotel'][1 + intDiv(number, 3) % 8],
+    48 + cityHash64(intDiv(number, 3), 1) % 100000 / 250000,
+    11 + cityHash64(intDiv(number, 3), 2) % 100000 / 250000,
+    ['Europe/Berlin', 'America/New_York', 'Australia/Lord_Howe', 'Asia/Kolkata'][1 + intDiv(number, 3) % 4]
+FROM numbers({devices:UInt32})
+"""
+ONE_DAY = """
+INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh)
+SELECT
+    toDateTime({start:DateTime('UTC')}) + intDiv(number, {devices:UInt32}) * 3600,
+    number % {devices:UInt32} + 1,
+    cityHash64(number, {start:DateTime('UTC')}) % 20000 / 1000
+FROM numbers(24 * {devices:UInt32})
+"""
+EXPORT = """
+SELECT ts_hour, local_hour, device_id, customer_id, toString(building_type) AS building_type, latitude, longitude,
+    has_metadata, toFloat64(sum(total_kWh)) AS total_kWh, sum(readings) AS readings, max(max_kWh) AS max_kWh
+FROM l4_power_agg_hourly_store
+WHERE ts_hour >= {start:DateTime('UTC')} AND ts_hour < {stop:DateTime('UTC')}
+GROUP BY ALL
+ORDER BY ts_hour, device_id
+"""
+_IN_PERIOD = "FROM hourly WHERE ts_hour >= $start AND ts_hour < $stop"
+QUESTIONS = {
+    "usage_over_time": f"SELECT ts_hour, building_type, sum(total_kWh) {_IN_PERIOD} GROUP BY ALL",
+    "usage_by_hour_of_day": f"SELECT hour(local_hour) AS h, sum(total_kWh) / count(DISTINCT local_hour) {_IN_PERIOD} "
+    "GROUP BY h",
+    "usage_by_day_of_week": "SELECT isodow(local_hour) - 1 AS d, sum(total_kWh) / count(DISTINCT local_hour) "
+    f"{_IN_PERIOD} GROUP BY d",
+    "building_types": f"SELECT building_type, sum(total_kWh) / sum(readings) {_IN_PERIOD} GROUP BY ALL",
+    "top_devices": "SELECT device_id, sum(total_kWh) AS kWh FROM hourly WHERE ts_hour >= $last_day "
+    "AND ts_hour < $next_hour GROUP BY ALL ORDER BY kWh DESC, device_id LIMIT 10",
+    "map": "SELECT round(latitude, 3) AS lat, round(longitude, 3) AS lon, building_type, sum(total_kWh), "
+    f"count(DISTINCT device_id) {_IN_PERIOD} AND has_metadata = 1 GROUP BY lat, lon, building_type",
+}
+
+
+def measure_dashboard(
+    endpoint: Endpoint, settings: Settings, directory: Path, sizes: Sizes, say: Say
+) -> dict[str, Any]:
+    """Milliseconds of each tile by period, engine and number of viewers; raises RuntimeError when answers differ."""
+    own = settings.model_copy(update={"clickhouse_database": DATABASE})
+    with ExitStack() as stack:
+        create_database(endpoint, own)
+        client = stack.enter_context(closing(connect(endpoint, own)))
+        stack.callback(client.command, f"DROP DATABASE {quoted(DATABASE)} SYNC")
+        migrate(client, own)
+        seconds = _fill(client, sizes, say)
+        duck = stack.enter_context(closing(duckdb.connect(str(directory / "hourly.duckdb"))))
+        _export(client, duck, sizes, say)
+        project = load_project()
+        now = FIRST + dt.timedelta(days=sizes.dashboard_days) - dt.timedelta(minutes=10)
+        periods = {}
+        for period, days in PERIODS.items():
+            tiles = _tiles(project, period, now)
+            asked = _moments(now, days)
+            _compare(client, duck, tiles, asked)
+            engines: dict[str, Callable[[], Callable[[str], object]]] = {
+                CLICKHOUSE: lambda tiles=tiles: _asking_clickhouse(endpoint, own, tiles),  # type: ignore[misc]
+                DUCKDB: lambda asked=asked: _asking_duckdb(duck, asked),  # type: ignore[misc]
+            }
+            say(f"dashboard: {period}, one viewer")
+            one = _one_viewer(engines, sizes.dashboard_rounds)
+            many = {}
+            for name, make in engines.items():
+                say(f"dashboard: {period}, {VIEWERS} viewers of {name}")
+                many[name] = _many_viewers(make, sizes.dashboard_viewer_rounds)
+            periods[period] = {"1": one, str(VIEWERS): many}
+        [[readings]] = client.query("SELECT sum(readings) FROM l4_power_by_building_type_hourly").result_rows
+    return {
+        "readings": int(readings),
+        "devices": sizes.dashboard_devices,
+        "days": sizes.dashboard_days,
+        "fill_seconds": seconds,
+        "milliseconds": periods,
+    }
+
+
+def summary(part: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Rows: period, viewers, tile, p50 and p95 of ClickHouse in ms, the same of DuckDB, ratio of the medians."""
+    rows = []
+    for period, by_viewers in part["milliseconds"].items():
+        for viewers, engines in by_viewers.items():
+            for tile in QUESTIONS:
+                ours, theirs = engines[CLICKHOUSE][tile], engines[DUCKDB][tile]
+                ratio = ours["p50"] / theirs["p50"]
+                figures = (ours["p50"], ours["p95"], theirs["p50"], theirs["p95"])
+                rows.append((period, viewers, tile, *(f"{value:,.1f}" for value in figures), f"{ratio:.2f}"))
+    return rows
+
+
+def _fill(client: Client, sizes: Sizes, say: Say) -> float:
+    """One reading of each device an hour, through the chain."""
+    started = time.monotonic()
+    client.command(DEVICES, parameters={"devices": sizes.dashboard_devices})
+    reload_dictionaries(client)
+    for day in range(sizes.dashboard_days):
+        if day % 50 == 0:
+            say(f"dashboard: day {day} of {sizes.dashboard_days} through the chain")
+        start = FIRST + dt.timedelta(days=day)
+        client.command(
+            ONE_DAY, parameters={"start": start, "devices": sizes.dashboard_devices}, settings=dict(ONE_BLOCK)
+        )
+    return time.monotonic() - started
+
+
+def _export(client: Client, duck: duckdb.DuckDBPyConnection, sizes: Sizes, say: Say) -> None:
+    say("dashboard: the hourly table of DuckDB")
+    for day in range(0, sizes.dashboard_days, 20):
+        start = FIRST + dt.timedelta(days=day)
+        stop = FIRST + dt.timedelta(days=min(day + 20, sizes.dashboard_days))
+        rows = client.query_arrow(EXPORT, parameters={"start": start, "stop": stop}, use_strings=True)
+        duck.register("exported", rows)
+        columns = "* REPLACE (ts_hour::TIMESTAMP AS ts_hour, local_hour::TIMESTAMP AS local_hour)"
+        duck.execute("SET TimeZone = 'UTC'")
+        verb = "INSERT INTO hourly" if day else "CREATE TABLE hourly AS"
+        duck.execute(f"{verb} SELECT {columns} FROM exported")
+        duck.unregister("exported")
+    duck.execute("CHECKPOINT")
+
+
+def _tiles(project: Project, period: str, now: dt.datetime) -> dict[str, Compiled]:
+    dashboard = project.dashboards["power_overview"]
+    values = {**dashboard.defaults(), "period": period}
+    tiles = {tile.name: tile for tile in dashboard.tiles}
+    return {name: compile_query(project, tiles[name].query_with(values), DATABASE, now) for name in QUESTIONS}
+
+
+def _moments(now: dt.datetime, days: int) -> dict[str, dt.datetime]:
+    """What the tiles' relative times mean at ``now``, in naive UTC."""
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    hour = now.replace(minute=0, second=0, microsecond=0, tzinfo=None)
+    return {
+        "start": today - dt.timedelta(days=days - 1),
+        "stop": today + dt.timedelta(days=1),
+        "last_day": hour - dt.timedelta(hours=23),
+        "next_hour": hour + dt.timedelta(hours=1),
+    }
+
+
+def _asking_clickhouse(
+    endpoint: Endpoint, settings: Settings, tiles: Mapping[str, Compiled]
+) -> Callable[[str], object]:
+    client = connect(endpoint, settings)
+    return lambda tile: client.query(tiles[tile].sql, parameters=tiles[tile].parameters).result_rows
+
+
+def _asking_duckdb(duck: duckdb.DuckDBPyConnection, asked: Mapping[str, dt.datetime]) -> Callable[[str], object]:
+    cursor = duck.cursor()
+
+    def ask(tile: str) -> object:
+        used = {name: value for name, value in asked.items() if f"${name}" in QUESTIONS[tile]}
+        return cursor.execute(QUESTIONS[tile], used).fetchall()
+
+    return ask
+
+
+def _one_viewer(
+    engines: Mapping[str, Callable[[], Callable[[str], object]]], rounds: int
+) -> dict[str, dict[str, dict[str, float]]]:
+    """The engines take turns, so that what disturbs one disturbs the other."""
+    asking = {name: make() for name, make in engines.items()}
+    times: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in engines}
+    for number in range(rounds + 2):
+        for tile in QUESTIONS:
+            for name, ask in asking.items():
+                took = _timed(ask, tile)
+                if number >= 2:  # the first two warm up
+                    times[name][tile].append(took)
+    return {name: _percentiles(found) for name, found in times.items()}
+
+
+def _many_viewers(make: Callable[[], Callable[[str], object]], rounds: int) -> dict[str, dict[str, float]]:
+    """Viewers at the same time, each asking for tile after tile."""
+
+    def view(number: int) -> list[tuple[str, float]]:
+        ask = make()
+        names = list(QUESTIONS)
+        order = names[number % len(names) :] + names[: number % len(names)]
+        return [(tile, _timed(ask, tile)) for _ in range(rounds) for tile in order]
+
+    times: dict[str, list[float]] = defaultdict(list)
+    with ThreadPoolExecutor(VIEWERS) as pool:
+        for found in pool.map(view, range(VIEWERS)):
+            for tile, took in found:
+                times[tile].append(took)
+    return _percentiles(times)
+
+
+def _timed(ask: Callable[[str], object], tile: str) -> float:
+    started = time.perf_counter()
+    ask(tile)
+    return (time.perf_counter() - started) * 1000
+
+
+def _percentiles(times: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+    return {
+        tile: {"p50": float(np.percentile(found, 50)), "p95": float(np.percentile(found, 95))}
+        for tile, found in times.items()
+    }
+
+
+def _compare(
+    client: Client,
+    duck: duckdb.DuckDBPyConnection,
+    tiles: Mapping[str, Compiled],
+    asked: Mapping[str, dt.datetime],
+) -> None:
+    """Both engines must say the same: numbers of each row, in any order, to the last digits of a sum of floats."""
+    ask = _asking_duckdb(duck, asked)
+    for name, compiled in tiles.items():
+        ours = _numbers(client.query(compiled.sql, parameters=compiled.parameters).result_rows)
+        theirs = _numbers(ask(name))
+        limit = int(compiled.sql.rsplit("LIMIT", 1)[-1].split()[0])
+        if len(theirs) > limit:
+            continue  # The tile is cut, and which rows it shows is not decided.
+        same = len(ours) == len(theirs) and all(
+            math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-6)
+            for mine, other in zip(ours, theirs, strict=True)
+            for a, b in zip(mine, other, strict=True)
+        )
+        if not same:
+            raise RuntimeError(f"{name}: ClickHouse and DuckDB differ: {ours[:2]} and {theirs[:2]}")
+
+
+def _numbers(rows: Any) -> list[list[float]]:
+    """The measured numbers of each row: what both dialects write alike."""
+    return sorted([float(value) for value in row if isinstance(value, float)] for row in rows)

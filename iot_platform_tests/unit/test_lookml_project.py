@@ -1,0 +1,209 @@
+"""The LookML project is read strictly: whatever is not known, or names what there is not, is refused by name."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from iot_platform.defs.lineage import COLUMN_SOURCES
+from iot_platform.errors import FilterError, LookmlError
+from iot_platform.looker import checks, liquid
+from iot_platform.looker.dictionary import field_dictionary
+from iot_platform.looker.project import load_project
+from iot_platform.looker.query import MAX_LIMIT, Query, compile_query
+from iot_platform.settings import Settings
+
+PROJECT = load_project()
+VIEW, METERS = "views/power_usage.view.lkml", "views/device_metadata.view.lkml"
+MODEL, DASHBOARD = "models/iot_platform.model.lkml", "dashboards/power_overview.dashboard.lookml"
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the project, to be damaged."""
+    return Path(shutil.copytree(Settings().looker_dir, tmp_path / "looker"))
+
+
+def change(project: Path, file: str, old: str, new: str) -> None:
+    path = project / file
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+MUTATIONS = [
+    # What is not known is refused, never ignored.
+    (VIEW, "hour_of_day, day", "hour_of_dya, day", "dimension_group time: timeframe hour_of_dya is not known"),
+    (VIEW, "type: max", "type: median", "measure peak_kwh: type median is not known"),
+    (VIEW, "type: yesno", "type: tier", "dimension metadata_known: type tier is not known"),
+    (VIEW, "hidden: yes", "hidden: perhaps", "measure exact_kwh: hidden must be yes or no, not perhaps"),
+    (VIEW, "hidden: yes", "requires: yes", "measure exact_kwh: measure has requires, which is not known"),
+    (VIEW, 'label: "Power usage"', "suggestions: yes", "view has suggestions, which is not known"),
+    (VIEW, "datatype: datetime", "datatype: date", "datatype must be datetime, not date"),
+    (VIEW, "convert_tz: no", "convert_tz: yes", "convert_tz must be no, not yes"),
+    (VIEW, "    convert_tz: no\n", "", "convert_tz must be no, not None"),
+    (VIEW, "type: number", "type: number type: string", 'cannot be read as LookML: Key "type" already exists'),
+    (VIEW, "view: power_usage {", "view: power_usage {{", "cannot be read as LookML"),
+    (VIEW, "{% endif %} ;;", ";;", "a Liquid {% if %} has no {% endif %}"),
+    (VIEW, "{% if power_usage.time_zone._in_query %}", "{% unless x %}", "Liquid tag {% unless x %} is not understood"),
+    (VIEW, "time_zone._in_query", "time_zone._is_filtered", "Liquid condition 'power_usage.time_zone._is_filtered'"),
+    (VIEW, "_in_query or power_usage.place", "_in_query and power_usage.place", "only `or` or only `and`"),
+    (VIEW, "${TABLE}.time_zone", "{{ zone }}", "Liquid and constants are not known in sql"),
+    (MODEL, 'label: "IoT', 'fiscal_month_offset: 3 label: "IoT', "model has fiscal_month_offset, which is not known"),
+    (MODEL, "explore: device_metadata {", "explore: device_metadata { join: x {} ", "explore has joins"),
+    (MODEL, "week_start_day: monday", "week_start_day: sunday", "week_start_day must be monday"),
+    (MODEL, 'max_cache_age: "5 minutes"', "interval_trigger: x", "datagroup has interval_trigger"),
+    (DASHBOARD, "stacking: normal", "trellis: row", "tile usage_over_time: trellis is not known"),
+    (DASHBOARD, "crossfilter_enabled", "crossfilters", "crossfilters is not known"),
+    (DASHBOARD, "type: looker_bar", "type: looker_funnel", "type is looker_funnel; known: looker_area"),
+    (DASHBOARD, "type: tag_list", "type: slider", "filter building_type: type is slider"),
+    (DASHBOARD, "limit: 500\n", "limit: 500\n    limit: 600\n", "limit is given twice"),
+    # What is named must be there.
+    (VIEW, "toFloat64(${exact_kwh})", "toFloat64(${exact})", "measure total_kwh: ${exact} is no field of view"),
+    (VIEW, "sql: ${TABLE}.max_kWh", "sql: max_kWh", "max_kWh in 'max(max_kWh)' must be ${TABLE}.max_kWh"),
+    (VIEW, "sql: ${TABLE}.max_kWh", "sql: ${TABLE}.max_kWh +", "is no SQL expression"),
+    (VIEW, "sql: ${TABLE}.max_kWh", "sql: (SELECT 1)", "has a subquery"),
+    (VIEW, "sql: ${TABLE}.max_kWh", "sql: ${total_kwh}", "${total_kwh} is a measure of type number"),
+    (VIEW, "toFloat64(${exact_kwh})", "${average_kwh_per_hour}", "refers to itself through"),
+    (VIEW, "measure: peak_kwh", "measure: total_kwh", "two fields are named total_kwh"),
+    (VIEW, "measure: peak_kwh", "measure: max_kWh", "the name 'max_kWh' must begin with a-z"),
+    (VIEW, "dimension: metadata_known", "dimension: has_metadata", "is named like the column has_metadata"),
+    (VIEW, "customer_id, devices", "customer_id, meters", "drill_fields names meters, which is no field"),
+    (VIEW, "power_usage.time_zone._in_query", "power_usage.zone._in_query", "power_usage.zone, which is no field"),
+    (VIEW, "@{database}.l4_power_agg", "iot.l4_power_agg", "sql_table_name is 'iot.l4_power_agg_hourly_store'"),
+    (
+        METERS,
+        "device_current_versions",
+        "device_metadata FINAL",
+        "sql_table_name is '@{database}.device_metadata FINAL'",
+    ),
+    (MODEL, "persist_with: new_hour", "persist_with: hourly", "persist_with is hourly, which is no datagroup"),
+    (MODEL, "explore: device_metadata", "explore: meters", "explore meters: there is no view meters"),
+    (MODEL, "@{connection}", "@{warehouse}", "@{warehouse} is no constant"),
+    (MODEL, '"/dashboards/*', '"/boards/*', "include '/boards/*.dashboard.lookml' finds no file"),
+    (
+        MODEL,
+        'include: "/dashboards/*.dashboard.lookml"',
+        "",
+        "power_overview.dashboard.lookml is there but not included",
+    ),
+    (DASHBOARD, "power_usage.peak_kwh", "power_usage.peak", "tile peak: power_usage.peak is no field"),
+    (DASHBOARD, "model: iot_platform", "model: iot", "model is iot; known: iot_platform"),
+    (DASHBOARD, "      period: power", "      span: power", "tile total: listens to span, which is no filter"),
+    (DASHBOARD, "name: meters", "name: total", "a name is given twice"),
+    (DASHBOARD, "    limit: 10\n", "", "tile top_devices: limit is missing"),
+    (DASHBOARD, "limit: 5000", "limit: 50000", "limit must be 1 to 5000"),
+    (DASHBOARD, "width: 6", "width: 30", "must be whole numbers within 24 columns"),
+    (DASHBOARD, "'Yes'", "yes", "the filter on power_usage.metadata_known must be a text"),
+    (DASHBOARD, "power_usage.time_hour: 24", "power_usage.device_id: 24", "and listens to device for it"),
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new", "message"), MUTATIONS)
+def test_what_is_not_known_or_not_there_is_refused(copy: Path, file: str, old: str, new: str, message: str) -> None:
+    change(copy, file, old, new)
+    with pytest.raises(LookmlError) as error:
+        load_project(copy)
+    assert message in str(error.value)
+    assert file in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (
+            Query("usage", ("power_usage.total_kwh",)),
+            "There is no explore 'usage'. Known: power_usage, device_metadata",
+        ),
+        (Query("power_usage", ("power_usage.kwh",)), "'power_usage.kwh' is no field of explore power_usage"),
+        (Query("power_usage", ()), "A query needs fields"),
+        (Query("power_usage", ("power_usage.devices", "power_usage.devices")), "each of them once"),
+        (Query("power_usage", ("power_usage.devices",), limit=MAX_LIMIT + 1), "must be from 1 to 5,000, not 5,001"),
+        (Query("power_usage", ("power_usage.devices",), {"power_usage.x": "1"}), "'power_usage.x' is no field"),
+        (Query("power_usage", ("power_usage.devices",), sorts=("power_usage.place",)), "must be one of the fields"),
+        (Query("power_usage", ("power_usage.devices",), sorts=("power_usage.devices up",)), "with asc or desc"),
+        (Query("power_usage", ("power_usage.devices",), pivots=("power_usage.devices",)), "must be a dimension"),
+        (Query("power_usage", ("power_usage.place",), pivots=("power_usage.place",)), "needs a measure"),
+    ],
+)
+def test_a_query_of_what_there_is_not_is_refused(query: Query, message: str) -> None:
+    with pytest.raises(LookmlError) as error:
+        compile_query(PROJECT, query, "iot")
+    assert message in str(error.value)
+
+
+def test_a_filter_that_does_not_fit_names_its_field() -> None:
+    query = Query("power_usage", ("power_usage.total_kwh",), {"power_usage.time_date": "24 hours"})
+    with pytest.raises(FilterError, match="power_usage.time_date: The time filter '24 hours' is finer than the day"):
+        compile_query(PROJECT, query, "iot")
+
+
+def test_everything_in_the_project_compiles() -> None:
+    compiled = list(checks.compile_all(PROJECT, "iot"))
+    assert len(compiled) == len(list(checks.queries(PROJECT))) > 60
+    assert not [result for _, _, result in compiled if isinstance(result, checks.Finding)]
+
+
+@pytest.mark.parametrize("option", [each for f in PROJECT.dashboards["power_overview"].filters for each in f.options])
+def test_every_offered_period_is_understood(option: str) -> None:
+    for tile in PROJECT.dashboards["power_overview"].tiles:
+        compile_query(PROJECT, tile.query_with({"period": option}), "iot")
+
+
+@pytest.mark.parametrize(
+    ("fields", "table"),
+    [
+        (("total_kwh",), "l4_power_by_building_type_hourly"),
+        (("time_hour", "local_time_date", "building_type", "total_kwh"), "l4_power_by_building_type_hourly"),
+        (("devices",), "l4_power_by_device_daily"),
+        (("time_month", "customer_id", "average_kwh_per_reading"), "l4_power_by_device_daily"),
+        (("time_hour", "customer_id", "total_kwh"), "l4_power_agg_hourly_store"),
+        (("device_id", "average_kwh_per_hour"), "l4_power_agg_hourly_store"),
+        (("time_zone", "total_kwh"), "l4_power_agg_hourly_store"),
+    ],
+)
+def test_the_smallest_table_that_has_it_is_picked(fields: tuple[str, ...], table: str) -> None:
+    names = tuple(f"power_usage.{field}" for field in fields)
+    assert compile_query(PROJECT, Query("power_usage", names), "iot").table == table
+    filtered = Query("power_usage", ("power_usage.total_kwh",), dict.fromkeys(names[:-1], "1"))
+    filters = {name: _fitting(name) for name in filtered.filters}
+    if names[-1] == "power_usage.total_kwh":
+        assert compile_query(PROJECT, Query("power_usage", ("power_usage.total_kwh",), filters), "iot").table == table
+
+
+def _fitting(name: str) -> str:
+    return "2026/01/05" if "time_date" in name or "time_hour" in name or "time_month" in name else "x"
+
+
+def test_names_of_a_result_are_unique_and_say_what_they_are() -> None:
+    query = Query(
+        "power_usage",
+        ("power_usage.place", "power_usage.building_type", "power_usage.total_kwh"),
+        pivots=("power_usage.building_type",),
+    )
+    columns = compile_query(PROJECT, query, "iot").columns
+    assert [(each.name, each.part, each.kind, each.is_pivot, each.is_measure) for each in columns] == [
+        ("power_usage.place_latitude", "latitude", "location", False, False),
+        ("power_usage.place_longitude", "longitude", "location", False, False),
+        ("power_usage.building_type", "", "string", True, False),
+        ("power_usage.total_kwh", "", "number", False, True),
+    ]
+    assert columns[3].value_format == '#,##0.0" kWh"'
+
+
+def test_liquid_picks_the_first_branch_that_holds() -> None:
+    template = liquid.parse(
+        "{% if v.a._in_query and v.b._in_query %}1{% elsif v.a._in_query %}2{%- else -%}3{% endif %}", "x"
+    )
+    found = [template.render(frozenset(names)) for names in ({"v.a", "v.b"}, {"v.a"}, {"v.b"}, set())]
+    assert found == ["1", "2", "3", "3"]
+    assert template.fields() == {"v.a", "v.b"} and template.texts() == {"1", "2", "3"}
+
+
+def test_the_field_dictionary_is_up_to_date() -> None:
+    file = Settings().looker_dir.parent / "docs/field-dictionary.md"
+    assert file.read_text(encoding="utf-8") == field_dictionary(PROJECT, COLUMN_SOURCES), (
+        "iot-platform lookml dictionary"
+    )
