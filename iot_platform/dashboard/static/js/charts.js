@@ -7,6 +7,7 @@ import { pick, series, shape } from "./rows.js";
 
 const LABELLED_BARS = 14;
 const WIDE_PX = 640;
+const DIGIT_PX = 7.5;
 const FADED = 0.3;
 const DAY_MS = 86_400_000;
 const TIME_TICKS = [
@@ -101,6 +102,8 @@ export function columnChart(tile, answer, width, selected) {
   const data = groups.map((group) => {
     const keys = pick(answer, x, group.index);
     const values = pick(answer, measure, group.index);
+    const text = values.map((value) => numberText(value, measure, { unit: false }));
+    const fits = groups.length === 1 && keys.length <= LABELLED_BARS && Math.max(...text.map((label) => label.length)) * DIGIT_PX < width / keys.length;
     return {
       type: "bar", name: pivot ? nameText(group.name) : measure.label, x: keys.map((key) => axisText(key, x)), y: values,
       marker: {
@@ -108,8 +111,7 @@ export function columnChart(tile, answer, width, selected) {
         opacity: keys.map((key) => opacity(key, x, selected)), cornerradius: 3,
       },
       customdata: keys,
-      text: values.map((value) => numberText(value, measure, { unit: false })),
-      textposition: groups.length === 1 && keys.length <= LABELLED_BARS && width / keys.length > 44 ? "outside" : "none", textangle: 0, cliponaxis: false, textfont: { color: colors.muted, size: 11 },
+      text, textposition: fits ? "outside" : "none", textangle: 0, cliponaxis: false, textfont: { color: colors.muted, size: 11 },
       hovertext: keys.map((key, row) => hover(answer, group.index[row])), hovertemplate: "%{hovertext}<extra></extra>",
     };
   });

@@ -11,6 +11,7 @@ const LARGEST_PX = [22, 44]; // diameter of the circle with the largest value, o
 const SMALLEST_PX = 5;
 const KM_PER_DEGREE = 111.32;
 const MAX_LATITUDE = 85;
+const CITY_DEGREES = 0.5;
 const NICE = [1, 2, 5];
 
 export function mapChart(tile, answer, element, selected) {
@@ -39,7 +40,7 @@ export function mapChart(tile, answer, element, selected) {
     };
   });
   return {
-    traces, measure, size: `Largest circle: ${numberText(largest, measure)}.`, bounds: boundsOf(traces), layout: { ...baseLayout(colors), hovermode: "closest", dragmode: "pan" },
+    traces, measure, cities: citiesOf(traces), size: `Largest circle: ${numberText(largest, measure)}.`, bounds: boundsOf(traces), layout: { ...baseLayout(colors), hovermode: "closest", dragmode: "pan" },
     picks: (trace, point) => ({ column: key, value: traces[trace].customdata[point] }),
   };
 }
@@ -49,6 +50,21 @@ function boundsOf(traces) {
   const x = traces.flatMap((trace) => trace.x);
   const y = traces.flatMap((trace) => trace.y);
   return [Math.min(...x), Math.min(...y), Math.max(...x), Math.max(...y)];
+}
+
+// The bounds of each group of places that lie within a degree of its largest one, the largest first.
+function citiesOf(traces) {
+  let places = traces.flatMap((trace) => trace.x.map((x, position) => [x, trace.y[position], trace.marker.size[position]]));
+  places.sort((a, b) => b[2] - a[2]);
+  const cities = [];
+  while (places.length) {
+    const [[x, y]] = places;
+    const isNear = (place) => Math.abs(place[0] - x) < CITY_DEGREES && Math.abs(place[1] - y) < CITY_DEGREES;
+    const city = places.filter(isNear);
+    cities.push(boundsOf([{ x: city.map((place) => place[0]), y: city.map((place) => place[1]) }]));
+    places = places.filter((place) => !isNear(place));
+  }
+  return cities;
 }
 
 export function fit([west, south, east, north], width, height) {

@@ -53,8 +53,9 @@ export class Tile {
   zoomButtons() {
     const button = (text, label, act) => make("button", { type: "button", class: "quiet", "aria-label": label, onclick: act }, text);
     return [
-      button("+", "Zoom in", () => this.showMap(zoomed(this.currentView(), 1 / ZOOM))),
-      button("−", "Zoom out", () => this.showMap(zoomed(this.currentView(), ZOOM))),
+      button("+", "Zoom in", () => this.zoom(1 / ZOOM)),
+      button("−", "Zoom out", () => this.zoom(ZOOM)),
+      button("City", "Zoom to the next city, the one that uses most first", () => this.showNextCity()),
       button("Fit", "Show all places", () => { this.view = null; this.draw(); }),
     ];
   }
@@ -125,7 +126,7 @@ export class Tile {
 
   showCut(answer) {
     this.element.querySelector(".cut")?.remove();
-    if (answer.is_cut) this.element.append(make("p", { class: "cut" }, `Only the first ${answer.limit.toLocaleString("en-GB")} rows are shown: choose a shorter period or fewer meters.`));
+    if (answer.is_cut) this.element.append(make("p", { class: "cut" }, `Only ${answer.limit.toLocaleString("en-GB")} rows are shown, and there are more: narrow the filters.`));
   }
 
   drawValue(measure) {
@@ -158,6 +159,18 @@ export class Tile {
     this.picks = (trace, point) => (trace < below ? null : this.map.picks(trace - below, point));
     this.tellCaption([unitText(this.map.measure), problem ? `Without land: ${problem.message}` : this.map.size, this.definition.note]);
     this.listen();
+  }
+
+  zoom(factor) {
+    this.view = zoomed(this.currentView(), factor);
+    this.showMap(this.view);
+  }
+
+  showNextCity() {
+    const { clientWidth, clientHeight } = this.chart;
+    this.city = this.view && this.city !== undefined ? (this.city + 1) % this.map.cities.length : 0;
+    this.view = fit(this.map.cities[this.city], clientWidth, clientHeight);
+    this.showMap(this.view);
   }
 
   currentView() {

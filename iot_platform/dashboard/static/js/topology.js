@@ -36,8 +36,18 @@ function decode(topology) {
     if (geometry.type === "MultiPolygon") return geometry.arcs.flat().map(line);
     return geometry.type === "LineString" ? [line(geometry.arcs)] : [];
   };
-  const layer = (name) => topology.objects[name].geometries.flatMap(lines).map((points) => ({ points, box: boxOf(points) }));
+  const layer = (name) => topology.objects[name].geometries.flatMap(lines).flatMap(apart).map((points) => ({ points, box: boxOf(points) }));
   return { land: layer("land"), lakes: layer("lakes"), rivers: layer("rivers"), borders: layer("countries") };
+}
+
+// A line over the antimeridian would go back around the whole world.
+function apart(points) {
+  const parts = [[]];
+  points.forEach((point, position) => {
+    if (position && Math.abs(point[0] - points[position - 1][0]) > 180) parts.push([]);
+    parts.at(-1).push(point);
+  });
+  return parts;
 }
 
 function boxOf(points) {
