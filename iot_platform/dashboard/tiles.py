@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from iot_platform.dashboard.answers import Answers
-from iot_platform.dashboard.source import Source
+from iot_platform.dashboard.source import Source, UnavailableError
 from iot_platform.errors import PlatformError
 from iot_platform.looker.dashboard import Dashboard, DashboardFilter, Tile
 from iot_platform.looker.project import Project
@@ -76,7 +76,10 @@ class Tiles:
         compiled = compile_query(self._project, query, self._database, now)
         version = self._source.version()
         question = (version.fingerprint, compiled.sql, repr(compiled.parameters))
-        return self._answers.get(question, lambda: self._ask(query, compiled, version.fingerprint))
+        try:
+            return self._answers.get(question, lambda: self._ask(query, compiled, version.fingerprint))
+        except TimeoutError:
+            raise UnavailableError("ClickHouse gave no answer in time to another viewer's equal question.") from None
 
     def _ask(self, query: Query, compiled: Compiled, version: str) -> dict[str, Any]:
         answer = self._source.ask(compiled.sql, compiled.parameters)

@@ -13,5 +13,7 @@ export async function get(path, signal) {
   }
   if (response.ok) return response.json();
   const body = await response.json().catch(() => ({}));
-  throw new Error(body.error ?? `The dashboard's server answered ${response.status}.`);
+  const error = new Error(body.error ?? `The dashboard's server answered ${response.status}.`);
+  error.isFinal = response.status < 500; // the same question will get the same answer
+  throw error;
 }

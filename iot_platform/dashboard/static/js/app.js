@@ -78,11 +78,11 @@ async function poll() {
     version = found.version;
     showStatus("live", found.changed_at ? `Live · data changed ${ago(found.changed_at * 1000)}` : "Live · no data yet");
     if (isNew || isBack) reload();
-    else tiles.filter((tile) => tile.hasFailed).forEach(loadTile);
+    else tiles.filter((tile) => tile.mayRecover).forEach(loadTile);
   } catch (error) {
     awaySince ??= Date.now();
     showStatus("away", `Away since ${clockText(awaySince)} · trying again`);
-    if (definition) tiles.forEach((tile) => tile.fail(error.message));
+    if (definition) tiles.forEach((tile) => tile.fail(error));
     else find("tiles").replaceChildren(make("p", { class: "fatal", role: "alert" }, error.message));
   } finally {
     isPolling = false;

@@ -78,15 +78,16 @@ export class Tile {
       if (!isSame || !wasGood) await this.draw();
       this.element.dataset.state = answer.rows ? "ready" : "empty";
     } catch (error) {
-      if (!request.signal.aborted) this.fail(error.message);
+      if (!request.signal.aborted) this.fail(error);
     } finally {
       if (!request.signal.aborted) this.element.removeAttribute("aria-busy");
     }
   }
 
   // Keeps the last good drawing and says why there is no newer one.
-  fail(message) {
+  fail({ message, isFinal }) {
     this.failedAt ??= Date.now();
+    this.asksAgain = !isFinal;
     const since = this.answer ? ` Shown is what was read before ${clockText(this.failedAt)}.` : ` Since ${clockText(this.failedAt)}.`;
     const text = message + since;
     if (this.banner.textContent !== text) this.banner.textContent = text;
@@ -94,8 +95,8 @@ export class Tile {
     this.element.dataset.state = "error";
   }
 
-  get hasFailed() {
-    return this.element.dataset.state === "error";
+  get mayRecover() {
+    return this.element.dataset.state === "error" && this.asksAgain;
   }
 
   async draw() {
