@@ -15,6 +15,9 @@ SITES = (
     ("Australia/Lord_Howe", -31.55, 159.08),
     ("Asia/Kolkata", 22.57, 88.36),
 )
+# By site: hours that the sun is ahead of London's, and how large the buildings are.
+OFFSETS_H = [0, -5, 11, 5]
+SIZES = [2.5, 1, 0.4, 1.2]
 
 
 def insert_meters(client: Client) -> None:
@@ -37,10 +40,10 @@ def insert_days(client: Client, now: dt.datetime) -> None:
     client.command(
         "INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) "
         f"WITH toDateTime('{start:%Y-%m-%d %H:%M:%S}', 'UTC') + 1800 * intDiv(number, {METERS}) AS at, "
-        f"toUInt32(number % {METERS} + 1) AS device, toHour(at + 3600 * intDiv(device % 4 * 6, 1)) AS hour, "
+        f"toUInt32(number % {METERS} + 1) AS device, toHour(at + 3600 * {OFFSETS_H}[device % 4 + 1]) AS hour, "
         "intDiv(device, 4) % 6 AS kind, cityHash64(at, device) % 1000 / 1000 AS chance "
         "SELECT at, device, round((0.3 + kind) * (0.4 + exp(-pow((hour - 13) / 4, 2))) * (0.8 + 0.4 * chance) "
-        f"* if(toDayOfWeek(at) > 5, 0.6, 1), 4) FROM numbers({METERS} * {DAYS} * 48)"
+        f"* {SIZES}[device % 4 + 1] * if(toDayOfWeek(at) > 5, 0.6, 1), 4) FROM numbers({METERS} * {DAYS} * 48)"
     )
 
 

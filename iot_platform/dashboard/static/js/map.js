@@ -5,7 +5,7 @@ import { themeColors, typeColor } from "./colors.js";
 import { baseLayout, hover, opacity } from "./charts.js";
 import { nameText, numberText } from "./format.js";
 import { keyColumn, pick, series, shape } from "./rows.js";
-import { baseMap } from "./topology.js";
+import { baseMap, SKETCH_SPAN } from "./topology.js";
 
 const LARGEST_PX = [22, 44]; // diameter of the circle with the largest value, on a phone and on a wall
 const SMALLEST_PX = 5;
@@ -99,7 +99,7 @@ export async function drawMap(element, chart, view) {
   const below = [...land, graticule(view, step, colors.border)];
   const layout = {
     ...chart.layout,
-    plot_bgcolor: colors.water,
+    plot_bgcolor: east - west < SKETCH_SPAN ? colors.land : colors.water,
     xaxis: { ...chart.layout.xaxis, ...degrees, range: [west, east] },
     yaxis: { ...chart.layout.yaxis, ...degrees, range: [south, north] },
     shapes: [{ type: "line", xref: "paper", yref: "paper", x0: 0.02, x1: 0.02 + bar.share, y0: 0.045, y1: 0.045, line: { color: colors.text, width: 2 } }],

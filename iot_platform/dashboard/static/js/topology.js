@@ -1,6 +1,7 @@
 // Natural Earth's world as lines and areas in degrees, out of the TopoJSON files that the server has.
 
 const FINE_SPAN = 40; // degrees: below, the finer file is drawn
+export const SKETCH_SPAN = 2; // degrees: below, its coasts are too rough to tell land from water
 
 const files = new Map();
 
@@ -80,6 +81,7 @@ export async function baseMap(view, colors) {
     }
     return { type: "scatter", mode: "lines", x, y, hoverinfo: "skip", ...style };
   };
+  if (east - west < SKETCH_SPAN) return [trace("borders", { line: { color: colors.border, width: 0.8, dash: "4px,4px" } })];
   const fill = (color) => ({ fill: "toself", fillcolor: color, line: { color: colors.border, width: 0.6 } });
   return [
     trace("land", fill(colors.land)),
