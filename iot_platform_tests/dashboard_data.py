@@ -25,8 +25,8 @@ def insert_meters(client: Client) -> None:
     rows = []
     for device in range(1, METERS + 1):
         zone, latitude, longitude = SITES[device % len(SITES)]
-        # Spread by two golden ratios: over the whole of a city, never on one line.
-        place = (latitude + device * 0.618034 % 1 * 0.08, longitude + device * 0.754878 % 1 * 0.12)
+        # Spread over the whole of a city.
+        place = (latitude + device * 0.618034 % 1 * 0.08, longitude + device * device * 0.754878 % 1 * 0.12)
         rows.append([device, f"C{device // 3:03d}", TYPES[device // 4 % len(TYPES)], *place, zone])
     columns = ["device_id", "customer_id", "building_type", "latitude", "longitude", "time_zone"]
     client.insert("device_metadata", rows, column_names=columns)
