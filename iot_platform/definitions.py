@@ -30,7 +30,10 @@ from iot_platform.defs.readings.sensor import simulated_ingestion_sensor
 from iot_platform.defs.resources import ClickHouse
 
 defs = dg.Definitions(
-    assets=dg.with_source_code_references(dg.load_assets_from_modules([readings, layers, devices])) + looker_assets(),
+    assets=[
+        *dg.with_source_code_references(dg.load_assets_from_modules([readings, layers, devices])),
+        *looker_assets(),
+    ],
     asset_checks=[*checks.layer_checks, schema_is_as_in_sql, *metadata_checks, *looker_checks],
     jobs=[
         jobs.ingestion_job,

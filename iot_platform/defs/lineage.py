@@ -45,7 +45,6 @@ COLUMN_SOURCES: Mapping[str, Sources] = {
         **_SUMS,
     },
     BY_DEVICE.name: {
-        "ts_day": [(L3.name, "timestamp")],
         "ts_hour": [(L3.name, "timestamp")],
         "local_day": [(L3.name, "local_time")],
         **{

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import combinations
 from typing import Any
 
@@ -16,15 +17,15 @@ from iot_platform.clickhouse.retries import is_transient
 from iot_platform.errors import LookmlError
 from iot_platform.looker.fields import View
 from iot_platform.looker.project import Project
-from iot_platform.looker.query import MAX_LIMIT, Compiled, Query, compile_query
+from iot_platform.looker.query import Compiled, Query, compile_query
 
 # Tiles that show the largest few on purpose.
 TOP_TILES = frozenset({"top_devices"})
 
 # Columns that no field reads, and why.
 UNUSED_COLUMNS: Mapping[str, frozenset[str]] = {
-    # Read through ts_hour; the local day of a meter comes from the store by hour.
-    "l4_power_by_device_daily": frozenset({"ts_day", "local_day"}),
+    # The local day of a meter comes from the store by hour.
+    "l4_power_by_device_daily": frozenset({"local_day"}),
 }
 
 # What a view of ClickHouse is made of, and the columns of that which it resolves rather than shows.
@@ -45,6 +46,22 @@ class Finding:
     name: str
     what: str
     where: str
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Exact kWh and number of readings, and the table they were summed from."""
+
+    kWh: Decimal
+    readings: int
+    table: str
+
+    @property
+    def amounts(self) -> tuple[Decimal, int]:
+        return self.kWh, self.readings
+
+    def __str__(self) -> str:
+        return f"{self.kWh:f} kWh of {self.readings:,} readings in {self.table}"
 
 
 def queries(project: Project) -> Iterator[tuple[str, str, Query]]:
@@ -109,18 +126,17 @@ def totals_agree(
     """
     view = project.explores[EXPLORE].view
     totals = Query(EXPLORE, EXACT_TOTALS, {TIME_FILTER: period})
+    total = _sums(client, project, totals, now)
     findings = []
     for field in (field for field in view.fields.values() if not field.is_measure):
-        query = Query(EXPLORE, (field.full_name, *EXACT_TOTALS), {TIME_FILTER: period}, limit=MAX_LIMIT)
+        query = Query(EXPLORE, (field.full_name, *EXACT_TOTALS), {TIME_FILTER: period})
+        found = _sums(client, project, query, now)
         for _ in range(ATTEMPTS):
-            before = _sums(client, project, totals, now)
-            found = _sums(client, project, query, now)
-            if found[:2] == before[:2]:
+            if found.amounts == total.amounts:
                 break
-            if before == _sums(client, project, totals, now):
-                what = f"{found[0]:f} kWh of {found[1]:,} readings in {found[2]}"
-                expected = f"{before[0]:f} kWh of {before[1]:,} readings in {before[2]}"
-                findings.append(Finding(field.full_name, f"its groups have {what}, all together {expected}", found[2]))
+            before, found, total = total, _sums(client, project, query, now), _sums(client, project, totals, now)
+            if before == total and found.amounts != total.amounts:
+                findings.append(Finding(field.full_name, f"its groups have {found}, all together {total}", field.where))
                 break
     return findings
 
@@ -166,12 +182,12 @@ def _columns(client: Client) -> dict[str, set[str]]:
     return found
 
 
-def _sums(client: Client, project: Project, query: Query, now: dt.datetime | None) -> tuple[Any, int, str]:
-    """Exact kWh and readings of all groups of a query, and the table they are from."""
+def _sums(client: Client, project: Project, query: Query, now: dt.datetime | None) -> _Sums:
+    """All groups of a query together, without its limit."""
     compiled = compile_query(project, query, str(client.database), now)
     kWh, readings = (quoted(name) for name in EXACT_TOTALS)
     row = _first_row(client, f"SELECT sum({kWh}), sum({readings}) FROM\n(\n{compiled.unlimited}\n)", compiled)
-    return row[0], int(row[1]), compiled.table
+    return _Sums(row[0], int(row[1]), compiled.table)
 
 
 def _row_count(client: Client, compiled: Compiled) -> int:

@@ -50,7 +50,7 @@ PARTS = ("inserts", "files", "proofs", "dashboard", "dagster", "demo")
     "--cambridge", type=click.Path(path_type=Path), default=CAMBRIDGE, help="Parquet file of real readings to load."
 )
 def bench(quick: bool, names: tuple[str, ...], json_file: Path, cambridge: Path) -> None:
-    """Measure the chain L1 to L4, loads, proofs, the dashboard, Dagster's runs and the demo, all in a temporary home."""
+    """Measure the chain, loads, proofs, the dashboard, Dagster's runs and the demo, all in a temporary home."""
     # A polite `kill` must end the server and remove the home exactly like Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
     started = time.monotonic()

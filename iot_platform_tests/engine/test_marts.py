@@ -84,7 +84,7 @@ def test_local_hours_are_right_across_every_change_of_a_clock(filled: tuple[Clie
     for mart, keys, expected in (
         (L4.table, "ts_hour, local_hour, device_id", by_device),
         (BY_BUILDING_TYPE.table, "ts_hour, local_hour, building_type", by_type),
-        (BY_DEVICE.table, "ts_day, local_day, device_id", by_day),
+        (BY_DEVICE.table, "toDate(ts_hour) AS day, local_day, device_id", by_day),
     ):
         assert sums(client, mart, keys) == {
             key: (sum((Decimal(str(kWh)) for kWh in found), Decimal(0)), len(found), max(found))

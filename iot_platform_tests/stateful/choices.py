@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Callable
 
-from iot_platform.layers.model import DERIVED_LAYERS, L2, L3, LAYERS_BY_NAME, MARTS, QUARANTINE
+from iot_platform.layers.model import BY_BUILDING_TYPE, DERIVED_LAYERS, L2, L3, LAYERS_BY_NAME, MARTS, QUARANTINE
 from iot_platform_tests.stateful import changes
 from iot_platform_tests.stateful.actions import Action, FailedWrite, Resend, RetryOpen, Stream, Torn, Write
 from iot_platform_tests.stateful.metadata import HOUR_S, ZONES, DeviceRow
@@ -186,6 +186,9 @@ class Choices:
         texts = _DAMAGES[: None if self._random.random() < 0.2 else -1] + _UPDATES[layer.name]
         day = dt.datetime.fromtimestamp(self._random.choice([*DAYS, *LATE_DAYS]), dt.UTC)
         text = self._random.choice(texts)
+        if layer is BY_BUILDING_TYPE:
+            # It has no devices; hours do as well.
+            text = text.replace("device_id", "toHour(ts_hour)")
         return changes.Statement(
             text.format(table=layer.table, day=f"{day:%Y%m%d}", device=self._random.choice(DEVICES[:-1]))
         )

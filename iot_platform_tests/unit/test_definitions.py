@@ -67,7 +67,7 @@ def test_lineage() -> None:
 def test_what_looker_shows_tells_what_it_is_and_where_its_file_is(name: str) -> None:
     spec = specs()[name]
     assert spec.group_name == "looker" and "looker" in spec.kinds and spec.owners == ["team:data-platform"]
-    assert spec.description and "lookml check" in spec.description
+    assert spec.description and "iot-platform lookml" in spec.description
     [reference] = spec.metadata["dagster/code_references"].code_references
     assert Path(reference.file_path).is_file()
     assert ("preview" in spec.metadata) == name.startswith("looker/dashboard")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from iot_platform.defs.lineage import COLUMN_SOURCES
 from iot_platform.errors import FilterError, LookmlError
 from iot_platform.looker import checks, liquid
+from iot_platform.looker.dashboard_file import read_dashboards
 from iot_platform.looker.dictionary import field_dictionary
 from iot_platform.looker.project import load_project
 from iot_platform.looker.query import MAX_LIMIT, Query, compile_query
@@ -95,8 +100,8 @@ MUTATIONS = [
     (DASHBOARD, "name: meters", "name: total", "a name is given twice"),
     (DASHBOARD, "    limit: 10\n", "", "tile top_devices: limit is missing"),
     (DASHBOARD, "limit: 5000", "limit: 50000", "limit must be 1 to 5000"),
-    (DASHBOARD, "width: 6", "width: 30", "must be whole numbers within 24 columns"),
-    (DASHBOARD, "'Yes'", "yes", "the filter on power_usage.metadata_known must be a text"),
+    (DASHBOARD, "width: 6", "width: 30", "must be there, within 24 columns"),
+    (DASHBOARD, "'Yes'", "yes", "filters of power_usage.metadata_known must be a text"),
     (DASHBOARD, "power_usage.time_hour: 24", "power_usage.device_id: 24", "and listens to device for it"),
 ]
 
@@ -108,6 +113,41 @@ def test_what_is_not_known_or_not_there_is_refused(copy: Path, file: str, old: s
         load_project(copy)
     assert message in str(error.value)
     assert file in str(error.value)
+
+
+def nodes(value: object) -> Iterator[tuple[Any, Any]]:
+    """Every place of a YAML document: its container, and its key or index there."""
+    if isinstance(value, dict | list):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield value, key
+            yield from nodes(value[key])
+
+
+@pytest.mark.parametrize("other", [None, 7, True, "x", ["x"], {"x": "y"}, 2026.5], ids=repr)
+def test_a_dashboard_of_another_shape_is_refused_and_never_a_crash(other: object, tmp_path: Path) -> None:
+    text = (Settings().looker_dir / DASHBOARD).read_text(encoding="utf-8")
+    file = tmp_path / "x.dashboard.lookml"
+    known = {field for explore in PROJECT.explores.values() for field in explore.view.fields}
+
+    def check(explore: str, field: str, where: str) -> None:
+        if explore not in PROJECT.explores or field not in known:
+            raise LookmlError(f"{where}: {field}")
+
+    document = yaml.safe_load(text)
+    # One filter and one tile, to be quick.
+    (tile,) = (each for each in document[0]["elements"] if each["name"] == "map")
+    tile["listen"] = {"period": "power_usage.time_date"}
+    document[0].update(filters=document[0]["filters"][:1], elements=[tile])
+    refused = 0
+    for container, key in list(nodes(document)):
+        container[key], kept = other, container[key]
+        file.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML, and quick to write
+        try:
+            read_dashboards(file, DASHBOARD, "iot_platform", check)
+        except LookmlError:
+            refused += 1
+        container[key] = kept
+    assert refused > 20
 
 
 @pytest.mark.parametrize(

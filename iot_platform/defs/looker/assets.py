@@ -23,8 +23,8 @@ _ASSETS = {layer.table: layer.name for layer in DERIVED_LAYERS} | {"device_curre
 
 _PREVIEW = """
 
-**Preview:** `iot-platform dashboard` shows it without Looker. **When a check of it is red:** `iot-platform lookml check`
-says the same on the command line; the files are in `looker/`.
+**Preview:** `iot-platform dashboard` shows it without Looker. **When a check of it is red:** `iot-platform lookml
+check` says the same on the command line; the files are in `looker/`.
 """
 
 Structure = tuple[Path, Any, Mapping[str, Any]]

@@ -1,0 +1,200 @@
+"""Views read from LookML: each field's references resolved, its SQL made, its columns found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from iot_platform.errors import LookmlError
+from iot_platform.looker import liquid
+from iot_platform.looker.allowed import check_parameters, flag, name_of
+from iot_platform.looker.fields import TABLE, Field, View
+from iot_platform.looker.timeframes import TIMEFRAMES, Grammar, Kind
+
+_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+
+_DIMENSIONS: Mapping[str, tuple[Kind, Grammar]] = {
+    "string": ("string", "strings"),
+    "number": ("number", "numbers"),
+    "yesno": ("yesno", "yesno"),
+    "location": ("location", "location"),
+}
+_AGGREGATES = {
+    "sum": "sum({})",
+    "max": "max({})",
+    "min": "min({})",
+    "count_distinct": "count(DISTINCT {})",
+    "number": "{}",
+}
+
+
+def make_view(raw: Mapping[str, Any], where: str) -> View:
+    """A view from lkml's dictionary. Raises LookmlError naming file, object and what is not understood."""
+    name = name_of(raw, where)
+    where = f"{where}, view {name}"
+    check_parameters("view", raw, where)
+    if "sql_table_name" not in raw:
+        raise LookmlError(f"{where}: sql_table_name is missing.")
+    fields = {field.full_name: field for field in _Builder(name, raw, where).fields()}
+    view = View(name, str(raw.get("label", _words(name))), liquid.parse(raw["sql_table_name"], where), fields, where)
+    for unknown in sorted(view.table.fields() - fields.keys()):
+        raise LookmlError(f"{where}: sql_table_name asks for {unknown}, which is no field of it.")
+    view.tables()
+    _check_names(view)
+    for raw_field in _raw_fields(raw):
+        for drill in raw_field.get("drill_fields", []):
+            if f"{name}.{drill}" not in fields:
+                raise LookmlError(f"{where}, {raw_field['name']}: drill_fields names {drill}, which is no field.")
+    return view
+
+
+def _check_names(view: View) -> None:
+    """Refuse a field that is named like a column and is something else.
+
+    Looker names the result view.field. ClickHouse takes that for the column of the table view wherever it can, or the
+    other way round.
+    """
+    columns = {column for field in view.fields.values() for column in field.columns}
+    for field in view.fields.values():
+        if field.name in columns and field.sql != f"{TABLE}.{field.name}":
+            raise LookmlError(f"{field.where}: is named like the column {field.name}, but is not just that; rename it.")
+
+
+def _raw_fields(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for group in ("dimensions", "dimension_groups", "measures"):
+        yield from raw.get(group, [])
+
+
+class _Builder:
+    """Makes the fields of one view, resolving their references to one another."""
+
+    def __init__(self, view: str, raw: Mapping[str, Any], where: str) -> None:
+        self._view = view
+        self._where = where
+        self._measures = list(raw.get("measures", []))
+        # Short name -> kind of LookML object, the object, its timeframe.
+        self._raw: dict[str, tuple[str, Mapping[str, Any], str]] = {}
+        for dimension in raw.get("dimensions", []):
+            self._add(name_of(dimension, where), "dimension", dimension)
+        for measure in raw.get("measures", []):
+            self._add(name_of(measure, where), "measure", measure)
+        for group in raw.get("dimension_groups", []):
+            for timeframe in self._timeframes(group):
+                self._add(f"{group['name']}_{timeframe}", "dimension_group", group, timeframe)
+
+    def fields(self) -> Iterator[Field]:
+        for name in self._raw:
+            yield self._field(name)
+
+    def _add(self, name: str, kind: str, raw: Mapping[str, Any], timeframe: str = "") -> None:
+        check_parameters(kind, raw, f"{self._where}, {kind} {raw['name']}")
+        if name in self._raw:
+            raise LookmlError(f"{self._where}: two fields are named {name}.")
+        self._raw[name] = (kind, raw, timeframe)
+
+    def _timeframes(self, group: Mapping[str, Any]) -> list[str]:
+        where = f"{self._where}, dimension_group {name_of(group, self._where)}"
+        for parameter, wanted in (("type", "time"), ("datatype", "datetime"), ("convert_tz", "no")):
+            if group.get(parameter) != wanted:
+                raise LookmlError(f"{where}: {parameter} must be {wanted}, not {group.get(parameter)}.")
+        for timeframe in group.get("timeframes", []):
+            if timeframe not in TIMEFRAMES:
+                raise LookmlError(f"{where}: timeframe {timeframe} is not known here. Known: {', '.join(TIMEFRAMES)}.")
+        if not group.get("timeframes"):
+            raise LookmlError(f"{where}: timeframes are missing.")
+        return list(group["timeframes"])
+
+    def _field(self, name: str) -> Field:
+        kind, raw, timeframe = self._raw[name]
+        where = f"{self._where}, {kind} {raw['name']}"
+        label = str(raw.get("label", _words(raw["name"])))
+        base = ""
+        if kind == "dimension_group":
+            frame = TIMEFRAMES[timeframe]
+            base = self._sql(raw, "sql", where)
+            parts, values, grammar = {"": frame.sql.format(base)}, frame.kind, frame.grammar
+            label = f"{label} {frame.label}"
+        elif kind == "dimension":
+            values, grammar = _DIMENSIONS[self._known_type(raw, _DIMENSIONS, where)]
+            suffixes = (
+                {"latitude": "sql_latitude", "longitude": "sql_longitude"} if values == "location" else {"": "sql"}
+            )
+            parts = {part: self._sql(raw, parameter, where) for part, parameter in suffixes.items()}
+        else:
+            pattern = _AGGREGATES[self._known_type(raw, _AGGREGATES, where)]
+            parts, values, grammar = {"": pattern.format(self._sql(raw, "sql", where))}, "number", "numbers"
+        return Field(
+            view=self._view,
+            name=name,
+            kind=values,
+            grammar=grammar,
+            is_measure=kind == "measure",
+            parts=parts,
+            base=base or next(iter(parts.values())),
+            columns=frozenset(column for sql in parts.values() for column in _columns(sql, where)),
+            label=label,
+            description=str(raw.get("description", "")),
+            group_label=str(
+                raw.get("group_label", label.removesuffix(f" {TIMEFRAMES[timeframe].label}") if timeframe else "")
+            ),
+            value_format=str(raw.get("value_format", "")).replace('\\"', '"'),
+            is_hidden=flag(raw, "hidden", where),
+            where=where,
+        )
+
+    def _known_type(self, raw: Mapping[str, Any], known: Iterable[str], where: str) -> str:
+        name = str(raw.get("type", "string"))
+        if name not in known:
+            raise LookmlError(f"{where}: type {name} is not known here. Known: {', '.join(known)}.")
+        return name
+
+    def _sql(self, raw: Mapping[str, Any], parameter: str, where: str, path: tuple[str, ...] = ()) -> str:
+        """The parameter with every reference but ${TABLE} replaced by what it stands for."""
+        if parameter not in raw:
+            raise LookmlError(f"{where}: {parameter} is missing.")
+        text = str(raw[parameter]).strip()
+        if "{%" in text or "{{" in text or "@{" in text:
+            raise LookmlError(f"{where}: Liquid and constants are not known in {parameter}.")
+        return _REFERENCE.sub(lambda match: self._resolved(match.group(1), raw, where, path), text)
+
+    def _resolved(self, name: str, raw: Mapping[str, Any], where: str, path: tuple[str, ...]) -> str:
+        if name == "TABLE":
+            return TABLE
+        if name not in self._raw:
+            raise LookmlError(f"{where}: ${{{name}}} is no field of view {self._view}.")
+        if name in path:
+            raise LookmlError(f"{where}: ${{{name}}} refers to itself through {' -> '.join(path)}.")
+        kind, target, timeframe = self._raw[name]
+        # Only a measure of type number is made of other measures.
+        asks_measure = raw.get("type") == "number" and any(raw is measure for measure in self._measures)
+        if (kind == "measure") != asks_measure or target.get("type") == "location":
+            raise LookmlError(
+                f"{where}: ${{{name}}} is a {kind} of type {target.get('type')}, which cannot stand there."
+            )
+        sql = self._sql(target, "sql", where, (*path, name))
+        if kind == "measure":
+            sql = _AGGREGATES[self._known_type(target, _AGGREGATES, where)].format(sql)
+        return f"({TIMEFRAMES[timeframe].sql.format(sql) if timeframe else sql})"
+
+
+def _columns(sql: str, where: str) -> Iterator[str]:
+    """The columns of ${TABLE} that an expression reads; other names in it are refused."""
+    try:
+        tree = sqlglot.parse_one(sql.replace(TABLE, "this_table"), read="clickhouse")
+    except SqlglotError as error:
+        raise LookmlError(f"{where}: {sql!r} is no SQL expression: {str(error).splitlines()[0]}") from error
+    if tree.find(exp.Query):
+        raise LookmlError(f"{where}: {sql!r} has a subquery; that belongs into ClickHouse.")
+    for column in tree.find_all(exp.Column):
+        if column.table != "this_table":
+            raise LookmlError(f"{where}: {column.sql()} in {sql!r} must be ${{TABLE}}.{column.name} or ${{field}}.")
+        yield column.name
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").title()
