@@ -121,9 +121,7 @@ class Source:
     def _connect(self) -> Client:
         found = endpoint(self._settings)
         if found is None:
-            raise UnavailableError(
-                "ClickHouse is not running. It is back with `iot-platform up`, `demo` or `db serve` of the same home."
-            )
+            raise UnavailableError("ClickHouse is not running (start it: iot-platform db serve).")
         return connect(found, self._settings, comment={"origin": "dashboard"})
 
     def _in_words(self, error: Error | ServerError) -> str:

@@ -249,7 +249,7 @@ def test_an_outage_is_shown_on_the_tiles_and_is_over_by_itself(ui: DashboardUI, 
     platform.stop("clickhouse")
     tile = ui.tile("building_types")
     expect(tile.locator(".banner")).to_contain_text("ClickHouse", timeout=TIMEOUT_MS)
-    expect(tile.locator(".banner")).to_contain_text("Shown is what was read before")
+    expect(tile.locator(".banner")).to_contain_text("Shown is the data of")
     expect(ui.page.locator("#status")).to_contain_text("Away since")
     assert tile.locator(".bars .point").count() == len(TYPES) and ui.value("total") == value
     platform.start_clickhouse()

@@ -73,6 +73,7 @@ async function poll() {
     const found = await get("/api/version");
     const isBack = awaySince !== null;
     const isNew = found.version !== version;
+    if (isBack) announce("The data is back");
     awaySince = null;
     if (isNew || isBack || !knownTypes().length) await loadTypes();
     version = found.version;
@@ -80,6 +81,7 @@ async function poll() {
     if (isNew || isBack) reload();
     else tiles.filter((tile) => tile.mayRecover).forEach(loadTile);
   } catch (error) {
+    if (awaySince === null) announce(error.message);
     awaySince ??= Date.now();
     showStatus("away", `Away since ${clockText(awaySince)} · trying again`);
     if (definition) tiles.forEach((tile) => tile.fail(error));

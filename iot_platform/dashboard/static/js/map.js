@@ -99,6 +99,8 @@ export async function drawMap(element, chart, view) {
   const below = [...land, graticule(view, step, colors.border)];
   const layout = {
     ...chart.layout,
+    width: element.clientWidth,
+    height: element.clientHeight,
     plot_bgcolor: east - west < SKETCH_SPAN ? colors.land : colors.water,
     xaxis: { ...chart.layout.xaxis, ...degrees, range: [west, east] },
     yaxis: { ...chart.layout.yaxis, ...degrees, range: [south, north] },

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { barChart, columnChart, summary, timeChart } from "./charts.js";
-import { make } from "./dom.js";
+import { announce, make } from "./dom.js";
 import { clockText, headline, numberText, unitOf } from "./format.js";
 import { drawMap, fit, mapChart, zoomed } from "./map.js";
 import { keyColumn, shape } from "./rows.js";
@@ -33,7 +33,7 @@ export class Tile {
     const { definition, name } = this;
     const id = `tile-${name}`;
     this.caption = make("p", { class: "caption" });
-    this.banner = make("p", { class: "banner", role: "alert", hidden: true });
+    this.banner = make("p", { class: "banner", hidden: true });
     this.message = make("p", { class: "message", hidden: true });
     this.chart = make("div", { class: "chart", role: definition.type === VALUE ? null : "img" });
     this.table = make("div", { class: "table", hidden: true, tabindex: "0", role: "region", "aria-label": `Rows of ${definition.title}` });
@@ -78,7 +78,9 @@ export class Tile {
       if (!isSame || !wasGood) await this.draw();
       this.element.dataset.state = answer.rows ? "ready" : "empty";
     } catch (error) {
-      if (!request.signal.aborted) this.fail(error);
+      if (request.signal.aborted) return;
+      this.fail(error);
+      if (error.isFinal) announce(`${this.definition.title}: ${error.message}`);
     } finally {
       if (!request.signal.aborted) this.element.removeAttribute("aria-busy");
     }
@@ -88,7 +90,7 @@ export class Tile {
   fail({ message, isFinal }) {
     this.failedAt ??= Date.now();
     this.asksAgain = !isFinal;
-    const since = this.answer ? ` Shown is what was read before ${clockText(this.failedAt)}.` : ` Since ${clockText(this.failedAt)}.`;
+    const since = this.answer ? ` Shown is the data of ${clockText(this.failedAt)}.` : ` Since ${clockText(this.failedAt)}.`;
     const text = message + since;
     if (this.banner.textContent !== text) this.banner.textContent = text;
     this.banner.hidden = false;
@@ -148,7 +150,7 @@ export class Tile {
     if (!draw) throw new Error(`The preview cannot draw tiles of type ${definition.type}.`);
     const { data, layout, picks } = draw(definition, answer, chart.clientWidth, selected);
     this.picks = picks;
-    await Plotly.react(chart, data, layout, { displayModeBar: false });
+    await Plotly.react(chart, data, { ...layout, width: chart.clientWidth, height: chart.clientHeight }, { displayModeBar: false });
     this.listen();
   }
 
