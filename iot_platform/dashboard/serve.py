@@ -56,4 +56,4 @@ def _trust(host: str) -> Callable[[str], bool]:
         is_loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
         is_loopback = host == "localhost"
-    return host_is_trusted if is_loopback else bool
+    return host_is_trusted if is_loopback else lambda _: True

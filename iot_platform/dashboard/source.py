@@ -147,5 +147,5 @@ class Source:
 
 
 def _first_line(error: Exception) -> str:
-    text = str(error).splitlines()[0]
+    text = (str(error).splitlines() or [type(error).__name__])[0]
     return text if len(text) <= MAX_ERROR_LENGTH else f"{text[:MAX_ERROR_LENGTH]} ..."

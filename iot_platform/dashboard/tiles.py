@@ -12,13 +12,14 @@ from typing import Any
 from iot_platform.dashboard.answers import Answers
 from iot_platform.dashboard.source import Source, UnavailableError
 from iot_platform.errors import PlatformError
-from iot_platform.looker.dashboard import Dashboard, DashboardFilter, Tile
+from iot_platform.looker.dashboard import Dashboard, DashboardFilter
 from iot_platform.looker.project import Project
-from iot_platform.looker.query import DEFAULT_LIMIT, Column, Compiled, Query, compile_query
+from iot_platform.looker.query import DEFAULT_LIMIT, MAX_LIMIT, Column, Compiled, Query, compile_query
 from iot_platform.settings import Settings
 
 KEPT_ANSWERS = 256
-MAX_SUGGESTIONS = 5000  # what Looker shows at most, too
+# What the page needs to know of a tile.
+_SHOWN = ("name", "title", "type", "note", "row", "column", "width", "height")
 
 
 class UnknownNameError(PlatformError):
@@ -43,8 +44,8 @@ class Tiles:
         return {
             "title": self.dashboard.title,
             "database": self._database,
-            "filters": [_filter_json(filter_) for filter_ in self._filters.values()],
-            "tiles": [_tile_json(tile) for tile in self._tiles.values()],
+            "filters": [dataclasses.asdict(filter_) for filter_ in self._filters.values()],
+            "tiles": [{name: getattr(tile, name) for name in _SHOWN} for tile in self._tiles.values()],
         }
 
     def rows(self, name: str, values: Mapping[str, str], cross: Mapping[str, str]) -> dict[str, Any]:
@@ -56,17 +57,13 @@ class Tiles:
         tile = self._named(self._tiles, name, "tile")
         for filter_ in values:
             self._named(self._filters, filter_, "filter")
-        wanted = {filter_.name: filter_.default for filter_ in self._filters.values()} | dict(values)
-        query = tile.query_with({key: value for key, value in wanted.items() if value})
-        query = dataclasses.replace(query, filters={**query.filters, **cross})
-        return self._answer(query)
+        return self._answer(tile.query_with({**self.dashboard.defaults(), **values}).filtered(cross))
 
     def suggestions(self, name: str) -> dict[str, Any]:
         """The values that the field of a filter has, in order; ``is_cut``: there are more."""
-        field = self._named(self._filters, name, "filter").field
-        explore = field.partition(".")[0]
-        query = Query(explore=explore, fields=(field,), filters={}, pivots=(), sorts=(field,), limit=MAX_SUGGESTIONS)
-        answer = self._answer(query)
+        filter_: DashboardFilter = self._named(self._filters, name, "filter")
+        field = filter_.field
+        answer = self._answer(Query(filter_.explore, fields=(field,), sorts=(field,), limit=MAX_LIMIT))
         values = answer["data"][answer["columns"][0]["name"]]
         return {"values": [value for value in values if value not in (None, "")], "is_cut": answer["is_cut"]}
 
@@ -88,7 +85,7 @@ class Tiles:
         columns, data = _places(compiled.columns, [[_json(value) for value in column] for column in values])
         rows = len(next(iter(data.values())))
         return {
-            "columns": [_column_json(column) for column in columns],
+            "columns": [dataclasses.asdict(column) for column in columns],
             "pivots": list(query.pivots),
             "data": data,
             "rows": rows,
@@ -108,12 +105,8 @@ class Tiles:
 
 def tables_of(project: Project, dashboard: Dashboard, settings: Settings) -> set[str]:
     """The tables that the tiles read with the default filters."""
-    defaults = {filter_.name: filter_.default for filter_ in dashboard.filters if filter_.default}
-    now = dt.datetime.now(dt.UTC)
-    return {
-        compile_query(project, tile.query_with(defaults), settings.clickhouse_database, now).table
-        for tile in dashboard.tiles
-    }
+    queries = [tile.query_with(dashboard.defaults()) for tile in dashboard.tiles]
+    return {compile_query(project, query, settings.clickhouse_database).table for query in queries}
 
 
 def _places(columns: Sequence[Column], values: Sequence[list[Any]]) -> tuple[list[Column], dict[str, list[Any]]]:
@@ -138,32 +131,6 @@ def _is_cut(query: Query, columns: Sequence[Column], data: Mapping[str, list[Any
     """
     keys = [data[column.name] for column in columns if not column.is_measure and column.field not in query.pivots]
     return query.limit >= DEFAULT_LIMIT and len(set(map(str, zip(*keys, strict=True)))) >= query.limit
-
-
-def _filter_json(filter_: DashboardFilter) -> dict[str, Any]:
-    return dataclasses.asdict(filter_)
-
-
-def _tile_json(tile: Tile) -> dict[str, Any]:
-    return {
-        "name": tile.name,
-        "title": tile.title,
-        "type": tile.type,
-        "note": tile.note,
-        "row": tile.row,
-        "column": tile.column,
-        "width": tile.width,
-        "height": tile.height,
-        "fields": list(tile.query.fields),
-        "pivots": list(tile.query.pivots),
-        "listen": dict(tile.listen),
-        "filters": dict(tile.query.filters),
-        "options": dict(tile.options),
-    }
-
-
-def _column_json(column: Column) -> dict[str, Any]:
-    return dataclasses.asdict(column)
 
 
 def _json(value: object) -> object:
