@@ -1,9 +1,9 @@
 // One colour for each building type on every chart. They differ in lightness as well as in hue, and each stands out
-// from its background by at least 3:1.
+// from its background by at least 4.5:1, so that it can be text, too.
 
-const LIGHT = ["#3b76b0", "#a87400", "#a8326f", "#23803a", "#d1495b", "#0b87a8", "#8a4b2a", "#4b3a9e", "#5a6472", "#79791a", "#1f7a72"];
+const LIGHT = ["#3b76b0", "#976800", "#a8326f", "#23803a", "#c83e51", "#0a7c9a", "#8a4b2a", "#4b3a9e", "#5a6472", "#79791a", "#1f7a72"];
 const DARK = ["#6fa8dc", "#e0b93b", "#e77fb9", "#5fbf6b", "#f2777a", "#5cc8e6", "#c99b7b", "#a79beb", "#b0b7c3", "#bdbd5a", "#58bdb0"];
-const UNKNOWN = { light: "#868e99", dark: "#7d8590" };
+const UNKNOWN = { light: "#6c7480", dark: "#858d98" };
 
 let types = [];
 
