@@ -163,6 +163,10 @@ class Settings(BaseSettings):
     )
     dagster_url: str = Field(default="http://127.0.0.1:3000", description="Where alerts link to: the Dagster UI.")
 
+    dashboard_query_timeout_s: int = Field(
+        default=30, gt=0, description="Limit for one answer of ClickHouse to a tile of the dashboard's preview."
+    )
+
     @field_validator("alert_email_to", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

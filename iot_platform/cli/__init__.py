@@ -16,6 +16,7 @@ from iot_platform.errors import PlatformError
 COMMANDS = {
     "demo": ("iot_platform.cli.demo:demo", "Bring up everything with simulated meters and the Dagster UI."),
     "up": ("iot_platform.cli.up:up", "Run ClickHouse, the Dagster UI and its daemon until stopped."),
+    "dashboard": ("iot_platform.cli.dashboard:dashboard", "Show the LookML dashboard as a web page, without Looker."),
     "status": ("iot_platform.cli.layers:status", "Show what every layer holds and whether it is proved."),
     "prove": ("iot_platform.cli.layers:prove", "Prove every day of every layer; rebuild what differs."),
     "load": ("iot_platform.cli.load:load", "Load readings or device metadata from files."),

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import uvicorn
 
 from iot_platform.cli.output import echo_json
+from iot_platform.devices.sources.hubspot_stub import Stub
 from iot_platform.errors import PlatformError
 from iot_platform.settings import Settings
 
@@ -41,14 +43,6 @@ def crm_stub(csv_file: Path | None, port: int, faults: dict[str, int], as_json: 
     IOT_CRM_FIELDS. Change the CSV while it runs: a changed row is a changed object, a removed one is archived. Each
     request is listed on standard output.
     """
-    try:
-        import uvicorn
-
-        from iot_platform.devices.sources.hubspot_stub import Stub
-    except ImportError as error:
-        raise PlatformError(
-            f"The stub needs the package {error.name}: pip install 'iot-platform[embedded]'."
-        ) from error
     settings = Settings()
     if settings.crm_token is None or not settings.crm_token.get_secret_value():
         raise PlatformError("Set IOT_CRM_TOKEN to any text, here and where the platform runs.")

@@ -21,6 +21,7 @@ from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import Summary, summarize
 from iot_platform.readings.simulated import first_simulated_day
 from iot_platform.services.dagster import running_dagster
+from iot_platform.services.dashboard import DASHBOARD_PORT, running_dashboard
 from iot_platform.services.instance import environment
 from iot_platform.services.process import free_port
 from iot_platform.settings import Settings
@@ -111,10 +112,14 @@ def _prove_the_rest(client: Client) -> None:
 
 def _keep_running(settings: Settings, env: Mapping[str, str], preferred_port: int) -> None:
     port = free_port(preferred_port, settings.host)
-    click.echo("Starting the Dagster UI and daemon ...")
-    with running_dagster(settings, port, env) as dagster:
+    click.echo("Starting the Dagster UI and daemon, and the dashboard ...")
+    with (
+        running_dagster(settings, port, env) as dagster,
+        running_dashboard(settings, free_port(DASHBOARD_PORT, settings.host), env) as dashboard,
+    ):
         click.echo(f"Dagster UI: {dagster.url}")
+        click.echo(f"Dashboard: {dashboard.url}")
         click.echo('ClickHouse: `iot-platform db url` shows how to connect; `iot-platform sql "SELECT ..."` asks it.')
         click.echo("New readings arrive every minute. Ctrl-C ends everything.")
         sys.stdout.flush()
-        watch(dagster)
+        watch([dagster, dashboard])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,7 @@ import requests
 
 from iot_platform.errors import PlatformError
 from iot_platform.services.instance import create_storage
-from iot_platform.services.process import START_TIMEOUT_S, Service, free_port
+from iot_platform.services.process import START_TIMEOUT_S, Service, free_port, ignore_interrupts
 from iot_platform.settings import Settings
 
 # Named as in the checkout's workspace.yaml: `dagster dev` then shares the state of sensors and schedules.
@@ -96,8 +95,7 @@ def running_dagster(settings: Settings, port: int, env: Mapping[str, str]) -> It
         for name, command in commands.items():
             services.append(Service(name, command, env, logs / f"{name}.log"))
             stack.callback(services[-1].stop)
-        # Registered last, so it runs first: a second Ctrl-C must not leave processes behind.
-        stack.callback(_ignore_interrupts)
+        stack.callback(ignore_interrupts)  # registered last, so it runs first
         dagster = Dagster(f"http://{settings.host}:{port}", services)
         dagster.wait_until_healthy()
         yield dagster
@@ -120,8 +118,3 @@ def _daemon_problems(health: Mapping[str, Any]) -> list[str]:
         for status in health["allDaemonStatuses"]
         if status["required"] and not status["healthy"]
     ]
-
-
-def _ignore_interrupts() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)

@@ -104,10 +104,11 @@ def test_migrate_has_nothing_left_to_do(summary: dict[str, Any], env: dict[str, 
 
 @dataclass
 class Running:
-    """A demo that keeps running: its process, the address of its Dagster UI, and the summary it printed."""
+    """A demo that keeps running: its process, the addresses of its pages, and the summary it printed."""
 
     process: subprocess.Popen[str]
     url: str = ""
+    dashboard_url: str = ""
     summary: dict[str, Any] = field(default_factory=dict)
 
 
@@ -127,6 +128,8 @@ def running(summary: dict[str, Any], env: dict[str, str], home: Path) -> Iterato
         for line in process.stdout:
             if match := re.search(r"Dagster UI: (http://\S+)", line):
                 demo.url = match.group(1)
+            if match := re.search(r"Dashboard: (http://\S+)", line):
+                demo.dashboard_url = match.group(1)
             if line.startswith("{"):
                 demo.summary = json.loads(line)
             if "Ctrl-C" in line:
@@ -159,6 +162,8 @@ def test_a_second_demo_adds_only_what_is_new_and_goes_on_until_it_is_interrupted
     grown = running.summary["layers"]["l1_power_raw"]["rows"] - summary["layers"]["l1_power_raw"]["rows"]
     assert 0 <= grown < 20 * 12 * 6  # not more than what six hours bring
 
+    with urllib.request.urlopen(f"{running.dashboard_url}/api/tiles/meters", timeout=30) as response:
+        assert json.load(response)["data"] == {"power_usage.devices": [20]}
     locations = graphql(running.url, "{ workspaceOrError { ... on Workspace { locationEntries { name } } } }")
     [entry] = locations["workspaceOrError"]["locationEntries"]
     deadline = time.monotonic() + 120

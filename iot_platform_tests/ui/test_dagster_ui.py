@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,16 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from iot_platform_tests.e2e.commands import environment, iot_platform
+from iot_platform_tests.ui.browser import chromium, pictures
 from iot_platform_tests.ui.dagster_ui import DagsterUI
 
 TODAY = dt.datetime.now(dt.UTC).date()
 DAYS = [TODAY - dt.timedelta(days=number) for number in range(9, 0, -1)]
 DAY = str(DAYS[-2])
 DEVICES = 40
-BROWSER = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
 @dataclass
@@ -72,19 +69,11 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 @pytest.fixture(scope="module")
 def ui(platform: Platform) -> Iterator[DagsterUI]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        if os.environ.get("CI"):
-            pytest.fail("Chromium is needed.")
-        pytest.skip("No Chromium here.")
-    pictures = os.environ.get("IOT_SCREENSHOTS")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER)
+    with chromium() as browser:
         context = browser.new_context(
             timezone_id="UTC", locale="en-GB", viewport={"width": 1500, "height": 950}, reduced_motion="reduce"
         )
-        yield DagsterUI(context.new_page(), platform.url, Path(pictures) if pictures else None)
-        browser.close()
+        yield DagsterUI(context.new_page(), platform.url, pictures())
 
 
 def test_the_metadata_comes_first(ui: DagsterUI) -> None:

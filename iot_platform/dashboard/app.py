@@ -1,0 +1,127 @@
+"""The HTTP interface of the preview: the page, its files, and the data behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders, QueryParams
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from iot_platform.dashboard.source import Source, UnavailableError
+from iot_platform.dashboard.tiles import Tiles, UnknownNameError
+from iot_platform.errors import PlatformError
+
+STATIC_DIR = Path(__file__).resolve().parent / "static"
+FILTER, CROSS_FILTER = "f.", "x."
+
+# Plotly writes the style of its own elements itself, and makes pictures of charts (data:, blob:).
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    # Files and answers may change at any time; what did not change is answered by its ETag.
+    "Cache-Control": "no-cache",
+}
+
+
+def create_app(tiles: Tiles, source: Source, host_is_trusted: Callable[[str], bool]) -> Starlette:
+    """The application; ``host_is_trusted`` judges the Host header of each request."""
+
+    async def page(request: Request) -> Response:
+        return FileResponse(STATIC_DIR / "index.html")
+
+    async def plotly(request: Request) -> Response:
+        return FileResponse(plotly_file(), media_type="text/javascript")
+
+    async def healthz(request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    # Functions that are not async run in threads: they wait for ClickHouse.
+    def dashboard(request: Request) -> Response:
+        return JSONResponse(tiles.definition())
+
+    def tile(request: Request) -> Response:
+        query = request.query_params
+        return JSONResponse(
+            tiles.rows(request.path_params["name"], _prefixed(query, FILTER), _prefixed(query, CROSS_FILTER))
+        )
+
+    def suggest(request: Request) -> Response:
+        return JSONResponse(tiles.suggestions(request.query_params.get("filter", "")))
+
+    def version(request: Request) -> Response:
+        found = source.version()
+        return JSONResponse({"version": found.fingerprint, "changed_at": found.changed_at})
+
+    routes = [
+        Route("/", page),
+        Route("/vendor/plotly.min.js", plotly),
+        Route("/healthz", healthz),
+        Route("/api/dashboard", dashboard),
+        Route("/api/tiles/{name}", tile),
+        Route("/api/suggest", suggest),
+        Route("/api/version", version),
+        Mount("/static", StaticFiles(directory=STATIC_DIR)),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[
+            Middleware(Guard, host_is_trusted=host_is_trusted),
+            Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4),
+        ],
+        exception_handlers={UnavailableError: _error(503), UnknownNameError: _error(404), PlatformError: _error(400)},
+    )
+
+
+def plotly_file() -> Path:
+    """Plotly's JavaScript as its Python package carries it."""
+    return Path(str(resources.files("plotly"))) / "package_data" / "plotly.min.js"
+
+
+class Guard:
+    """Refuses requests with a strange Host header, and adds the security headers to every answer.
+
+    A web page that rebinds its own domain name to this machine would otherwise read the data.
+    """
+
+    def __init__(self, app: ASGIApp, host_is_trusted: Callable[[str], bool]) -> None:
+        self._app = app
+        self._host_is_trusted = host_is_trusted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(SECURITY_HEADERS)
+            await send(message)
+
+        if not self._host_is_trusted(Request(scope).headers.get("host", "")):
+            refusal = PlainTextResponse("Refused: call this server by its address or as localhost.\n", 403)
+            await refusal(scope, receive, send_guarded)
+            return
+        await self._app(scope, receive, send_guarded)
+
+
+def _error(status: int) -> Callable[[Request, Exception], Response]:
+    def answer(request: Request, error: Exception) -> Response:
+        return JSONResponse({"error": str(error)}, status)
+
+    return answer
+
+
+def _prefixed(query: QueryParams, prefix: str) -> dict[str, str]:
+    return {key.removeprefix(prefix): value for key, value in query.items() if key.startswith(prefix)}

@@ -1,0 +1,59 @@
+"""The preview as a server process."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from iot_platform.clickhouse.embedded.access import host_is_trusted
+from iot_platform.dashboard.app import create_app
+from iot_platform.dashboard.source import Source
+from iot_platform.dashboard.tiles import Tiles, tables_of
+from iot_platform.errors import PlatformError
+from iot_platform.looker.project import load_project
+from iot_platform.settings import Settings
+
+DASHBOARD = "power_overview"
+_GRACE_S = 5
+
+
+def serve(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
+    """Serve the dashboard on settings.host until SIGINT or SIGTERM; ``ready`` gets the URL once it answers.
+
+    Raises LookmlError when the project cannot be understood, PlatformError when the port is taken.
+    """
+    project = load_project()
+    dashboard = project.dashboards[DASHBOARD]
+    source = Source(settings, sorted(tables_of(project, dashboard, settings)))
+    app = create_app(Tiles(project, dashboard, source, settings), source, _trust(settings.host))
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, port))
+        except OSError as error:
+            raise PlatformError(
+                f"Cannot listen on {settings.host}:{port}: {error.strerror}. Choose another --port."
+            ) from error
+        # From here on connections wait in the queue of the socket until uvicorn takes them.
+        listener.listen(1024)
+        shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+        ready(f"http://{shown}:{listener.getsockname()[1]}")
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=_GRACE_S
+        )
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            source.close()
+
+
+def _trust(host: str) -> Callable[[str], bool]:
+    """On loopback only addresses and localhost are right; who binds elsewhere may have any name."""
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost"
+    return host_is_trusted if is_loopback else lambda _: True

@@ -1,0 +1,186 @@
+// Lines, areas, columns and bars. Each function returns {data, layout} for Plotly and `picks`: what a click on a
+// point means ({column, value} by trace and point), or null.
+
+import { themeColors, typeColor } from "./colors.js";
+import { cellText, exactly, nameText, numberText, unitOf, valueText } from "./format.js";
+import { pick, series, shape } from "./rows.js";
+
+const LABELLED_BARS = 14;
+const WIDE_PX = 640;
+const DIGIT_PX = 7.5;
+const FADED = 0.3;
+const DAY_MS = 86_400_000;
+const TIME_TICKS = [
+  { dtickrange: [null, DAY_MS - 1], value: "%H:%M\n%-d %b" },
+  { dtickrange: [DAY_MS, "M1"], value: "%-d %b\n%Y" },
+  { dtickrange: ["M1", null], value: "%b\n%Y" },
+];
+
+export function baseLayout(colors) {
+  return {
+    paper_bgcolor: "transparent",
+    plot_bgcolor: "transparent",
+    font: { family: colors.font, size: 12, color: colors.muted },
+    margin: { l: 8, r: 12, t: 8, b: 8 },
+    showlegend: false,
+    hoverlabel: { bgcolor: colors.card, bordercolor: colors.edge, font: { family: colors.font, size: 12, color: colors.text } },
+    xaxis: { automargin: true, zeroline: false, fixedrange: true, showgrid: false, linecolor: colors.grid, tickcolor: colors.grid },
+    yaxis: { automargin: true, zeroline: false, fixedrange: true, gridcolor: colors.grid, nticks: 6 },
+    bargap: 0.22,
+  };
+}
+
+export function timeChart(tile, answer, width) {
+  const colors = themeColors();
+  const { dimensions: [x], measures: [measure], pivot } = shape(answer);
+  const groups = series(answer, pivot, measure);
+  const stacked = tile.type === "looker_area" && groups.length > 1;
+  const data = groups.map((group) => {
+    const color = pivot ? typeColor(group.name) : colors.accent;
+    const index = [...group.index].sort((a, b) => (answer.data[x.name][a] < answer.data[x.name][b] ? -1 : 1));
+    const [times, values] = withGaps(pick(answer, x, index), pick(answer, measure, index), stacked);
+    return {
+      type: "scatter", mode: times.length === 1 ? "markers" : "lines", name: pivot ? nameText(group.name) : measure.label,
+      x: times, y: values, line: { color, width: stacked ? 0 : 2 },
+      ...(stacked ? { stackgroup: "all", fillcolor: color } : tile.type === "looker_area" ? { fill: "tozeroy", fillcolor: `${color}22` } : {}),
+      text: values.map((value) => numberText(value, measure)), hovertemplate: pivot ? "%{text}" : "%{text}<extra></extra>",
+    };
+  });
+  const layout = baseLayout(colors);
+  layout.hovermode = "x unified";
+  layout.xaxis.showspikes = true;
+  Object.assign(layout.xaxis, { spikethickness: 1, spikedash: "solid", spikecolor: colors.muted, hoverformat: "%a %-d %b %Y, %H:%M" });
+  layout.xaxis.tickformatstops = TIME_TICKS;
+  layout.yaxis.rangemode = "tozero";
+  if (stacked && width > WIDE_PX) labelBands(layout, data);
+  return { data, layout, picks: () => null };
+}
+
+// A line must not cross hours without readings.
+function withGaps(times, values, stacked) {
+  if (stacked || times.length < 3) return [times, values];
+  const at = times.map((time) => Date.parse(time.includes("T") ? `${time}Z` : time));
+  const step = Math.min(...at.slice(1).map((time, position) => time - at[position]).filter((gap) => gap > 0));
+  const [x, y] = [[], []];
+  times.forEach((time, position) => {
+    // Months differ by three days.
+    if (position && at[position] - at[position - 1] > step * 1.5) {
+      x.push(new Date(at[position - 1] + step).toISOString().slice(0, 16));
+      y.push(null);
+    }
+    x.push(time);
+    y.push(values[position]);
+  });
+  return [x, y];
+}
+
+// The names of the thick bands at their right end.
+function labelBands(layout, data) {
+  const times = [...new Set(data.flatMap((trace) => trace.x))].sort();
+  const at = times.at(-2);
+  if (!at) return;
+  const heights = data.map((trace) => trace.y[trace.x.indexOf(at)] ?? 0);
+  const total = heights.reduce((sum, height) => sum + height, 0);
+  layout.margin.r = 118;
+  layout.annotations = [];
+  let below = 0;
+  heights.forEach((height, position) => {
+    if (height > total * 0.06) {
+      layout.annotations.push({
+        x: 1, xref: "paper", xanchor: "left", xshift: 6, y: below + height / 2, yref: "y", showarrow: false, align: "left",
+        text: data[position].name, font: { color: data[position].fillcolor, size: 12 },
+      });
+    }
+    below += height;
+  });
+}
+
+export function columnChart(tile, answer, width, selected) {
+  const colors = themeColors();
+  const { dimensions: [x], measures: [measure], pivot } = shape(answer);
+  const groups = series(answer, pivot, measure);
+  const data = groups.map((group) => {
+    const keys = pick(answer, x, group.index);
+    const values = pick(answer, measure, group.index);
+    const text = values.map((value) => numberText(value, measure, { unit: false }));
+    const fits = groups.length === 1 && keys.length <= LABELLED_BARS && Math.max(...text.map((label) => label.length)) * DIGIT_PX < width / keys.length;
+    return {
+      type: "bar", name: pivot ? nameText(group.name) : measure.label, x: keys.map((key) => axisText(key, x)), y: values,
+      marker: {
+        color: keys.map((key) => (pivot ? typeColor(group.name) : barColor(x, key, colors))),
+        opacity: keys.map((key) => opacity(key, x, selected)), cornerradius: 3,
+      },
+      customdata: keys,
+      text, textposition: fits ? "outside" : "none", textangle: 0, cliponaxis: false, textfont: { color: colors.muted, size: 11 },
+      hovertext: keys.map((key, row) => hover(answer, group.index[row])), hovertemplate: "%{hovertext}<extra></extra>",
+    };
+  });
+  const layout = baseLayout(colors);
+  Object.assign(layout.xaxis, { type: "category", nticks: 12, tickangle: 0 });
+  if (answer.rows > LABELLED_BARS) layout.xaxis.dtick = width < 420 ? 6 : 3;
+  layout.yaxis.rangemode = "tozero";
+  layout.margin.t = 20;
+  return { data, layout, picks: (trace, point) => ({ column: x, value: data[trace].customdata[point] }) };
+}
+
+function axisText(key, column) {
+  return column.field.endsWith("hour_of_day") ? String(key).padStart(2, "0") : valueText(key, column);
+}
+
+export function barChart(tile, answer, width, selected) {
+  const colors = themeColors();
+  const { dimensions, measures: [measure], pivot } = shape(answer);
+  const [y] = dimensions;
+  const type = dimensions.concat(pivot ?? []).find((column) => column.field.endsWith(".building_type"));
+  const rows = [...Array(answer.rows).keys()].reverse(); // Plotly draws from the bottom up.
+  const keys = pick(answer, y, rows);
+  const values = pick(answer, measure, rows);
+  const data = [{
+    type: "bar", orientation: "h", y: keys.map((key) => `${valueText(key, y)} `), x: values, customdata: keys,
+    marker: {
+      color: rows.map((row) => (type ? typeColor(answer.data[type.name][row]) : colors.accent)),
+      opacity: keys.map((key) => opacity(key, y, selected)), cornerradius: 3,
+    },
+    text: values.map((value) => numberText(value, measure, { unit: false })), textposition: "outside",
+    cliponaxis: false, textfont: { color: colors.text, size: 12 },
+    hovertext: rows.map((row) => hover(answer, row)), hovertemplate: "%{hovertext}<extra></extra>",
+  }];
+  const layout = baseLayout(colors);
+  Object.assign(layout.yaxis, { type: "category", showgrid: false, nticks: keys.length, tickfont: { color: colors.text } });
+  Object.assign(layout.xaxis, { visible: false, rangemode: "tozero" });
+  const longest = Math.max(0, ...data[0].text.map((text) => text.length));
+  layout.margin.r = 16 + longest * 7;
+  return { data, layout, picks: (trace, point) => ({ column: y, value: keys[point] }) };
+}
+
+function barColor(column, key, colors) {
+  return column.field.endsWith(".building_type") ? typeColor(key) : colors.accent;
+}
+
+// Of the values of a column, the one that was clicked stands out.
+export function opacity(key, column, selected) {
+  return selected === undefined || exactly(key, column) === selected ? 1 : FADED;
+}
+
+// All that a row says, a line for each column.
+export function hover(answer, row) {
+  return answer.columns
+    .map((column) => `${escapeHtml(column.label)}: <b>${escapeHtml(cellText(answer.data[column.name][row], column))}</b>`)
+    .join("<br>");
+}
+
+// Plotly reads a few tags in its texts; a customer's name is none.
+function escapeHtml(text) {
+  return String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
+export function summary(tile, answer) {
+  const { measures: [measure], dimensions: [first] } = shape(answer);
+  if (!measure || !answer.rows) return `${tile.title}: no data.`;
+  const values = answer.data[measure.name];
+  let top = 0;
+  values.forEach((value, row) => { if ((value ?? -Infinity) > (values[top] ?? -Infinity)) top = row; });
+  const unit = unitOf(measure);
+  const at = first ? ` at ${valueText(answer.data[first.name][top], first)}` : "";
+  return `${tile.title}: ${answer.rows} rows of ${measure.label}${unit ? ` in ${unit}` : ""}; largest ${numberText(values[top], measure)}${at}. The button Table shows all values.`;
+}

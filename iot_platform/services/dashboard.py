@@ -1,0 +1,56 @@
+"""The preview of the LookML dashboard as a service, and whether it is well."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import requests
+
+from iot_platform.errors import PlatformError
+from iot_platform.services.process import START_TIMEOUT_S, Service, ignore_interrupts
+from iot_platform.settings import Settings
+
+DASHBOARD_PORT = 3001
+HEALTH_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """The running preview and its address."""
+
+    url: str
+    service: Service
+
+    def check(self) -> None:
+        """Raise PlatformError, with the end of its log, when the process has ended."""
+        self.service.check()
+
+    def problems(self) -> list[str]:
+        """What is not well, in words; empty: it answers. An outage of ClickHouse is none: the page shows it."""
+        try:
+            requests.get(f"{self.url}/healthz", timeout=HEALTH_TIMEOUT_S).raise_for_status()
+        except requests.RequestException as error:
+            return [f"The dashboard does not answer: {error}"]
+        return []
+
+
+@contextmanager
+def running_dashboard(settings: Settings, port: int, env: Mapping[str, str]) -> Iterator[Dashboard]:
+    """The preview, answering on ``port``, for the length of a ``with`` block."""
+    command = ("iot_platform", "dashboard", "--port", str(port))
+    service = Service("dashboard", command, env, settings.root / "logs" / "dashboard.log")
+    try:
+        dashboard = Dashboard(f"http://{settings.host}:{port}", service)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while problems := dashboard.problems():
+            dashboard.check()
+            if time.monotonic() > deadline:
+                raise PlatformError(" ".join(problems))
+            time.sleep(0.2)
+        yield dashboard
+    finally:
+        ignore_interrupts()
+        service.stop()
