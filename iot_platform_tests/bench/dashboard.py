@@ -36,7 +36,7 @@ PERIODS = {"30 days": 30, "365 days": 365}
 VIEWERS = 16
 CLICKHOUSE, DUCKDB = "clickhouse", "duckdb"
 
-# Three meters each at one address, in four zones. No coordinate is a half of the third digit: engines round that either way.
+# Three meters each at one address, in four zones. No coordinate is a half of the third digit: engines differ there.
 DEVICES = """
 INSERT INTO device_metadata (device_id, customer_id, building_type, latitude, longitude, time_zone)
 SELECT
