@@ -114,8 +114,8 @@ def _keep_running(settings: Settings, env: Mapping[str, str], preferred_port: in
     port = free_port(preferred_port, settings.host)
     click.echo("Starting the Dagster UI and daemon, and the dashboard ...")
     with (
-        running_dagster(settings, port, env) as dagster,
         running_dashboard(settings, free_port(DASHBOARD_PORT, settings.host), env) as dashboard,
+        running_dagster(settings, port, {**env, "IOT_DASHBOARD_URL": dashboard.url}) as dagster,
     ):
         click.echo(f"Dagster UI: {dagster.url}")
         click.echo(f"Dashboard: {dashboard.url}")

@@ -48,20 +48,23 @@ def up(port: int, with_dashboard: bool, dashboard_port: int, as_json: bool) -> N
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     settings = Settings()
-    instance = {name: os.environ[name] for name in ("DAGSTER_HOME",) if os.environ.get(name)}
+    instance = {name: os.environ[name] for name in ("DAGSTER_HOME", "IOT_DASHBOARD_URL") if os.environ.get(name)}
     started = time.monotonic()
     try:
-        with (
-            migrated_session(settings),
-            running_dagster(settings, free_port(port, settings.host), environment(settings, instance)) as dagster,
-            ExitStack() as stack,
-        ):
-            services: list[Watched] = [dagster]
-            urls = {"url": dagster.url}
+        with migrated_session(settings), ExitStack() as stack:
+            services: list[Watched] = []
+            urls: dict[str, str] = {}
             if with_dashboard:
                 dashboard = running_dashboard(settings, free_port(dashboard_port, settings.host), os.environ)
                 services.append(stack.enter_context(dashboard))
-                urls["dashboard_url"] = services[-1].url
+                urls["dashboard_url"] = services[0].url
+                # Dagster links to it.
+                instance = {"IOT_DASHBOARD_URL": services[0].url, **instance}
+            dagster = stack.enter_context(
+                running_dagster(settings, free_port(port, settings.host), environment(settings, instance))
+            )
+            services.append(dagster)
+            urls["url"] = dagster.url
             seconds = round(time.monotonic() - started, 1)
             if as_json:
                 echo_json({**urls, "healthy": True, "seconds": seconds})
