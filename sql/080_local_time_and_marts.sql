@@ -124,7 +124,6 @@ COMMENT 'L4 mart: energy per hour and building type. Sum its rows, never count t
 CREATE TABLE IF NOT EXISTS l4_power_by_device_daily
 (
     ts_hour       DateTime('UTC') COMMENT 'Start of the UTC day; named as in the other marts, so that one question fits all' CODEC(DoubleDelta, ZSTD(1)),
-    local_day     Date COMMENT 'Day on the clock of the site' CODEC(DoubleDelta, ZSTD(1)),
     device_id     UInt32 COMMENT 'The meter' CODEC(Delta, ZSTD(1)),
     customer_id   String COMMENT 'Who paid for it on that day' CODEC(ZSTD(1)),
     building_type LowCardinality(String) COMMENT 'Kind of building on that day',
@@ -137,7 +136,7 @@ CREATE TABLE IF NOT EXISTS l4_power_by_device_daily
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMMDD(ts_hour)
-ORDER BY (device_id, ts_hour, local_day, customer_id, building_type, latitude, longitude, has_metadata)
+ORDER BY (device_id, ts_hour, customer_id, building_type, latitude, longitude, has_metadata)
 SETTINGS non_replicated_deduplication_window = 10000, allow_nullable_key = 1
 COMMENT 'L4 mart: energy per day and device. Sum its rows, never count them';
 
@@ -148,7 +147,6 @@ ALTER TABLE l3_power_joined
 CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l3_to_l4_by_device TO l4_power_by_device_daily AS
 SELECT
     toStartOfDay(timestamp) AS ts_hour,
-    toDate(local_time) AS local_day,
     device_id,
     customer_id,
     building_type,
@@ -159,7 +157,7 @@ SELECT
     count() AS readings,
     max(power_usage_kWh + 0) AS max_kWh
 FROM l3_power_joined
-GROUP BY ts_hour, local_day, device_id, customer_id, building_type, latitude, longitude, has_metadata;
+GROUP BY ts_hour, device_id, customer_id, building_type, latitude, longitude, has_metadata;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l3_to_l4_by_building_type TO l4_power_by_building_type_hourly AS
 SELECT

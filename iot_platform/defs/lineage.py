@@ -46,7 +46,6 @@ COLUMN_SOURCES: Mapping[str, Sources] = {
     },
     BY_DEVICE.name: {
         "ts_hour": [(L3.name, "timestamp")],
-        "local_day": [(L3.name, "local_time")],
         **{
             name: [(L3.name, name)]
             for name in ("device_id", "customer_id", "building_type", "latitude", "longitude", "has_metadata")

@@ -22,12 +22,6 @@ from iot_platform.looker.query import Compiled, Query, compile_query
 # Tiles that show the largest few on purpose.
 TOP_TILES = frozenset({"top_devices"})
 
-# Columns that no field reads, and why.
-UNUSED_COLUMNS: Mapping[str, frozenset[str]] = {
-    # The local day of a meter comes from the store by hour.
-    "l4_power_by_device_daily": frozenset({"local_day"}),
-}
-
 # What a view of ClickHouse is made of, and the columns of that which it resolves rather than shows.
 VIEW_SOURCES: Mapping[str, tuple[str, frozenset[str]]] = {
     "device_current_versions": ("device_metadata", frozenset({"is_removed", "recorded_at"})),
@@ -150,7 +144,7 @@ def columns_agree(client: Client, project: Project) -> list[Finding]:
             findings.append(Finding(table, "is missing in ClickHouse", view.where))
         used = {column for field in view.fields.values() for column in field.columns}
         for table in sorted(view.tables() & columns.keys()):
-            source, resolved = VIEW_SOURCES.get(table, (table, UNUSED_COLUMNS.get(table, frozenset())))
+            source, resolved = VIEW_SOURCES.get(table, (table, frozenset()))
             for column in sorted((columns[table] | columns.get(source, set())) - used - resolved):
                 findings.append(Finding(f"{source}.{column}", "is read by no field", view.where))
         findings += _lacking(view, columns)

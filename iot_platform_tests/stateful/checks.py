@@ -41,7 +41,7 @@ _COLUMNS = {
     L3.name: f"{_READING}, {_JOINED}, toString(time_zone), toUnixTimestamp(local_time)",
     L4.name: f"{_HOURS}, device_id, {_JOINED}, toString(time_zone), {_SUMS}",
     BY_BUILDING_TYPE.name: f"{_HOURS}, toString(building_type), has_metadata, {_SUMS}",
-    BY_DEVICE.name: f"toUnixTimestamp(ts_hour), 86400 * toUInt32(local_day), device_id, {_JOINED}, {_SUMS}",
+    BY_DEVICE.name: f"toUnixTimestamp(ts_hour), device_id, {_JOINED}, {_SUMS}",
 }
 # A layer's rows are those of the truth while no day of these is open.
 _CHAINS = {L2: [L2], QUARANTINE: [QUARANTINE], L3: [L2, L3]} | {mart: [L2, L3, mart] for mart in MARTS}

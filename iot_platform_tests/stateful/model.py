@@ -148,7 +148,9 @@ class Expected:
 
     @cached_property
     def daily_by_device(self) -> Rows:
-        return self._sums(lambda reading, joined: (*_days(reading, joined), reading.device, *joined[:5]))
+        return self._sums(
+            lambda reading, joined: (reading.timestamp - reading.timestamp % DAY_S, reading.device, *joined[:5])
+        )
 
     def _sums(self, key: Callable[[Reading, Joined], tuple[Any, ...]]) -> Rows:
         """Energy, number and maximum of the readings by a key that begins with a time of UTC."""
@@ -204,11 +206,6 @@ def local(timestamp: int, zone: str) -> int:
 def _hours(reading: Reading, joined: Joined) -> tuple[int, int]:
     here = local(reading.timestamp, joined[-1])
     return reading.timestamp - reading.timestamp % HOUR_S, here - here % HOUR_S
-
-
-def _days(reading: Reading, joined: Joined) -> tuple[int, int]:
-    here = local(reading.timestamp, joined[-1])
-    return reading.timestamp - reading.timestamp % DAY_S, here - here % DAY_S
 
 
 def day_of(timestamp: int) -> str:

@@ -44,7 +44,7 @@ many devices there are. Its rows are summed, never counted.
 """,
     BY_DEVICE: """
 Energy per day and device, for what dashboards ask of each device over days (the map, the largest consumers). Its rows
-are summed, never counted: a device has one per place, customer and day of its clock.
+are summed, never counted: a device has one per place and customer.
 """,
 }
 
