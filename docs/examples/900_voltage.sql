@@ -76,7 +76,7 @@ WHERE reject_reason != '';
 
 -- The new column decides last which of several readings of one key wins: the choice must be the same each time.
 ALTER TABLE mv_l1_to_l2 MODIFY QUERY
-SELECT timestamp, device_id, power_usage_kWh, ingested_at, voltage
+SELECT timestamp, device_id, power_usage_kWh + 0 AS power_usage_kWh, ingested_at, voltage
 FROM l1_power_raw
 WHERE reject_reason = ''
 ORDER BY device_id, timestamp, ingested_at DESC, power_usage_kWh DESC, voltage DESC

@@ -91,6 +91,20 @@ def test_zero_and_minus_zero_in_one_hour_settle(schema: Client) -> None:
     assert schema.query("SELECT DISTINCT toString(max_kWh) FROM l4_power_agg_hourly").result_rows == [("0",)]
 
 
+def test_zero_and_minus_zero_of_one_arrival_settle(schema: Client) -> None:
+    columns = ["timestamp", "device_id", "power_usage_kWh", "ingested_at"]
+    for device, values in ((1, (0.0, -0.0)), (2, (-0.0, 0.0)), (3, (-0.0, -0.0))):
+        for value in values:
+            schema.insert("l1_power_raw", [[DAY, device, value, DAY]], column_names=columns)
+    list(prove_all(schema))
+    # Whichever stands first in L1.
+    schema.command("OPTIMIZE TABLE l1_power_raw FINAL")
+    assert [proof.difference() for proof in prove_all(schema) if proof.difference()] == []
+    for layer in ("l2_power_cleaned", "l3_power_joined"):
+        found = schema.query(f"SELECT device_id, toString(power_usage_kWh) FROM {layer} ORDER BY device_id").result_rows
+        assert found == [(1, "0"), (2, "0"), (3, "0")]
+
+
 def test_the_newest_arrival_wins_after_a_proof(schema: Client) -> None:
     for kWh in (1.0, 7.0, 3.0):
         schema.insert("l1_power_raw", [(DAY, 1, kWh)], column_names=["timestamp", "device_id", "power_usage_kWh"])

@@ -40,8 +40,13 @@ class Reading:
 
     @property
     def row(self) -> tuple[int, int, int, int]:
-        """Its row in L1 and L2, with the value's bits: NaN equals itself."""
+        """Its row in L1 and in the quarantine, with the value's bits: NaN equals itself."""
         return self.timestamp, self.device, bits(self.kWh), self.arrived_us
+
+    @property
+    def cleaned(self) -> tuple[int, int, int, int]:
+        """Its row in L2, which knows one zero."""
+        return self.timestamp, self.device, bits(self.kWh + 0.0), self.arrived_us
 
     @property
     def partition(self) -> str:
@@ -125,7 +130,7 @@ class Expected:
 
     @cached_property
     def cleaned(self) -> Rows:
-        return _by_partition((day_of(reading.timestamp), reading.row) for reading in self.winners)
+        return _by_partition((day_of(reading.timestamp), reading.cleaned) for reading in self.winners)
 
     @cached_property
     def quarantine(self) -> Rows:
@@ -134,7 +139,7 @@ class Expected:
     @cached_property
     def joined_rows(self) -> Rows:
         return _by_partition(
-            (day_of(reading.timestamp), (*reading.row, *joined, local(reading.timestamp, joined[-1])))
+            (day_of(reading.timestamp), (*reading.cleaned, *joined, local(reading.timestamp, joined[-1])))
             for reading, joined in self._enriched
         )
 
