@@ -12,7 +12,7 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.lock import is_alive
-from iot_platform.layers.model import L2, L3, L4, QUARANTINE, RAW_TABLE
+from iot_platform.layers.model import L2, L3, MARTS, QUARANTINE, RAW_TABLE
 from iot_platform_tests.soak.model import Expected, Reading
 
 SHOWN = 8
@@ -24,7 +24,7 @@ def mismatches(client: Client, expected: Expected) -> Iterator[str]:
     yield from _difference(client, RAW_TABLE, l1, expected.l1, expected)
     yield from _difference(client, L2.table, _readings(client, L2.table), expected.l2, expected)
     yield from _difference(client, QUARANTINE.table, _readings(client, QUARANTINE.table), expected.quarantine, expected)
-    for layer in (L2, L3, L4):
+    for layer in (L2, L3, *MARTS):
         final = " FINAL" if layer.final else ""
         # As text: a Decimal column would come as one, but not with all its digits in every format.
         row = client.query(f"SELECT toString({layer.kWh}) FROM {layer.table}{final}").result_rows[0]
