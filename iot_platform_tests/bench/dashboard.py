@@ -32,7 +32,9 @@ from iot_platform_tests.bench.sizes import Sizes
 
 DATABASE = "bench_dashboard"
 FIRST = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
+# The first is what the dashboard opens with; the other, one viewer asks for now and then.
 PERIODS = {"30 days": 30, "365 days": 365}
+RARE = 4
 VIEWERS = 16
 CLICKHOUSE, DUCKDB = "clickhouse", "duckdb"
 
@@ -94,7 +96,7 @@ def measure_dashboard(
         _export(client, duck, sizes, say)
         project = load_project()
         now = FIRST + dt.timedelta(days=sizes.dashboard_days) - dt.timedelta(minutes=10)
-        periods = {}
+        periods: dict[str, dict[str, Any]] = {}
         for period, days in PERIODS.items():
             tiles = _tiles(project, period, now)
             asked = _moments(now, days)
@@ -104,12 +106,16 @@ def measure_dashboard(
                 DUCKDB: lambda asked=asked: _asking_duckdb(duck, asked),  # type: ignore[misc]
             }
             say(f"dashboard: {period}, one viewer")
-            one = _one_viewer(engines, sizes.dashboard_rounds)
+            is_usual = not periods
+            one = _one_viewer(engines, sizes.dashboard_rounds if is_usual else sizes.dashboard_rounds // RARE)
+            periods[period] = {"1": one}
+            if not is_usual:
+                continue
             many = {}
             for name, make in engines.items():
                 say(f"dashboard: {period}, {VIEWERS} viewers of {name}")
                 many[name] = _many_viewers(make, sizes.dashboard_viewer_rounds)
-            periods[period] = {"1": one, str(VIEWERS): many}
+            periods[period][str(VIEWERS)] = many
         [[readings]] = client.query("SELECT sum(readings) FROM l4_power_by_building_type_hourly").result_rows
     return {
         "readings": int(readings),
