@@ -48,7 +48,7 @@ def up(port: int, with_dashboard: bool, dashboard_port: int, as_json: bool) -> N
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     settings = Settings()
-    instance = {name: os.environ[name] for name in ("DAGSTER_HOME", "IOT_DASHBOARD_URL") if os.environ.get(name)}
+    overrides = {name: os.environ[name] for name in ("DAGSTER_HOME", "IOT_DASHBOARD_URL") if os.environ.get(name)}
     started = time.monotonic()
     try:
         with migrated_session(settings), ExitStack() as stack:
@@ -59,9 +59,9 @@ def up(port: int, with_dashboard: bool, dashboard_port: int, as_json: bool) -> N
                 services.append(stack.enter_context(dashboard))
                 urls["dashboard_url"] = services[0].url
                 # Dagster links to it.
-                instance = {"IOT_DASHBOARD_URL": services[0].url, **instance}
+                overrides = {"IOT_DASHBOARD_URL": services[0].url, **overrides}
             dagster = stack.enter_context(
-                running_dagster(settings, free_port(port, settings.host), environment(settings, instance))
+                running_dagster(settings, free_port(port, settings.host), environment(settings, overrides))
             )
             services.append(dagster)
             urls["url"] = dagster.url

@@ -14,9 +14,10 @@ class Layer:
     """A derived layer: ``table`` holds what the materialized view ``view`` makes of ``source``.
 
     ``inputs`` are tables that the definition looks up besides. ``kWh`` and ``readings`` are SQL expressions that sum
-    the layer's energy and count its readings. ``time`` is the column of a row's time. A large day is
-    compared in pieces: ``source_piece_key`` and ``own_piece_key`` are expressions over source and table of which rows
-    that make one row of the layer, and that row, have one value each.
+    the layer's energy and count its readings. ``time`` is the column of a row's time.
+
+    A large day is compared in pieces: ``source_piece_key`` is an expression over the source that is the same for all
+    rows that make one row of the layer; ``own_piece_key`` is one over the layer's table.
     """
 
     name: str

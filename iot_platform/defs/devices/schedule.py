@@ -6,10 +6,9 @@ import dagster as dg
 
 from iot_platform.defs.devices.assets import DEVICES, MetadataSource
 from iot_platform.defs.jobs import metadata_checks_job, refresh_metadata_job
+from iot_platform.defs.start_status import SCHEDULE_STATUS
 from iot_platform.devices.sources.csv_file import CsvSource
 from iot_platform.settings import Settings
-
-START_STATUS = dg.DefaultScheduleStatus.RUNNING if Settings().automation_enabled else dg.DefaultScheduleStatus.STOPPED
 
 
 @dg.schedule(
@@ -17,7 +16,7 @@ START_STATUS = dg.DefaultScheduleStatus.RUNNING if Settings().automation_enabled
     # By default each hour before the proof, so that it already sees the new metadata.
     cron_schedule=Settings().metadata_cron,
     execution_timezone=Settings().metadata_timezone,
-    default_status=START_STATUS,
+    default_status=SCHEDULE_STATUS,
     description="Read the CSV, or what has changed in the CRM, and restate the days it changes. Without changes "
     "nothing is changed, but days that an earlier refresh left open are restated.",
 )
@@ -30,7 +29,7 @@ def refresh_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRe
     # By default at night, before the morning's proof of all open days.
     cron_schedule=Settings().metadata_compare_cron,
     execution_timezone=Settings().metadata_timezone,
-    default_status=START_STATUS,
+    default_status=SCHEDULE_STATUS,
     description="Compare with all of the CRM, each night by default. Finds the devices that are not there any more, "
     "which no increment tells. A CSV is read as a whole each time, and needs no night.",
 )
@@ -45,7 +44,7 @@ def compare_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRe
     # After the refresh: where it has failed, its own checks were skipped.
     cron_schedule="5 * * * *",
     execution_timezone="UTC",
-    default_status=START_STATUS,
+    default_status=SCHEDULE_STATUS,
     description="Each hour: how old the metadata is, also while its source is away, and whether it keeps the contract.",
 )
 def check_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:

@@ -7,6 +7,7 @@ import datetime as dt
 import dagster as dg
 
 from iot_platform.defs.jobs import refresh_metadata_job
+from iot_platform.defs.start_status import SENSOR_STATUS
 from iot_platform.devices.sources.configured import csv_source
 from iot_platform.devices.sources.csv_file import CsvSource, fingerprint
 from iot_platform.errors import SourceError
@@ -15,13 +16,12 @@ from iot_platform.settings import Settings
 MINIMUM_INTERVAL_S = 30
 # A file that was written to just now may not be whole yet; half of it would close devices.
 SETTLED = dt.timedelta(seconds=5)
-START_STATUS = dg.DefaultSensorStatus.RUNNING if Settings().automation_enabled else dg.DefaultSensorStatus.STOPPED
 
 
 @dg.sensor(
     job=refresh_metadata_job,
     minimum_interval_seconds=MINIMUM_INTERVAL_S,
-    default_status=START_STATUS,
+    default_status=SENSOR_STATUS,
     description="Asks for a refresh of the metadata when the content of its CSV has changed. The cursor is the SHA-256 "
     "of the content it has last asked for; reset, it asks once more, and nothing is loaded twice. A CSV that is away "
     "is skipped with the reason: the last good metadata stays, and metadata_source_is_fresh tells how old it is.",

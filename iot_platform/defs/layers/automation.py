@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from iot_platform.settings import Settings
+from iot_platform.defs.start_status import SENSOR_STATUS
 
-START_STATUS = dg.DefaultSensorStatus.RUNNING if Settings().automation_enabled else dg.DefaultSensorStatus.STOPPED
 DEVICES = dg.AssetSelection.assets("device_metadata")
 
 
@@ -29,7 +28,7 @@ def follows_when_green() -> dg.AutomationCondition[dg.AssetKey]:
 layer_automation_sensor = dg.AutomationConditionSensorDefinition(
     "layer_automation_sensor",
     target=dg.AssetSelection.all(),
-    default_status=START_STATUS,
+    default_status=SENSOR_STATUS,
     minimum_interval_seconds=30,
     description="Materializes a day of L3 and L4 after the layer above was materialized without them, once that "
     "layer's blocking checks are green: what a failed check has held back follows by itself after the repair.",

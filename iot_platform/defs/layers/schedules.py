@@ -9,6 +9,7 @@ import dagster as dg
 
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.defs.jobs import all_layers_job
+from iot_platform.defs.start_status import SCHEDULE_STATUS
 from iot_platform.layers.holds import holds
 from iot_platform.layers.model import DERIVED_LAYERS, partition_day
 from iot_platform.layers.status import open_partitions
@@ -16,14 +17,13 @@ from iot_platform.settings import Settings
 
 # A night's work comes in runs that are short enough to be repeated; what is more is left to the next nights.
 DAYS_PER_RUN, RUNS = dt.timedelta(days=31), 12
-START_STATUS = dg.DefaultScheduleStatus.RUNNING if Settings().automation_enabled else dg.DefaultScheduleStatus.STOPPED
 
 
 @dg.schedule(
     job=all_layers_job,
     cron_schedule=Settings().prove_today_cron,
     execution_timezone="UTC",
-    default_status=START_STATUS,
+    default_status=SCHEDULE_STATUS,
     description="By default each hour: today's layers. Readings that arrive afterwards are proved the next time.",
 )
 def prove_today_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
@@ -35,7 +35,7 @@ def prove_today_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest
     # By default in the morning: readings arrive up to six hours late.
     cron_schedule=Settings().prove_closed_days_cron,
     execution_timezone="UTC",
-    default_status=START_STATUS,
+    default_status=SCHEDULE_STATUS,
     description="By default each morning: yesterday's layers, after late readings, and every older day that is open, "
     "because readings came late, metadata or limits changed, or somebody wrote into it. Mends failed ingestion, too.",
 )

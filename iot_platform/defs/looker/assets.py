@@ -76,8 +76,8 @@ class Translator(DagsterLookerLkmlTranslator):
         return f"{view.label}: the fields of LookML over {tables}; docs/field-dictionary.md lists them.{_PREVIEW}"
 
     def _metadata(self, path: Path, kind: str, name: str) -> Mapping[str, Any]:
-        file = str(path.relative_to(self._project.directory)) if path.is_absolute() else str(path)
-        code = dg.LocalFileCodeReference(file_path=str(self._project.directory / file), line_number=1, label=file)
+        file = f"looker/{path.relative_to(self._project.directory)}"
+        code = dg.LocalFileCodeReference(file_path=str(path), line_number=1, label=file)
         metadata: dict[str, Any] = {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[code])}
         if kind == "dashboard":
             metadata["preview"] = dg.MetadataValue.url(f"{self._settings.dashboard_url.rstrip('/')}/")

@@ -11,14 +11,13 @@ from iot_platform.defs import tables
 from iot_platform.defs.layers.findings import SAMPLE_LINES
 from iot_platform.defs.looker.assets import DASHBOARD, EXPLORE, VIEW
 from iot_platform.defs.resources import POOL, ClickHouse
+from iot_platform.defs.start_status import SCHEDULE_STATUS
 from iot_platform.looker import checks
 from iot_platform.looker.checks import Finding
 from iot_platform.looker.project import Project, load_project
 from iot_platform.settings import Settings
 
 Look = Callable[[Client, Project], list[Finding]]
-
-START_STATUS = dg.DefaultScheduleStatus.RUNNING if Settings().automation_enabled else dg.DefaultScheduleStatus.STOPPED
 
 
 def _check(asset: dg.AssetKey, name: str, look: Look, rule: str, to_do: str) -> dg.AssetChecksDefinition:
@@ -86,7 +85,7 @@ looker_checks_job = dg.define_asset_job(
     job=looker_checks_job,
     cron_schedule=Settings().looker_checks_cron,
     execution_timezone="UTC",
-    default_status=START_STATUS,
+    default_status=SCHEDULE_STATUS,
     description="By default each morning, after the closed days were proved: the checks of the LookML.",
 )
 def looker_checks_schedule() -> dg.RunRequest:

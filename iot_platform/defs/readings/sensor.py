@@ -9,18 +9,18 @@ import dagster as dg
 from iot_platform.defs.jobs import ingestion_job
 from iot_platform.defs.readings.assets import ArrivalWindow
 from iot_platform.defs.readings.windows import Window, day_of_window, next_windows, start_of_arrivals, start_of_day
+from iot_platform.defs.start_status import SENSOR_STATUS
 from iot_platform.errors import PlatformError
 from iot_platform.layers.model import RAW_TABLE
 from iot_platform.settings import Settings
 
 MINIMUM_INTERVAL_S = 60
-START_STATUS = dg.DefaultSensorStatus.RUNNING if Settings().automation_enabled else dg.DefaultSensorStatus.STOPPED
 
 
 @dg.sensor(
     job=ingestion_job,
     minimum_interval_seconds=MINIMUM_INTERVAL_S,
-    default_status=START_STATUS,
+    default_status=SENSOR_STATUS,
     description="Asks for one ingestion run per window of arrivals since the last one: each minute the newest; "
     "after a downtime windows of some hours, a few at each tick, until it has caught up. The cursor is the end of the "
     "last window. Reset, it starts again with today: what is already in is not added twice. The views carry new "

@@ -1,0 +1,12 @@
+"""Whether sensors and schedules run from the start: one setting for all of them."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from iot_platform.settings import Settings
+
+_RUNS = Settings().automation_enabled
+
+SENSOR_STATUS = dg.DefaultSensorStatus.RUNNING if _RUNS else dg.DefaultSensorStatus.STOPPED
+SCHEDULE_STATUS = dg.DefaultScheduleStatus.RUNNING if _RUNS else dg.DefaultScheduleStatus.STOPPED
