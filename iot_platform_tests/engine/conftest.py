@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import pandas as pd
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.migrations import migrate
 from iot_platform.clickhouse.server import Endpoint
 from iot_platform.settings import Settings
+from iot_platform_tests.engine.lookml_readings import filled_marts, joined_readings
 
 
 @pytest.fixture
@@ -36,3 +39,16 @@ def platform(server: Endpoint, schema: Client, tmp_path: Path, monkeypatch: pyte
     for name, value in environment.items():
         monkeypatch.setenv(f"IOT_{name}", value)
     return schema
+
+
+@pytest.fixture(scope="module")
+def readings() -> pd.DataFrame:
+    """The readings behind ``marts``, with the metadata and the local time that pandas finds."""
+    return joined_readings()
+
+
+@pytest.fixture(scope="module")
+def marts(server: Endpoint) -> Iterator[Client]:
+    """A database with readings in four time zones."""
+    with filled_marts(server) as client:
+        yield client
