@@ -87,7 +87,7 @@ def differences(rows: list[Row], outcome: Outcome) -> Iterator[str]:
     values = defaultdict(set)
     for row in rows:
         if row.verdict == ACCEPTED:
-            values[row.key].add(repr(row.value))
+            values[row.key].add(repr(row.value + 0.0))  # L2 knows one zero
     for row in rows:
         found = outcome.stored.get(row.key, []) if row.key else []
         places = [verdict for verdict, _ in found]
