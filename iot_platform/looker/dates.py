@@ -47,9 +47,15 @@ def parse_dates(expression: str, now: dt.datetime) -> list[Interval]:
     return [_interval(" ".join(term.lower().split()), clock, expression) for term in expression.split(",")]
 
 
-def is_whole(interval: Interval, unit: str) -> bool:
-    """Whether both bounds of an interval are beginnings of a unit."""
-    return all(bound is None or _floor(bound, unit) == bound for bound in (interval.start, interval.end))
+def is_finer(expression: str, interval: Interval, unit: str) -> bool:
+    """Whether a bound of one of an expression's intervals is no beginning of a unit, or will not be at another moment.
+
+    "24 hours" is refused for days at any time of the day, although it is a whole day in the last hour of each.
+    """
+    smaller = UNITS[: UNITS.index(unit)]
+    if any(re.search(rf"\b{each}s?\b", expression, re.IGNORECASE) for each in smaller):
+        return True
+    return any(bound and _floor(bound, unit) != bound for bound in (interval.start, interval.end))
 
 
 def _interval(term: str, now: dt.datetime, expression: str) -> Interval:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from iot_platform.errors import FilterError
-from iot_platform.looker.dates import is_whole, parse_dates
+from iot_platform.looker.dates import is_finer, parse_dates
 from iot_platform.looker.timeframes import Grammar
 
 _NUMBER = r"-?(?:\d+\.?\d*|\.\d+)"
@@ -66,7 +66,7 @@ def condition(
 def _times(sql: str, expression: str, values: Values, now: dt.datetime, unit: str) -> str | None:
     terms = []
     for interval in parse_dates(expression, now):
-        if not is_whole(interval, unit):
+        if is_finer(expression, interval, unit):
             advice = "put it on the timeframe hour" if unit == "day" else "the tables know whole hours"
             raise FilterError(f"The time filter {expression!r} is finer than the {unit} of this field; {advice}.")
         bounds = (">=", interval.start), ("<", interval.end)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iot_platform.errors import FilterError
-from iot_platform.looker.dates import UNITS, Interval, is_whole, parse_dates
+from iot_platform.looker.dates import UNITS, Interval, is_finer, parse_dates
 from iot_platform.looker.filters import Values, any_of, condition
 from iot_platform.looker.timeframes import Grammar
 
@@ -76,8 +76,9 @@ def test_alternatives_and_any_time() -> None:
     st.integers(1, 30),
 )
 def test_the_last_units_are_the_ones_ago_put_together(now: dt.datetime, unit: str, count: int) -> None:
-    (last,) = parse_dates(f"{count} {unit}s", now)
-    assert last.start and last.end and is_whole(last, unit)
+    expression = f"{count} {unit}s"
+    (last,) = parse_dates(expression, now)
+    assert last.start and last.end and not is_finer(expression, last, unit)
     assert last.start <= now.replace(tzinfo=None) < last.end
     ago = [parse_dates(f"{n} {unit} ago", now)[0] for n in range(count - 1, -1, -1)]
     assert (ago[0].start, ago[-1].end) == (last.start, last.end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 from collections.abc import Iterator
@@ -174,10 +175,15 @@ def test_a_query_of_what_there_is_not_is_refused(query: Query, message: str) -> 
     assert message in str(error.value)
 
 
-def test_a_filter_that_does_not_fit_names_its_field() -> None:
+@pytest.mark.parametrize("hour", range(24))
+def test_a_filter_that_does_not_fit_names_its_field_at_any_time_of_the_day(hour: int) -> None:
+    now = dt.datetime(2026, 11, 24, hour, 59, 7, tzinfo=dt.UTC)
     query = Query("power_usage", ("power_usage.total_kwh",), {"power_usage.time_date": "24 hours"})
     with pytest.raises(FilterError, match="power_usage.time_date: The time filter '24 hours' is finer than the day"):
-        compile_query(PROJECT, query, "iot")
+        compile_query(PROJECT, query, "iot", now)
+    query = Query("power_usage", ("power_usage.total_kwh",), {"power_usage.time_hour": "60 minutes"})
+    with pytest.raises(FilterError, match="'60 minutes' is finer than the hour"):
+        compile_query(PROJECT, query, "iot", now)
 
 
 def test_everything_in_the_project_compiles() -> None:
