@@ -6,9 +6,12 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import dagster as dg
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:  # each start of a Dagster process would wait for matplotlib, and most of them draw nothing
+    from matplotlib.figure import Figure
 
 # Colours that people with colour blindness can tell apart (Okabe and Ito), on a card with its own background, so that
 # a picture reads the same in the light and the dark theme.
@@ -30,6 +33,8 @@ def bar_chart(
     title: str, summary: str, bars: Sequence[Bar], *, longest: float | None = None
 ) -> dg.MarkdownMetadataValue:
     """Horizontal bars as a PNG inside Markdown; ``longest``: the value of a full bar, default the largest one."""
+    from matplotlib.figure import Figure
+
     shown = list(bars[:MOST_BARS])
     figure = Figure(figsize=(9, 1.3 + 0.34 * max(1, len(shown))), dpi=110, facecolor=CARD)
     height = figure.get_figheight()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from matplotlib.collections import PolyCollection
-from matplotlib.figure import Figure
 
 from iot_platform.clickhouse.client import quoted
 from iot_platform.defs.bars import CARD, COLOURS, FAINT, INK, MUTED, Bar, bar_chart, picture
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.layers.model import L3, L4, QUARANTINE
+
+if TYPE_CHECKING:  # loaded when something is drawn, as in bars
+    from matplotlib.figure import Figure
 
 # Newest days of a run that get a picture.
 DAYS_WITH_CHART = 31
@@ -107,6 +108,9 @@ def _largest_first(curves: Curves) -> dict[str, Sequence[float]]:
 
 
 def _figure(day: dt.date, curves: Curves) -> Figure:
+    from matplotlib.collections import PolyCollection
+    from matplotlib.figure import Figure
+
     # A fixed layout: to have it computed takes longer than all of the drawing.
     figure = Figure(figsize=(9, 4.2), dpi=110, facecolor=CARD)
     axes = figure.add_axes((0.075, 0.12, 0.655, 0.72), facecolor=CARD)
