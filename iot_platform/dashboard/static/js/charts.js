@@ -6,6 +6,8 @@ import { cellText, exactly, nameText, numberText, unitOf, valueText } from "./fo
 import { pick, series, shape } from "./rows.js";
 
 const LABELLED_BARS = 14;
+// Height of a name as a share of the chart's.
+const LABELLED_BAND = 0.06;
 const WIDE_PX = 640;
 const DIGIT_PX = 7.5;
 const FADED = 0.3;
@@ -74,18 +76,19 @@ function withGaps(times, values, stacked) {
   return [x, y];
 }
 
-// The names of the thick bands at their right end.
+// The names of those bands at their right end that are as thick as a line of text: names must not touch.
 function labelBands(layout, data) {
-  const times = [...new Set(data.flatMap((trace) => trace.x))].sort();
-  const at = times.at(-2);
+  const totals = new Map();
+  data.forEach((trace) => trace.x.forEach((time, position) => totals.set(time, (totals.get(time) ?? 0) + (trace.y[position] ?? 0))));
+  const at = [...totals.keys()].sort().at(-2);
   if (!at) return;
   const heights = data.map((trace) => trace.y[trace.x.indexOf(at)] ?? 0);
-  const total = heights.reduce((sum, height) => sum + height, 0);
+  const thick = Math.max(...totals.values()) * LABELLED_BAND;
   layout.margin.r = 118;
   layout.annotations = [];
   let below = 0;
   heights.forEach((height, position) => {
-    if (height > total * 0.06) {
+    if (height > thick) {
       layout.annotations.push({
         x: 1, xref: "paper", xanchor: "left", xshift: 6, y: below + height / 2, yref: "y", showarrow: false, align: "left",
         text: data[position].name, font: { color: data[position].fillcolor, size: 12 },
