@@ -67,6 +67,7 @@ class ServerFiles:
     def __init__(self, settings: Settings) -> None:
         self.directory = settings.clickhouse_dir
         self.data = self.directory / "data"
+        self.temporary = self.directory / "tmp"
         self.password = self.directory / "password"
         self.record = self.directory / "server.json"
         self.log = self.directory / "server.log"

@@ -449,6 +449,9 @@ def test_external_tables(http: httpx.Client) -> None:
         files={"ext": ("ext", b"1\n")},
         params={**params, "ext_structure": "a String) AS SELECT file('/etc/passwd'"},
     )
+    assert bad.headers["X-ClickHouse-Exception-Code"] == "62"
+    params["other_structure"] = "n String DEFAULT file('/etc/passwd')"
+    bad = http.post("/", files=files, params=params, data={"param_m": "1"})
     assert bad.headers["X-ClickHouse-Exception-Code"] == "497"
 
 
@@ -531,7 +534,7 @@ def test_an_unknown_setting_does_not_keep_the_others_in_a_session(http: httpx.Cl
     post(http, "SET max_threads = {p:UInt64}", session_id="restores", param_p=4)
     assert rows(http, value, session_id="restores", max_threads=2) == "2"
     assert rows(http, value, session_id="restores") == "3"
-    post(http, "SET additional_table_filters = {'a': '1', 'b': '{x'}, max_threads = 5", session_id="restores")
+    post(http, "SET additional_table_filters = {'a': '1', 'b': 'c = ''{x'''}, max_threads = 5", session_id="restores")
     assert rows(http, value, session_id="restores", max_threads=2, additional_table_filters="{'c': '1'}") == "2"
     both = "SELECT getSetting('max_threads'), length(getSetting('additional_table_filters'))"
     assert rows(http, both, session_id="restores") == "5\t2"

@@ -16,7 +16,7 @@ from iot_platform.clickhouse.embedded.engine import MAX_QUERIES, Engine
 from iot_platform.clickhouse.embedded.exchange import Exchange
 from iot_platform.clickhouse.embedded.execution import Execution
 from iot_platform.clickhouse.embedded.faults import AUTHENTICATION_FAILED, UNKNOWN_EXCEPTION, ClickHouseError
-from iot_platform.clickhouse.embedded.guard import Guard
+from iot_platform.clickhouse.embedded.judge import Judge
 from iot_platform.clickhouse.embedded.multipart import is_form, read_form, send_tables
 from iot_platform.clickhouse.embedded.request import read_request
 from iot_platform.clickhouse.embedded.sessions import Sessions
@@ -34,7 +34,7 @@ class App:
         self.engine = engine
         self.sessions = Sessions(engine)
         self._password = password
-        self._guard = Guard(engine.table_functions, engine.engines)
+        self._judge = Judge(engine)
         # Somewhat more threads than queries, so that KILL QUERY and clean-up always find one.
         self.pool = ThreadPoolExecutor(MAX_QUERIES + 28, "query")
 
@@ -73,7 +73,7 @@ class App:
         query = read_request(pairs, request.headers, request.method != "POST")
         exchange.query_id = query.query_id
         exchange.compress(query.compress_answer)
-        execution = Execution(self.engine, self.sessions, self._guard, query)
+        execution = Execution(self.engine, self.sessions, self._judge, query)
         exchange.execution = execution
         await exchange.step(execution.open)
         if form is not None:
@@ -89,6 +89,7 @@ class App:
         """End sessions and the engine."""
         self.sessions.close()
         self.pool.shutdown(wait=False, cancel_futures=True)
+        self._judge.close()
         self.engine.close()
 
 

@@ -28,23 +28,34 @@ async def execute(exchange: Exchange, execution: Execution, body: Body) -> None:
         text += await body.take()
         if len(text) > _MAX_QUERY_BYTES:
             raise ClickHouseError(SYNTAX_ERROR, f"Syntax error: the query is larger than {_MAX_QUERY_BYTES} bytes")
-    sql = text.decode("utf-8", "replace")
+    sql = text.decode("utf-8", "surrogateescape")
     await exchange.answer(lambda: execution.run(sql))
 
 
 async def _insert(exchange: Exchange, execution: Execution, head: InsertHead, text: bytes, body: Body) -> None:
     # Every other format goes through the pipe: the engine would take a blank line for the end of the data.
     if body.ended and head.format.lower() == "values":
-        whole = _decoded(text)
-        if whole is not None:
-            await exchange.answer(lambda: execution.run_insert(head, whole))
+        values = text[head.data_start :].decode("utf-8", "surrogateescape")
+        result = await exchange.step(execution.run_values, head, values)
+        if result is not None:
+            await exchange.answer(lambda: result)
             return
+    try:
+        await _stream(exchange, execution, head, text, body)
+    except ClickHouseError as error:
+        if not execution.refused_word:
+            raise
+        why = f"{error.message} (only literals are accepted, because the values name {execution.refused_word})"
+        raise ClickHouseError(error.code, why, error.name) from None
+    await exchange.answer(lambda: iter(()))
+
+
+async def _stream(exchange: Exchange, execution: Execution, head: InsertHead, text: bytes, body: Body) -> None:
     await exchange.step(execution.begin_insert, head)
     await exchange.step(execution.append, text[head.data_start :])
     async for piece in body:
         await exchange.step(execution.append, piece)
     await exchange.step(execution.finish_insert)
-    await exchange.answer(lambda: iter(()))
 
 
 def _head(text: bytes) -> InsertHead | None:
@@ -52,11 +63,4 @@ def _head(text: bytes) -> InsertHead | None:
     head = insert_head(text[:_MAX_HEAD_BYTES].decode("latin-1"))
     if head is None:
         return None
-    return replace(head, sql=head.sql.encode("latin-1").decode("utf-8", "replace"))
-
-
-def _decoded(text: bytes) -> str | None:
-    try:
-        return text.decode()
-    except UnicodeDecodeError:
-        return None
+    return replace(head, sql=head.sql.encode("latin-1").decode("utf-8", "surrogateescape"))

@@ -59,7 +59,7 @@ class Handle:
     def query(self, sql: str, fmt: str = "TabSeparated", params: Mapping[str, str] | None = None) -> Any:
         """Run any statement; the whole result comes back at once."""
         try:
-            return self.connection.query(sql, fmt, params=dict(params or {}))
+            return self.connection.query(sql.encode("utf-8", "surrogateescape"), fmt, params=dict(params or {}))
         except ENGINE_ERRORS as error:
             raise from_engine(error) from None
 
@@ -72,7 +72,7 @@ class Handle:
     def classify(self, sql: str) -> Mapping[str, Any]:
         """What the engine's parser says of ``sql``: statement_count and query_class."""
         try:
-            verdict: Mapping[str, Any] = self.connection._conn.classify_query(sql)  # noqa: SLF001
+            verdict: Mapping[str, Any] = self.connection._conn.classify_query(sql.encode("utf-8", "surrogateescape"))  # noqa: SLF001
         except ENGINE_ERRORS as error:
             raise from_engine(error) from None
         return verdict
@@ -115,12 +115,17 @@ class Engine:
         self._create_views()
         facts = self._scalar("SELECT version(), timezone()").split("\t")
         self.version, self.timezone = facts[0], facts[1]
-        self.table_functions = self._scalar("SELECT name FROM system.table_functions").split("\n")
+        self.table_functions = self._rows("SELECT name FROM system.table_functions")
         engines = "SELECT name FROM system.table_engines UNION ALL SELECT name FROM system.database_engines"
-        self.engines = self._scalar(engines).split("\n")
+        self.engines = self._rows(engines)
+        settings = "SELECT name, type FROM system.settings UNION ALL SELECT name, type FROM system.merge_tree_settings"
+        self.settings = [(name, kind) for name, _, kind in (row.partition("\t") for row in self._rows(settings))]
 
     def _scalar(self, sql: str) -> str:
         return bytes(self._root.query(sql).bytes()).decode().rstrip("\n")
+
+    def _rows(self, sql: str) -> list[str]:
+        return self._scalar(sql).split("\n")
 
     def _use_a_plain_default_database(self, exists: bool) -> None:
         # chDB lays a file system over the database "default", so that an unknown table is looked for as a file: no.

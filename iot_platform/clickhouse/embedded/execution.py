@@ -8,15 +8,16 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from iot_platform.clickhouse.embedded.denied import denied
 from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, ID_SETTING, Engine, Handle, identifier
 from iot_platform.clickhouse.embedded.faults import READONLY, ClickHouseError
-from iot_platform.clickhouse.embedded.guard import Guard, denied
-from iot_platform.clickhouse.embedded.lexer import Token
+from iot_platform.clickhouse.embedded.judge import Judge
+from iot_platform.clickhouse.embedded.lexer import Token, tokens
 from iot_platform.clickhouse.embedded.pipes import Inserter, Output
 from iot_platform.clickhouse.embedded.request import HttpQuery
 from iot_platform.clickhouse.embedded.rewrite import with_client_ids
 from iot_platform.clickhouse.embedded.sessions import Session, Sessions
-from iot_platform.clickhouse.embedded.statement import InsertHead, Statement, parse
+from iot_platform.clickhouse.embedded.statement import InsertHead, Statement
 
 _SESSION_ONLY = ("SET", "USE")
 
@@ -49,14 +50,15 @@ class Totals:
 class Execution:
     """One request on the engine, from taking a handle to giving it back."""
 
-    def __init__(self, engine: Engine, sessions: Sessions, guard: Guard, query: HttpQuery) -> None:
+    def __init__(self, engine: Engine, sessions: Sessions, judge: Judge, query: HttpQuery) -> None:
         self.query = query
         self.totals = Totals()
         self.format: str | None = None
         self.reads_only = True
+        self.refused_word = ""
         self._engine = engine
         self._sessions = sessions
-        self._guard = guard
+        self._judge = judge
         self._started = time.monotonic()
         self._touched = list(query.settings)  # settings that a session must not keep
         self._stack = contextlib.ExitStack()
@@ -79,7 +81,7 @@ class Execution:
         """Take the session or a fresh handle."""
         query = self.query
         for name, value in query.settings.items():
-            self._guard.check_setting(name, value)
+            self._judge.check_setting(name, value)
         self._stack.enter_context(self._engine.registered(query.query_id))
         if query.session_id:
             session = self._sessions.acquire(query.session_id, query.session_timeout_s, query.session_check)
@@ -97,8 +99,7 @@ class Execution:
     def add_external(self, name: str, structure: str, fmt: str, data: Iterator[bytes]) -> None:
         """A temporary table from a file of a multipart request."""
         # The structure is the client's SQL: it must be nothing but the column list of this one statement.
-        create = parse(f"CREATE TEMPORARY TABLE {identifier(name)} ({structure}) ENGINE = Memory")
-        self._guard.check(create.tokens)
+        create = self._judge.statement(f"CREATE TEMPORARY TABLE {identifier(name)} (\n{structure}\n) ENGINE = Memory")
         self.handle.query_one(create.text, "TabSeparated", {})
         if self.query.session_id:
             self._stack.callback(self._quietly, f"DROP TEMPORARY TABLE IF EXISTS {identifier(name)}")
@@ -117,8 +118,7 @@ class Execution:
 
     def run(self, sql: str) -> Iterator[bytes]:
         """Run a statement without inline data; yields the encoded result."""
-        statement = parse(sql)
-        self._guard.check(statement.tokens)
+        statement = self._judge.statement(sql)
         self._check_readonly(statement.text, statement.kind)
         fmt = statement.format or self.query.default_format
         self.reads_only = statement.has_result
@@ -128,12 +128,18 @@ class Execution:
             return self._closing(self._streamed(statement, fmt))
         return self._closing(self._whole(statement.text, fmt, statement.tokens if statement.kind == "SET" else ()))
 
-    def run_insert(self, head: InsertHead, sql: str) -> Iterator[bytes]:
-        """Run an INSERT of Values that came whole, data and all; values may be expressions and query parameters."""
-        self._guard.check(parse(sql).tokens)
-        self._check_readonly(head.sql + " FORMAT " + head.format, "INSERT")
+    def run_values(self, head: InsertHead, values: str) -> Iterator[bytes] | None:
+        """Run an INSERT of Values that came whole; values may be expressions and query parameters.
+
+        None when they name what is refused (``refused_word``): then the data must go in as literals (``begin_insert``).
+        """
+        self.refused_word = self._judge.refused_word(values)
+        if self.refused_word:
+            return None
+        head = self._judge.head(head)
+        self._check_readonly(f"{head.sql} FORMAT Values", "INSERT")
         self.reads_only = False
-        return self._closing(self._whole(sql, head.format))
+        return self._closing(self._whole(f"{head.sql} VALUES {values}", "Values"))
 
     def _closing(self, result: Generator[bytes, None, None]) -> Iterator[bytes]:
         self._stack.callback(result.close)
@@ -170,12 +176,11 @@ class Execution:
     def begin_insert(self, head: InsertHead) -> None:
         """Begin an INSERT whose data follows in chunks."""
         self.reads_only = False
-        statement = parse(head.sql)
-        self._guard.check(statement.tokens)
-        self._check_readonly(statement.text + " FORMAT " + head.format, "INSERT")
+        head = self._judge.head(head)
+        self._check_readonly(f"{head.sql} FORMAT {head.format}", "INSERT")
         if head.format.lower() == "values":
-            # Values are SQL expressions; a stream of them cannot be checked, so only literals are taken.
-            if any(token.name.lower().startswith("input_format_values") for token in statement.tokens):
+            # Values are SQL expressions; a stream of them cannot be judged, so only literals are taken.
+            if any(token.name.lower().startswith("input_format_values") for token in tokens(head.sql)):
                 raise denied("A setting of the Values format in an INSERT with much data")
             self.handle.apply(_LITERALS_ONLY)
             self._touched += _LITERALS_ONLY

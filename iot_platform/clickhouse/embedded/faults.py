@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 SYNTAX_ERROR = 62
@@ -80,9 +81,26 @@ class ClickHouseError(Exception):
         return f"Code: {self.code}. DB::Exception: {self.message} ({self.name}) (version {version} (official build))\n"
 
 
+# What is the server's own business, in messages of the engine: pipes, its views, its setting for query ids.
+_OWN_NAMES = (
+    (re.compile(r": \(in file/uri /dev/fd/\d+\)|: While executing File: data for INSERT was parsed from file"), ""),
+    (re.compile(r"'?/dev/fd/\d+'?"), "the data of the request"),
+    (re.compile(r"_by_client_id_\d+(?:_\w+)?"), ""),
+    (re.compile(r"Settings\[\\?'send_logs_source_regexp\\?'\]"), "query_id"),
+)
+
+
+def _without_own_names(text: str) -> str:
+    # The server's working directory is that of its data.
+    text = text.replace(f"{os.getcwd()}/", "")
+    for pattern, replacement in _OWN_NAMES:
+        text = pattern.sub(replacement, text)
+    return text
+
+
 def from_engine(error: BaseException) -> ClickHouseError:
-    """The numbered error inside an exception of the engine's Python module."""
-    text = str(error).strip()
+    """The numbered error inside an exception of the engine's Python module, without paths and names of the server."""
+    text = _without_own_names(str(error).strip())
     starts = list(_CODE.finditer(text))
     if not starts:
         return ClickHouseError(UNKNOWN_EXCEPTION, text or type(error).__name__)

@@ -1,102 +1,67 @@
 """What clients may not do: reach files, other hosts or programs, or stop the server.
 
-Two fences. The engine runs without the grants for sources (see config.py): that one holds whatever the SQL looks like.
-This one reads the tokens: it covers what the engine lets pass (the function file(), INTO OUTFILE, SQL inside strings)
-and says in plain words what was refused.
+Three fences, each of which holds without the others. The engine runs without the grants for sources (config.py). This
+one judges each statement as the engine's own parser rendered it (judge.py): it covers what the engine lets pass, and
+says in plain words what is refused. The kernel keeps the whole process in its data directory (lockdown.py).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
-from iot_platform.clickhouse.embedded.engine import ID_SETTING
-from iot_platform.clickhouse.embedded.faults import ACCESS_DENIED, ClickHouseError
-from iot_platform.clickhouse.embedded.lexer import Token, tokens, words
+from iot_platform.clickhouse.embedded import allowed
+from iot_platform.clickhouse.embedded.denied import denied
+from iot_platform.clickhouse.embedded.hidden_sql import HiddenSql
+from iot_platform.clickhouse.embedded.lexer import Token, tokens
+from iot_platform.clickhouse.embedded.settings_guard import SettingsGuard
 
-SAFE_TABLE_FUNCTIONS = words(
-    """
-    dictionary format fuzzjson fuzzquery generaterandom generateseries generate_series input loop merge
-    mergetreeanalyzeindexes mergetreeanalyzeindexesuuid mergetreecodecblockcounts mergetreeindex
-    mergetreeprojection mergetreetextindex null numbers numbers_mt primes sqlstandardvalues timeseriesdata
-    timeseriesmetricfamilies timeseriesmetrics timeseriessamples timeseriesselector timeseriestags
-    prometheusquery prometheusqueryrange values view viewexplain viewifpermitted zeros zeros_mt
-    """
-)
-# Ordinary functions that read files or call out, and clauses written like a function call.
-_UNSAFE_FUNCTIONS = words(
-    """
-    file disk table_disk kql eval executable catboostevaluate aigenerate aifilter aiclassify aiembed
-    aiextract airedact aisimilarity aitranslate
-    """
-)
-_SAFE_ENGINES = words(
-    """
-    mergetree replacingmergetree summingmergetree aggregatingmergetree collapsingmergetree
-    versionedcollapsingmergetree coalescingmergetree graphitemergetree memory log tinylog stripelog null set
-    join view materializedview buffer merge dictionary generaterandom alias timeseries fuzzjson fuzzquery
-    loop atomic ordinary
-    """
-)
-_SAFE_SYSTEM = (
-    "FLUSH LOGS", "FLUSH ASYNC", "RELOAD DICTIONARY", "RELOAD DICTIONARIES", "RELOAD FUNCTION", "STOP MERGES",
-    "START MERGES", "STOP TTL", "START TTL", "STOP MOVES", "START MOVES", "STOP VIEW", "START VIEW", "STOP VIEWS",
-    "START VIEWS", "REFRESH VIEW", "WAIT VIEW", "CANCEL VIEW", "WAIT LOADING", "DROP MARK", "DROP UNCOMPRESSED",
-    "DROP INDEX", "DROP QUERY", "DROP COMPILED", "DROP PRIMARY", "DROP FORMAT", "DROP DNS", "DROP FILESYSTEM",
-    "DROP MMAP", "CLEAR", "JEMALLOC PURGE", "LOAD PRIMARY", "UNLOAD PRIMARY", "SYNC FILE", "STOP CLEANUP",
-    "START CLEANUP",
-)  # fmt: skip
-# Settings whose value is itself SQL.
-_SQL_SETTINGS = frozenset({"additional_table_filters", "additional_result_filter", "parallel_replicas_custom_key"})
-# Escapes that quoting a name brings about; any other only hides a name.
-_PLAIN_NAME = re.compile(r"(?:[^\\]|\\[\\`\"'])*")
 _NAMES_A_TABLE = frozenset({"INTO", "INDEX", "PROJECTION", "CONSTRAINT", "COLUMN", "EXISTS", "VIEW", "DICTIONARY"})
+_OF_OBJECTS = frozenset({"CREATE", "ALTER", "DROP", "ATTACH", "DETACH", "REPLACE", "TRUNCATE", "UNDROP"})
 
 
 class Guard:
     """Refuses statements that reach outside the database."""
 
-    def __init__(self, table_functions: Collection[str], engines: Collection[str]) -> None:
-        """All table functions and engines that are known: one that a later version adds is refused until judged."""
+    def __init__(
+        self,
+        table_functions: Collection[str],
+        engines: Collection[str],
+        settings: Iterable[tuple[str, str]],
+        render: Callable[[str], str],
+    ) -> None:
+        """All table functions, engines and settings (with their types) of the engine, and its own parser."""
         known = {name.lower() for name in table_functions}
-        self._denied = (known - SAFE_TABLE_FUNCTIONS) | _UNSAFE_FUNCTIONS
+        self._denied = frozenset((known - allowed.TABLE_FUNCTIONS) | allowed.UNSAFE_FUNCTIONS)
         self._engines = {name.lower() for name in engines}
+        self._hidden = HiddenSql(lambda sql: self.check(tuple(tokens(render(sql)))), self._denied)
+        self._settings = SettingsGuard(settings, self._hidden.check_condition)
 
     def check(self, statement: tuple[Token, ...]) -> None:
         """Raise ACCESS_DENIED when the statement reaches outside the database."""
-        if not statement:
-            return
-        _check_kind(statement)
+        kind = statement[0].word or statement[0].text
+        _check_kind(kind, statement)
         _check_clauses(statement)
-        _check_names(statement)
-        _check_id_setting(statement)
-        kind = statement[0].word
-        for index, token in _calls(statement):
+            for index, token in _calls(statement):
             if token.name.lower() in self._denied and not _is_definition(statement, index, kind):
                 raise denied(f"{token.name}()")
         for token in _given_as_function(statement):
             if token.name.lower() in self._denied:
                 raise denied(f"{token.name} as a function")
-        self._check_source(statement)
-        self._check_sql_settings(statement)
-        if any(token.word in ("CREATE", "ATTACH", "REPLACE") for token in statement):
+        self._settings.check(statement)
+        self._hidden.check(statement)
+        if kind in _OF_OBJECTS:
             self._check_engine(statement)
 
     def check_setting(self, name: str, value: str) -> None:
-        """Check a setting of the URL; some carry SQL in their value."""
-        if name.lower() == ID_SETTING:
-            raise denied(f"The setting {name}")
-        if name.lower() in _SQL_SETTINGS:
-            self._check_text(value)
-            for token in tokens(value):
-                if token.kind == "string":  # {'table': 'condition'}
-                    self._check_text(token.value)
+        """Raise ACCESS_DENIED for a setting of the URL that a client may not give."""
+        self._settings.check_value(name, tuple(tokens(value)))
 
-    def _check_text(self, sql: str) -> None:
-        self.check(tuple(tokens(sql)))
+    def refused_word(self, values: str) -> str:
+        """A word in data of the format Values that forbids expressions in it; empty: they are allowed."""
+        return self._hidden.query_word(values)
 
     def _check_engine(self, statement: tuple[Token, ...]) -> None:
-        """``ENGINE = X`` and ``ENGINE X``; columns may be named engine as well."""
+        """``ENGINE = X``; columns may be named engine as well."""
         depth = 0
         for index, token in enumerate(statement[:-1]):
             depth += {"(": 1, ")": -1}.get(token.text, 0)
@@ -108,40 +73,8 @@ class Guard:
             engine = statement[min(index + 1 + assigned, len(statement) - 1)].name
             # Replicated tables need a Keeper, which is not here: the engine says so itself.
             name = engine.lower().removeprefix("replicated")
-            if name not in _SAFE_ENGINES and name and (assigned or name in self._engines):
+            if name not in allowed.ENGINES and name and (assigned or name in self._engines):
                 raise denied(f"ENGINE {engine}")
-
-    def _check_sql_settings(self, statement: tuple[Token, ...]) -> None:
-        inside = False
-        for before, token in zip(statement, statement[1:], strict=False):
-            inside = inside or before.name.lower() in _SQL_SETTINGS
-            if inside and before.text == "{" and token.kind != "string":
-                raise denied("A query parameter in a statement with a setting that carries SQL")
-            if inside and token.kind == "string":
-                self._check_text(token.value)
-
-    def _check_source(self, statement: tuple[Token, ...]) -> None:
-        """A dictionary may read this database's own tables; its query, a string, is SQL as well."""
-        for index, token in _calls(statement):
-            if token.word != "SOURCE":
-                continue
-            source = statement[index + 2] if index + 2 < len(statement) else token
-            if source.name.upper() not in ("CLICKHOUSE", "NULL"):
-                raise denied(f"dictionary source {source.text}")
-            for inner in _enclosed(statement, index + 1):
-                if inner.name.upper() in ("HOST", "PORT", "SECURE", "NAME"):
-                    raise denied(f"{inner.name} in a dictionary source")
-                if inner.kind == "string":
-                    self._check_text(inner.value)
-
-
-def denied(what: str) -> ClickHouseError:
-    """The error for something that is refused."""
-    return ClickHouseError(
-        ACCESS_DENIED,
-        f"{what} is refused: clients of the embedded server may not reach files, other hosts or programs, "
-        "nor stop or configure the server",
-    )
 
 
 def _calls(statement: tuple[Token, ...]) -> Iterator[tuple[int, Token]]:
@@ -193,28 +126,22 @@ def _is_definition(statement: tuple[Token, ...], index: int, kind: str) -> bool:
         return False
     if before.text == "." or before.word in _NAMES_A_TABLE:
         return True
+    if before.word == "TO":  # CREATE MATERIALIZED VIEW v TO url (a ...)
+        return kind in ("CREATE", "ATTACH")
     return before.word == "TABLE" and kind in ("CREATE", "ATTACH", "REPLACE", "INSERT", "ALTER")
 
 
-def _enclosed(statement: tuple[Token, ...], opening: int) -> Iterator[Token]:
-    depth = 0
-    for token in statement[opening:]:
-        depth += {"(": 1, ")": -1}.get(token.text, 0)
-        if depth == 0:
-            return
-        yield token
-
-
-def _check_kind(statement: tuple[Token, ...]) -> None:
-    kind = statement[0].word
-    if kind in ("BACKUP", "RESTORE", "EXECUTE"):
+def _check_kind(kind: str, statement: tuple[Token, ...]) -> None:
+    if kind not in allowed.STATEMENTS:
         raise denied(kind)
+    if kind in _OF_OBJECTS:
+        _check_object(kind, statement)
     if kind in ("DROP", "DETACH", "RENAME", "TRUNCATE") and _names_needed_database(statement):
         # Every new handle starts in "default": without it nobody can connect. (Grants protect what is in "system".)
         raise denied(f"{kind} DATABASE of default, system or a query parameter")
     if kind == "SYSTEM":
         action = " ".join(token.text.upper() for token in statement[1:3])
-        if not action.startswith(_SAFE_SYSTEM):
+        if not action.startswith(allowed.SYSTEM_COMMANDS):
             raise denied(f"SYSTEM {action}")
     if kind == "ATTACH":
         for before, token in zip(statement, statement[1:], strict=False):
@@ -222,23 +149,22 @@ def _check_kind(statement: tuple[Token, ...]) -> None:
                 raise denied("ATTACH ... FROM a path")
 
 
+def _check_object(kind: str, statement: tuple[Token, ...]) -> None:
+    """CREATE, ALTER, DROP ... of tables and the like; not of users, named collections or programs."""
+    for token in statement[1:]:
+        if token.word in allowed.OBJECTS:
+            break
+        if token.word not in allowed.OBJECT_ADJECTIVES:
+            raise denied(f"{kind} {token.text}")
+    is_function = kind == "CREATE" and any(token.word == "FUNCTION" for token in statement[1:4])
+    if is_function and any(token.word == "LANGUAGE" for token in statement[2:8]):
+        raise denied("A function in another language")
+
+
 def _names_needed_database(statement: tuple[Token, ...]) -> bool:
     if len(statement) < 3 or statement[1].word != "DATABASE":
         return False
     return any(token.name.lower() in ("default", "system") or token.text == "{" for token in statement[2:])
-
-
-def _check_id_setting(statement: tuple[Token, ...]) -> None:
-    """The server itself carries the client's query id in this setting."""
-    for token, after in zip(statement, statement[1:], strict=False):
-        if token.name.lower() == ID_SETTING and (after.text == "=" or statement[0].word == "SET"):
-            raise denied(f"The setting {ID_SETTING}")
-
-
-def _check_names(statement: tuple[Token, ...]) -> None:
-    for token in statement:
-        if token.kind == "quoted" and not _PLAIN_NAME.fullmatch(token.text):
-            raise denied(f"A backslash in the name {token.text}")
 
 
 def _check_clauses(statement: tuple[Token, ...]) -> None:

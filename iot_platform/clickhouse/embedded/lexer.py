@@ -1,25 +1,34 @@
-"""Tokens of ClickHouse SQL: just enough to know code from comments, literals and quoted names."""
+"""Tokens of ClickHouse SQL, in one pass over the text.
+
+Two uses, neither of which decides what a client may do by itself: to find where the statement of an INSERT ends and
+its data begins, and to read the engine's own rendering of a statement (see judge.py), which has no comments, no
+heredocs and one way to write a string.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+# Each alternative either matches in one run over its characters or fails at its first one: a text takes time in
+# proportion to its length, whatever it holds. An opening quote without its partner takes the rest ("unclosed").
 _TOKEN = re.compile(
     r"""
     (?P<space>[\s\ufeff\x00]+)
-  | (?P<comment>--[^\n]*|\#[ !][^\n]*)
+  | (?P<comment>(?:--|//|\#[ !])[^\n]*)
   | (?P<block>/\*)
-  | (?P<string>'(?:[^'\\]|\\.|'')*'|‘[^’]*’)
-  | (?P<quoted>`(?:[^`\\]|\\.|``)*`|"(?:[^"\\]|\\.|"")*"|“[^”]*”)
-  | (?P<heredoc>\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
+  | (?P<string>'(?:[^'\\]++|\\.|'')*+'|‘[^’]*+’)
+  | (?P<quoted>`(?:[^`\\]++|\\.|``)*+`|"(?:[^"\\]++|\\.|"")*+"|“[^”]*+”)
+  | (?P<unclosed>['`"‘“])
+  | (?P<heredoc>\$(?P<tag>[A-Za-z0-9_]*)\$)
   | (?P<word>[A-Za-z_][\w$]*)
-  | (?P<number>\d\w*)
+  | (?P<number>\d\w*(?:[ ]?,[ ]?\d\w*)*)
   | (?P<mark>.)
     """,
     re.VERBOSE | re.DOTALL,
 )
+_HEREDOC_EDGE = re.compile(r"\$(?=([A-Za-z0-9_]*)\$)")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _ESCAPE = re.compile(r"\\(x..|.)|(['`\"])\2", re.DOTALL)
 # As ClickHouse decodes them: \N is nothing at all, and an unknown letter keeps its backslash.
@@ -35,7 +44,7 @@ def words(text: str) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token: its kind (word, quoted, string, number, mark), its text and where it stands."""
+    """One token: its kind (word, quoted, string, number, mark, unclosed), its text and where it stands."""
 
     kind: str
     text: str
@@ -74,18 +83,44 @@ def _unescape(match: re.Match[str]) -> str:
     return letter if letter in _ITSELF else _ESCAPED.get(letter, "\\" + letter)
 
 
-def tokens(text: str, start: int = 0) -> Iterator[Token]:
-    """The tokens of ``text`` without white space and comments; lazily, so that data behind a statement is not read."""
-    position = start
+@dataclass
+class _Heredocs:
+    """Where each ``$tag$`` stands last, found in one pass when the first one is met."""
+
+    text: str
+    last: dict[str, int] | None = field(default=None)
+
+    def end(self, tag: str, begin: int) -> int | None:
+        """The end of the heredoc whose content begins at ``begin``, or None when nothing closes it."""
+        if self.last is None:
+            self.last = {match.group(1): match.start() for match in _HEREDOC_EDGE.finditer(self.text, begin)}
+        if self.last.get(tag, -1) < begin:
+            return None
+        mark = f"${tag}$"
+        return self.text.index(mark, begin) + len(mark)
+
+
+def tokens(text: str) -> Iterator[Token]:
+    """The tokens of ``text`` without white space and comments; lazily, so that data behind a statement is not read.
+
+    A list of numbers is one token. An unclosed quote takes the rest of the text as a token of kind "unclosed".
+    """
+    heredocs = _Heredocs(text)
+    position = 0
     while match := _TOKEN.match(text, position):
-        kind = match.lastgroup or "mark"
-        position = match.end()
+        kind = "heredoc" if match.group("heredoc") is not None else match.lastgroup or "mark"
+        start, position = match.start(), match.end()
+        if kind in ("space", "comment"):
+            continue
         if kind == "block":
             position = _end_of_comment(text, position)
-        elif kind not in ("space", "comment"):
-            if match.group("heredoc") is not None:
-                kind = "string"
-            yield Token(kind, match.group(), match.start(), position)
+            continue
+        if kind == "unclosed":
+            position = len(text)
+        elif kind == "heredoc":
+            end = heredocs.end(match.group("tag"), position)
+            kind, position = ("mark", start + 1) if end is None else ("string", end)
+        yield Token(kind, text[start:position], start, position)
 
 
 def _end_of_comment(text: str, position: int) -> int:

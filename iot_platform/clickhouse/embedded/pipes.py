@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -24,7 +23,6 @@ from iot_platform.clickhouse.embedded.statement import InsertHead, Statement, fo
 
 _PIPE_BYTES = 1024 * 1024  # the most that an ordinary user may ask for
 _KILL_AGAIN_S = 0.1
-_TRACES = re.compile(r": \(in file/uri /dev/fd/\d+\)|: While executing File: data for INSERT was parsed from file")
 
 
 class _Piped:
@@ -55,7 +53,7 @@ class _Piped:
         try:
             self.result = self._handle.query_one(sql, fmt, self._params)
         except ClickHouseError as error:
-            self._error = ClickHouseError(error.code, _TRACES.sub("", error.message), error.name)
+            self._error = error
         finally:
             # Our end learns from it that the statement is over: end of file, or a broken pipe.
             os.close(self._theirs)
@@ -121,13 +119,10 @@ class Output(_Piped):
 def _from_infile(head: InsertHead, path: str) -> str:
     """The INSERT that reads ``path``; FROM INFILE stands behind the columns, before SETTINGS."""
     depth, position = 0, len(head.sql)
-    previous = ""
     for token in tokens(head.sql):
         depth += {"(": 1, ")": -1}.get(token.text, 0)
-        if depth == 0 and token.word == "SETTINGS" and previous not in ("INTO", "TABLE", "."):
+        if depth == 0 and token.word == "SETTINGS":
             position = token.start
             break
-        previous = token.word or token.text
     begin, settings = head.sql[:position], head.sql[position:]
-    # The line end keeps a comment at the end of the statement from swallowing the rest.
-    return f"{begin}\nFROM INFILE '{path}' COMPRESSION 'none' {settings}\nFORMAT {format_name(head.format)}"
+    return f"{begin}\nFROM INFILE '{path}' COMPRESSION 'none' {settings} FORMAT {format_name(head.format)}"

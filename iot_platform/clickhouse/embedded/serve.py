@@ -9,8 +9,10 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     import uvicorn
 
     from iot_platform.clickhouse.embedded.app import App
+
+log = logging.getLogger(__name__)
 
 _DRAIN_S = 5.0  # running queries may finish for so long after SIGTERM, then they are cancelled
 _GRACE_S = 15  # and for so long connections may close
@@ -49,11 +53,13 @@ def serve(
     """
     files = ServerFiles(settings)
     files.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _owned(files), _listening(settings, host, port) as listener:
+    # Whatever the server opens outside its data directory it opens before it locks itself in.
+    record = files.record.with_suffix(".tmp")
+    with _owned(files), _listening(settings, host, port) as listener, record.open("w") as draft:
         app = _start_engine(settings, files)
         try:
             bound = listener.getsockname()[1]
-            _write_record(files, host, bound)
+            _write_record(files, draft, host, bound)
             ready(f"http://{_shown(host)}:{bound}")
             asyncio.run(_answer(app, listener, files, stop_when_unused))
         finally:
@@ -68,18 +74,34 @@ def _start_engine(settings: Settings, files: ServerFiles) -> App:
     # Imported late: a missing extra must end in the message of Engine, and only once the directory is ours.
     try:
         from iot_platform.clickhouse.embedded.access import read_or_create_password
-        from iot_platform.clickhouse.embedded.app import App
         from iot_platform.clickhouse.embedded.config import write_config
+
+        password = read_or_create_password(files.password)
+        config = write_config(files.directory / "config", settings.clickhouse_memory_bytes)
+        os.chdir(files.directory)  # see Engine: the rest of the path may have any name
+        _lock_in(files, config.parent)
+        # This loads the engine, which starts threads and writes temporary files: only behind the fence.
+        from iot_platform.clickhouse.embedded.app import App
         from iot_platform.clickhouse.embedded.engine import Engine
     except ImportError as error:
         raise ServerError(
             f"The embedded ClickHouse needs the package {error.name}: pip install 'iot-platform[embedded]', "
             "or set IOT_CLICKHOUSE_URL to a ClickHouse server."
         ) from error
-    password = read_or_create_password(files.password)
-    os.chdir(files.directory)  # see Engine: the rest of the path may have any name
-    config = write_config(files.directory / "config", settings.clickhouse_memory_bytes)
     return App(Engine(files.data, config), password)
+
+
+def _lock_in(files: ServerFiles, config: Path) -> None:
+    from iot_platform.clickhouse.embedded.lockdown import Rights, lock_in
+
+    shutil.rmtree(files.temporary, ignore_errors=True)
+    for directory in (files.data, files.temporary):
+        directory.mkdir(mode=0o700, exist_ok=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(files.temporary)
+    files.users.touch(mode=0o600)
+    missing = lock_in(Rights([files.data, files.temporary], [config], [files.users], files.directory))
+    if missing:
+        log.warning("%s The other two fences hold: see SECURITY.md.", missing)
 
 
 def _close(app: App) -> None:
@@ -142,7 +164,7 @@ def _listening(settings: Settings, host: str, port: int | None) -> Iterator[sock
         return
 
 
-def _write_record(files: ServerFiles, host: str, port: int) -> None:
+def _write_record(files: ServerFiles, draft: IO[str], host: str, port: int) -> None:
     content = {
         "pid": os.getpid(),
         "create_time": psutil.Process().create_time(),
@@ -150,9 +172,9 @@ def _write_record(files: ServerFiles, host: str, port: int) -> None:
         "port": port,
         "started_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
-    temporary = files.record.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content) + "\n")
-    os.replace(temporary, files.record)
+    draft.write(json.dumps(content) + "\n")
+    draft.flush()
+    os.replace(draft.name, files.record)
 
 
 async def _answer(app: App, listener: socket.socket, files: ServerFiles, stop_when_unused: bool) -> None:

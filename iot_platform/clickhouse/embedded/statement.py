@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from iot_platform.clickhouse.embedded.faults import SYNTAX_ERROR, UNKNOWN_FORMAT, ClickHouseError
 from iot_platform.clickhouse.embedded.lexer import Token, tokens
 
-_WITH_RESULT = frozenset(
-    {"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS", "CHECK", "KILL", "FROM", "(", "VALUES"}
-)
+_WITH_RESULT = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS", "CHECK", "KILL", "("})
 _FORMAT = re.compile(r"[A-Za-z][A-Za-z0-9]*")
-_STREAMED = frozenset({"SELECT", "WITH", "FROM", "("})
+_STREAMED = frozenset({"SELECT", "WITH", "("})
 
 
 @dataclass(frozen=True)
@@ -42,20 +40,19 @@ class Statement:
     @property
     def has_result(self) -> bool:
         """Whether the statement answers with rows (DDL and INSERT do not)."""
-        return self.kind in _WITH_RESULT and not self.inserts
+        return self.kind in _WITH_RESULT
 
     @property
     def is_select(self) -> bool:
         """Whether the engine can stream the result."""
-        return self.kind in _STREAMED and not self.inserts
+        return self.kind in _STREAMED
 
     @property
-    def inserts(self) -> bool:
-        """INSERT, also behind a WITH clause."""
-        if self.kind == "INSERT":
-            return True
-        pairs = zip(self.tokens, self.tokens[1:], strict=False)
-        return self.kind == "WITH" and any((a.word, b.word) == ("INSERT", "INTO") for a, b in pairs)
+    def wants_data(self) -> bool:
+        """Whether it is an INSERT of data that follows, not of a SELECT."""
+        if self.kind != "INSERT" or self.format is None:
+            return False
+        return not any(token.word in ("SELECT", "WITH") for token in self.tokens)
 
 
 def format_name(name: str) -> str:
@@ -66,17 +63,10 @@ def format_name(name: str) -> str:
 
 
 def parse(text: str) -> Statement:
-    """Tokenise one statement; more than one is a syntax error, as in ClickHouse's HTTP interface."""
+    """The parts of one statement in the engine's own rendering."""
     found = tuple(tokens(text))
-    while found and found[-1].text == ";":
-        found = found[:-1]
     if not found:
         raise ClickHouseError(SYNTAX_ERROR, "Syntax error: empty query")
-    for token in found:
-        if token.text == ";":
-            raise ClickHouseError(
-                SYNTAX_ERROR, f"Syntax error (Multi-statements are not allowed): failed at {token.start}"
-            )
     fmt, body_end = _format(found)
     return Statement(text[: found[-1].end], found, fmt, body_end)
 
@@ -100,22 +90,28 @@ def insert_head(text: str) -> InsertHead | None:
 
     Reads no further than the head: ``text`` may carry megabytes of data.
     """
-    stream = tokens(text)
-    first = next(stream, None)
-    if first is None or first.word != "INSERT":
-        return None
     depth = 0
-    previous = first
-    for token in stream:
+    previous: Token | None = None
+    inserts = False
+    for token in tokens(text):
+        if previous is None and token.word not in ("INSERT", "WITH"):
+            return None
+        before, previous = previous, token
         depth += {"(": 1, ")": -1}.get(token.text, 0)
-        if depth == 0 and previous.text != ".":
-            if token.word in ("SELECT", "WITH", "FROM", "EXPLAIN"):
+        if depth or (before is not None and before.text == "."):
+            continue
+        if not inserts:  # WITH ... INSERT
+            if token.word == "SELECT":
                 return None
-            if token.word == "VALUES" and previous.word not in ("INTO", "TABLE"):
-                return InsertHead(text[: token.start], "Values", token.end)
-            if previous.word == "FORMAT" and token.kind == "word" and token.end < len(text):
-                return InsertHead(text[: previous.start], token.text, _after_format(text, token.end))
-        previous = token
+            inserts = token.word == "INSERT"
+            continue
+        last = before.word if before is not None else ""
+        if token.word in ("SELECT", "WITH", "FROM", "EXPLAIN") and last not in ("INTO", "TABLE"):
+            return None
+        if token.word == "VALUES" and last not in ("INTO", "TABLE", "FORMAT"):
+            return InsertHead(text[: token.start], "Values", token.end)
+        if last == "FORMAT" and before is not None and token.kind == "word" and token.end < len(text):
+            return InsertHead(text[: before.start], token.text, _after_format(text, token.end))
     return None
 
 

@@ -1,0 +1,14 @@
+"""The error for what clients may not do."""
+
+from __future__ import annotations
+
+from iot_platform.clickhouse.embedded.faults import ACCESS_DENIED, ClickHouseError
+
+
+def denied(what: str) -> ClickHouseError:
+    """The error for something that is refused."""
+    return ClickHouseError(
+        ACCESS_DENIED,
+        f"{what} is refused: clients of the embedded server may not reach files, other hosts or programs, "
+        "nor stop or configure the server",
+    )

@@ -1,0 +1,154 @@
+"""SQL that stands in string literals: column lists of table functions, queries of dictionaries, filters.
+
+The engine reads such a string as SQL of its own, so it is judged as SQL: rendered by the engine's parser and checked
+like a statement. Where the string may be computed, nobody can judge it, so only a literal is accepted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from iot_platform.clickhouse.embedded.allowed import SOURCE_KEYS
+from iot_platform.clickhouse.embedded.denied import denied
+from iot_platform.clickhouse.embedded.faults import ClickHouseError
+from iot_platform.clickhouse.embedded.lexer import Token, words
+
+_WORD = re.compile(r"[A-Za-z_]\w*")
+# Table functions that take a column list, and perhaps data, as text.
+_STRUCTURED = words("values format generaterandom input null fuzzjson")
+_QUERIES = (_STRUCTURED - {"null"}) | {"select"}
+# What may be computed within their arguments; a tuple of `values` may hold any expression.
+_COMPUTED = words("generaterandomstructure")
+
+
+class HiddenSql:
+    """Finds and judges the SQL in the strings of a statement."""
+
+    def __init__(self, check: Callable[[str], None], unsafe: frozenset[str]) -> None:
+        """``check`` raises for SQL that is refused or cannot be parsed; ``unsafe``: functions in lower case."""
+        self._check = check
+        self._unsafe = unsafe
+
+    def check(self, statement: tuple[Token, ...]) -> None:
+        """Raise ACCESS_DENIED for strings of the statement that hold refused SQL, or might."""
+        for index, token in enumerate(statement[:-1]):
+            if statement[index + 1].text != "(":
+                continue
+            name = token.name.lower()
+            if name in _STRUCTURED and not _is_pattern(statement, index):
+                self._check_structured(name, list(arguments(statement, index + 1)))
+            elif token.word == "SOURCE":
+                self._check_source(statement, index)
+            elif token.word == "LAYOUT" and "SSD" in statement[min(index + 2, len(statement) - 1)].name.upper():
+                raise denied("A dictionary layout on a disk")
+
+    def check_condition(self, sql: str) -> None:
+        """Judge a condition that the engine puts behind a WHERE."""
+        self._check(f"SELECT 1 WHERE (\n{sql}\n)")
+
+    def check_structure(self, text: str) -> None:
+        """Judge a list of columns; text that is none is harmless, because the engine will not take it for one."""
+        try:
+            self._check(f"CREATE TABLE t (\n{text}\n) ENGINE = Memory")
+        except ClickHouseError as error:
+            if error.code == denied("").code:
+                raise
+
+    def hides_call(self, text: str) -> bool:
+        """Whether an unsafe function might be called in ``text``, however it is quoted or commented."""
+        return "(" in text and not self._unsafe.isdisjoint(map(str.lower, _WORD.findall(text)))
+
+    def query_word(self, text: str) -> str:
+        """A word of ``text`` that names an unsafe function, or begins a query (its functions take computed SQL)."""
+        found = set(map(str.lower, _WORD.findall(text))) & (self._unsafe | _QUERIES)
+        return min(found, default="")
+
+    def _check_structured(self, name: str, found: list[tuple[Token, ...]]) -> None:
+        for position, argument in enumerate(found):
+            for token in argument:
+                if token.kind == "string" and (name != "values" or position == 0):
+                    self.check_structure(token.value)
+                    if name == "format" and self.hides_call(token.value):  # its data may hold expressions
+                        raise denied("A function call in the data of format()")
+            if name == "values":
+                if position == 0 and not _is_literal(argument) and not _is_row(argument):
+                    raise denied("A computed column list in values()")
+            elif not _is_plain(argument):
+                raise denied(f"A computed argument of {name}()")
+
+    def _check_source(self, statement: tuple[Token, ...], index: int) -> None:
+        source = statement[index + 2] if index + 2 < len(statement) else statement[index]
+        if source.name.upper() not in ("CLICKHOUSE", "NULL"):
+            raise denied(f"dictionary source {source.text}")
+        key = ""
+        for token in list(_enclosed(statement, index + 1))[2:]:
+            if token.name.upper() in SOURCE_KEYS and not key:
+                key = token.name.upper()
+            elif key and token.kind in ("string", "number", "word", "quoted"):
+                self._check_source_value(key, token.value if token.kind == "string" else token.name or token.text)
+                key = ""
+            elif token.text not in ("(", ")"):
+                raise denied(f"{token.text} in a dictionary source")
+
+    def _check_source_value(self, key: str, value: str) -> None:
+        if key in ("QUERY", "INVALIDATE_QUERY"):
+            self._check(value)
+        elif key == "WHERE":
+            self.check_condition(value)
+        elif key == "UPDATE_FIELD" and not _WORD.fullmatch(value):
+            raise denied("An expression as UPDATE_FIELD")
+
+
+def arguments(statement: tuple[Token, ...], opening: int) -> Iterator[tuple[Token, ...]]:
+    """The arguments of the call whose parenthesis stands at ``opening``."""
+    depth, begin = 0, opening + 1
+    for index in range(opening, len(statement)):
+        text = statement[index].text
+        depth += (text in ("(", "[", "{")) - (text in (")", "]", "}"))
+        if depth == 0 or (depth == 1 and text == ","):
+            if begin < index:
+                yield statement[begin:index]
+            begin = index + 1
+        if depth == 0:
+            return
+
+
+def _enclosed(statement: tuple[Token, ...], opening: int) -> Iterator[Token]:
+    depth = 0
+    for token in statement[opening:]:
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if depth == 0:
+            return
+        yield token
+
+
+def _is_pattern(statement: tuple[Token, ...], index: int) -> bool:
+    """Whether this is the function format('... {} ...', a, b), not the table function of that name."""
+    first = statement[index + 2] if index + 2 < len(statement) else statement[index]
+    before = statement[index - 1].word if index else ""
+    is_function = statement[index].name.lower() == "format" and before not in ("FROM", "JOIN", "FUNCTION", "TABLE")
+    return is_function and first.kind == "string" and "{" in first.value
+
+
+def _is_literal(argument: tuple[Token, ...]) -> bool:
+    """A literal: a string, or a number with a sign and a fraction."""
+    if len(argument) == 1:
+        return argument[0].kind in ("string", "number")
+    return all(token.kind == "number" or token.text in ("-", ".") for token in argument)
+
+
+def _is_row(argument: tuple[Token, ...]) -> bool:
+    """A tuple of two or more values, or tuple(...): never a string, whatever it holds."""
+    if argument[0].name.lower() == "tuple" and len(argument) > 1:
+        argument = argument[1:]
+    elif len(list(arguments(argument, 0))) < 2 and not any("," in token.text for token in argument):
+        return False
+    return argument[0].text == "(" and len(list(_enclosed(argument, 0))) == len(argument) - 1
+
+
+def _is_plain(argument: tuple[Token, ...]) -> bool:
+    """A literal, a name, or a call of what computes harmless text."""
+    if argument[0].name.lower() in _COMPUTED:
+        return True
+    return _is_literal(argument) or (len(argument) == 1 and bool(argument[0].name))

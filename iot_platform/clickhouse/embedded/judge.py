@@ -1,0 +1,90 @@
+"""From a client's text to the statement that runs: what the engine's own parser makes of it, judged.
+
+The client's text never reaches the engine as a statement. The engine's parser renders it (formatQuerySingleLine): no
+comments, no invisible characters, one way to write strings and names. That rendering is judged, and exactly it runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import threading
+
+from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, Engine, Handle, literal
+from iot_platform.clickhouse.embedded.faults import SYNTAX_ERROR, ClickHouseError
+from iot_platform.clickhouse.embedded.guard import Guard
+from iot_platform.clickhouse.embedded.lexer import tokens
+from iot_platform.clickhouse.embedded.statement import InsertHead, Statement, insert_head, parse
+
+# The parser alone: no limit on the text's size, which the gateway bounds, and no entry in the log of queries.
+_PARSER_SETTINGS = {"max_query_size": "0", "log_queries": "0"}
+_CACHED_STATEMENTS = 1024
+_CACHED_LETTERS = 4096
+_OWN_CALL = re.compile(r": In scope SELECT formatQuerySingleLine\(.*\Z", re.DOTALL)
+
+
+class Judge:
+    """Judges the statements of all clients of one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._idle: list[Handle] = []
+        self._lock = threading.Lock()
+        self._guard = Guard(engine.table_functions, engine.engines, engine.settings, self._render)
+        self._short = functools.lru_cache(_CACHED_STATEMENTS)(self._judged)
+
+    def statement(self, sql: str) -> Statement:
+        """The statement to run for ``sql``. Raises SYNTAX_ERROR or ACCESS_DENIED (ClickHouseError)."""
+        found = self._short(sql) if len(sql) <= _CACHED_LETTERS else self._judged(sql)
+        if found.wants_data:
+            head = insert_head(sql + "\n")
+            if head is None or sql[head.data_start :].strip():
+                # The parser would drop data that the gateway did not see.
+                raise ClickHouseError(SYNTAX_ERROR, "Syntax error: cannot tell where the data of this INSERT begins")
+        return found
+
+    def head(self, head: InsertHead) -> InsertHead:
+        """The head to run for the one that ``insert_head`` found."""
+        found = self.statement(f"{head.sql}\nFORMAT {head.format}")
+        if not found.wants_data or found.format is None:
+            raise ClickHouseError(SYNTAX_ERROR, "Syntax error: this is not an INSERT of data")
+        return InsertHead(found.text[: found.body_end], found.format, head.data_start)
+
+    def check_setting(self, name: str, value: str) -> None:
+        """Raise ACCESS_DENIED for a setting of the URL that a client may not give."""
+        self._guard.check_setting(name, value)
+
+    def refused_word(self, values: str) -> str:
+        """A word in the data of INSERT ... VALUES that forbids expressions in it; empty: they are allowed."""
+        return self._guard.refused_word(values)
+
+    def _judged(self, sql: str) -> Statement:
+        rendered = self._render(sql)
+        self._guard.check(tuple(tokens(rendered)))
+        return parse(rendered)
+
+    def _render(self, sql: str) -> str:
+        handle = self._take()
+        try:
+            answer = handle.query(f"SELECT formatQuerySingleLine({literal(sql)})", "TSVRaw")
+        except ClickHouseError as error:
+            raise ClickHouseError(error.code, _OWN_CALL.sub("", error.message), error.name) from None
+        finally:
+            with self._lock:
+                self._idle.append(handle)
+        return bytes(answer.bytes())[:-1].decode("utf-8", "surrogateescape")
+
+    def _take(self) -> Handle:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        handle = self._engine.open()
+        handle.apply({**BASE_SETTINGS, **_PARSER_SETTINGS})
+        return handle
+
+    def close(self) -> None:
+        """Give the handles back."""
+        with self._lock:
+            handles, self._idle = self._idle, []
+        for handle in handles:
+            handle.close()

@@ -1,0 +1,102 @@
+"""The fence that the kernel holds: this process reaches its own data directory, libraries and time zones, no more.
+
+Landlock (docs.kernel.org/userspace-api/landlock.html): no other file can be opened, no program run, no TCP connection
+made, no other port opened. It holds for the process itself, whatever the engine was talked into.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from py_landlock import AccessFs, Landlock, LandlockError
+
+# What the engine, Python and the C library read while they run.
+_SYSTEM_DIRS = (
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/share/zoneinfo",
+    "/lib",
+    "/lib64",
+    "/sys/devices/system",
+    "/sys/fs/cgroup",
+    "/proc/self/fd",
+    "/proc/sys/kernel",
+    "/proc/sys/vm",
+)
+# Of /proc/self neither environ (perhaps secrets) nor mem, and no task, which has both.
+_OWN_FILES = tuple(
+    f"/proc/self/{name}"
+    for name in ("cgroup", "io", "limits", "maps", "mountinfo", "mounts", "stat", "statm", "status")
+)
+_SYSTEM_FILES = (
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/proc/cpuinfo",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/uptime",
+    "/dev/urandom",
+    "/dev/random",
+    "/dev/zero",
+)
+_READ_DIR = AccessFs.READ_FILE | AccessFs.READ_DIR
+_MIN_NET_ABI = 4
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What the process keeps: all directories must exist."""
+
+    writable_dirs: Sequence[Path]
+    readable_dirs: Sequence[Path]
+    writable_files: Sequence[Path]
+    renames_in: Path  # files in it may be renamed and deleted, not opened
+
+
+def lock_in(rights: Rights) -> str:
+    """Give up everything but ``rights``, for good, for this thread and those that it starts: call it before any other.
+
+    Returns what the kernel cannot hold, in words; empty: everything holds.
+    """
+    try:
+        return _lock_in(rights)
+    except LandlockError as error:
+        return f"This kernel cannot lock the server into its data directory (Landlock: {error})."
+
+
+def _lock_in(rights: Rights) -> str:
+    fence = Landlock(strict=False)
+    abi = fence.abi_version
+    system = (*_SYSTEM_DIRS, *_SYSTEM_FILES, *_OWN_FILES, *_python_paths())
+    for path in (*map(Path, system), *rights.readable_dirs):
+        _allow(fence, path, _READ_DIR)
+    for file in (Path("/dev/null"), *rights.writable_files):
+        _allow(fence, file, AccessFs.READ_FILE | AccessFs.WRITE_FILE)
+    for directory in rights.writable_dirs:
+        fence.allow_read_write(directory)
+        fence.add_path_rule(directory, access=AccessFs.REFER)
+    fence.add_path_rule(rights.renames_in, access=AccessFs.REMOVE_FILE | AccessFs.MAKE_REG)
+    fence.apply()
+    if abi < _MIN_NET_ABI:
+        return f"This kernel (Landlock {abi}) does not keep the server from TCP connections; files are locked."
+    return ""
+
+
+def _python_paths() -> set[str]:
+    """Where this interpreter's modules and shared libraries are; not a checkout, which may hold a home beside them."""
+    packages = {path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")}
+    return {sys.prefix, sys.base_prefix, sys.exec_prefix, *packages, str(Path(__file__).resolve().parents[2])}
+
+
+def _allow(fence: Landlock, path: Path, access: AccessFs) -> None:
+    if not path.exists():
+        return
+    fence.add_path_rule(path, access=access if path.is_dir() else access & ~AccessFs.READ_DIR)
+    if path.parts[:2] == ("/", "proc"):
+        # The kernel makes entries of /proc anew when memory is short, and a rule speaks of the old one: keep it in use.
+        os.open(path, os.O_PATH | os.O_CLOEXEC)
