@@ -41,7 +41,7 @@ class Guard:
         kind = statement[0].word or statement[0].text
         _check_kind(kind, statement)
         _check_clauses(statement)
-            for index, token in _calls(statement):
+        for index, token in _calls(statement):
             if token.name.lower() in self._denied and not _is_definition(statement, index, kind):
                 raise denied(f"{token.name}()")
         for token in _given_as_function(statement):
