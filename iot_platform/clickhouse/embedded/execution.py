@@ -21,7 +21,8 @@ from iot_platform.clickhouse.embedded.statement import InsertHead, Statement
 
 _SESSION_ONLY = ("SET", "USE")
 
-_LITERALS_ONLY = {
+# Values that nobody has judged: what is not a literal is an error.
+LITERALS_ONLY = {
     "input_format_values_interpret_expressions": "0",
     "input_format_values_deduce_templates_of_expressions": "0",
 }
@@ -136,10 +137,10 @@ class Execution:
         self.refused_word = self._judge.refused_word(values)
         if self.refused_word:
             return None
-        head = self._judge.head(head)
-        self._check_readonly(f"{head.sql} FORMAT Values", "INSERT")
+        text = self._judge.with_values(head, values)
+        self._check_readonly(text, "INSERT")
         self.reads_only = False
-        return self._closing(self._whole(f"{head.sql} VALUES {values}", "Values"))
+        return self._closing(self._whole(text, "Values"))
 
     def _closing(self, result: Generator[bytes, None, None]) -> Iterator[bytes]:
         self._stack.callback(result.close)
@@ -182,8 +183,8 @@ class Execution:
             # Values are SQL expressions; a stream of them cannot be judged, so only literals are taken.
             if any(token.name.lower().startswith("input_format_values") for token in tokens(head.sql)):
                 raise denied("A setting of the Values format in an INSERT with much data")
-            self.handle.apply(_LITERALS_ONLY)
-            self._touched += _LITERALS_ONLY
+            self.handle.apply(LITERALS_ONLY)
+            self._touched += LITERALS_ONLY
         self._inserter = Inserter(self.handle, head, self.query.params)
 
     def append(self, data: bytes) -> None:

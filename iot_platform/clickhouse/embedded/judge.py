@@ -58,6 +58,10 @@ class Judge:
         """A word in the data of INSERT ... VALUES that forbids expressions in it; empty: they are allowed."""
         return self._guard.refused_word(values)
 
+    def with_values(self, head: InsertHead, values: str) -> str:
+        """The INSERT of ``values`` to run as one text; only for values without a ``refused_word``."""
+        return f"{self.head(head).sql} VALUES {values}"
+
     def _judged(self, sql: str) -> Statement:
         rendered = self._render(sql)
         self._guard.check(tuple(tokens(rendered)))
