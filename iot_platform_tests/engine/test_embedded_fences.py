@@ -21,8 +21,7 @@ def attack(directory: Path, fences: list[str], count: int) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "iot_platform_tests.engine.guard.fuzz", str(directory), "--fences", *fences]
         + ["--count", str(count), "--seed", str(SEED)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         timeout=120 + count * 0.5,
     )

@@ -13,7 +13,8 @@ from iot_platform.clickhouse.embedded.statement import insert_head
 
 PIECES = st.sampled_from(
     ["'", "''", "\\'", '"', "`", "$", "$$", "$t$", "$t1$", "--", "//", "\n", "/*", "*/", "#!", "‘", "’", "“", " ", "a",
-     "file", "(", ")", "1", ",", ", 2", ";", "\\", "\x00", "\u200b", "\udcff", "é", "INSERT INTO t VALUES", "FORMAT CSV"]
+     "file", "(", ")", "1", ",", ", 2", ";", "\\", "\x00", "\u200b", "\udcff", "é",
+     "INSERT INTO t VALUES", "FORMAT CSV"]
 )  # fmt: skip
 
 

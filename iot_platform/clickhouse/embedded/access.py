@@ -10,10 +10,12 @@ import os
 import secrets
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from iot_platform.clickhouse.embedded.faults import AUTHENTICATION_FAILED, ClickHouseError
+from iot_platform.clickhouse.embedded.text import decoded, encoded, header_text
 
 USER = "default"
 
@@ -35,42 +37,59 @@ def read_or_create_password(path: Path) -> str:
     return password
 
 
-def authenticate(headers: Mapping[str, str], params: Mapping[str, str], password: str) -> None:
-    """Raise AUTHENTICATION_FAILED unless the request carries the password: Basic, X-ClickHouse-* or in the URL."""
+@dataclass(frozen=True)
+class Credentials:
+    """Who a request says it is."""
+
+    user: str
+    password: str
+
+    def check(self, password: str) -> None:
+        """Raise AUTHENTICATION_FAILED unless they are those of the one user."""
+        right = hmac.compare_digest(encoded(self.password), password.encode())
+        if not (right and self.user == USER):
+            raise ClickHouseError(
+                AUTHENTICATION_FAILED,
+                f"{self.user}: Authentication failed: password is incorrect, or there is no user with such name. "
+                "`iot-platform db url --show-password` prints how to connect.",
+            )
+
+
+def credentials(headers: Mapping[str, str], params: Mapping[str, str]) -> Credentials:
+    """The credentials of a request: Basic, X-ClickHouse-User and -Key, or in the URL; as in ClickHouse one way only."""
+    user = header_text(headers.get("x-clickhouse-user", ""))
+    key = header_text(headers.get("x-clickhouse-key", ""))
     basic = headers.get("authorization")
-    in_headers = "x-clickhouse-user" in headers or "x-clickhouse-key" in headers
-    if basic and in_headers:
-        raise ClickHouseError(
-            AUTHENTICATION_FAILED,
-            "Invalid authentication: it is not allowed to use X-ClickHouse HTTP headers and Authorization HTTP header "
-            "simultaneously",
-        )
+    ways = []
+    if user or key:
+        ways.append("X-ClickHouse HTTP headers")
     if basic:
-        user, given = _basic(basic)
-    elif in_headers:
-        user, given = headers.get("x-clickhouse-user", USER), headers.get("x-clickhouse-key", "")
-    else:
-        user, given = params.get("user", USER), params.get("password", "")
-    right = hmac.compare_digest(given.encode(), password.encode())
-    if not (right and (user or USER) == USER):
+        ways.append("Authorization HTTP header")
+    if "user" in params or "password" in params:
+        ways.append("authentication via parameters")
+    if len(ways) > 1:
         raise ClickHouseError(
             AUTHENTICATION_FAILED,
-            f"{user or USER}: Authentication failed: password is incorrect, or there is no user with such name. "
-            "`iot-platform db url --show-password` prints how to connect.",
+            f"Invalid authentication: it is not allowed to use {ways[0]} and {ways[1]} simultaneously",
         )
+    if user or key:
+        return Credentials(user or USER, key)
+    if basic:
+        return _basic(basic)
+    return Credentials(params.get("user") or USER, params.get("password", ""))
 
 
-def _basic(header: str) -> tuple[str, str]:
-    scheme, _, encoded = header.partition(" ")
+def _basic(header: str) -> Credentials:
+    scheme, _, value = header.partition(" ")
     if scheme.lower() != "basic":
         raise ClickHouseError(
             AUTHENTICATION_FAILED, f"Invalid authentication: '{scheme}' HTTP Authorization scheme is not supported"
         )
     try:
-        user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+        user, _, password = decoded(base64.b64decode(value, validate=True)).partition(":")
+    except (binascii.Error, ValueError):  # ValueError: not ASCII
         raise ClickHouseError(AUTHENTICATION_FAILED, "Invalid authentication: malformed Basic credentials") from None
-    return user, password
+    return Credentials(user or USER, password)
 
 
 def host_is_trusted(host_header: str) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 from iot_platform.clickhouse.embedded.execution import Execution
 from iot_platform.clickhouse.embedded.faults import ClickHouseError
+from iot_platform.clickhouse.embedded.text import encoded
 
 _TYPES = {
     "tab": "text/tab-separated-values; charset=UTF-8",
@@ -46,13 +47,36 @@ def new_exception_tag() -> str:
     return "".join(secrets.choice(string.ascii_lowercase) for _ in range(16))
 
 
-def common_headers(query_id: str, timezone: str) -> dict[str, str]:
-    """Headers of every answer."""
+def common_headers(query_id: str, timezone: str, tag: str) -> dict[str, str]:
+    """Headers of every answer; ``tag`` is the mark of its errors in mid-stream."""
     return {
         "X-ClickHouse-Server-Display-Name": DISPLAY_NAME,
         "X-ClickHouse-Query-Id": query_id,
         "X-ClickHouse-Timezone": timezone,
+        "X-ClickHouse-Exception-Tag": tag,
     }
+
+
+def content_headers(fmt: str | None, encoding: str | None) -> dict[str, str]:
+    """Headers that tell what a result is; ``fmt`` None: a statement without result."""
+    headers = {"Content-Type": content_type(fmt)}
+    if fmt:
+        headers["X-ClickHouse-Format"] = fmt
+    if encoding:
+        headers["Content-Encoding"] = encoding
+    return headers
+
+
+def encoded_headers(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    """The headers as the HTTP server takes them."""
+    return [(name.encode(), encoded(value)) for name, value in headers.items()]
+
+
+def progress(execution: Execution) -> str:
+    """The value of X-ClickHouse-Progress: all numbers as strings."""
+    counts = {"read_rows": 0, "read_bytes": 0, "total_rows_to_read": 0, **(execution.progress or {})}
+    counts["elapsed_ns"] = execution.elapsed_ns
+    return json.dumps({name: str(value) for name, value in counts.items()})
 
 
 def summary(execution: Execution) -> str:
@@ -63,7 +87,7 @@ def summary(execution: Execution) -> str:
 
 def mid_stream(error: ClickHouseError, version: str, tag: str) -> bytes:
     """The error as ClickHouse (since 25.11) appends it to an answer whose status is already sent."""
-    message = error.body(version).encode()
+    message = encoded(error.body(version))
     return b"\r\n__exception__\r\n%b\r\n%b%d %b\r\n__exception__\r\n" % (
         tag.encode(),
         message,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
+from starlette.datastructures import FormData
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
@@ -17,14 +19,16 @@ from iot_platform.clickhouse.embedded.exchange import Exchange
 from iot_platform.clickhouse.embedded.execution import Execution
 from iot_platform.clickhouse.embedded.faults import AUTHENTICATION_FAILED, UNKNOWN_EXCEPTION, ClickHouseError
 from iot_platform.clickhouse.embedded.judge import Judge
+from iot_platform.clickhouse.embedded.logins import FailedLogins
 from iot_platform.clickhouse.embedded.multipart import is_form, read_form, send_tables
-from iot_platform.clickhouse.embedded.request import read_request
+from iot_platform.clickhouse.embedded.request import read_request, url_parameters
 from iot_platform.clickhouse.embedded.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
 _DRAIN_BYTES = 256 * 1024 * 1024
 _DRAIN_STRANGER_BYTES = 1024 * 1024
+_SHORT_BYTES = 16 * 1024  # of a URL: shorter ones are not worth a worker thread
 
 
 class App:
@@ -34,6 +38,7 @@ class App:
         self.engine = engine
         self.sessions = Sessions(engine)
         self._password = password
+        self._failed_logins = FailedLogins()
         self._judge = Judge(engine)
         # Somewhat more threads than queries, so that KILL QUERY and clean-up always find one.
         self.pool = ThreadPoolExecutor(MAX_QUERIES + 28, "query")
@@ -64,26 +69,40 @@ class App:
             await exchange.close()
 
     async def _run(self, request: Request, exchange: Exchange) -> None:
-        pairs = request.query_params.multi_items()
-        access.authenticate(request.headers, dict(pairs), self._password)
-        form = None
+        query_string = request.scope["query_string"]
+        if len(query_string) > _SHORT_BYTES:
+            pairs = await exchange.step(url_parameters, query_string)
+        else:
+            pairs = url_parameters(query_string)
+        await self._log_in(request, dict(pairs))
+        exchange.has_read = True
+        form: FormData | None = None
+        files: set[str] = set()
         if is_form(request):
             form, fields = await read_form(request)
             pairs += fields
-        query = read_request(pairs, request.headers, request.method != "POST")
+            files = {name for name, value in form.multi_items() if not isinstance(value, str)}
+        query = read_request(pairs, request.headers, request.method != "POST", files)
         exchange.query_id = query.query_id
-        exchange.compress(query.compress_answer)
         execution = Execution(self.engine, self.sessions, self._judge, query)
         exchange.execution = execution
         await exchange.step(execution.open)
         if form is not None:
             await send_tables(form, query, exchange)
-        await exchange.step(execution.prepare)
-        if form is not None:
             await form.close()
             await exchange.answer(lambda: execution.run(query.sql))
         else:
-            await execute(exchange, execution, Body(request))
+            await execute(exchange, execution, Body(request, query, exchange.step))
+
+    async def _log_in(self, request: Request, parameters: dict[str, str]) -> None:
+        given = access.Credentials("", "")
+        try:
+            given = access.credentials(request.headers, parameters)
+            given.check(self._password)
+        except ClickHouseError:
+            address = request.client.host if request.client else ""
+            await asyncio.sleep(self._failed_logins.add(address, given.user))
+            raise
 
     def close(self) -> None:
         """End sessions and the engine."""
@@ -111,9 +130,14 @@ def _simple_answer(request: Request) -> PlainTextResponse | None:
 
 
 async def _fail(request: Request, exchange: Exchange, error: ClickHouseError) -> None:
-    if not exchange.began:
+    if exchange.began:
+        await exchange.fail(error)
+        return
+    # Who waits for "100 Continue" sends nothing before; reading would ask for the body.
+    waits = request.headers.get("expect", "").lower() == "100-continue" and not exchange.has_read
+    if not waits:
         await _drain(request, _DRAIN_STRANGER_BYTES if error.code == AUTHENTICATION_FAILED else _DRAIN_BYTES)
-    await exchange.fail(error)
+    await exchange.fail(error, close=waits)
 
 
 async def _drain(request: Request, limit: int) -> None:

@@ -1,4 +1,4 @@
-"""Content-Encoding both ways: gzip, deflate, zstd, lz4 (frames) and br, as streams."""
+"""Compression of bodies and answers, as streams: Content-Encoding (gzip, deflate, zstd, lz4 frames, br) and blocks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import brotli
 import lz4.frame
 import zstandard
 
+from iot_platform.clickhouse.embedded import native_blocks
 from iot_platform.clickhouse.embedded.faults import CANNOT_DECOMPRESS, UNKNOWN_COMPRESSION_METHOD, ClickHouseError
 
 # Fastest first: the client names what it can, the server chooses.
@@ -54,6 +55,36 @@ class _Brotli:
 
     def flush(self) -> bytes:
         return bytes(self._inner.finish())
+
+
+class _Chain:
+    """ClickHouse's own blocks (``blocks``) inside a Content-Encoding; each may be missing."""
+
+    def __init__(self, blocks: bool, encoding: str | None) -> None:
+        self._links: list[Compressor] = [native_blocks.BlockCompressor()] if blocks else []
+        if encoding:
+            self._links.append(compressor(encoding))
+
+    def compress(self, data: bytes) -> bytes:
+        for link in self._links:
+            data = link.compress(data)
+        return data
+
+    def flush(self) -> bytes:
+        rest = b""
+        for link in self._links:
+            rest = link.compress(rest) + link.flush()
+        return rest
+
+
+def answer_compressor(blocks: bool, encoding: str | None) -> Compressor:
+    """A fresh compressor for an answer; without ``blocks`` and ``encoding`` the bytes stay as they are."""
+    return _Chain(blocks, encoding)
+
+
+def packed_in_blocks(data: bytes) -> bytes:
+    """``data`` as ClickHouse's own blocks."""
+    return native_blocks.BlockCompressor().compress(data)
 
 
 def choose(accept_encoding: str) -> str | None:

@@ -9,34 +9,37 @@ from iot_platform.clickhouse.embedded.exchange import Exchange
 from iot_platform.clickhouse.embedded.execution import Execution
 from iot_platform.clickhouse.embedded.faults import SYNTAX_ERROR, ClickHouseError
 from iot_platform.clickhouse.embedded.statement import InsertHead, insert_head
+from iot_platform.clickhouse.embedded.text import decoded, encoded, header_text
 
 _MAX_HEAD_BYTES = PIECE_BYTES  # the statement part of an INSERT must fit
 _MAX_QUERY_BYTES = 64 * PIECE_BYTES
+_SHORT_BYTES = 4 * 1024  # not worth a worker thread
 
 
 async def execute(exchange: Exchange, execution: Execution, body: Body) -> None:
     """Run what the URL and the body say; a line end stands between the two, as in ClickHouse."""
-    text = f"{execution.query.sql}\n".encode() if execution.query.sql else b""
-    head = _head(text)
+    text = encoded(f"{execution.query.sql}\n") if execution.query.sql else b""
+    head = await _find_head(exchange, text) if text else None
     if head is None or not text[head.data_start :].strip():
         text += await body.take()
-        head = head or _head(text)
+        head = head or await _find_head(exchange, text)
     if head is not None:
         await _insert(exchange, execution, head, text, body)
         return
+    parts = [text]
+    size = len(text)
     while not body.ended:
-        text += await body.take()
-        if len(text) > _MAX_QUERY_BYTES:
+        parts.append(await body.take())
+        size += len(parts[-1])
+        if size > _MAX_QUERY_BYTES:
             raise ClickHouseError(SYNTAX_ERROR, f"Syntax error: the query is larger than {_MAX_QUERY_BYTES} bytes")
-    sql = text.decode("utf-8", "surrogateescape")
-    await exchange.answer(lambda: execution.run(sql))
+    await exchange.answer(lambda: execution.run(decoded(b"".join(parts))))
 
 
 async def _insert(exchange: Exchange, execution: Execution, head: InsertHead, text: bytes, body: Body) -> None:
     # Every other format goes through the pipe: the engine would take a blank line for the end of the data.
     if body.ended and head.format.lower() == "values":
-        values = text[head.data_start :].decode("utf-8", "surrogateescape")
-        result = await exchange.step(execution.run_values, head, values)
+        result = await exchange.step(lambda: execution.run_values(head, decoded(text[head.data_start :])))
         if result is not None:
             await exchange.answer(lambda: result)
             return
@@ -55,12 +58,15 @@ async def _stream(exchange: Exchange, execution: Execution, head: InsertHead, te
     await exchange.step(execution.append, text[head.data_start :])
     async for piece in body:
         await exchange.step(execution.append, piece)
-    await exchange.step(execution.finish_insert)
+    await exchange.long_step(execution.finish_insert)
+
+
+async def _find_head(exchange: Exchange, text: bytes) -> InsertHead | None:
+    """The head of an INSERT with data; in a worker thread unless the text is short."""
+    return _head(text) if len(text) <= _SHORT_BYTES else await exchange.step(_head, text)
 
 
 def _head(text: bytes) -> InsertHead | None:
     # Data may be binary: latin-1 maps bytes to characters one to one, so positions are byte positions.
     head = insert_head(text[:_MAX_HEAD_BYTES].decode("latin-1"))
-    if head is None:
-        return None
-    return replace(head, sql=head.sql.encode("latin-1").decode("utf-8", "surrogateescape"))
+    return None if head is None else replace(head, sql=header_text(head.sql))

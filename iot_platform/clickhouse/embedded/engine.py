@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,14 @@ import chdb
 from chdb import ChdbError
 
 from iot_platform.clickhouse.embedded.faults import (
+    BAD_QUERY_PARAMETER,
     QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING,
     SYNTAX_ERROR,
     TOO_MANY_SIMULTANEOUS_QUERIES,
     ClickHouseError,
     from_engine,
 )
+from iot_platform.clickhouse.embedded.text import decoded, encoded
 from iot_platform.errors import ServerError
 
 # The engine gives every query an id of its own and offers no way to set it. This setting is unused (it filters server
@@ -35,9 +39,20 @@ _VIEWS_OF = "1_" + "".join(letter if letter.isalnum() else "_" for letter in chd
 VIEWS = {table: f"{table}_by_client_id_{_VIEWS_OF}" for table in ("processes", "query_log")}
 MAX_QUERIES = 100
 ENGINE_ERRORS = (ChdbError, RuntimeError)  # what the engine's Python module raises
+_REPLACE_AGAIN_S = 0.1
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # clickhouse-local's conveniences, off as on a server; async_insert is silently synchronous in this engine.
 BASE_SETTINGS = {"implicit_select": "0", "allow_introspection_functions": "0", "async_insert": "0"}
+
+
+def _is_utf8(params: Mapping[str, str]) -> bool:
+    try:
+        for text in (*params, *params.values()):
+            text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def literal(value: str) -> str:
@@ -57,9 +72,25 @@ class Handle:
         self.connection = connection
 
     def query(self, sql: str, fmt: str = "TabSeparated", params: Mapping[str, str] | None = None) -> Any:
-        """Run any statement; the whole result comes back at once."""
+        """Run any statement; the whole result comes back at once. Text and ``params`` may hold any bytes (text.py)."""
+        given = dict(params or {})
+        if _is_utf8(given):
+            return self._query(sql, fmt, given)
+        # The engine's module takes parameters as UTF-8 only, but not in SET.
+        for name in given:
+            if not _PLAIN_NAME.fullmatch(name):
+                raise ClickHouseError(BAD_QUERY_PARAMETER, f"Not the name of a query parameter: {name!r}")
+        self._query("SET " + ", ".join(f"param_{name} = {literal(value)}" for name, value in given.items()), fmt, {})
         try:
-            return self.connection.query(sql.encode("utf-8", "surrogateescape"), fmt, params=dict(params or {}))
+            return self._query(sql, fmt, {})
+        finally:
+            self._query("SELECT 1", "TabSeparated", {"_": ""})  # parameters given in a call replace those of SET
+
+    def _query(self, sql: str, fmt: str, params: dict[str, str]) -> Any:
+        try:
+            return self.connection.query(encoded(sql), fmt, params=params)
+        except UnicodeDecodeError as error:  # the message, which quotes the client's bytes
+            raise from_engine(RuntimeError(decoded(error.object))) from None
         except ENGINE_ERRORS as error:
             raise from_engine(error) from None
 
@@ -72,7 +103,9 @@ class Handle:
     def classify(self, sql: str) -> Mapping[str, Any]:
         """What the engine's parser says of ``sql``: statement_count and query_class."""
         try:
-            verdict: Mapping[str, Any] = self.connection._conn.classify_query(sql.encode("utf-8", "surrogateescape"))  # noqa: SLF001
+            verdict: Mapping[str, Any] = self.connection._conn.classify_query(encoded(sql))  # noqa: SLF001
+        except UnicodeDecodeError as error:
+            raise from_engine(RuntimeError(decoded(error.object))) from None
         except ENGINE_ERRORS as error:
             raise from_engine(error) from None
         return verdict
@@ -110,7 +143,7 @@ class Engine:
         except ENGINE_ERRORS as error:
             raise ServerError(f"The engine cannot open {data_dir}: {from_engine(error).message}") from None
         self._running: set[str] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._use_a_plain_default_database(default_exists)
         self._create_views()
         facts = self._scalar("SELECT version(), timezone()").split("\t")
@@ -151,23 +184,39 @@ class Engine:
             raise from_engine(error) from None
 
     @contextlib.contextmanager
-    def registered(self, query_id: str) -> Iterator[None]:
-        """Hold ``query_id`` while its query runs: no two at once, and not too many in all."""
-        with self._lock:
-            if query_id in self._running:
+    def registered(self, query_id: str, replace_within_s: float | None = None) -> Iterator[None]:
+        """Hold ``query_id`` while its query runs: no two at once, and not too many in all.
+
+        ``replace_within_s``: cancel the query that has the id and wait so long for its end (replace_running_query).
+        """
+        until = time.monotonic() + (replace_within_s or 0)
+        while not self._register(query_id):
+            if time.monotonic() >= until:
                 raise ClickHouseError(
-                    QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, f"Query with id = {query_id} is already running."
+                    QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING,
+                    f"Query with id = {query_id} is already running"
+                    + ("." if replace_within_s is None else " and can't be stopped"),
                 )
-            if len(self._running) >= MAX_QUERIES:
-                raise ClickHouseError(
-                    TOO_MANY_SIMULTANEOUS_QUERIES, f"Too many simultaneous queries. Maximum: {MAX_QUERIES}"
-                )
-            self._running.add(query_id)
+            self.kill(query_id)  # it may not have begun yet: once is not enough
+            with self._lock:
+                self._lock.wait_for(lambda: query_id not in self._running, _REPLACE_AGAIN_S)
         try:
             yield
         finally:
             with self._lock:
                 self._running.discard(query_id)
+                self._lock.notify_all()
+
+    def _register(self, query_id: str) -> bool:
+        with self._lock:
+            if query_id in self._running:
+                return False
+            if len(self._running) >= MAX_QUERIES:
+                raise ClickHouseError(
+                    TOO_MANY_SIMULTANEOUS_QUERIES, f"Too many simultaneous queries. Maximum: {MAX_QUERIES}"
+                )
+            self._running.add(query_id)
+            return True
 
     def kill(self, query_id: str) -> None:
         """Cancel the query that the client knows as ``query_id``; returns at once."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -13,17 +11,16 @@ from starlette.requests import Request
 from starlette.types import Send
 
 from iot_platform.clickhouse.embedded import answer, compression
+from iot_platform.clickhouse.embedded.connection import EARLY_HEADERS
 from iot_platform.clickhouse.embedded.engine import Engine
 from iot_platform.clickhouse.embedded.execution import Execution
 from iot_platform.clickhouse.embedded.faults import ClickHouseError
+from iot_platform.clickhouse.embedded.results import Result
+from iot_platform.clickhouse.embedded.text import encoded
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# As in ClickHouse: an error within the first MiB still gets its own status.
-_COLLECT_BYTES = 1024 * 1024
 _KILL_AGAIN_S = 0.1
-_IN_MEMORY_BYTES = 16 * _COLLECT_BYTES
 
 
 class Exchange:
@@ -32,20 +29,17 @@ class Exchange:
     def __init__(self, engine: Engine, pool: ThreadPoolExecutor, request: Request, send: Send) -> None:
         self.execution: Execution | None = None
         self.query_id = ""
-        self.began = False
+        self.has_read = False  # the client was, or may have been, asked for its body
+        self.began = False  # the head of the answer is complete
+        self._early = False  # its status, 200, is sent, for the sake of progress headers
         self._engine = engine
         self._pool = pool
         self._request = request
         self._send = send
         self._tag = answer.new_exception_tag()
-        self._encoding: str | None = None
-        self._compressor: compression.Compressor | None = None
+        self._result: Result | None = None
         self._pending: asyncio.Future[Any] | None = None
         self._gone: asyncio.Task[None] | None = None
-
-    def compress(self, wanted: bool) -> None:
-        """Choose the encoding of the answer."""
-        self._encoding = compression.choose(self._request.headers.get("accept-encoding", "")) if wanted else None
 
     async def step(self, work: Callable[..., T], *args: object) -> T:
         """Run one blocking step in a worker thread; it is finished before the exchange closes, whatever happens."""
@@ -53,38 +47,66 @@ class Exchange:
         self._pending = future
         return await asyncio.shield(future)
 
+    async def long_step(self, work: Callable[..., T], *args: object) -> T:
+        """A step of unknown length: the client hears of its progress, when it wants to."""
+        execution = self.execution
+        assert execution is not None
+        future = asyncio.ensure_future(self.step(work, *args))
+        interval_s = execution.query.progress_interval_s
+        is_modern = self._request.method != "HEAD" and self._request.scope["http_version"] != "1.0"
+        if interval_s is not None and is_modern and not self.began:
+            while not (await asyncio.wait({future}, timeout=interval_s))[0]:
+                await self._send_progress(execution)
+        return await future
+
     async def answer(self, start: Callable[[], Iterator[bytes]]) -> None:
         """Run the statement and send its result, streaming when it is large."""
         execution = self.execution
         assert execution is not None
         self._gone = asyncio.create_task(self._wait_until_gone())
-        spool = execution.query.wait_end
-        result, first, complete = await self._watched(lambda: _begin(start, spool))
-        if complete:
+        query = execution.query
+        accepted = self._request.headers.get("accept-encoding", "")
+        encoding = compression.choose(accepted) if query.compress_answer else None
+        # Without chunks, which HTTP/1.0 does not know, only its length tells a whole answer from one cut off.
+        whole_first = query.wait_end or self._request.scope["http_version"] == "1.0"
+        result = self._result = Result(start, query.answer_in_blocks, encoding, whole_first)
+        body: bytes | None = await self._watched(result.begin)
+        if result.length is not None:
             # The session must be free before the client sees the last byte and sends its next request.
             await self.step(execution.close)
-            await self._send_whole(200, first)
-            return
-        await self._send_head(200)
-        await self._send_part(first)
+        await self._send_head(None if result.is_empty else encoding, result.length)
         try:
-            while (chunk := await self._watched(lambda: next(result, None))) is not None:
-                await self._send_part(chunk)
+            while body is not None:
+                await self._send_part(body)
+                body = None if len(body) == result.length else await self._watched(result.more)
         finally:
             await self.step(execution.close)
-        tail = self._compressor.flush() if self._compressor else b""
+        tail = b"" if result.length is not None else await self.step(result.end)
         await self._send({"type": "http.response.body", "body": tail, "more_body": False})
 
-    async def fail(self, error: ClickHouseError) -> None:
-        """Send the error: as a status while that is possible, else into the stream, which then breaks off."""
-        version = self._engine.version
-        if self.execution is not None:
-            await self.step(self.execution.close)
-        if not self.began:
-            self._encoding = None
-            await self._send_whole(error.status, error.body(version).encode(), error)
+    async def fail(self, error: ClickHouseError, close: bool = False) -> None:
+        """Send the error: as a status while that is possible, else into the stream, which then breaks off.
+
+        ``close``: the connection serves no further request.
+        """
+        execution = self.execution
+        if execution is not None:
+            await self.step(execution.close)
+        if not self.began and not self._early:
+            body = encoded(error.body(self._engine.version))
+            if execution is not None and execution.query.answer_in_blocks:
+                body = await self.step(compression.packed_in_blocks, body)
+            headers = {**self._headers(error), "Content-Length": str(len(body))}
+            await self._start(error.status, {**headers, "Connection": "close"} if close else headers)
+            await self._send({"type": "http.response.body", "body": body, "more_body": False})
             return
-        await self._send_part(answer.mid_stream(error, version, self._tag), flush=True)
+        if not self.began:
+            blocks = execution is not None and execution.query.answer_in_blocks
+            self._result = Result(lambda: iter(()), blocks, None, whole_first=False)
+            await self._start(200, {**self._headers(error), "Connection": "close"})
+        assert self._result is not None
+        message = answer.mid_stream(error, self._engine.version, self._tag)
+        await self._send_part(await self.step(self._result.end, message))
         # No final chunk: the server closes the connection, and the client knows that the answer is not complete.
 
     async def close(self) -> None:
@@ -95,7 +117,13 @@ class Exchange:
             return
         if self._pending is not None and not self._pending.done():
             await asyncio.shield(self.step_kill())
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._pool, self.execution.close))
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._pool, self._give_back))
+
+    def _give_back(self) -> None:
+        assert self.execution is not None
+        self.execution.close()
+        if self._result is not None:
+            self._result.close()
 
     async def step_kill(self) -> None:
         """Cancel the running query and wait for its step to end."""
@@ -109,7 +137,7 @@ class Exchange:
     async def _watched(self, work: Callable[[], T]) -> T:
         """A step that is cancelled when the client goes away; what changes data runs to its end, as in ClickHouse."""
         assert self._gone is not None and self.execution is not None
-        future = asyncio.ensure_future(self.step(work))
+        future = asyncio.ensure_future(self.long_step(work))
         await asyncio.wait({future, self._gone}, return_when=asyncio.FIRST_COMPLETED)
         if not future.done() and self.execution.reads_only:
             await self.step_kill()
@@ -119,71 +147,33 @@ class Exchange:
         while (await self._request.receive())["type"] != "http.disconnect":
             pass
 
-    def _headers(self, status_error: ClickHouseError | None = None) -> dict[str, str]:
+    async def _send_progress(self, execution: Execution) -> None:
+        headers = {} if self._early else answer.common_headers(self.query_id, self._engine.timezone, self._tag)
+        headers["X-ClickHouse-Progress"] = answer.progress(execution)
+        self._early = True
+        await self._send({"type": EARLY_HEADERS, "headers": answer.encoded_headers(headers)})
+
+    def _headers(self, error: ClickHouseError | None = None, encoding: str | None = None) -> dict[str, str]:
         execution = self.execution
-        headers = answer.common_headers(self.query_id, self._engine.timezone)
-        fmt = execution.format if execution else None
-        headers["X-ClickHouse-Exception-Tag"] = self._tag
-        if status_error is not None:
-            headers["X-ClickHouse-Exception-Code"] = str(status_error.code)
+        headers = {} if self._early else answer.common_headers(self.query_id, self._engine.timezone, self._tag)
+        if error is not None:
+            headers["X-ClickHouse-Exception-Code"] = str(error.code)
             headers["Content-Type"] = "text/plain; charset=UTF-8"
         else:
-            headers["Content-Type"] = answer.content_type(fmt)
-            if fmt:
-                headers["X-ClickHouse-Format"] = fmt
-            if self._encoding:
-                headers["Content-Encoding"] = self._encoding
+            headers |= answer.content_headers(execution.format if execution else None, encoding)
         if execution is not None:
             headers["X-ClickHouse-Summary"] = answer.summary(execution)
         return headers
 
     async def _start(self, status: int, headers: dict[str, str]) -> None:
         self.began = True
-        encoded = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
-        await self._send({"type": "http.response.start", "status": status, "headers": encoded})
+        encoded_headers = answer.encoded_headers(headers)
+        await self._send({"type": "http.response.start", "status": status, "headers": encoded_headers})
 
-    async def _send_whole(self, status: int, body: bytes, error: ClickHouseError | None = None) -> None:
-        if not body:
-            self._encoding = None
-        headers = self._headers(error)
-        if self._encoding:
-            packer = compression.compressor(self._encoding)
-            body = packer.compress(body) + packer.flush()
-        await self._start(status, {**headers, "Content-Length": str(len(body))})
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+    async def _send_head(self, encoding: str | None, length: int | None) -> None:
+        headers = self._headers(encoding=encoding)
+        await self._start(200, headers if length is None else {**headers, "Content-Length": str(length)})
 
-    async def _send_head(self, status: int) -> None:
-        if self._encoding:
-            self._compressor = compression.compressor(self._encoding)
-        await self._start(status, self._headers())
-
-    async def _send_part(self, data: bytes, flush: bool = False) -> None:
-        packer = self._compressor
-        if packer is not None:
-            data = packer.compress(data) + (packer.flush() if flush else b"")
+    async def _send_part(self, data: bytes) -> None:
         if data:
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
-
-
-def _begin(start: Callable[[], Iterator[bytes]], spool: bool) -> tuple[Iterator[bytes], bytes, bool]:
-    """Start the query and collect its first MiB; with ``spool`` (wait_end_of_query) the whole result first."""
-    result = start()
-    if spool:
-        result = _spooled(result)
-    parts: list[bytes] = []
-    size = 0
-    for chunk in result:
-        parts.append(chunk)
-        size += len(chunk)
-        if size >= _COLLECT_BYTES:
-            return result, b"".join(parts), False
-    return result, b"".join(parts), True
-
-
-def _spooled(result: Iterator[bytes]) -> Iterator[bytes]:
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as file:
-        for chunk in result:
-            file.write(chunk)
-        file.seek(0)
-        while chunk := file.read(_COLLECT_BYTES):
-            yield chunk

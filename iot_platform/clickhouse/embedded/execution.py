@@ -46,6 +46,7 @@ class Totals:
         self.written_rows = max(self.written_rows, int(result.rows_written()))
         self.written_bytes = max(self.written_bytes, int(result.bytes_written()))
         self.result_rows += int(result.rows_read())
+        self.result_bytes += int(result.bytes_read())
 
 
 class Execution:
@@ -57,6 +58,7 @@ class Execution:
         self.format: str | None = None
         self.reads_only = True
         self.refused_word = ""
+        self.progress: dict[str, int] | None = None  # what the engine said last, when the client wants to know
         self._engine = engine
         self._sessions = sessions
         self._judge = judge
@@ -79,19 +81,33 @@ class Execution:
         return self._handle
 
     def open(self) -> None:
-        """Take the session or a fresh handle."""
+        """Take the session or a fresh handle and set what the request sets.
+
+        With external tables to fill, ``readonly`` is left to ``protect``.
+        """
         query = self.query
         for name, value in query.settings.items():
             self._judge.check_setting(name, value)
-        self._stack.enter_context(self._engine.registered(query.query_id))
+        self._stack.enter_context(self._engine.registered(query.query_id, query.replace_within_s))
+        settings = {**query.settings, ID_SETTING: query.query_id}
         if query.session_id:
             session = self._sessions.acquire(query.session_id, query.session_timeout_s, query.session_check)
             self._stack.callback(self._sessions.release, query.session_id, query.close_session)
             self._session, self._handle = session, session.handle
             self._stack.callback(session.restore, self._touched)
+            session.apply(settings, query.database)
         else:
             self._handle = self._engine.open()
             self._stack.callback(self._handle.close)
+            self._handle.apply({**BASE_SETTINGS, **settings}, query.database)
+        if query.progress_interval_s is not None:
+            self.handle.connection.set_progress_callback(self._note_progress)
+            self._stack.callback(self.handle.connection.set_progress_callback, None)
+        if not query.external:
+            self.protect()
+
+    def _note_progress(self, progress: dict[str, int]) -> None:
+        self.progress = progress
 
     def _quietly(self, sql: str) -> None:
         with contextlib.suppress(ClickHouseError):
@@ -110,10 +126,8 @@ class Execution:
         self.finish_insert()
         self.totals = Totals()
 
-    def prepare(self) -> None:
-        """Set the request's settings, last of all readonly."""
-        base = {} if self.query.session_id else BASE_SETTINGS
-        self.handle.apply({**base, **self.query.settings, ID_SETTING: self.query.query_id}, self.query.database)
+    def protect(self) -> None:
+        """Set ``readonly``: the last thing, because nothing can be written or set after it."""
         if self.query.readonly and not self.query.session_id:
             self.handle.apply({"readonly": str(self.query.readonly)})
 
@@ -127,7 +141,8 @@ class Execution:
         statement = with_client_ids(statement)
         if statement.is_select:
             return self._closing(self._streamed(statement, fmt))
-        return self._closing(self._whole(statement.text, fmt, statement.tokens if statement.kind == "SET" else ()))
+        lasting = statement.tokens if statement.kind in _SESSION_ONLY else ()
+        return self._closing(self._whole(statement.text, fmt, lasting))
 
     def run_values(self, head: InsertHead, values: str) -> Iterator[bytes] | None:
         """Run an INSERT of Values that came whole; values may be expressions and query parameters.
@@ -146,10 +161,10 @@ class Execution:
         self._stack.callback(result.close)
         return result
 
-    def _whole(self, text: str, fmt: str, set_tokens: tuple[Token, ...] = ()) -> Generator[bytes, None, None]:
+    def _whole(self, text: str, fmt: str, lasting: tuple[Token, ...] = ()) -> Generator[bytes, None, None]:
         result = self.handle.query_one(text, fmt, self.query.params)
-        if self._session is not None and set_tokens:
-            self._session.remember(set_tokens)
+        if self._session is not None and lasting:
+            self._session.remember(lasting)
         self.totals.read(result)
         yield bytes(result.bytes())
 
@@ -162,12 +177,15 @@ class Execution:
             output.cancel(lambda: self._engine.kill(self.query.query_id))
 
     def _check_readonly(self, text: str, kind: str) -> None:
-        """In a session the engine's readonly would stay on: judge by its parser instead."""
-        if not (self.query.readonly and self.query.session_id):
+        """In a session the engine's readonly would stay on: judge by its parser instead. It lets KILL pass always."""
+        if not self.query.readonly:
             return
-        verdict = self.handle.classify(text)
-        reads = verdict["query_class"].name == "READ_ONLY" or verdict["statement_count"] == 0
-        if not reads and not (self.query.readonly == 2 and kind in _SESSION_ONLY):
+        refused = kind == "KILL"
+        if self.query.session_id and not refused:
+            verdict = self.handle.classify(text)
+            reads = verdict["query_class"].name == "READ_ONLY" or verdict["statement_count"] == 0
+            refused = not reads and not (self.query.readonly == 2 and kind in _SESSION_ONLY)
+        if refused:
             raise ClickHouseError(
                 READONLY,
                 "Cannot execute query in readonly mode. For queries over HTTP, method GET implies readonly. "

@@ -15,6 +15,7 @@ from iot_platform.clickhouse.embedded.faults import SYNTAX_ERROR, ClickHouseErro
 from iot_platform.clickhouse.embedded.guard import Guard
 from iot_platform.clickhouse.embedded.lexer import tokens
 from iot_platform.clickhouse.embedded.statement import InsertHead, Statement, insert_head, parse
+from iot_platform.clickhouse.embedded.text import decoded
 
 # The parser alone: no limit on the text's size, which the gateway bounds, and no entry in the log of queries.
 _PARSER_SETTINGS = {"max_query_size": "0", "log_queries": "0"}
@@ -76,7 +77,7 @@ class Judge:
         finally:
             with self._lock:
                 self._idle.append(handle)
-        return bytes(answer.bytes())[:-1].decode("utf-8", "surrogateescape")
+        return decoded(bytes(answer.bytes())[:-1])
 
     def _take(self) -> Handle:
         with self._lock:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from iot_platform.clickhouse.embedded.body import PIECE_BYTES
 from iot_platform.clickhouse.embedded.exchange import Exchange
 from iot_platform.clickhouse.embedded.faults import BAD_ARGUMENTS, ClickHouseError
 from iot_platform.clickhouse.embedded.request import HttpQuery
+from iot_platform.clickhouse.embedded.text import header_text
 
 _MAX_FIELD_BYTES = 16 * PIECE_BYTES
 
@@ -22,22 +24,28 @@ def is_form(request: Request) -> bool:
 
 
 async def read_form(request: Request) -> tuple[FormData, list[tuple[str, str]]]:
-    """The form (large files on disk) and its plain fields."""
+    """The form (large files on disk) and its plain fields, which keep any bytes (text.py)."""
+    _, options = parse_options_header(request.headers["content-type"])
+    boundary = options.get(b"boundary", b"").decode("latin-1")
+    if not boundary:
+        raise ClickHouseError(BAD_ARGUMENTS, "Malformed multipart body: Missing boundary in multipart.")
+    # Latin-1 takes every byte as it is; the library would replace those that are not of the request's character set.
+    content_type = f'multipart/form-data; charset=latin-1; boundary="{boundary}"'
+    parser = MultiPartParser(Headers({"content-type": content_type}), request.stream(), max_part_size=_MAX_FIELD_BYTES)
     try:
-        form = await request.form(max_part_size=_MAX_FIELD_BYTES)
+        form = await parser.parse()
     except MultiPartException as error:
         raise ClickHouseError(BAD_ARGUMENTS, f"Malformed multipart body: {error.message}") from None
-    except Exception as error:
-        # Starlette wraps the parser's complaint when an application is in the scope.
-        detail = getattr(error, "detail", None)
-        if detail is None:
-            raise
-        raise ClickHouseError(BAD_ARGUMENTS, f"Malformed multipart body: {detail}") from None
-    return form, [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    items = [(header_text(name), value) for name, value in form.multi_items()]
+    fields = [(name, header_text(value)) for name, value in items if isinstance(value, str)]
+    return FormData(items), fields
 
 
 async def send_tables(form: FormData, query: HttpQuery, exchange: Exchange) -> None:
-    """Each file becomes a temporary table, described by NAME_structure or NAME_types and NAME_format."""
+    """Each file becomes a temporary table, described by NAME_structure or NAME_types and NAME_format.
+
+    The request's settings are set by then: they hold for reading the files as well.
+    """
     execution = exchange.execution
     assert execution is not None
     for name, file in form.multi_items():
@@ -51,6 +59,8 @@ async def send_tables(form: FormData, query: HttpQuery, exchange: Exchange) -> N
             )
         fmt = about.get("format") or "TabSeparated"
         await exchange.step(execution.add_external, name, structure, fmt, _read(file))
+    if query.external:
+        await exchange.step(execution.protect)
 
 
 def _numbered(types: str) -> str:

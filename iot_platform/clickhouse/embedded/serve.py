@@ -9,6 +9,7 @@ import fcntl
 import json
 import logging
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -37,7 +38,9 @@ _GRACE_S = 15  # and for so long connections may close
 _UNUSED_S = 2.0
 _FIRST_USER_S = 10.0
 _POLL_S = 0.25
-_MAX_URL_BYTES = 1024 * 1024
+_KEEP_ALIVE_S = 60
+_CHECK_CONNECTIONS_S = 1.0
+_OPEN_FILES = 65_536  # connections, pipes and the engine's own files; the usual limit is 1,024
 
 
 class DirectoryInUseError(ServerError):
@@ -56,6 +59,7 @@ def serve(
     # Whatever the server opens outside its data directory it opens before it locks itself in.
     record = files.record.with_suffix(".tmp")
     with _owned(files), _listening(settings, host, port) as listener, record.open("w") as draft:
+        _allow_open_files()
         app = _start_engine(settings, files)
         try:
             bound = listener.getsockname()[1]
@@ -65,6 +69,13 @@ def serve(
         finally:
             files.record.unlink(missing_ok=True)
             _close(app)
+
+
+def _allow_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _start_engine(settings: Settings, files: ServerFiles) -> App:
@@ -149,6 +160,9 @@ def _listening(settings: Settings, host: str, port: int | None) -> Iterator[sock
         # Named as TCP, because asyncio turns Nagle's algorithm off only then (40 ms for every small answer otherwise).
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Connections inherit it: the kernel closes those whose other end vanished without a word.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEP_ALIVE_S)
         try:
             listener.bind((host, number))
             listener.listen(1024)
@@ -180,16 +194,18 @@ def _write_record(files: ServerFiles, draft: IO[str], host: str, port: int) -> N
 async def _answer(app: App, listener: socket.socket, files: ServerFiles, stop_when_unused: bool) -> None:
     import uvicorn
 
+    from iot_platform.clickhouse.embedded.connection import Connection
+
     config = uvicorn.Config(
         app,
+        http=Connection,
         log_level="error",
         access_log=False,
         lifespan="off",
         server_header=False,
         ws="none",
-        timeout_keep_alive=60,
+        timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
-        h11_max_incomplete_event_size=_MAX_URL_BYTES,
     )
     # A client that must be cut off in mid-answer is no news for the log.
     logging.getLogger("uvicorn.error").addFilter(
@@ -199,7 +215,10 @@ async def _answer(app: App, listener: socket.socket, files: ServerFiles, stop_wh
     # uvicorn raises the signal again when it is done; by then the clean-up here must still run.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _ignore)
-    helpers = [asyncio.create_task(_cancel_queries_at_exit(app, server))]
+    helpers = [
+        asyncio.create_task(_cancel_queries_at_exit(app, server)),
+        asyncio.create_task(_close_overdue_connections(server)),
+    ]
     if stop_when_unused:
         helpers.append(asyncio.create_task(_stop_when_unused(server, files.users)))
     await server.serve(sockets=[listener])
@@ -217,6 +236,14 @@ async def _cancel_queries_at_exit(app: App, server: uvicorn.Server) -> None:
         app.sessions.expire()
     await asyncio.sleep(_DRAIN_S)
     await asyncio.to_thread(app.engine.kill_all)
+
+
+async def _close_overdue_connections(server: uvicorn.Server) -> None:
+    while True:
+        await asyncio.sleep(_CHECK_CONNECTIONS_S)
+        now = time.monotonic()
+        for connection in list(server.server_state.connections):
+            connection.close_if_overdue(now)  # type: ignore[union-attr]
 
 
 async def _stop_when_unused(server: uvicorn.Server, users: Path) -> None:

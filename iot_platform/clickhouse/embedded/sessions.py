@@ -5,21 +5,24 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, ID_SETTING, Engine, Handle, literal
 from iot_platform.clickhouse.embedded.faults import (
     INVALID_SESSION_TIMEOUT,
     SESSION_IS_LOCKED,
     SESSION_NOT_FOUND,
+    USER_SESSION_LIMIT_EXCEEDED,
     ClickHouseError,
 )
 from iot_platform.clickhouse.embedded.lexer import Token
+from iot_platform.clickhouse.embedded.text import decoded
 
 DEFAULT_TIMEOUT_S = 60
 # A client that gives up a result may send its next request before its old connection is seen to be gone.
 GRACE_S = 0.5
 MAX_TIMEOUT_S = 3600
+MAX_SESSIONS = 500  # each holds about 125 KB, and what its temporary tables hold
 
 
 class Session:
@@ -30,10 +33,24 @@ class Session:
         self.busy = True
         self.timeout_s = float(DEFAULT_TIMEOUT_S)
         self.expires = 0.0
+        self._database = "default"  # that of requests which name none
+        self._current: str | None = None  # that of the handle; None: not known
         self._set = {name: literal(value) for name, value in BASE_SETTINGS.items()}
 
+    def apply(self, settings: Mapping[str, str], database: str) -> None:
+        """SET the settings of a request; ``database`` is for this request only, "" the session's own."""
+        wanted = database or self._database
+        change = wanted if wanted != self._current else ""
+        self._current = None
+        self.handle.apply(settings, change)
+        self._current = wanted
+
     def remember(self, statement: tuple[Token, ...]) -> None:
-        """Keep what a SET statement of the client sets: it outlasts the request, unlike a setting in the URL."""
+        """Keep what a SET or USE statement of the client makes: it outlasts the request, unlike what its URL says."""
+        if statement[0].word == "USE":
+            current = self.handle.query("SELECT currentDatabase()", "RawBLOB")
+            self._database = self._current = decoded(bytes(current.bytes()))
+            return
         name, depth = "", 0
         found: dict[str, str] = {}
         for before, token in zip(statement, statement[1:], strict=False):
@@ -82,14 +99,28 @@ class Sessions:
             if session is None:
                 if must_exist:
                     raise ClickHouseError(SESSION_NOT_FOUND, f"Session {session_id} not found")
-                session = Session(self._engine.open())
-                session.handle.apply(BASE_SETTINGS)
+                session = self._opened()
                 self._sessions[session_id] = session
             elif session.busy:
                 raise ClickHouseError(SESSION_IS_LOCKED, f"Session {session_id} is locked by a concurrent client")
             session.busy = True
             session.timeout_s = timeout_s
             return session
+
+    def _opened(self) -> Session:
+        if len(self._sessions) >= MAX_SESSIONS:
+            raise ClickHouseError(
+                USER_SESSION_LIMIT_EXCEEDED,
+                f"Too many sessions: {MAX_SESSIONS} at most. Sessions end after session_timeout "
+                f"({DEFAULT_TIMEOUT_S} s unless given), or at once with close_session=1",
+            )
+        handle = self._engine.open()
+        try:
+            handle.apply(BASE_SETTINGS)
+        except ClickHouseError:
+            handle.close()
+            raise
+        return Session(handle)
 
     def release(self, session_id: str, close: bool) -> None:
         """Give the session back; ``close`` ends it."""

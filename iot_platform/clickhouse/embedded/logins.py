@@ -1,0 +1,63 @@
+"""Failed logins: told in the log, and answered the later the more there were from the same address."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+log = logging.getLogger(__name__)
+
+_DELAY_S = 0.1  # more for each failure
+_MAX_DELAY_S = 2.0
+_FORGET_S = 60.0  # without a failure
+_LOG_EVERY_S = 10.0  # for each address: whoever guesses must not fill the disk
+_MAX_ADDRESSES = 1000
+_SHOWN_LETTERS = 64
+
+
+@dataclass
+class _Failures:
+    count: int = 0
+    latest: float = 0.0
+    logged: float = float("-inf")
+    untold: int = 0
+
+
+class FailedLogins:
+    """Failures by address. The right password is never delayed, nor is an address locked out."""
+
+    def __init__(self) -> None:
+        self._by_address: OrderedDict[str, _Failures] = OrderedDict()
+
+    def add(self, address: str, user: str) -> float:
+        """Note a failed login of ``user`` from ``address``; the seconds to wait before it is answered."""
+        now = time.monotonic()
+        key = _network(address)
+        failures = self._by_address.pop(key, None)
+        if failures is None or now - failures.latest > _FORGET_S:
+            failures = _Failures()
+        self._by_address[key] = failures
+        if len(self._by_address) > _MAX_ADDRESSES:
+            self._by_address.popitem(last=False)
+        failures.count += 1
+        failures.latest = now
+        failures.untold += 1
+        if now - failures.logged >= _LOG_EVERY_S:
+            # As a literal: a name must not forge lines of the log.
+            log.warning("failed logins from %s: %d, now as %r", address, failures.untold, user[:_SHOWN_LETTERS])
+            failures.logged, failures.untold = now, 0
+        return min(_DELAY_S * failures.count, _MAX_DELAY_S)
+
+
+def _network(address: str) -> str:
+    """One client of IPv6 has a network of 64 bits to choose its addresses from."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return address
+    return str(ipaddress.ip_network((parsed, 64), strict=False))

@@ -1,0 +1,18 @@
+"""SQL, names and messages as text inside the gateway: any bytes of a client come out again as they went in."""
+
+from __future__ import annotations
+
+
+def encoded(text: str) -> bytes:
+    """The client's bytes behind ``text``."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decoded(data: bytes | bytearray) -> str:
+    """``data`` as text; bytes that are not UTF-8 become lone surrogates, which ``encoded`` turns back."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def header_text(value: str) -> str:
+    """The text of a header value, which the HTTP server gives out as Latin-1."""
+    return decoded(value.encode("latin-1"))
