@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -13,6 +15,13 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from iot_platform.clickhouse.server import Endpoint
+
+SELECTS_FILE = "SELECT length(file('/etc/passwd'))"
+
+
+def dictionary(source: str, layout: str = "FLAT()") -> str:
+    return f"CREATE DICTIONARY x (a UInt64) PRIMARY KEY a SOURCE({source}) LAYOUT({layout})"
+
 
 REFUSED = [
     "SELECT * FROM file('/etc/passwd', 'LineAsString')",
@@ -45,7 +54,6 @@ REFUSED = [
     "EXPLAIN SELECT * FROM file('/etc/passwd')",
     "INSERT INTO FUNCTION file('/tmp/x', 'CSV', 'a Int8') VALUES (1)",
     "INSERT INTO TABLE FUNCTION file('/tmp/x', 'CSV', 'a Int8') SELECT 1",
-    "INSERT INTO t VALUES (length(file('/etc/passwd')))",
     "INSERT INTO t FROM INFILE '/etc/passwd' FORMAT LineAsString",
     "SELECT 1 INTO OUTFILE '/tmp/x'",
     "SELECT 1 INTO/**/OUTFILE '/tmp/x' TRUNCATE FORMAT CSV",
@@ -128,11 +136,51 @@ REFUSED = [
     "CREATE DICTIONARY x (a UInt64) PRIMARY KEY a SOURCE(CLICKHOUSE(SECURE 1 QUERY 'SELECT 1')) LAYOUT(FLAT())",
 ]
 
-# Refused for being unknown here (60), or because the engine then takes nothing but literals (62).
+# What the first guard let through, because its tokens were not the engine's.
+REFUSED += [
+    *(f"SELECT file{invisible}('/etc/passwd')" for invisible in "\u180e\u200b\u200c\u200d\u2060\u00a0\ufeff"),
+    "SELECT file // c\n('/etc/passwd')",
+    "SELECT * FROM url // c\n('http://127.0.0.1:1/', 'CSV', 'a Int8')",
+    dictionary(f"CLICKHOUSE(QUERY x'{SELECTS_FILE.encode().hex()}')"),
+    dictionary(f"CLICKHOUSE(QUERY b'{''.join(f'{byte:08b}' for byte in SELECTS_FILE.encode())}')"),
+    dictionary("CLICKHOUSE(TABLE 'one' DB 'system' WHERE 'length(file(''/etc/passwd'')) > 0')"),
+    dictionary("CLICKHOUSE(TABLE 'one' DB 'system' WHERE '1) UNION ALL SELECT (file(''/etc/passwd'')')"),
+    dictionary("CLICKHOUSE(TABLE 'one' DB 'system' INVALIDATE_QUERY 'SELECT file(''/etc/passwd'')')"),
+    dictionary("CLICKHOUSE(TABLE 'one' DB 'system' UPDATE_FIELD 'file(''/etc/passwd'')')"),
+    dictionary("CLICKHOUSE(TABLE 'one' DB 'system')", "SSD_CACHE(PATH '/tmp/x')"),
+    f"SELECT 1 SETTINGS additional_result_filter = x'{b'length(file(1)) > 0'.hex()}'",
+    "SELECT * FROM values('a Int8, c String ALIAS file(''/etc/passwd'')', 1)",
+    "SELECT * FROM values(concat('a Int8, c String ALIAS fi', 'le(''/etc/passwd'')'), 1)",
+    "WITH 'a Int8, c String ALIAS file(''/etc/passwd'')' AS s SELECT * FROM values(s, 1)",
+    "SELECT * FROM values({p:String}, 1)",
+    "SELECT * FROM values(('x', 'a Int8').2, 1)",
+    "SELECT * FROM format(CSV, 'a Int8, c String DEFAULT file(''/etc/passwd'')', '1')",
+    "SELECT * FROM format(Values, 'c String', '(file(''/etc/passwd''))')",
+    "SELECT 1 WHERE 'x' IN format('CSV', concat('c String ALIAS fi', 'le(1)'), '1')",
+    "SELECT * FROM generateRandom('c String ALIAS file(''/etc/passwd'')')",
+    "INSERT INTO FUNCTION null('c String, d String ALIAS file(''/etc/passwd'')') SELECT 1",
+    "SELECT 1 SETTINGS filter = 'length(file(''/etc/passwd'')) > 0'",
+    "SELECT 1 SETTINGS `select` = 'file(''/etc/passwd'')'",
+    "SELECT 1 FORMAT Protobuf SETTINGS output_format_schema = '/tmp/x'",
+    "SET input_format_record_errors_file_path = '/tmp/x'",
+    "SELECT 1 SETTINGS format_schema = '/etc/passwd:x'",
+    "ALTER TABLE t MODIFY SETTING disk = disk(type = local, path = '/tmp/x/')",
+    "ALTER TABLE t RESET SETTING disk",
+    "CREATE WORKLOAD w",
+    "GRANT ALL ON *.* TO default",
+    "INSERT INTO t VALUES (length(file('/etc/passwd')))",
+    r"INSERT INTO t VALUES (`\x66ile`('/etc/passwd'), '')",
+    r"INSERT INTO t VALUES (`fi\Nle`('/etc/passwd'), '')",
+    "INSERT INTO t VALUES ((SELECT c FROM values(concat('c String, d String ALIAS fi', 'le(1)'), '1')), '')",
+    "SELECT 1 SETTINGS additional_table_filters = map('system.one', 'length(file(''/etc/passwd'')) > 0')",
+]
+
+# Refused for being unknown here (60), or because nothing but literals is taken then (62, 344).
 OTHER_CODES = {
     "SELECT * FROM '/etc/passwd'": 60,
     "SELECT * FROM `/etc/passwd`": 60,
-    "INSERT INTO t VALUES (length(file('/etc/passwd')))": 62,
+    **dict.fromkeys((sql for sql in REFUSED if "INTO t VALUES (length" in sql or "filters = map(" in sql), 62),
+    **dict.fromkeys((sql for sql in REFUSED if "INTO t VALUES (`" in sql or "INTO t VALUES ((SELECT" in sql), 344),
     "SELECT * APPLY((`file`)) FROM (SELECT '/etc/passwd' AS p)": 62,
     "SELECT 1 SETTINGS additional_table_filters = {'system.one': {p:String}}": 62,
 }
@@ -151,6 +199,24 @@ ALLOWED = [
     "SELECT t.url, `file` FROM t WHERE file IN ('a') AND url = 'ENGINE = File(CSV)'",
     "INSERT INTO t (url, file) VALUES ('a', 'file(''x'')')",
     "INSERT INTO t (url, file) SELECT 'INTO OUTFILE', ';'",
+    r"SELECT 1 AS `a\tb`, 2 AS `\x66ile`, x'66696c6528' AS s",
+    "SELECT * FROM values((1, 'file('), (2, toString(now())))",
+    "SELECT * FROM values('a Int8, b String DEFAULT ''file'' ', (1, 'x'), (2, 'file(1)'))",
+    'SELECT * FROM format(JSONEachRow, \'a Int8, b String\', \'{"a": 1, "b": "file"}\')',
+    "SELECT format('{} {}', concat('a', url), toString(1)) FROM t",
+    "SELECT * FROM generateRandom(generateRandomStructure(2, 1)) LIMIT 1",
+    "SELECT settings, `filter` FROM (SELECT 1 AS settings, 2 AS `filter`) WHERE `filter` = 2",
+    "SELECT 1 SETTINGS log_comment = 'file(', max_threads = 2, session_timezone = 'Asia/Kolkata'",
+    "SELECT 1 SETTINGS use_query_cache",
+    "INSERT INTO t (url, file) VALUES (concat('a', 'b'), toString(now()))",
+    "WITH 1 AS one INSERT INTO t (url, file) VALUES ('a', 'b')",
+    "INSERT INTO FUNCTION null('c String') SELECT 'x'",
+    "DROP DICTIONARY IF EXISTS nothing",
+    "CREATE DICTIONARY d0 (name String, value String) PRIMARY KEY name "
+    "SOURCE(CLICKHOUSE(TABLE 'settings' DB 'system')) LAYOUT(COMPLEX_KEY_HASHED()) LIFETIME(0)",
+    "TRUNCATE ALL TABLES FROM {database} LIKE 'none'",
+    "CREATE OR REPLACE FUNCTION doubled AS x -> x * 2",
+    "DROP FUNCTION doubled",
     "CREATE TABLE file (url String, INDEX url (url) TYPE bloom_filter) ENGINE = MergeTree ORDER BY url",
     "INSERT INTO file (url) VALUES ('x;y')",
     "SELECT engine FROM system.tables WHERE engine = 'File'",
@@ -215,6 +281,11 @@ def test_what_stays_inside_is_allowed(table: Client, database: str) -> None:
         ("additional_table_filters", r"{'system.one': 'length(\x66ile(\'/etc/passwd\')) > 0'}", 497),
         ("additional_table_filters", "{'system.one': 'length(file('/etc/passwd')) > 0'}", 62),
         ("max_threads = 1, dialect", "x", 36),
+        ("filter", "length(file('/etc/passwd')) > 0", 497),
+        ("output_format_schema", "/tmp/x", 497),
+        ("input_format_record_errors_file_path", "/tmp/x", 497),
+        ("url_base", "http://127.0.0.1:1", 497),
+        ("additional_table_filters", r"map('system.one', 'length(file(\'/etc/passwd\')) > 0')", 497),
     ],
 )
 def test_settings_in_the_url_are_no_way_out(server: Endpoint, name: str, value: str, code: int) -> None:
@@ -260,7 +331,7 @@ engine.close()
     wanted = [
         sql
         for sql in REFUSED
-        if any(f"FROM {name}" in sql or f"AS {name}" in sql or f"FUNCTION {name}" in sql for name in sources)
+        if any(f"FROM {name}" in sql or f" AS {name}" in sql or f"FUNCTION {name}" in sql for name in sources)
         or sql.startswith(
             ("CREATE USER", "CREATE NAMED", "SYSTEM SHUTDOWN", "SYSTEM KILL", "BACKUP", "CREATE DATABASE x")
         )
@@ -277,3 +348,44 @@ engine.close()
     assert done.returncode == 0, done.stderr
     codes = json.loads(done.stdout.splitlines()[-1])
     assert {sql: code for sql, code in codes.items() if code != 497} == {}
+
+
+def test_errors_name_nothing_of_the_server(server: Endpoint, table: Client) -> None:
+    headers = {"X-ClickHouse-Key": server.password}
+    for sql in (
+        f"INSERT INTO {table.database}.t FORMAT JSONEachRow\n{{broken",
+        f"INSERT INTO {table.database}.t FORMAT Native\n\x05\x05\x05",
+        "SELECT nothing FROM system.processes",
+        "SELECT nothing, * FROM system.query_log AS q",
+        "KILL QUERY WHERE query_id = 1 AND nothing",
+        "SELECT throwIf(number = 3) FROM numbers(5) FORMAT Parquet",
+        "SELECT * FROM system.processes WHERE query_id = toDate('x')",
+        "SELEC 1",
+        "SELECT 1 FROM (SELECT",
+        "SELECT * FROM values('a Nonsense', 1)",
+    ):
+        answer = httpx.post(server.url, content=sql, headers=headers)
+        assert answer.status_code >= 400
+        for own in ("/dev/fd", "_by_client_id", "send_logs", "formatQuery", "/clickhouse/", "site-packages"):
+            assert own not in answer.text, answer.text
+
+
+def test_a_syntax_error_is_the_clients_own(server: Endpoint) -> None:
+    answer = httpx.post(server.url, content="SELECT 1 +", headers={"X-ClickHouse-Key": server.password})
+    assert (answer.status_code, answer.headers["X-ClickHouse-Exception-Code"]) == (400, "62")
+    assert "failed at position 11" in answer.text
+
+
+def test_one_request_does_not_stop_the_others(server: Endpoint) -> None:
+    """Heredoc tags without end kept the event loop busy for a minute at 129 KiB."""
+    headers = {"X-ClickHouse-Key": server.password}
+    tags = " ".join(f"$t{number}$" for number in range(100_000))
+    with ThreadPoolExecutor(4) as pool:
+        slow = [
+            pool.submit(httpx.post, server.url, content=f"{begin} {tags}", headers=headers, timeout=120)
+            for begin in ("SELECT", "INSERT INTO t", "INSERT INTO t (a) FORMAT", "WITH 1 AS x")
+        ]
+        while not all(future.done() for future in slow):
+            assert httpx.get(f"{server.url}/ping", timeout=20).text == "Ok.\n"
+            time.sleep(0.1)
+    assert {future.result().status_code for future in slow} == {400}

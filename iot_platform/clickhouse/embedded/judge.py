@@ -13,7 +13,7 @@ import threading
 from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, Engine, Handle, literal
 from iot_platform.clickhouse.embedded.faults import SYNTAX_ERROR, ClickHouseError
 from iot_platform.clickhouse.embedded.guard import Guard
-from iot_platform.clickhouse.embedded.lexer import tokens
+from iot_platform.clickhouse.embedded.lexer import tokens, unclosed_heredocs
 from iot_platform.clickhouse.embedded.statement import InsertHead, Statement, insert_head, parse
 from iot_platform.clickhouse.embedded.text import decoded
 
@@ -21,6 +21,8 @@ from iot_platform.clickhouse.embedded.text import decoded
 _PARSER_SETTINGS = {"max_query_size": "0", "log_queries": "0"}
 _CACHED_STATEMENTS = 1024
 _CACHED_LETTERS = 4096
+# Letters that the engine's lexer may go over for heredocs that nothing closes: it takes about a second for as many.
+_MAX_HEREDOC_SEARCH = 2**30
 _OWN_CALL = re.compile(r": In scope SELECT formatQuerySingleLine\(.*\Z", re.DOTALL)
 
 
@@ -69,6 +71,8 @@ class Judge:
         return parse(rendered)
 
     def _render(self, sql: str) -> str:
+        if unclosed_heredocs(sql) * len(sql) > _MAX_HEREDOC_SEARCH:
+            raise ClickHouseError(SYNTAX_ERROR, "Syntax error: too many $tags$ without a partner")
         handle = self._take()
         try:
             answer = handle.query(f"SELECT formatQuerySingleLine({literal(sql)})", "TSVRaw")

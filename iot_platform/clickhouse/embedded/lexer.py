@@ -8,6 +8,7 @@ heredocs and one way to write a string.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -121,6 +122,13 @@ def tokens(text: str) -> Iterator[Token]:
             end = heredocs.end(match.group("tag"), position)
             kind, position = ("mark", start + 1) if end is None else ("string", end)
         yield Token(kind, text[start:position], start, position)
+
+
+def unclosed_heredocs(text: str) -> int:
+    """How many different ``$tag$`` stand only once in ``text``; the engine looks for the partner of each to the end."""
+    if "$" not in text:
+        return 0
+    return sum(count == 1 for count in Counter(match.group(1) for match in _HEREDOC_EDGE.finditer(text)).values())
 
 
 def _end_of_comment(text: str, position: int) -> int:
