@@ -10,6 +10,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from iot_platform.http_access import NAME
+
 PACKAGE_DIR = Path(__file__).resolve().parent
 
 MAX_CLOSED_SHARE = 0.2
@@ -138,6 +140,11 @@ class Settings(BaseSettings):
     )
 
     host: str = Field(default="127.0.0.1", description="Address that servers bind to.")
+    trusted_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Names, separated by commas, by which the Dagster UI and the dashboard may be called, besides "
+        "addresses, localhost and the machine's own name; e.g. that of a reverse proxy. Other names are refused.",
+    )
 
     alert_webhook_url: SecretStr | None = Field(
         default=None, description="Webhook that takes Slack's JSON; unset: no alerts there."
@@ -167,7 +174,15 @@ class Settings(BaseSettings):
         default=30, gt=0, description="Limit for one answer of ClickHouse to a tile of the dashboard's preview."
     )
 
-    @field_validator("alert_email_to", mode="before")
+    @field_validator("trusted_hosts", mode="after")
+    @classmethod
+    def _host_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(map(str.lower, names))
+        if wrong := [name for name in names if not NAME.fullmatch(name)]:
+            raise ValueError(f"{', '.join(map(repr, wrong))}: give host names only, without scheme, port or wildcard")
+        return names
+
+    @field_validator("alert_email_to", "trusted_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
