@@ -12,6 +12,7 @@ from clickhouse_connect.driver.exceptions import Error
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.clickhouse.retries import is_transient
 from iot_platform.errors import ServerError
+from iot_platform.secret_values import secrets_hidden
 from iot_platform.settings import Settings
 
 # Everything that uses ClickHouse shares this pool; dagster.yaml says how many steps at once.
@@ -36,15 +37,17 @@ class ClickHouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         """A client of its own for one use, closed after it. Its queries carry run and asset in their log_comment.
 
         An error that may pass (ClickHouse is away, busy, out of memory) has Dagster try the step again, a few times.
+        No error leaves it with a secret in its text: Dagster stores and shows all of them.
         """
         comment = {"dagster_run_id": run.run_id, "dagster_job": run.job_name, "asset": asset}
-        try:
-            with migrated_session(self.settings(), comment=comment) as client:
-                yield client
-        except (Error, ServerError) as error:
-            if not is_transient(error):
-                raise
-            raise dg.RetryRequested(max_retries=STEP_RETRIES, seconds_to_wait=STEP_RETRY_PAUSE_S) from error
+        with secrets_hidden():
+            try:
+                with migrated_session(self.settings(), comment=comment) as client:
+                    yield client
+            except (Error, ServerError) as error:
+                if not is_transient(error):
+                    raise
+                raise dg.RetryRequested(max_retries=STEP_RETRIES, seconds_to_wait=STEP_RETRY_PAUSE_S) from error
 
 
 class NoValues(dg.IOManager):

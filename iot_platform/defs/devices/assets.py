@@ -19,6 +19,7 @@ from iot_platform.devices.sources.configured import SOURCES, configured_source
 from iot_platform.devices.sources.csv_file import CsvSource
 from iot_platform.errors import ProofError, SourceError
 from iot_platform.readings.simulator import Simulator
+from iot_platform.secret_values import secrets_hidden
 from iot_platform.settings import Settings
 
 DEVICES = "device_metadata"
@@ -73,6 +74,11 @@ def device_metadata(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -
     - Days could not be restated. The new metadata is stored and in use, and these days stay open. Remove the cause
       that is named and materialize again, also with an unchanged source: it goes on with the days that are open.
     """
+    with secrets_hidden():
+        _refresh(context, clickhouse)
+
+
+def _refresh(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
     settings, config = clickhouse.settings(), context.op_execution_context.op_config
     name = config.get("source") or settings.devices_source
     try:
