@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from iot_platform.http_access import NAME
+from iot_platform.secret_files import SecretFiles
 
 PACKAGE_DIR = Path(__file__).resolve().parent
 
@@ -28,9 +29,14 @@ class CheckSettings(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Settings read from ``IOT_*`` environment variables; anything not set has the default shown here."""
+    """Settings read from ``IOT_*`` environment variables; anything not set has the default shown here.
 
-    model_config = SettingsConfigDict(env_prefix="IOT_", env_nested_delimiter="__", frozen=True, extra="ignore")
+    A secret may be in a file instead, which ``IOT_..._FILE`` names.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="IOT_", env_nested_delimiter="__", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     home: Path = Field(default=Path(".iot"), description="Directory of all local state; one platform per directory.")
 
@@ -173,6 +179,18 @@ class Settings(BaseSettings):
     dashboard_query_timeout_s: int = Field(
         default=30, gt=0, description="Limit for one answer of ClickHouse to a tile of the dashboard's preview."
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given in code, then environment variables and the files of secrets, of which there is only one."""
+        return init_settings, SecretFiles(settings_cls), env_settings
 
     @field_validator("trusted_hosts", mode="after")
     @classmethod
