@@ -26,7 +26,9 @@ def serve(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
     project = load_project()
     dashboard = project.dashboards[DASHBOARD]
     source = Source(settings, sorted(tables_of(project, dashboard, settings)))
-    app = create_app(Tiles(project, dashboard, source, settings), source, settings.trusted_hosts)
+    app = create_app(
+        Tiles(project, dashboard, source, settings), source, (*settings.trusted_hosts, settings.host.lower())
+    )
     with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -87,7 +87,7 @@ def main(host: str, port: int, workspace: str) -> None:
         ) as context:
             # h11 bounds a request's line and headers (64 KiB together); httptools does not.
             uvicorn.run(
-                GuardedWebserver(context, settings.trusted_hosts).create_asgi_app(),
+                GuardedWebserver(context, (*settings.trusted_hosts, host.lower())).create_asgi_app(),
                 host=host,
                 port=port,
                 log_level="warning",
