@@ -27,7 +27,7 @@ from iot_platform.defs.looker.assets import looker_assets
 from iot_platform.defs.looker.checks import looker_checks, looker_checks_job, looker_checks_schedule
 from iot_platform.defs.readings import assets as readings
 from iot_platform.defs.readings.sensor import simulated_ingestion_sensor
-from iot_platform.defs.resources import ClickHouse
+from iot_platform.defs.resources import ClickHouse, no_values
 
 defs = dg.Definitions(
     assets=[
@@ -52,7 +52,7 @@ defs = dg.Definitions(
         looker_checks_schedule,
     ],
     sensors=[simulated_ingestion_sensor, layer_automation_sensor, alerts_sensor, metadata_csv_sensor],
-    resources={"clickhouse": ClickHouse()},
+    resources={"clickhouse": ClickHouse(), "io_manager": no_values},
     # The work is ClickHouse's: a process for each step would only add seconds of start.
     executor=dg.in_process_executor,
 )

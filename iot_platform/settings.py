@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from iot_platform.http_access import NAME
+from iot_platform.secret_files import SecretFiles
 
 PACKAGE_DIR = Path(__file__).resolve().parent
 
@@ -26,9 +29,14 @@ class CheckSettings(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Settings read from ``IOT_*`` environment variables; anything not set has the default shown here."""
+    """Settings read from ``IOT_*`` environment variables; anything not set has the default shown here.
 
-    model_config = SettingsConfigDict(env_prefix="IOT_", env_nested_delimiter="__", frozen=True, extra="ignore")
+    A secret may be in a file instead, which ``IOT_..._FILE`` names.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="IOT_", env_nested_delimiter="__", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     home: Path = Field(default=Path(".iot"), description="Directory of all local state; one platform per directory.")
 
@@ -138,6 +146,11 @@ class Settings(BaseSettings):
     )
 
     host: str = Field(default="127.0.0.1", description="Address that servers bind to.")
+    trusted_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Names, separated by commas, by which the Dagster UI and the dashboard may be called, besides "
+        "addresses, localhost and the machine's own name; e.g. that of a reverse proxy. Other names are refused.",
+    )
 
     alert_webhook_url: SecretStr | None = Field(
         default=None, description="Webhook that takes Slack's JSON; unset: no alerts there."
@@ -167,7 +180,27 @@ class Settings(BaseSettings):
         default=30, gt=0, description="Limit for one answer of ClickHouse to a tile of the dashboard's preview."
     )
 
-    @field_validator("alert_email_to", mode="before")
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given in code, then environment variables and the files of secrets, of which there is only one."""
+        return init_settings, SecretFiles(settings_cls), env_settings
+
+    @field_validator("trusted_hosts", mode="after")
+    @classmethod
+    def _host_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(map(str.lower, names))
+        if wrong := [name for name in names if not NAME.fullmatch(name)]:
+            raise ValueError(f"{', '.join(map(repr, wrong))}: give host names only, without scheme, port or wildcard")
+        return names
+
+    @field_validator("alert_email_to", "trusted_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from iot_platform.alerts.message import Message
 from iot_platform.alerts.problem import one_line
 from iot_platform.errors import DeliveryError, PlatformError
+from iot_platform.secret_values import hidden
 
 TIMEOUT_S = 10
 SUBMISSION_PORT, SMTPS_PORT = 587, 465
@@ -65,7 +66,7 @@ class Mailbox:
         except (OSError, smtplib.SMTPException) as error:
             raise DeliveryError(
                 f"The mail server {self.server.host}:{self.server.port} did not take the message to {self.recipient}: "
-                f"{one_line(str(error)) or type(error).__name__}"
+                f"{hidden(one_line(str(error))) or type(error).__name__}"
             ) from None
 
     def _connected(self) -> smtplib.SMTP:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import click
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.child_environment import python_environment
 from iot_platform.cli.output import echo_json, show_summary
 from iot_platform.cli.up import DAGSTER_PORT, interrupt, watch
 from iot_platform.clickhouse.migrations import migrated_session
@@ -20,7 +21,7 @@ from iot_platform.layers.model import DERIVED_LAYERS, RAW_TABLE
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import Summary, summarize
 from iot_platform.readings.simulated import first_simulated_day
-from iot_platform.services.dagster import running_dagster
+from iot_platform.services.dagster import CODE, running_dagster
 from iot_platform.services.dashboard import DASHBOARD_PORT, running_dashboard
 from iot_platform.services.instance import environment
 from iot_platform.services.process import free_port
@@ -91,13 +92,18 @@ def _materialize(settings: Settings, env: Mapping[str, str]) -> None:
     log = settings.root / "logs" / "materialize.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     for selection, partition_range in (("device_metadata", None), (",".join(ALL_LAYERS), f"{first}...{last}")):
-        command = [sys.executable, "-m", "dagster", "asset", "materialize", "-m", "iot_platform.definitions"]
-        command += ["--select", selection]
+        command = [sys.executable, "-m", "dagster", "asset", "materialize", *CODE, "--select", selection]
         if partition_range:
             command += ["--partition-range", partition_range]
         with log.open("ab") as output:
             code = subprocess.run(
-                command, env=dict(env), stdout=output, stderr=output, timeout=MATERIALIZE_TIMEOUT_S, check=False
+                command,
+                env=python_environment(env),
+                cwd=env["DAGSTER_HOME"],
+                stdout=output,
+                stderr=output,
+                timeout=MATERIALIZE_TIMEOUT_S,
+                check=False,
             ).returncode
         if code:
             tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])

@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import psutil
 
+from iot_platform.child_environment import python_environment
 from iot_platform.errors import ServerError
 from iot_platform.settings import PACKAGE_DIR, Settings
 
@@ -230,13 +231,15 @@ def _spawn(settings: Settings, files: ServerFiles) -> subprocess.Popen[bytes]:
     if files.log.exists() and files.log.stat().st_size > _MAX_LOG_BYTES:
         files.log.write_bytes(b"")
     paths = [str(PACKAGE_DIR.parent), os.environ.get("PYTHONPATH", "")]
-    environment = {
-        **os.environ,
-        "IOT_HOME": str(settings.root),
-        "IOT_CLICKHOUSE_PORT": str(settings.clickhouse_port),
-        "IOT_CLICKHOUSE_MEMORY_BYTES": str(settings.clickhouse_memory_bytes),
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-    }
+    environment = python_environment(
+        {
+            **os.environ,
+            "IOT_HOME": str(settings.root),
+            "IOT_CLICKHOUSE_PORT": str(settings.clickhouse_port),
+            "IOT_CLICKHOUSE_MEMORY_BYTES": str(settings.clickhouse_memory_bytes),
+            "PYTHONPATH": os.pathsep.join(paths),
+        }
+    )
     with files.log.open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "iot_platform", "db", "serve", "--stop-when-unused"],

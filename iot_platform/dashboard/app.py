@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import resources
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from iot_platform.dashboard.source import Source, UnavailableError
 from iot_platform.dashboard.tiles import Tiles, UnknownNameError
 from iot_platform.errors import PlatformError
+from iot_platform.http_access import HOST_REFUSED, host_is_trusted
 
 STATIC_DIR = Path(__file__).resolve().parent / "static"
 FILTER, CROSS_FILTER = "f.", "x."
@@ -34,8 +35,8 @@ SECURITY_HEADERS = {
 }
 
 
-def create_app(tiles: Tiles, source: Source, host_is_trusted: Callable[[str], bool]) -> Starlette:
-    """The application; ``host_is_trusted`` judges the Host header of each request."""
+def create_app(tiles: Tiles, source: Source, trusted_hosts: Collection[str] = ()) -> Starlette:
+    """The application. ``trusted_hosts``: names, besides the machine's own, that it may be called by."""
 
     async def page(request: Request) -> Response:
         return FileResponse(STATIC_DIR / "index.html")
@@ -76,7 +77,7 @@ def create_app(tiles: Tiles, source: Source, host_is_trusted: Callable[[str], bo
     return Starlette(
         routes=routes,
         middleware=[
-            Middleware(Guard, host_is_trusted=host_is_trusted),
+            Middleware(Guard, trusted_hosts=trusted_hosts),
             Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4),
         ],
         exception_handlers={UnavailableError: _error(503), UnknownNameError: _error(404), PlatformError: _error(400)},
@@ -94,9 +95,9 @@ class Guard:
     A web page that rebinds its own domain name to this machine would otherwise read the data.
     """
 
-    def __init__(self, app: ASGIApp, host_is_trusted: Callable[[str], bool]) -> None:
+    def __init__(self, app: ASGIApp, trusted_hosts: Collection[str]) -> None:
         self._app = app
-        self._host_is_trusted = host_is_trusted
+        self._trusted_hosts = trusted_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -109,8 +110,8 @@ class Guard:
                 MutableHeaders(scope=message).update(SECURITY_HEADERS)
             await send(message)
 
-        if not self._host_is_trusted(Request(scope).headers.get("host", "")):
-            refusal = PlainTextResponse("Refused: call this server by its address or as localhost.\n", 403)
+        if not host_is_trusted(Request(scope).headers.get("host", ""), self._trusted_hosts):
+            refusal = PlainTextResponse(HOST_REFUSED, 403)
             await refusal(scope, receive, send_guarded)
             return
         await self._app(scope, receive, send_guarded)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Callable
 
 import uvicorn
 
-from iot_platform.clickhouse.embedded.access import host_is_trusted
 from iot_platform.dashboard.app import create_app
 from iot_platform.dashboard.source import Source
 from iot_platform.dashboard.tiles import Tiles, tables_of
@@ -28,7 +26,9 @@ def serve(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
     project = load_project()
     dashboard = project.dashboards[DASHBOARD]
     source = Source(settings, sorted(tables_of(project, dashboard, settings)))
-    app = create_app(Tiles(project, dashboard, source, settings), source, _trust(settings.host))
+    app = create_app(
+        Tiles(project, dashboard, source, settings), source, (*settings.trusted_hosts, settings.host.lower())
+    )
     with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -48,12 +48,3 @@ def serve(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
             uvicorn.Server(config).run(sockets=[listener])
         finally:
             source.close()
-
-
-def _trust(host: str) -> Callable[[str], bool]:
-    """On loopback only addresses and localhost are right; who binds elsewhere may have any name."""
-    try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = host == "localhost"
-    return host_is_trusted if is_loopback else lambda _: True

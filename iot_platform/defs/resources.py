@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import quote
 
 import dagster as dg
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
-from pydantic import Field, SecretStr
 
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.clickhouse.retries import is_transient
 from iot_platform.errors import ServerError
+from iot_platform.secret_values import secrets_hidden
 from iot_platform.settings import Settings
 
-HTTP_PORT, HTTPS_PORT = 8123, 8443
 # Everything that uses ClickHouse shares this pool; dagster.yaml says how many steps at once.
 POOL = "clickhouse"
 # Beyond the writer's own retries of seconds. Longer outages are for the run's next schedule, and for an alert.
@@ -24,41 +22,47 @@ STEP_RETRIES, STEP_RETRY_PAUSE_S = 3, 10
 
 
 class ClickHouse(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The ClickHouse that holds all layers.
+    """The ClickHouse that holds all layers: IOT_CLICKHOUSE_URL, or the embedded server of the home.
 
-    Without configuration it is the platform's own: IOT_CLICKHOUSE_URL, or the embedded server of the home, which is
-    started for the length of a use when it does not run. Nothing is connected before the first use.
+    The embedded one is started for the length of a use when it does not run. Nothing is connected before the first use.
+    It has no config on purpose: who may launch a run could otherwise send the login to a server of their own.
     """
 
-    host: str | None = Field(default=None, description="Host of the server; unset: the platform's settings decide.")
-    port: int | None = Field(default=None, description="Port of its HTTP interface; default 8123, secure 8443.")
-    user: str = Field(default="default", description="User name; used only with `host`.")
-    password: str = Field(default="", description="Password; used only with `host`.")
-    database: str | None = Field(default=None, description="Database of all layers; unset: IOT_CLICKHOUSE_DATABASE.")
-    secure: bool = Field(default=False, description="HTTPS instead of HTTP; used only with `host`.")
-
     def settings(self) -> Settings:
-        """The platform's settings with what is configured here put over them."""
-        changes: dict[str, object] = {}
-        if self.host:
-            scheme, default_port = ("https", HTTPS_PORT) if self.secure else ("http", HTTP_PORT)
-            login = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
-            changes["clickhouse_url"] = SecretStr(f"{scheme}://{login}@{self.host}:{self.port or default_port}")
-        if self.database:
-            changes["clickhouse_database"] = self.database
-        return Settings().model_copy(update=changes)
+        """The platform's settings."""
+        return Settings()
 
     @contextmanager
     def session(self, run: dg.DagsterRun, asset: str) -> Iterator[Client]:
         """A client of its own for one use, closed after it. Its queries carry run and asset in their log_comment.
 
         An error that may pass (ClickHouse is away, busy, out of memory) has Dagster try the step again, a few times.
+        No error leaves it with a secret in its text: Dagster stores and shows all of them.
         """
         comment = {"dagster_run_id": run.run_id, "dagster_job": run.job_name, "asset": asset}
-        try:
-            with migrated_session(self.settings(), comment=comment) as client:
-                yield client
-        except (Error, ServerError) as error:
-            if not is_transient(error):
-                raise
-            raise dg.RetryRequested(max_retries=STEP_RETRIES, seconds_to_wait=STEP_RETRY_PAUSE_S) from error
+        with secrets_hidden():
+            try:
+                with migrated_session(self.settings(), comment=comment) as client:
+                    yield client
+            except (Error, ServerError) as error:
+                if not is_transient(error):
+                    raise
+                raise dg.RetryRequested(max_retries=STEP_RETRIES, seconds_to_wait=STEP_RETRY_PAUSE_S) from error
+
+
+class NoValues(dg.IOManager):
+    """Assets hand on tables, no values. Dagster's default IO manager would write to any folder that a run names."""
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """Raise: no asset returns a value."""
+        raise NotImplementedError(f"{context.get_identifier()} returns a value, and nothing here stores one.")
+
+    def load_input(self, context: dg.InputContext) -> object:
+        """Raise: no asset takes a value."""
+        raise NotImplementedError(f"{context.name} is a value, and nothing here stores one.")
+
+
+@dg.io_manager(config_schema={})
+def no_values(_: dg.InitResourceContext) -> dg.IOManager:
+    """NoValues without config."""
+    return NoValues()

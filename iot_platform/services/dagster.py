@@ -14,7 +14,7 @@ import requests
 from iot_platform.errors import PlatformError
 from iot_platform.services.instance import create_storage
 from iot_platform.services.process import START_TIMEOUT_S, Service, free_port, ignore_interrupts
-from iot_platform.settings import Settings
+from iot_platform.settings import PACKAGE_DIR, Settings
 
 # Named as in the checkout's workspace.yaml: `dagster dev` then shares the state of sensors and schedules.
 WORKSPACE = """\
@@ -24,7 +24,8 @@ load_from:
       port: {port}
       location_name: iot_platform
 """
-MODULE = "iot_platform.definitions"
+# How Dagster's commands find the code. They import from the working directory first: that of the platform itself.
+CODE = ("-m", "iot_platform.definitions", "-d", str(PACKAGE_DIR.parent))
 
 HEALTH_TIMEOUT_S = 10
 HEALTH_QUERY = """
@@ -85,15 +86,16 @@ def running_dagster(settings: Settings, port: int, env: Mapping[str, str]) -> It
     workspace = settings.root / "dagster" / "workspace.yaml"
     workspace.parent.mkdir(parents=True, exist_ok=True)
     workspace.write_text(WORKSPACE.format(port=code_port), encoding="utf-8")
-    commands = {
-        "code-location": ("dagster", "code-server", "start", "-h", "127.0.0.1", "-p", str(code_port), "-m", MODULE),
-        "dagster-webserver": ("dagster_webserver", "-h", settings.host, "-p", str(port), "-w", str(workspace)),
-        "dagster-daemon": ("dagster._daemon", "run", "-w", str(workspace)),
-    }
+    code_server = ("dagster", "code-server", "start", "-h", "127.0.0.1", "-p", str(code_port), *CODE)
+    webserver = ("iot_platform.services.webserver", "-h", settings.host, "-p", str(port), "-w", str(workspace))
+    daemon = ("dagster._daemon", "run", "-w", str(workspace))
+    commands = {"code-location": code_server, "dagster-webserver": webserver, "dagster-daemon": daemon}
+    # Not in the folder of the user: Dagster would read a file .env there, and import modules from it.
+    folder = Path(env["DAGSTER_HOME"])
     with ExitStack() as stack:
         services: list[Service] = []
         for name, command in commands.items():
-            services.append(Service(name, command, env, logs / f"{name}.log"))
+            services.append(Service(name, command, env, logs / f"{name}.log", folder))
             stack.callback(services[-1].stop)
         stack.callback(ignore_interrupts)  # registered last, so it runs first
         dagster = Dagster(f"http://{settings.host}:{port}", services)

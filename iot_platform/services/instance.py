@@ -83,10 +83,20 @@ def create_storage(home: Path) -> None:
 
 
 def environment(settings: Settings, overrides: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a Dagster process of this home."""
+    """The environment of a Dagster process of this home. Paths in it are absolute: it runs in another folder."""
     return {
         **os.environ,
+        **_absolute_paths(settings),
         "DAGSTER_HOME": str(dagster_home(settings)),
         "IOT_HOME": str(settings.root),
         **overrides,
     }
+
+
+def _absolute_paths(settings: Settings) -> dict[str, str]:
+    names = [name for name in os.environ if name.startswith("IOT_") and name.endswith("_FILE") and os.environ[name]]
+    paths = {name: os.environ[name] for name in names}
+    # Anything with a colon is a URL.
+    if settings.devices_csv and ":" not in settings.devices_csv:
+        paths["IOT_DEVICES_CSV"] = settings.devices_csv
+    return {name: os.path.abspath(os.path.expanduser(path)) for name, path in paths.items()}

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from iot_platform.child_environment import python_environment
 from iot_platform.errors import PlatformError
 
 STOP_TIMEOUT_S = 20
@@ -55,15 +56,18 @@ def free_port(preferred: int, host: str) -> int:
 class Service:
     """One child process in a session of its own, so that a Ctrl-C reaches it only through us."""
 
-    def __init__(self, name: str, command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
-        """Start ``command``; its output goes to the file ``log``."""
+    def __init__(
+        self, name: str, command: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path | None = None
+    ) -> None:
+        """Start ``python -m COMMAND``; its output goes to the file ``log``. ``cwd``: its folder; None: ours."""
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *command],
-                env=dict(env),
+                env=python_environment(env),
+                cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

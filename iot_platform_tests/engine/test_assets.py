@@ -158,15 +158,6 @@ def test_queries_lead_back_to_their_run(platform: Client) -> None:
     }
 
 
-def test_the_resource_can_point_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IOT_CLICKHOUSE_URL", "http://a:b@ignored:1")
-    resource = ClickHouse(host="ch.example.com", user="me", password="p@ss/word", database="other", secure=True)
-    settings = resource.settings()
-    assert settings.clickhouse_url
-    assert settings.clickhouse_url.get_secret_value() == "https://me:p%40ss%2Fword@ch.example.com:8443"
-    assert settings.clickhouse_database == "other"
-
-
 def test_column_lineage_covers_every_column_and_names_only_what_exists(schema: Client) -> None:
     columns: dict[str, set[str]] = {}
     for table, name in schema.query(

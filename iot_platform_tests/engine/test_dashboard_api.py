@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import secrets
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +23,6 @@ import uvicorn
 from clickhouse_connect.driver.client import Client
 from pydantic import SecretStr
 
-from iot_platform.clickhouse.embedded.access import host_is_trusted
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.clickhouse.server import Endpoint
 from iot_platform.dashboard.answers import Answers
@@ -29,6 +32,7 @@ from iot_platform.dashboard.tiles import Tiles, tables_of
 from iot_platform.looker.project import load_project
 from iot_platform.settings import Settings
 from iot_platform_tests.dashboard_data import METERS, TYPES, insert_days, insert_meters, insert_reading
+from iot_platform_tests.e2e.commands import environment
 
 TIMEOUT_S = 30
 
@@ -76,7 +80,7 @@ def serving(settings: Settings) -> Iterator[str]:
     project = load_project()
     dashboard = project.dashboards["power_overview"]
     source = Source(settings, sorted(tables_of(project, dashboard, settings)))
-    app = create_app(Tiles(project, dashboard, source, settings), source, host_is_trusted)
+    app = create_app(Tiles(project, dashboard, source, settings), source)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -193,6 +197,27 @@ def test_every_answer_has_the_headers_and_the_page_needs_nothing_from_elsewhere(
 def test_a_strange_host_is_refused(api: Api) -> None:
     answer = requests.get(f"{api.url}/api/version", headers={"Host": "evil.example"}, timeout=TIMEOUT_S)
     assert answer.status_code == 403
+
+
+def test_a_strange_host_is_refused_also_on_all_addresses(api: Api, tmp_path: Path) -> None:
+    assert api.settings.clickhouse_url
+    env = environment(
+        tmp_path,
+        IOT_HOST="0.0.0.0",
+        IOT_TRUSTED_HOSTS="dashboard.example",
+        IOT_CLICKHOUSE_URL=api.settings.clickhouse_url.get_secret_value(),
+        IOT_CLICKHOUSE_DATABASE=api.settings.clickhouse_database,
+    )
+    command = [sys.executable, "-m", "iot_platform", "dashboard", "--port", "0", "--json"]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            url = json.loads(process.stdout.readline())["url"].replace("0.0.0.0", "127.0.0.1")
+            for host, status in (("evil.example", 403), ("dashboard.example", 200), ("localhost", 200)):
+                answer = requests.get(f"{url}/api/version", headers={"Host": host}, timeout=TIMEOUT_S)
+                assert answer.status_code == status, (host, answer.text)
+        finally:
+            process.terminate()
 
 
 def test_a_question_is_asked_once_at_a_time() -> None:

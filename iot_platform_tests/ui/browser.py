@@ -15,15 +15,15 @@ OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A running browser. Without one the test is skipped, with CI set it fails."""
+def chromium(*options: str) -> Iterator[Browser]:
+    """A browser with further command line options. Without one installed the test is skipped, with CI set it fails."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         if os.environ.get("CI"):
             pytest.fail("Chromium is needed.")
         pytest.skip("No Chromium here.")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
+        browser = playwright.chromium.launch(executable_path=path, args=[*OPTIONS, *options])
         yield browser
         browser.close()
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import ipaddress
 import os
 import secrets
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from iot_platform.clickhouse.embedded.faults import AUTHENTICATION_FAILED, ClickHouseError
 from iot_platform.clickhouse.embedded.text import decoded, encoded, header_text
@@ -90,29 +87,3 @@ def _basic(header: str) -> Credentials:
     except (binascii.Error, ValueError):  # ValueError: not ASCII
         raise ClickHouseError(AUTHENTICATION_FAILED, "Invalid authentication: malformed Basic credentials") from None
     return Credentials(user or USER, password)
-
-
-def host_is_trusted(host_header: str) -> bool:
-    """Whether the Host header names this machine by address or as localhost.
-
-    A web page that rebinds its own domain name to 127.0.0.1 reaches the port, but with its name in the Host header.
-    """
-    try:
-        host = urlsplit(f"//{host_header}").hostname
-    except ValueError:  # "[abc"
-        return False
-    if host is None:
-        return False
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return host in ("localhost", socket.gethostname().lower())
-    return True
-
-
-def origin_is_trusted(origin: str | None, host_header: str) -> bool:
-    """Whether no web page sent the request, or a page of this very server (there is none)."""
-    try:
-        return origin is None or urlsplit(origin).netloc == host_header
-    except ValueError:
-        return False

@@ -23,6 +23,7 @@ from iot_platform.clickhouse.embedded.logins import FailedLogins
 from iot_platform.clickhouse.embedded.multipart import is_form, read_form, send_tables
 from iot_platform.clickhouse.embedded.request import read_request, url_parameters
 from iot_platform.clickhouse.embedded.sessions import Sessions
+from iot_platform.http_access import host_is_trusted, origin_is_trusted
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ class App:
 def _simple_answer(request: Request) -> PlainTextResponse | None:
     """The answer to anything that is not a query of a trusted caller."""
     host, path = request.headers.get("host", ""), request.url.path
-    if not access.host_is_trusted(host) or not access.origin_is_trusted(request.headers.get("origin"), host):
+    if not host_is_trusted(host) or not origin_is_trusted(request.headers.get("origin"), host):
         text = "Refused: call this server by its address or localhost (Host header), and not from a web page.\n"
         return PlainTextResponse(text, 403)
     if path in ("/ping", "/replicas_status"):

@@ -13,6 +13,7 @@ from iot_platform.alerts.outbox import AlertState, look
 from iot_platform.defs.alerts.problems import SENSOR_NAME, current_problems
 from iot_platform.defs.alerts.site import Site
 from iot_platform.errors import PlatformError
+from iot_platform.secret_values import secrets_hidden
 from iot_platform.settings import Settings
 
 MINIMUM_INTERVAL_S = 30
@@ -35,6 +36,11 @@ def _start_status(settings: Settings) -> dg.DefaultSensorStatus:
 )
 def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Look at what is wrong, and send what is to be sent."""
+    with secrets_hidden():
+        return _look_and_send(context)
+
+
+def _look_and_send(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     settings = Settings()
     configured = channels(settings)
     if not configured:

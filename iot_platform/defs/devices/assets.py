@@ -7,7 +7,6 @@ from pathlib import Path
 
 import dagster as dg
 from clickhouse_connect.driver.client import Client
-from pydantic import Field
 
 from iot_platform.defs import tables
 from iot_platform.defs.devices.facts import Facts, refresh_facts, restatement_facts, source_facts
@@ -16,23 +15,29 @@ from iot_platform.defs.resources import ClickHouse
 from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.restatement import restate
 from iot_platform.devices.source_refresh import refresh_from_source
-from iot_platform.devices.sources.configured import configured_source
+from iot_platform.devices.sources.configured import SOURCES, configured_source
 from iot_platform.devices.sources.csv_file import CsvSource
 from iot_platform.errors import ProofError, SourceError
 from iot_platform.readings.simulator import Simulator
+from iot_platform.secret_values import secrets_hidden
 from iot_platform.settings import Settings
 
 DEVICES = "device_metadata"
 
 
-class MetadataSource(dg.Config):
-    """Where a run reads the metadata from, and how much of it."""
-
-    source: str | None = Field(default=None, description="csv or crm; unset: IOT_DEVICES_SOURCE.")
-    increment: bool = Field(
-        default=False,
+# Plain types of Dagster, not dg.Config: its fields take {"env": NAME}, and would show any secret of the process.
+METADATA_SOURCE = {
+    "source": dg.Field(
+        dg.Noneable(dg.Enum("MetadataSource", [dg.EnumValue(name) for name in SOURCES])),
+        is_required=False,
+        description="Where the run reads the metadata from; unset: IOT_DEVICES_SOURCE.",
+    ),
+    "increment": dg.Field(
+        bool,
+        default_value=False,
         description="Only what has changed since the last good read, where the source can tell; closes nothing then.",
-    )
+    ),
+}
 
 
 @platform_asset(
@@ -43,8 +48,9 @@ class MetadataSource(dg.Config):
     made_by=[DEVICES],
     late_h=3,
     stale_h=26,
+    config_schema=METADATA_SOURCE,
 )
-def device_metadata(context: dg.AssetExecutionContext, config: MetadataSource, clickhouse: ClickHouse) -> None:
+def device_metadata(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
     """Whose meter it is, in what kind of building, and where: with its history.
 
     A version holds from `valid_from` (a whole UTC hour) until the next one of the same device.
@@ -68,9 +74,15 @@ def device_metadata(context: dg.AssetExecutionContext, config: MetadataSource, c
     - Days could not be restated. The new metadata is stored and in use, and these days stay open. Remove the cause
       that is named and materialize again, also with an unchanged source: it goes on with the days that are open.
     """
-    settings = clickhouse.settings()
+    with secrets_hidden():
+        _refresh(context, clickhouse)
+
+
+def _refresh(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
+    settings, config = clickhouse.settings(), context.op_execution_context.op_config
+    name = config.get("source") or settings.devices_source
     try:
-        source = configured_source(settings, config.source)
+        source = configured_source(settings, name)
         if isinstance(source, CsvSource):
             _write_simulated_if_missing(context, settings, Path(settings.devices_location))
         with clickhouse.session(context.run, DEVICES) as client:
@@ -78,16 +90,14 @@ def device_metadata(context: dg.AssetExecutionContext, config: MetadataSource, c
                 client,
                 source,
                 _now(),
-                increment=config.increment,
+                increment=config["increment"],
                 max_closed_share=settings.max_closed_share,
                 run_id=context.run.run_id,
             )
             facts = {**source_facts(source, refreshed.delivery), **refresh_facts(refreshed.result)}
             context.add_output_metadata({**facts, **_restate(context, client, refreshed.result, facts)})
     except SourceError as error:
-        raise dg.Failure(
-            description=str(error), metadata={"source": config.source or settings.devices_source}
-        ) from error
+        raise dg.Failure(description=str(error), metadata={"source": name}) from error
 
 
 def _restate(

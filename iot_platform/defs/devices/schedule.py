@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from iot_platform.defs.devices.assets import DEVICES, MetadataSource
+from iot_platform.defs.devices.assets import DEVICES
 from iot_platform.defs.jobs import metadata_checks_job, refresh_metadata_job
 from iot_platform.defs.start_status import SCHEDULE_STATUS
 from iot_platform.devices.sources.csv_file import CsvSource
@@ -21,7 +21,7 @@ from iot_platform.settings import Settings
     "nothing is changed, but days that an earlier refresh left open are restated.",
 )
 def refresh_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    return dg.RunRequest(run_config=dg.RunConfig(ops={DEVICES: MetadataSource(increment=True)}))
+    return dg.RunRequest(run_config={"ops": {DEVICES: {"config": {"increment": True}}}})
 
 
 @dg.schedule(

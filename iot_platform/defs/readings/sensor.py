@@ -7,7 +7,6 @@ import datetime as dt
 import dagster as dg
 
 from iot_platform.defs.jobs import ingestion_job
-from iot_platform.defs.readings.assets import ArrivalWindow
 from iot_platform.defs.readings.windows import Window, day_of_window, next_windows, start_of_arrivals, start_of_day
 from iot_platform.defs.start_status import SENSOR_STATUS
 from iot_platform.errors import PlatformError
@@ -45,7 +44,7 @@ def _run_request(window: Window) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"{start}/{end}",
         partition_key=day_of_window(window[0]).isoformat(),
-        run_config=dg.RunConfig(ops={RAW_TABLE: ArrivalWindow(start=start, end=end)}),
+        run_config={"ops": {RAW_TABLE: {"config": {"start": start, "end": end}}}},
     )
 
 

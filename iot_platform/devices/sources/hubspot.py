@@ -95,6 +95,9 @@ class HubSpotSource:
         self._timeout_s = timeout_s
         if token is None or not token.get_secret_value():
             raise SourceError("The CRM needs a token: set IOT_CRM_TOKEN to that of a private app that may read it.")
+        if any(map(str.isspace, token.get_secret_value())):
+            # As a header it would be refused by an error that quotes it.
+            raise SourceError("IOT_CRM_TOKEN has spaces or line ends in it. Set it to the token alone.")
         if missing := set(REQUIRED) - fields.keys():
             raise SourceError(f"IOT_CRM_FIELDS names no property for {', '.join(sorted(missing))}.")
         if unknown := fields.keys() - set(COLUMNS):

@@ -1,0 +1,45 @@
+"""Which HTTP requests a local server takes: the rules for the Host and Origin headers, one home for all servers."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+# As a browser writes it: a name, an IPv4 address or an IPv6 address in brackets, and perhaps a port. Nothing else.
+_HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?")
+
+HOST_REFUSED = "Refused: call this server by its address, as localhost, or by a name in IOT_TRUSTED_HOSTS.\n"
+
+
+def host_is_trusted(host_header: str, trusted: Collection[str] = ()) -> bool:
+    """Whether the Host header names this machine: by address, as localhost, by its own name or by a ``trusted`` one.
+
+    A web page that rebinds its own domain name to 127.0.0.1 reaches the port, but with its name in the Host header.
+    ``trusted`` are lower-case names without a port.
+    """
+    match = _HOST.fullmatch(host_header)
+    if match is None:
+        return False
+    host = match["host"].strip("[]").lower()
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host == socket.gethostname().lower() or host in trusted
+    return True
+
+
+def origin_is_trusted(origin: str | None, host_header: str) -> bool:
+    """Whether no web page sent the request (no Origin header), or a page of this very server.
+
+    The scheme is not compared: behind a reverse proxy that ends TLS, the page is https and this server http.
+    """
+    if origin is None:
+        return True
+    try:
+        return urlsplit(origin).netloc.lower() == host_header.lower() != ""
+    except ValueError:  # "http://[abc"
+        return False
