@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 import psutil
 
 from iot_platform.errors import ServerError
+from iot_platform.private_files import state_directory
 from iot_platform.settings import PACKAGE_DIR, Settings
 
 EXIT_IN_USE = 3  # `db serve` lost the data directory to another server
@@ -122,7 +123,7 @@ def running_server(settings: Settings) -> Iterator[Endpoint]:
         yield _external(settings)
         return
     files = ServerFiles(settings)
-    files.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state_directory(settings.root, files.directory.name)
     deadline = time.monotonic() + _START_TIMEOUT_S
     with files.users.open("a") as lock:
         _share(lock.fileno(), files, deadline)

@@ -56,10 +56,9 @@ class Service:
     """One child process in a session of its own, so that a Ctrl-C reaches it only through us."""
 
     def __init__(self, name: str, command: Sequence[str], env: Mapping[str, str], log: Path) -> None:
-        """Start ``command``; its output goes to the file ``log``."""
+        """Start ``command``; its output goes to the file ``log``, in a directory that is there."""
         self.name = name
         self.log = log
-        log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *command],

@@ -21,6 +21,7 @@ import psutil
 
 from iot_platform.clickhouse.server import ServerFiles, read_record
 from iot_platform.errors import ServerError
+from iot_platform.private_files import state_directory
 from iot_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def serve(
     ``port`` None: the preferred one of the settings, or any free one when that is taken. ``ready`` gets the URL.
     """
     files = ServerFiles(settings)
-    files.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state_directory(settings.root, files.directory.name)
     with _owned(files), _listening(settings, host, port) as listener:
         app = _start_engine(settings, files)
         try:

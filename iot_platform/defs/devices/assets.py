@@ -19,6 +19,7 @@ from iot_platform.devices.source_refresh import refresh_from_source
 from iot_platform.devices.sources.configured import configured_source
 from iot_platform.devices.sources.csv_file import CsvSource
 from iot_platform.errors import ProofError, SourceError
+from iot_platform.private_files import private_directory
 from iot_platform.readings.simulator import Simulator
 from iot_platform.settings import Settings
 
@@ -114,7 +115,8 @@ def _write_simulated_if_missing(context: dg.AssetExecutionContext, settings: Set
     # The simulator has meters, but nobody who writes a list of them. A URL is somebody else's to write.
     if not settings.simulator_enabled or "://" in settings.devices_location or path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.exists():
+        private_directory(path.parent)
     # Written aside first: a refresh that runs at the same time never sees half a file.
     partial = path.with_name(f"{path.name}.partial")
     Simulator.from_settings(settings).device_metadata().to_csv(partial, index=False)
