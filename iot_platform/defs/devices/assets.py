@@ -4,17 +4,19 @@
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from clickhouse_connect.driver.client import Client
 from pydantic import Field
 
 from iot_platform.defs import tables
+from iot_platform.defs.decoration import decoration
 from iot_platform.defs.devices.facts import Facts, refresh_facts, restatement_facts, source_facts
 from iot_platform.defs.headers import platform_asset
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.devices.refresh import RefreshResult
-from iot_platform.devices.restatement import restate
+from iot_platform.devices.restatement import Restatement, restate
 from iot_platform.devices.source_refresh import refresh_from_source
 from iot_platform.devices.sources.configured import configured_source
 from iot_platform.devices.sources.csv_file import CsvSource
@@ -83,19 +85,24 @@ def device_metadata(context: dg.AssetExecutionContext, config: MetadataSource, c
                 max_closed_share=settings.max_closed_share,
                 run_id=context.run.run_id,
             )
-            facts = {**source_facts(source, refreshed.delivery), **refresh_facts(refreshed.result)}
-            context.add_output_metadata({**facts, **_restate(context, client, refreshed.result, facts)})
+            facts: dict[str, Any] = {}
+            with decoration(context, "The list of what has changed"):
+                facts |= {**source_facts(source, refreshed.delivery), **refresh_facts(refreshed.result)}
+            restatement = _restate(context, client, refreshed.result, facts)
+            with decoration(context, "The energy per customer before and after"):
+                facts |= restatement_facts(restatement)
+            with decoration(context, f"Rows, columns and preview of {DEVICES}"):
+                facts |= _table_facts(client)
+            context.add_output_metadata(facts)
     except SourceError as error:
         raise dg.Failure(
             description=str(error), metadata={"source": config.source or settings.devices_source}
         ) from error
 
 
-def _restate(
-    context: dg.AssetExecutionContext, client: Client, result: RefreshResult, facts: Facts
-) -> dict[str, dg.MetadataValue | dg.TableSchema | int | float]:
+def _restate(context: dg.AssetExecutionContext, client: Client, result: RefreshResult, facts: Facts) -> Restatement:
     try:
-        restatement = restate(
+        return restate(
             client,
             result,
             run_id=context.run.run_id,
@@ -103,8 +110,10 @@ def _restate(
         )
     except ProofError as error:
         raise dg.Failure(description=str(error), metadata=facts) from error
+
+
+def _table_facts(client: Client) -> dict[str, dg.MetadataValue | dg.TableSchema | int]:
     return {
-        **restatement_facts(restatement),
         "dagster/row_count": tables.total_rows(client, DEVICES),
         "dagster/column_schema": tables.column_schema(client, DEVICES),
         "preview": tables.preview(client, DEVICES),
