@@ -30,7 +30,7 @@ _FORMULA = re.compile(
 
 
 def visible(text: str, limit: int | None = None) -> str:
-    """The text as one line of at most ``limit`` characters in which nothing is hidden.
+    """The text for plain text of one line, such as a mail's subject: at most ``limit`` characters, none of them hidden.
 
     White space becomes single spaces; control and direction characters are written as escapes, e.g. ``\\x1b``.
     """
@@ -38,14 +38,9 @@ def visible(text: str, limit: int | None = None) -> str:
     return line if limit is None or len(line) <= limit else f"{line[: limit - 1]}…"
 
 
-def terminal(text: str) -> str:
-    """The text for a terminal: as ``visible``, but its lines and its spaces stay as they are."""
+def visible_lines(text: str) -> str:
+    """The text for a terminal, a log or the body of a mail: as ``visible``, but its lines and spaces stay."""
     return "\n".join(_without_controls(line.expandtabs()) for line in text.split("\n"))
-
-
-def mail(text: str) -> str:
-    """The text of one line of a plain mail, its subject included: no line break can begin another header."""
-    return visible(text)
 
 
 def label(text: str) -> str:
@@ -58,17 +53,14 @@ def markdown(text: object, limit: int = CELL_LENGTH) -> str:
 
     What is not plain becomes a code span: it is the only place where neither links nor HTML nor mentions are read.
     """
-    shown = visible(str(text), limit)
-    if _PLAIN_MARKDOWN.fullmatch(shown) and not _LINK.search(shown):
-        return _OUTER_UNDERSCORE.sub(r"\_", shown)
     # A bar would end the cell, also in a code span.
-    return "&#124;".join(_code_span(part) for part in shown.split("|"))
+    return "&#124;".join(map(_literal_markdown, visible(str(text), limit).split("|")))
 
 
 def markdown_code(text: str, language: str = "") -> str:
     """The text as a block of code in Markdown."""
     fence = "`" * max(3, _longest_run(text) + 1)
-    return f"{fence}{language}\n{terminal(text)}\n{fence}"
+    return f"{fence}{language}\n{visible_lines(text)}\n{fence}"
 
 
 def chat(text: str, limit: int | None = None) -> str:
@@ -106,6 +98,12 @@ def _escape(sign: str) -> str:
     if unicodedata.category(sign) == "Zs":
         return " "
     return sign.encode("unicode_escape").decode("ascii")
+
+
+def _literal_markdown(text: str) -> str:
+    if _PLAIN_MARKDOWN.fullmatch(text) and not _LINK.search(text):
+        return _OUTER_UNDERSCORE.sub(r"\_", text)
+    return _code_span(text)
 
 
 def _longest_run(text: str) -> int:

@@ -12,7 +12,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from pydantic import ValidationError
 
 from iot_platform.errors import PlatformError
-from iot_platform.escaping import terminal
+from iot_platform.escaping import visible_lines
 from iot_platform.private_files import UMASK
 
 # Subcommand -> where it is defined and what --help says of it (so that --help imports nothing heavy).
@@ -78,5 +78,5 @@ def main(*args: Any, **kwargs: Any) -> None:
 
 def _fail(message: str) -> NoReturn:
     # Here rather than from cli.output, which loads what --help does not need.
-    click.echo(terminal(f"Error: {message}"), err=True)
+    click.echo(visible_lines(f"Error: {message}"), err=True)
     sys.exit(1)
