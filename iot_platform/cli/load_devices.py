@@ -45,9 +45,10 @@ def devices(file: Path, device_ids: str, complete: bool, dry_run: bool, no_resta
 
     Columns: device_id, customer_id, building_type, latitude, longitude, and optionally valid_from (a whole UTC hour).
     A row with valid_from says what holds from then on. A device's only row, without it, says what holds now: for a
-    new device since ever, for a changed one from the current hour on. Rows of any wrong kind are all listed with
-    their line, and nothing is changed. With --complete, a device that is not in the file is closed from the current
-    hour on; its history stays. A file that lacks too many of them (IOT_MAX_CLOSED_SHARE) is refused.
+    new device since ever, for a changed one from the current hour on. Rows of any wrong kind are counted, the
+    first are listed with their line, and nothing is changed. With --complete, a device that is not in the file is
+    closed from the current hour on; its history stays. A file that lacks too many of them (IOT_MAX_CLOSED_SHARE) is
+    refused.
 
     Shows what is new, changed and closed, rebuilds L3 and L4 of the days whose readings get other metadata, and shows
     the energy per customer on these days before and after.
@@ -55,8 +56,8 @@ def devices(file: Path, device_ids: str, complete: bool, dry_run: bool, no_resta
     Exit code: 0 when it is done (with --dry-run: could be done); 1 when the file cannot be used (nothing was changed
     then) or when a day could not be restated (the metadata is stored then, the day stays open).
     """
-    frame = read_devices(file)
     settings = Settings()
+    frame = read_devices(file, settings.devices_max_bytes)
     with migrated_session(settings) as client:
         result = refresh_devices(
             client,
