@@ -107,6 +107,11 @@ class Settings(BaseSettings):
     devices_csv_complete: bool = Field(
         default=True, description="That CSV lists every device: one that it lacks is closed. False: nothing is closed."
     )
+    devices_max_bytes: int = Field(
+        default=128 * 1024**2,
+        gt=0,
+        description="Most bytes of a metadata CSV, and of all that the CRM answers in one read; more is refused.",
+    )
     max_closed_share: float = Field(
         default=MAX_CLOSED_SHARE,
         ge=0,

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from iot_platform.alerts.message import Message
 from iot_platform.alerts.problem import one_line
 from iot_platform.errors import DeliveryError, PlatformError
+from iot_platform.escaping import visible, visible_lines
 from iot_platform.secret_values import hidden
 
 TIMEOUT_S = 10
@@ -98,11 +99,11 @@ class Mailbox:
         mail = EmailMessage()
         mail["From"] = self.sender
         mail["To"] = self.recipient
-        mail["Subject"] = f"[iot_platform] {message.subject}"
+        mail["Subject"] = visible(f"[iot_platform] {message.subject}")
         # All mails of an incident make one thread; a mail that was sent twice has the same id.
         mail["Message-ID"] = f"<{message.id}@iot-platform>"
         mail["References"] = f"<{message.incident}@iot-platform>"
         # Mail programs that answer by themselves (out of office) leave it alone.
         mail["Auto-Submitted"] = "auto-generated"
-        mail.set_content(message.plain_text())
+        mail.set_content(visible_lines(message.plain_text()))
         return mail

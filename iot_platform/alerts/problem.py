@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from iot_platform.escaping import visible
+
 MAX_TEXT = 300
 
 Kind = Literal["run", "check", "stale", "tick", "server"]
@@ -45,5 +47,5 @@ class Problem:
 
 def one_line(text: str, limit: int = MAX_TEXT) -> str:
     """A text of any origin as one line of at most ``limit`` characters, without logins in URLs."""
-    line = " ".join(_LOGIN.sub("", text).split())
+    line = visible(_LOGIN.sub("", text))
     return line if len(line) <= limit else f"{line[: limit - 3]}..."

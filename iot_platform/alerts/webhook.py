@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from iot_platform.alerts.message import Group, Message, heading
 from iot_platform.errors import DeliveryError, PlatformError
+from iot_platform.escaping import chat, chat_link, visible
 
 TIMEOUT_S = 10
 # Slack's limits, with the header and the closing text among the blocks.
@@ -51,20 +52,21 @@ class Webhook:
 
 def payload(message: Message) -> dict[str, Any]:
     """The JSON of a message: ``text`` for notifications and plain receivers, ``blocks`` for the rest."""
+    header = visible(message.subject, MAX_HEADER)
     blocks: list[dict[str, Any]] = [
-        {"type": "header", "text": {"type": "plain_text", "text": message.subject[:MAX_HEADER]}},
-        _section(_escaped(message.text)),
+        {"type": "header", "text": {"type": "plain_text", "text": header, "emoji": False}},
+        _section(chat(message.text)),
     ]
     for group in message.groups:
         blocks += _sections(group)
-    return {"text": _escaped(message.subject), "blocks": blocks[:MAX_BLOCKS]}
+    return {"text": chat(message.subject), "blocks": blocks[:MAX_BLOCKS]}
 
 
 def _sections(group: Group) -> list[dict[str, Any]]:
     """A group as one block, or as several where its lines need more room than one has."""
-    texts = [f"*{_escaped(heading(group))}*"]
+    texts = [f"*{chat(heading(group))}*"]
     for line in group.lines:
-        text = f"• <{_escaped(line.link)}|{_escaped(line.title)}> {_escaped(line.detail)}"
+        text = f"• {chat_link(line.link, line.title)} {chat(line.detail)}"
         if len(texts[-1]) + len(text) < MAX_BLOCK_TEXT:
             texts[-1] += f"\n{text}"
         else:
@@ -73,9 +75,5 @@ def _sections(group: Group) -> list[dict[str, Any]]:
 
 
 def _section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text[:MAX_BLOCK_TEXT]}}
-
-
-def _escaped(text: str) -> str:
-    """Slack's three control characters as it wants them in text."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # Verbatim: addresses and names of channels in it are left as they are.
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text[:MAX_BLOCK_TEXT], "verbatim": True}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -11,6 +12,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from pydantic import ValidationError
 
 from iot_platform.errors import PlatformError
+from iot_platform.escaping import visible_lines
+from iot_platform.private_files import UMASK
 
 # Subcommand -> where it is defined and what --help says of it (so that --help imports nothing heavy).
 COMMANDS = {
@@ -59,7 +62,11 @@ def cli() -> None:
 
 
 def main(*args: Any, **kwargs: Any) -> None:
-    """Run the command line; expected errors become one message on stderr and exit code 1."""
+    """Run the command line; expected errors become one message on stderr and exit code 1.
+
+    What it and its children write is for this user alone.
+    """
+    os.umask(UMASK)
     try:
         cli(*args, **kwargs)
     except ValidationError as error:
@@ -70,5 +77,6 @@ def main(*args: Any, **kwargs: Any) -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    click.echo(f"Error: {message}", err=True)
+    # Here rather than from cli.output, which loads what --help does not need.
+    click.echo(visible_lines(f"Error: {message}"), err=True)
     sys.exit(1)

@@ -12,7 +12,7 @@ import click
 
 from iot_platform.alerts.channel import HOW_TO_CONFIGURE, channels
 from iot_platform.alerts.message import Message
-from iot_platform.cli.output import echo_json
+from iot_platform.cli.output import echo_json, say
 from iot_platform.errors import DeliveryError, PlatformError
 from iot_platform.settings import Settings
 
@@ -39,10 +39,10 @@ def test() -> None:
     for channel, receiver in configured.items():
         try:
             receiver.send(message)
-            click.echo(f"{channel}: sent")
+            say(f"{channel}: sent")
         except DeliveryError as error:
             failed = True
-            click.echo(f"{channel}: {error}")
+            say(f"{channel}: {error}")
     sys.exit(failed)
 
 
@@ -67,6 +67,6 @@ def show(as_json: bool) -> None:
         echo_json([asdict(problem) for problem in problems])
         return
     for problem in problems:
-        click.echo(f"{problem.title}. {problem.cause}. {problem.detail}\n  {problem.link}")
+        say(f"{problem.title}. {problem.cause}. {problem.detail}\n  {problem.link}")
     if not problems:
-        click.echo("Nothing is wrong.")
+        say("Nothing is wrong.")

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import uvicorn
 
-from iot_platform.cli.output import echo_json
+from iot_platform.cli.output import echo_json, say
 from iot_platform.devices.sources.hubspot_stub import Stub
 from iot_platform.errors import PlatformError
 from iot_platform.settings import Settings
@@ -56,7 +56,7 @@ def crm_stub(csv_file: Path | None, port: int, faults: dict[str, int], as_json: 
         fields=settings.crm_fields,
         modified=settings.crm_modified_property,
         faults=faults,
-        log=click.echo,
+        log=say,
     )
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -69,7 +69,7 @@ def crm_stub(csv_file: Path | None, port: int, faults: dict[str, int], as_json: 
         if as_json:
             echo_json({"url": url})
         else:
-            click.echo(f"The CRM answers at {url} with {path}. IOT_CRM_URL={url}")
+            say(f"The CRM answers at {url} with {path}. IOT_CRM_URL={url}")
         config = uvicorn.Config(stub.app(), log_level="error", access_log=False, lifespan="off", ws="none")
         # A request that hangs on purpose would keep it from ending.
         config.timeout_graceful_shutdown = 1

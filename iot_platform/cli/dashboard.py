@@ -6,7 +6,7 @@ import signal
 
 import click
 
-from iot_platform.cli.output import echo_json
+from iot_platform.cli.output import echo_json, say
 from iot_platform.cli.up import interrupt
 from iot_platform.clickhouse.server import running_server
 from iot_platform.dashboard.serve import serve
@@ -32,10 +32,10 @@ def dashboard(port: int, as_json: bool) -> None:
         if as_json:
             echo_json({"url": url})
         else:
-            click.echo(f"Dashboard: {url}  Ctrl-C ends it.")
+            say(f"Dashboard: {url}  Ctrl-C ends it.")
 
     try:
         with running_server(settings):
             serve(settings, free_port(port, settings.host), ready)
     except KeyboardInterrupt:
-        click.echo("Stopped.", err=True)
+        say("Stopped.", err=True)

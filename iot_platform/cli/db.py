@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import click
 
+from iot_platform.cli.output import say
 from iot_platform.clickhouse.server import EXIT_IN_USE, endpoint, stop_server
 from iot_platform.errors import ServerError
 from iot_platform.settings import Settings
@@ -32,14 +33,14 @@ def serve(host: str | None, port: int | None, stop_when_unused: bool) -> None:
     settings = Settings()
     address = host or settings.host
     if not _is_loopback(address):
-        click.echo(
+        say(
             f"Warning: {address} is reachable from other machines. Queries and the password travel unencrypted.",
             err=True,
         )
     try:
-        serve(settings, address, port, stop_when_unused, lambda url: click.echo(f"ClickHouse answers at {url}"))
+        serve(settings, address, port, stop_when_unused, lambda url: say(f"ClickHouse answers at {url}"))
     except DirectoryInUseError as error:
-        click.echo(f"Error: {error}", err=True)
+        say(f"Error: {error}", err=True)
         sys.exit(EXIT_IN_USE)
 
 
@@ -60,17 +61,17 @@ def url(show_password: bool, as_json: bool) -> None:
             "database": found.database,
             "secure": found.secure,
         }
-        click.echo(json.dumps({**content, "password": found.password} if show_password else content))
+        say(json.dumps({**content, "password": found.password} if show_password else content))
         return
     credentials = quote(found.username, safe="") + (f":{quote(found.password, safe='')}" if show_password else "")
-    click.echo(found.url.replace("://", f"://{credentials}@", 1))
+    say(found.url.replace("://", f"://{credentials}@", 1))
 
 
 @db.command()
 def stop() -> None:
     """Stop the embedded server of this home; running queries get a few seconds to finish."""
     stopped = stop_server(Settings())
-    click.echo(f"Stopped the server with pid {stopped.pid}." if stopped else "No server is running for this home.")
+    say(f"Stopped the server with pid {stopped.pid}." if stopped else "No server is running for this home.")
 
 
 def _is_loopback(host: str) -> bool:

@@ -13,13 +13,14 @@ import click
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.child_environment import python_environment
-from iot_platform.cli.output import echo_json, show_summary
+from iot_platform.cli.output import echo_json, say, show_summary
 from iot_platform.cli.up import DAGSTER_PORT, interrupt, watch
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.layers.model import DERIVED_LAYERS, RAW_TABLE
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import Summary, summarize
+from iot_platform.private_files import state_directory
 from iot_platform.readings.simulated import first_simulated_day
 from iot_platform.services.dagster import CODE, running_dagster
 from iot_platform.services.dashboard import DASHBOARD_PORT, running_dashboard
@@ -56,13 +57,13 @@ def demo(days: int, exit_after: bool, as_json: bool, port: int) -> None:
             summary = summarize(client)
             ready = True
             show_summary(summary)
-            click.echo(f"Ready after {time.monotonic() - started:.0f} s.")
+            say(f"Ready after {time.monotonic() - started:.0f} s.")
             if as_json and not exit_after:
                 echo_json({**summary.as_json(), "seconds": round(time.monotonic() - started, 1)})
             if not exit_after:
                 _keep_running(settings, env, port)
     except KeyboardInterrupt:
-        click.echo("Stopped.")
+        say("Stopped.")
         sys.exit(0 if ready and not exit_after else INTERRUPTED)
     if as_json:
         echo_json({**summary.as_json(), "seconds": round(time.monotonic() - started, 1)})
@@ -88,9 +89,8 @@ def _materialize(settings: Settings, env: Mapping[str, str]) -> None:
     """Materialize the metadata, then all days of all layers, as a user of the Dagster UI would."""
     first, last = env["IOT_FIRST_DAY"], dt.datetime.now(dt.UTC).date().isoformat()
     days = (dt.date.fromisoformat(last) - dt.date.fromisoformat(first)).days + 1
-    click.echo(f"Dagster materializes the metadata and {days} days of {settings.simulator_devices} meters ...")
-    log = settings.root / "logs" / "materialize.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    say(f"Dagster materializes the metadata and {days} days of {settings.simulator_devices} meters ...")
+    log = state_directory(settings.root, "logs") / "materialize.log"
     for selection, partition_range in (("device_metadata", None), (",".join(ALL_LAYERS), f"{first}...{last}")):
         command = [sys.executable, "-m", "dagster", "asset", "materialize", *CODE, "--select", selection]
         if partition_range:
@@ -118,14 +118,14 @@ def _prove_the_rest(client: Client) -> None:
 
 def _keep_running(settings: Settings, env: Mapping[str, str], preferred_port: int) -> None:
     port = free_port(preferred_port, settings.host)
-    click.echo("Starting the Dagster UI and daemon, and the dashboard ...")
+    say("Starting the Dagster UI and daemon, and the dashboard ...")
     with (
         running_dashboard(settings, free_port(DASHBOARD_PORT, settings.host), env) as dashboard,
         running_dagster(settings, port, {**env, "IOT_DASHBOARD_URL": dashboard.url}) as dagster,
     ):
-        click.echo(f"Dagster UI: {dagster.url}")
-        click.echo(f"Dashboard: {dashboard.url}")
-        click.echo('ClickHouse: `iot-platform db url` shows how to connect; `iot-platform sql "SELECT ..."` asks it.')
-        click.echo("New readings arrive every minute. Ctrl-C ends everything.")
+        say(f"Dagster UI: {dagster.url}")
+        say(f"Dashboard: {dashboard.url}")
+        say('ClickHouse: `iot-platform db url` shows how to connect; `iot-platform sql "SELECT ..."` asks it.')
+        say("New readings arrive every minute. Ctrl-C ends everything.")
         sys.stdout.flush()
         watch([dagster, dashboard])

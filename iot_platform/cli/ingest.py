@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 import click
 import pyarrow as pa
 
+from iot_platform.cli.output import say
 from iot_platform.errors import OutboxFullError, PlatformError
+from iot_platform.private_files import state_directory
 from iot_platform.readings.files.rejects import RejectReport
 from iot_platform.readings.lines import LineParser, line_pieces
 from iot_platform.readings.stream import StreamWriter
@@ -47,22 +49,22 @@ def ingest(name: str, full_wait_s: float, flush_wait_s: float, as_json: bool) ->
         # Not an exception: it could strike between a write and its bookkeeping.
         signal.signal(number, lambda number, frame: stopped.set())
     settings = Settings()
-    say: Callable[[dict[str, object]], None] = _say if as_json else lambda state: None
+    acknowledge: Callable[[dict[str, object]], None] = _acknowledge if as_json else lambda state: None
     with StreamWriter(settings, name) as writer:
         report = f"stream.{name}.{int(time.time())}.{writer.position}.csv"
-        rejects = RejectReport(settings.root / "rejects" / report, "position")
-        say({"stream": writer.source, "accepted": writer.position})
+        rejects = RejectReport(state_directory(settings.root, "rejects") / report, "position")
+        acknowledge({"stream": writer.source, "accepted": writer.position})
         try:
-            _accept_all(writer, rejects, name, full_wait_s, say, stopped)
+            _accept_all(writer, rejects, name, full_wait_s, acknowledge, stopped)
         finally:
             # Also after a refusal: what was accepted has the same time as ever to be delivered.
             is_delivered = writer.close(flush_wait_s)
             with _report_problems(writer, rejects):
                 rejects.close()
         failure = writer.failure
-    say({"accepted": writer.position, "delivered": is_delivered, "rejected": sum(rejects.counts.values())})
+    acknowledge({"accepted": writer.position, "delivered": is_delivered, "rejected": sum(rejects.counts.values())})
     if rejects.counts:
-        click.echo(f"{sum(rejects.counts.values()):,} lines were no readings: {rejects.path}", err=True)
+        say(f"{sum(rejects.counts.values()):,} lines were no readings: {rejects.path}", err=True)
     if not is_delivered:
         raise PlatformError(
             f"Stream {name}: what was accepted is safe in the outbox, but not all of it is delivered yet "
@@ -75,14 +77,14 @@ def _accept_all(
     rejects: RejectReport,
     name: str,
     full_wait_s: float,
-    say: Callable[[dict[str, object]], None],
+    acknowledge: Callable[[dict[str, object]], None],
     stopped: threading.Event,
 ) -> None:
     parser: LineParser | None = None
     shown_at = time.monotonic()
     for piece in line_pieces(sys.stdin.fileno(), f"stream {name}", STATE_EVERY_S):
         if stopped.is_set():
-            click.echo("Stopped; what was accepted is being delivered.", err=True)
+            say("Stopped; what was accepted is being delivered.", err=True)
             return
         lines = piece
         if lines and parser is None:
@@ -95,10 +97,10 @@ def _accept_all(
             with _report_problems(writer, rejects):
                 rejects.add(type(reject)(first + reject.place, reject.reason, reject.text) for reject in bad)
             _accept(writer, readings, lines.count(b"\n"), full_wait_s)
-            say({"accepted": writer.position})
+            acknowledge({"accepted": writer.position})
         if writer.failure and time.monotonic() - shown_at > STATE_EVERY_S:
             shown_at = time.monotonic()
-            click.echo(f"Not delivered for now, accepted on disk: {writer.failure}", err=True)
+            say(f"Not delivered for now, accepted on disk: {writer.failure}", err=True)
 
 
 def _accept(writer: StreamWriter, readings: pa.Table, positions: int, full_wait_s: float) -> None:
@@ -125,5 +127,5 @@ def _report_problems(writer: StreamWriter, rejects: RejectReport) -> Iterator[No
         ) from error
 
 
-def _say(state: dict[str, object]) -> None:
-    click.echo(json.dumps(state))
+def _acknowledge(state: dict[str, object]) -> None:
+    say(json.dumps(state))

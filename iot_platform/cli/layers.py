@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.progress import Progress
 
-from iot_platform.cli.output import echo_json, show_summary, show_table
+from iot_platform.cli.output import echo_json, say, show_summary, show_table
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.layers import proof as proofs
 from iot_platform.layers.model import DERIVED_LAYERS, IMPOSSIBLE_TIMES, LAYERS_BY_NAME, partition_day
@@ -90,11 +90,11 @@ def _show(done: list[proofs.Proof], unchanged: int, *, dry_run: bool) -> None:
         )
     seconds = sum(proof.duration_s for proof in done)
     verb = "compared" if dry_run else "proved"
-    click.echo(f"{len(done):,} partitions {verb} in {seconds:.1f} s, {len(different):,} differed.")
+    say(f"{len(done):,} partitions {verb} in {seconds:.1f} s, {len(different):,} differed.")
     if unchanged:
-        click.echo(f"{unchanged:,} partitions are unchanged since they were proved (--full reads them again).")
+        say(f"{unchanged:,} partitions are unchanged since they were proved (--full reads them again).")
     if duplicates := sum(proof.duplicates for proof in done):
-        click.echo(f"{duplicates:,} duplicates and corrections on these days; all of them stay visible in L1.")
+        say(f"{duplicates:,} duplicates and corrections on these days; all of them stay visible in L1.")
 
 
 @click.command()

@@ -10,7 +10,7 @@ from functools import partial
 import click
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.cli.output import echo_json, show_table
+from iot_platform.cli.output import echo_json, say, show_table
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.devices.limits import Scope, remove_limit, set_limit
 from iot_platform.devices.limits import limits as stored_limits
@@ -114,9 +114,9 @@ def list_(as_json: bool) -> None:
     if found:
         show_table(("scope", "key", "max_kWh"), [(limit.scope, limit.key, limit.max_kWh) for limit in found])
     else:
-        click.echo("No limits were set; the built-in default of 100 kWh holds.")
+        say("No limits were set; the built-in default of 100 kWh holds.")
     for time in times:
-        click.echo(time.describe() + ("." if time.is_set else " (built in)."))
+        say(time.describe() + ("." if time.is_set else " (built in)."))
 
 
 def _limit(scope: Scope, key: str, max_kWh: float) -> Change:
@@ -129,11 +129,9 @@ def _apply(changes: list[Change]) -> None:
     with migrated_session(Settings()) as client:
         for text, change in changes:
             days |= change(client)
-            click.echo(text)
-    click.echo("New readings are judged by it at once.")
+            say(text)
+    say("New readings are judged by it at once.")
     if days:
-        click.echo(
-            f"Days with readings that are judged otherwise now, to prove again: {len(days):,} (iot-platform prove)."
-        )
+        say(f"Days with readings that are judged otherwise now, to prove again: {len(days):,} (iot-platform prove).")
     else:
-        click.echo("No reading that is stored is judged otherwise now; no day has to be proved again.")
+        say("No reading that is stored is judged otherwise now; no day has to be proved again.")

@@ -16,9 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from iot_platform.cli.load_devices import DEVICE_IDS, devices
-from iot_platform.cli.output import echo_json
+from iot_platform.cli.output import echo_json, say
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
+from iot_platform.escaping import visible_lines
+from iot_platform.private_files import state_directory
 from iot_platform.readings.files.columns import UNITS
 from iot_platform.readings.files.load import FileLoader, FileResult
 from iot_platform.readings.files.mapping import FileOptions
@@ -73,14 +75,14 @@ def readings(files: tuple[Path, ...], rejects: Path | None, strict: bool, as_jso
     started = time.monotonic()
 
     def rejects_of(file: Fingerprint) -> Path:
-        return rejects or settings.root / "rejects" / f"{file.path.name}.{file.sha256[:16]}.csv"
+        return rejects or state_directory(settings.root, "rejects") / f"{file.path.name}.{file.sha256[:16]}.csv"
 
     results: list[FileResult] = []
     failed: dict[str, str] = {}
     with migrated_session(settings) as client, _progress() as progress:
         loader = FileLoader(client, FileOptions(**options), batch_rows=settings.batch_rows, rejects=rejects_of)
         for path in files:
-            task = progress.add_task(path.name, total=1.0)
+            task = progress.add_task(visible_lines(path.name), total=1.0)
             try:
                 results.append(loader.load(path, partial(_show_progress, progress, task)))
             except PlatformError as error:
@@ -93,13 +95,13 @@ def readings(files: tuple[Path, ...], rejects: Path | None, strict: bool, as_jso
     else:
         _show(results, summary)
     for message in failed.values():
-        click.echo(f"Error: {message}", err=True)
+        say(f"Error: {message}", err=True)
     if failed or (strict and summary["rejected"]):
         sys.exit(1)
 
 
 def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
@@ -137,18 +139,18 @@ def _peak_memory_bytes() -> int:
 def _show(results: list[FileResult], summary: dict[str, Any]) -> None:
     for result in results:
         if result.was_complete:
-            click.echo(f"{result.file}: already loaded, nothing to do ({result.rows_read:,} rows).")
+            say(f"{result.file}: already loaded, nothing to do ({result.rows_read:,} rows).")
             continue
         known = f", {result.already_loaded:,} loaded before" if result.already_loaded else ""
-        click.echo(
+        say(
             f"{result.file}: {result.rows_read:,} rows, {result.inserted:,} readings inserted{known} "
             f"in {result.seconds:.1f} s.\n  Read as: {result.mapping}."
         )
         if result.rejected:
             reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(result.rejected.items()))
-            click.echo(f"  {sum(result.rejected.values()):,} bad rows ({reasons}), all in {result.rejects_file}:")
+            say(f"  {sum(result.rejected.values()):,} bad rows ({reasons}), all in {result.rejects_file}:")
             for reject in result.first_rejects:
-                click.echo(f"    {result.place_name} {reject.place}: {reject.reason}: {reject.text[:120]!r}")
+                say(f"    {result.place_name} {reject.place}: {reject.reason}: {reject.text[:120]!r}")
         if "device_id_not_1_to_999999999" in result.rejected:
-            click.echo("  To load ids that are no numbers from 1 to 999,999,999: --device-ids external")
-    click.echo(f"{summary['rows_per_s']:,} rows/s, peak memory {summary['peak_memory_bytes'] / 1e6:,.0f} MB.")
+            say("  To load ids that are no numbers from 1 to 999,999,999: --device-ids external")
+    say(f"{summary['rows_per_s']:,} rows/s, peak memory {summary['peak_memory_bytes'] / 1e6:,.0f} MB.")

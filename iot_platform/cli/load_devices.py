@@ -11,7 +11,7 @@ import click
 from clickhouse_connect.driver.client import Client
 from rich.progress import Progress
 
-from iot_platform.cli.output import echo_json, show_table
+from iot_platform.cli.output import echo_json, say, show_table
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.devices.contract import read_devices
 from iot_platform.devices.describe import CHANGE_COLUMNS, ENERGY_COLUMNS, bounded, change_rows, energy_rows
@@ -45,9 +45,10 @@ def devices(file: Path, device_ids: str, complete: bool, dry_run: bool, no_resta
 
     Columns: device_id, customer_id, building_type, latitude, longitude, and optionally valid_from (a whole UTC hour).
     A row with valid_from says what holds from then on. A device's only row, without it, says what holds now: for a
-    new device since ever, for a changed one from the current hour on. Rows of any wrong kind are all listed with
-    their line, and nothing is changed. With --complete, a device that is not in the file is closed from the current
-    hour on; its history stays. A file that lacks too many of them (IOT_MAX_CLOSED_SHARE) is refused.
+    new device since ever, for a changed one from the current hour on. Rows of any wrong kind are counted, the
+    first are listed with their line, and nothing is changed. With --complete, a device that is not in the file is
+    closed from the current hour on; its history stays. A file that lacks too many of them (IOT_MAX_CLOSED_SHARE) is
+    refused.
 
     Shows what is new, changed and closed, rebuilds L3 and L4 of the days whose readings get other metadata, and shows
     the energy per customer on these days before and after.
@@ -55,8 +56,8 @@ def devices(file: Path, device_ids: str, complete: bool, dry_run: bool, no_resta
     Exit code: 0 when it is done (with --dry-run: could be done); 1 when the file cannot be used (nothing was changed
     then) or when a day could not be restated (the metadata is stored then, the day stays open).
     """
-    frame = read_devices(file)
     settings = Settings()
+    frame = read_devices(file, settings.devices_max_bytes)
     with migrated_session(settings) as client:
         result = refresh_devices(
             client,
@@ -76,9 +77,9 @@ def devices(file: Path, device_ids: str, complete: bool, dry_run: bool, no_resta
     elif isinstance(outcome, Restatement):
         _show_restatement(result, outcome)
     elif dry_run:
-        click.echo("Nothing was changed.")
+        say("Nothing was changed.")
     elif result.days and no_restate:
-        click.echo("These days are restated by the next refresh, or by iot-platform prove.")
+        say("These days are restated by the next refresh, or by iot-platform prove.")
     if isinstance(outcome, ProofError):
         raise outcome
 
@@ -97,33 +98,33 @@ def _restate(client: Client, result: RefreshResult, *, quiet: bool) -> Restateme
 
 def _show_difference(file: Path, result: RefreshResult, *, dry_run: bool) -> None:
     counts = ", ".join(f"{count:,} {name}" for name, count in result.counts.items())
-    click.echo(f"{file}: {counts} devices{' (dry run)' if dry_run else ''}.")
+    say(f"{file}: {counts} devices{' (dry run)' if dry_run else ''}.")
     if len(result.changes):
         rows = change_rows(result.changes, ROWS_SHOWN)
         show_table(CHANGE_COLUMNS, rows)
         if cut := bounded(len(rows), len(result.changes), "versions"):
-            click.echo(f"{cut} All: --json")
+            say(f"{cut} All: --json")
     if result.days:
         readings = int(result.affected["readings"].sum())
-        click.echo(f"{readings:,} readings on {len(result.affected):,} days get other metadata.")
+        say(f"{readings:,} readings on {len(result.affected):,} days get other metadata.")
         judged = len(result.days) - len(result.affected)
         if judged > 0:
-            click.echo(f"Limits per building type judge readings on {judged:,} more days otherwise.")
+            say(f"Limits per building type judge readings on {judged:,} more days otherwise.")
 
 
 def _show_restatement(result: RefreshResult, restatement: Restatement) -> None:
     if not restatement.days:
         return
     rebuilt = ", ".join(f"{layer} {count:,}" for layer, count in restatement.rebuilt.items() if count) or "none"
-    click.echo(f"{len(restatement.days):,} days restated; rebuilt: {rebuilt}.")
+    say(f"{len(restatement.days):,} days restated; rebuilt: {rebuilt}.")
     if not result.days:
         return
     rows = energy_rows(restatement.energy, ROWS_SHOWN)
     show_table(ENERGY_COLUMNS, rows)
     if cut := bounded(len(rows) - 1, len(restatement.energy.customers()), "customers with another energy"):
-        click.echo(f"{cut} All: --json")
+        say(f"{cut} All: --json")
     if more := restatement.energy.more_readings():
-        click.echo(f"{more:+,} readings on these days: arrived or corrected meanwhile, or judged by another limit.")
+        say(f"{more:+,} readings on these days: arrived or corrected meanwhile, or judged by another limit.")
 
 
 def _as_json(

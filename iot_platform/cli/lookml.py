@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from iot_platform.cli.output import echo_json, show_table
+from iot_platform.cli.output import echo_json, say, show_table
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import LookmlError
 from iot_platform.looker import checks
@@ -45,7 +45,7 @@ def check(clickhouse: bool, run: bool, as_json: bool) -> None:
     elif findings:
         show_table(("name", "what is wrong", "where"), [(each.name, each.what, each.where) for each in findings])
     else:
-        click.echo(f"{counted} fields and tiles are as they should be.")
+        say(f"{counted} fields and tiles are as they should be.")
     if findings:
         sys.exit(1)
 
@@ -69,7 +69,7 @@ def sql(tile: str | None, fields: tuple[str, ...], filters: tuple[tuple[str, str
     query = (
         _tile_query(project, tile, dict(filters)) if tile else Query(fields[0].partition(".")[0], fields, dict(filters))
     )
-    click.echo(compile_query(project, query, Settings().clickhouse_database).pretty)
+    say(compile_query(project, query, Settings().clickhouse_database).pretty)
 
 
 @lookml.command()
@@ -86,7 +86,7 @@ def dictionary(output: Path) -> None:
     from iot_platform.defs.lineage import COLUMN_SOURCES
 
     output.write_text(field_dictionary(load_project(), COLUMN_SOURCES), encoding="utf-8")
-    click.echo(f"Wrote {output}.")
+    say(f"Wrote {output}.")
 
 
 def _asked(project: Project, run: bool) -> list[checks.Finding]:

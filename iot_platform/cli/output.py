@@ -12,9 +12,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from iot_platform.escaping import visible_lines
 from iot_platform.layers.summary import Summary
 
 PIPE_WIDTH = 200
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """A text for people on standard output (``err``: standard error). Its control characters are shown, not obeyed."""
+    click.echo(visible_lines(text), err=err)
 
 
 def echo_json(value: object) -> None:
@@ -32,7 +38,7 @@ def show_table(
         numeric = bool(cells) and all(isinstance(row[index], int | float) for row in cells)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
-        table.add_row(*(Text((text or _text)(cell)) for cell in row))
+        table.add_row(*(Text(visible_lines((text or _text)(cell))) for cell in row))
     # A pipe has no width; 80 columns would fold the names.
     console = Console()
     if not console.is_terminal:
@@ -64,5 +70,5 @@ def show_summary(summary: Summary) -> None:
         )
         rows.append((layer.name, layer.rows, layer.readings, layer.kWh, layer.partitions, proved, notes))
     show_table(("layer", "rows", "readings", "kWh", "days", "proved", "notes"), rows)
-    click.echo(f"L1 = L2 + quarantine + duplicates, L2 = L3 = L4: {_text(summary.readings_conserved)}")
-    click.echo(f"kWh L2 = L3 = L4: {_text(summary.kWh_conserved)}")
+    say(f"L1 = L2 + quarantine + duplicates, L2 = L3 = L4: {_text(summary.readings_conserved)}")
+    say(f"kWh L2 = L3 = L4: {_text(summary.kWh_conserved)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from iot_platform.cli.output import echo_json
+from iot_platform.cli.output import echo_json, say
 from iot_platform.clickhouse import migrations
 from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.server import running_server
@@ -29,4 +29,4 @@ def migrate(as_json: bool) -> None:
     if as_json:
         echo_json({"database": settings.clickhouse_database, "applied": names})
     else:
-        click.echo("\n".join(f"applied {name}" for name in names) or "The schema is up to date.")
+        say("\n".join(f"applied {name}" for name in names) or "The schema is up to date.")

@@ -10,7 +10,7 @@ from dataclasses import asdict
 import click
 from rich.progress import Progress
 
-from iot_platform.cli.output import echo_json
+from iot_platform.cli.output import echo_json, say
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.readings.simulated import ingest_simulated
@@ -53,4 +53,4 @@ def simulate(start: dt.datetime | None, end: dt.datetime | None, as_json: bool) 
         echo_json({**asdict(result), "seconds": round(seconds, 3)})
         return
     labels = ", ".join(f"{label} {count:,}" for label, count in sorted(result.labels.items()))
-    click.echo(f"{result.rows:,} readings in {seconds:.1f} s ({result.kWh:,.1f} kWh; {labels or 'nothing new'}).")
+    say(f"{result.rows:,} readings in {seconds:.1f} s ({result.kWh:,.1f} kWh; {labels or 'nothing new'}).")

@@ -7,7 +7,7 @@ import json
 import click
 from clickhouse_connect.driver.exceptions import Error
 
-from iot_platform.cli.output import echo_json, show_table
+from iot_platform.cli.output import echo_json, say, show_table
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.settings import Settings
@@ -26,7 +26,7 @@ def sql(statement: str, as_json: bool, limit: int) -> None:
         try:
             if not statement.lstrip().upper().startswith(_QUERIES):
                 done = client.command(statement)
-                click.echo(json.dumps(str(done)) if as_json else str(done))
+                say(json.dumps(str(done)) if as_json else str(done))
                 return
             result = client.query(statement)
         except Error as error:
@@ -38,4 +38,4 @@ def sql(statement: str, as_json: bool, limit: int) -> None:
     shown = result.result_rows[:limit] if limit else result.result_rows
     show_table(result.column_names, shown, text=str)
     if len(shown) < len(result.result_rows):
-        click.echo(f"{len(shown):,} of {len(result.result_rows):,} rows shown; see --limit.")
+        say(f"{len(shown):,} of {len(result.result_rows):,} rows shown; see --limit.")

@@ -12,7 +12,7 @@ from types import FrameType
 
 import click
 
-from iot_platform.cli.output import echo_json
+from iot_platform.cli.output import echo_json, say
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.services.dagster import running_dagster
@@ -71,11 +71,11 @@ def up(port: int, with_dashboard: bool, dashboard_port: int, as_json: bool) -> N
             else:
                 shown = f"Dagster UI: {dagster.url}"
                 shown += f"  Dashboard: {urls['dashboard_url']}" if with_dashboard else ""
-                click.echo(f"Healthy after {seconds} s. {shown}  Logs: {settings.root / 'logs'}")
+                say(f"Healthy after {seconds} s. {shown}  Logs: {settings.root / 'logs'}")
             sys.stdout.flush()
             watch(services)
     except KeyboardInterrupt:
-        click.echo("Stopped.", err=True)
+        say("Stopped.", err=True)
 
 
 def watch(services: Sequence[Watched]) -> None:
@@ -90,7 +90,7 @@ def watch(services: Sequence[Watched]) -> None:
         problems = [problem for service in services for problem in service.problems()]
         bad = bad + 1 if problems else 0
         for problem in problems:
-            click.echo(f"Not healthy ({bad} of {UNHEALTHY_TIMES}): {problem}", err=True)
+            say(f"Not healthy ({bad} of {UNHEALTHY_TIMES}): {problem}", err=True)
         if bad == UNHEALTHY_TIMES:
             raise PlatformError(f"Not healthy for {bad * HEALTH_EVERY_S} s: {' '.join(problems)}")
 

@@ -20,6 +20,7 @@ import psutil
 
 from iot_platform.child_environment import python_environment
 from iot_platform.errors import ServerError
+from iot_platform.private_files import state_directory
 from iot_platform.settings import PACKAGE_DIR, Settings
 
 EXIT_IN_USE = 3  # `db serve` lost the data directory to another server
@@ -31,6 +32,8 @@ _POLL_S = 0.05
 _LOG_TAIL_LINES = 20
 _MAX_LOG_BYTES = 1024 * 1024
 _CLOCK_TOLERANCE_S = 2.0
+_KEPT = frozenset({"PATH", "HOME", "USER", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"})
+_KEPT_PREFIXES = ("LC_", "PYTHON")
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def running_server(settings: Settings) -> Iterator[Endpoint]:
         yield _external(settings)
         return
     files = ServerFiles(settings)
-    files.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state_directory(settings.root, files.directory.name)
     deadline = time.monotonic() + _START_TIMEOUT_S
     with files.users.open("a") as lock:
         _share(lock.fileno(), files, deadline)
@@ -230,25 +233,31 @@ def _start(settings: Settings, files: ServerFiles, deadline: float) -> tuple[sub
 def _spawn(settings: Settings, files: ServerFiles) -> subprocess.Popen[bytes]:
     if files.log.exists() and files.log.stat().st_size > _MAX_LOG_BYTES:
         files.log.write_bytes(b"")
-    paths = [str(PACKAGE_DIR.parent), os.environ.get("PYTHONPATH", "")]
-    environment = python_environment(
-        {
-            **os.environ,
-            "IOT_HOME": str(settings.root),
-            "IOT_CLICKHOUSE_PORT": str(settings.clickhouse_port),
-            "IOT_CLICKHOUSE_MEMORY_BYTES": str(settings.clickhouse_memory_bytes),
-            "PYTHONPATH": os.pathsep.join(paths),
-        }
-    )
     with files.log.open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "iot_platform", "db", "serve", "--stop-when-unused"],
-            env=environment,
+            env=_server_environment(settings),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C in a terminal is for the command, not for the server
         )
+
+
+def _server_environment(settings: Settings) -> dict[str, str]:
+    """What the server needs and nothing else: the engine must find no password or token there."""
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
+    paths = [str(PACKAGE_DIR.parent), os.environ.get("PYTHONPATH", "")]
+    return python_environment(
+        {
+            **kept,
+            "IOT_HOME": str(settings.root),
+            "IOT_HOST": settings.host,
+            "IOT_CLICKHOUSE_PORT": str(settings.clickhouse_port),
+            "IOT_CLICKHOUSE_MEMORY_BYTES": str(settings.clickhouse_memory_bytes),
+            "PYTHONPATH": os.pathsep.join(paths),
+        }
+    )
 
 
 def _is_owned(files: ServerFiles) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dagster as dg
+
+from iot_platform.escaping import label
 
 if TYPE_CHECKING:  # each start of a Dagster process would wait for matplotlib, and most of them draw nothing
     from matplotlib.figure import Figure
@@ -29,19 +32,34 @@ class Bar:
     label: str
 
 
-def bar_chart(
-    title: str, summary: str, bars: Sequence[Bar], *, longest: float | None = None
-) -> dg.MarkdownMetadataValue:
-    """Horizontal bars as a PNG inside Markdown; ``longest``: the value of a full bar, default the largest one."""
+def bar_chart(title: str, summary: str, bars: Sequence[Bar]) -> dg.MarkdownMetadataValue:
+    """Horizontal bars as a PNG inside Markdown."""
+    return picture(title, lambda: _bars(title, summary, bars[:MOST_BARS]))
+
+
+def picture(name: str, draw: Callable[[], Figure]) -> dg.MarkdownMetadataValue:
+    """The figure that ``draw`` makes, as a PNG inside Markdown; all text in it is literal. ``name`` is our own text."""
+    from matplotlib import rc_context
+
+    png = io.BytesIO()
+    with rc_context({"text.parse_math": False, "text.usetex": False}), warnings.catch_warnings():
+        # The font lacks the signs of many scripts, and draws a box for each.
+        warnings.simplefilter("ignore", UserWarning)
+        draw().savefig(png, format="png")
+    encoded = base64.b64encode(png.getvalue()).decode()
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{encoded})")
+
+
+def _bars(title: str, summary: str, shown: Sequence[Bar]) -> Figure:
     from matplotlib.figure import Figure
 
-    shown = list(bars[:MOST_BARS])
     figure = Figure(figsize=(9, 1.3 + 0.34 * max(1, len(shown))), dpi=110, facecolor=CARD)
     height = figure.get_figheight()
     axes = figure.add_axes((0.22, 0.15 / height, 0.6, 1 - 1.0 / height), facecolor=CARD)
-    axes.barh(
-        [bar.name.replace("_", " ") for bar in shown], [bar.value for bar in shown], color=COLOURS[0], height=0.66
-    )
+    # By their position, not by their names: two of them may read the same.
+    places = range(len(shown))
+    axes.barh(places, [bar.value for bar in shown], color=COLOURS[0], height=0.66)
+    axes.set_yticks(places, [label(bar.name.replace("_", " ")) for bar in shown])
     axes.invert_yaxis()
     axes.set_xlim(0, max((bar.value for bar in shown), default=0) or 1)
     for row, bar in enumerate(shown):
@@ -51,12 +69,4 @@ def bar_chart(
     axes.xaxis.set_visible(False)
     axes.tick_params(colors=INK, length=0)
     axes.spines[:].set_visible(False)
-    return picture(title, figure)
-
-
-def picture(name: str, figure: Figure) -> dg.MarkdownMetadataValue:
-    """A figure as a PNG inside Markdown."""
-    png = io.BytesIO()
-    figure.savefig(png, format="png")
-    encoded = base64.b64encode(png.getvalue()).decode()
-    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{encoded})")
+    return figure

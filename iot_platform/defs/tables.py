@@ -15,6 +15,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
 from iot_platform.clickhouse.statements import read_migrations
+from iot_platform.escaping import markdown
 from iot_platform.settings import Settings
 
 PREVIEW_ROWS = 8
@@ -94,12 +95,12 @@ def preview(client: Client, table: str, where: str = "1") -> dg.MarkdownMetadata
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Rows as a Markdown table; numbers stand right."""
+    """Rows as a Markdown table; numbers stand right, and text stands literally."""
     if not rows:
         return "(no rows)"
     numeric = [all(isinstance(row[index], int | float) for row in rows) for index in range(len(columns))]
     lines = [
-        "| " + " | ".join(columns) + " |",
+        "| " + " | ".join(map(markdown, columns)) + " |",
         "|" + "|".join("---:" if right else "---" for right in numeric) + "|",
         *("| " + " | ".join(map(_cell, row)) + " |" for row in rows),
     ]
@@ -113,4 +114,4 @@ def _cell(value: object) -> str:
         return value.strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
         return f"{value:.6g}" if math.isfinite(value) else str(value)
-    return str(value).replace("|", "\\|")
+    return markdown(value)

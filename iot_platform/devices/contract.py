@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +10,19 @@ import pandas as pd
 import pandera.pandas as pandera
 from pandera.errors import SchemaErrors
 
+from iot_platform.devices.csv_rows import PIECE_ROWS, csv_pieces
 from iot_platform.devices.time_zones import known_zones, zones_at
+from iot_platform.devices.violations import MOST_TOLD, ContractError, Violation, Violations, shown
 from iot_platform.errors import SourceError
 
 REQUIRED = ["device_id", "customer_id", "building_type", "latitude", "longitude"]
 COLUMNS = [*REQUIRED, "valid_from", "time_zone"]
 EPOCH = pd.Timestamp(0, tz="UTC")
 LAST = pd.Timestamp(2**32 - 1, unit="s", tz="UTC")
+
+_KEY = ["device_id", "valid_from"]
+
+NO_TIME = "is not an ISO 8601 time"
 
 _NAME = pandera.Check.str_matches(r"\S")
 
@@ -46,41 +49,38 @@ DEVICES = pandera.DataFrameSchema(
         ),
     },
     strict="filter",
-    unique=["device_id", "valid_from"],
-    report_duplicates="all",
 )
 
 
-@dataclass(frozen=True)
-class Violation:
-    """One breach of the contract: the row (line of a CSV) it stands in, the column, and what is wrong."""
+def read_devices(path: Path, max_bytes: int) -> pd.DataFrame:
+    """Device metadata from a CSV file of at most ``max_bytes``: see parse_devices.
 
-    row: int
-    column: str
-    problem: str
-
-    def __str__(self) -> str:
-        return f"{self.column}: {self.problem}"
+    Raises SourceError when the file cannot be read, too.
+    """
+    return parse_devices(read_file(path, max_bytes, str(path)), str(path))
 
 
-class ContractError(SourceError):
-    """Metadata that breaks the contract; nothing of it was used."""
-
-    def __init__(self, where: str, row_name: str, violations: Sequence[Violation]) -> None:
-        self.violations = sorted(violations, key=lambda violation: (violation.row, violation.column))
-        lines = [f"  {row_name} {violation.row}: {violation}" for violation in self.violations]
-        super().__init__(
-            f"{where}: {len(lines)} violations of the device contract; nothing was changed.\n" + "\n".join(lines)
-        )
-
-
-def read_devices(path: Path) -> pd.DataFrame:
-    """Device metadata from a CSV file: see parse_devices. Raises SourceError when the file cannot be read, too."""
+def read_file(path: Path, max_bytes: int, where: str) -> bytes:
+    """The bytes of a file. Raises SourceError when it cannot be read, is no plain file or is too large."""
     try:
-        content = path.read_bytes()
+        # A pipe or a device may never end.
+        if path.exists() and not path.is_file():
+            raise SourceError(f"{where}: cannot be read: it is no plain file. The stored metadata stays as it is.")
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
     except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror}. The stored metadata stays as it is.") from error
-    return parse_devices(content, str(path))
+        raise SourceError(f"{where}: cannot be read: {error.strerror}. The stored metadata stays as it is.") from error
+    if len(content) > max_bytes:
+        raise SourceError(too_large(where, max_bytes))
+    return content
+
+
+def too_large(where: str, max_bytes: int) -> str:
+    """The message for a source that delivers more than it may."""
+    return (
+        f"{where}: more than {max_bytes:,} bytes (IOT_DEVICES_MAX_BYTES). Is it the right one? "
+        "The stored metadata stays as it is."
+    )
 
 
 def parse_devices(content: bytes, where: str) -> pd.DataFrame:
@@ -88,102 +88,101 @@ def parse_devices(content: bytes, where: str) -> pd.DataFrame:
 
     Columns device_id, customer_id, building_type, latitude, longitude, and optionally valid_from (ISO 8601; UTC when
     it names no zone) and time_zone (IANA name; none: that of the coordinates); others are ignored. ``where`` names the
-    CSV. Raises ContractError with every violation and its line, SourceError when it is not text or lacks a column.
+    CSV. Raises ContractError with the first violations and their lines, SourceError when it is not text or lacks a
+    column.
     """
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = bytes(error.object[: error.start]).count(b"\n") + 1
-        raise SourceError(f"{where}, line {line}: not UTF-8 text. The stored metadata stays as it is.") from error
-    rows, violations, header = _rows(text)
-    missing = [name for name in REQUIRED if name not in header]
-    if missing:
-        raise SourceError(
-            f"{where}: no column {', '.join(map(repr, missing))}. Columns: {', '.join(map(repr, header)) or 'none'}. "
-            "The stored metadata stays as it is."
-        )
-    frame = pd.DataFrame.from_dict(rows, orient="index", columns=header, dtype=str)
-    frame.index.name = "line"
-    return validate_devices(frame, where=where, row_name="line", known=violations)
+    violations = Violations()
+    return _validated(csv_pieces(content, COLUMNS, REQUIRED, where, violations), violations, where, "line")
 
 
-def validate_devices(
-    frame: pd.DataFrame, *, where: str = "devices", row_name: str = "row", known: Sequence[Violation] = ()
-) -> pd.DataFrame:
+def validate_devices(frame: pd.DataFrame, *, where: str = "devices", row_name: str = "row") -> pd.DataFrame:
     """The frame with the contract's columns and types; its index names the rows in messages.
 
-    Values may be text. A row without time zone gets that of its coordinates. Raises ContractError with every violation,
-    those ``known`` already among them.
+    Values may be text. A row without time zone gets that of its coordinates. Raises ContractError with the first
+    violations.
     """
-    violations = list(known)
-    typed = frame.copy()
-    if "valid_from" not in typed:
-        typed["valid_from"] = pd.Series(pd.NaT, index=typed.index)
-    typed["time_zone"] = typed["time_zone"].fillna("") if "time_zone" in typed else ""
-    for column in ("device_id", "customer_id", "building_type", "time_zone"):
-        typed[column] = typed[column].astype(str).str.strip()
-    for column in ("latitude", "longitude"):
-        numbers = pd.to_numeric(typed[column], errors="coerce").astype(float)
-        violations += _unreadable(typed[column], numbers.isna(), "is not a number")
-        typed[column] = numbers.replace([np.inf, -np.inf], 1e9)
-    typed["valid_from"] = _times(typed["valid_from"], violations)
-    try:
-        valid: pd.DataFrame = DEVICES.validate(typed, lazy=True)
-    except SchemaErrors as errors:
-        violations += _violations(errors.failure_cases, frame, violations)
-        valid = typed
-    if violations:
+    starts = range(0, max(len(frame), 1), PIECE_ROWS)
+    pieces = (frame.iloc[start : start + PIECE_ROWS] for start in starts)
+    return _validated(pieces, Violations(), where, row_name)
+
+
+def _validated(pieces: Iterable[pd.DataFrame], violations: Violations, where: str, row_name: str) -> pd.DataFrame:
+    """The rows of all pieces. Checked piece by piece: a report of what is wrong is much larger than the rows."""
+    parts: list[pd.DataFrame] = []
+    for piece in pieces:
+        checked = _checked(piece, violations)
+        # Of what is refused anyway only that is kept which may be repeated.
+        parts.append(checked.loc[checked["device_id"] != "", _KEY] if violations.count else checked)
+    keys = pd.concat([part[_KEY] for part in parts])
+    repeated = keys.duplicated(keep=False) & (keys["device_id"] != "")
+    _tell(keys, "device_id", repeated, "stands more than once with the same valid_from", violations)
+    if violations.count:
         raise ContractError(where, row_name, violations)
+    valid = pd.concat(parts)
+    del parts, keys, repeated
     unzoned = valid["time_zone"] == ""
     places = valid.loc[unzoned, ["latitude", "longitude"]]
     valid.loc[unzoned, "time_zone"] = zones_at(places["latitude"], places["longitude"])
     return valid[COLUMNS]
 
 
-def _rows(text: str) -> tuple[dict[int, list[str]], list[Violation], list[str]]:
-    """Rows by the line they begin in, rows of wrong length as violations, and the header."""
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header = [name.strip() for name in next(reader, [])]
-    rows: dict[int, list[str]] = {}
-    violations: list[Violation] = []
-    line = reader.line_num + 1
+def _checked(piece: pd.DataFrame, violations: Violations) -> pd.DataFrame:
+    """The rows of a piece with the contract's types; what is wrong with them goes to ``violations``."""
+    typed = piece.copy()
+    if "valid_from" not in typed:
+        typed["valid_from"] = pd.Series(pd.NaT, index=typed.index)
+    typed["time_zone"] = typed["time_zone"].fillna("") if "time_zone" in typed else ""
+    for column in ("device_id", "customer_id", "building_type", "time_zone"):
+        typed[column] = typed[column].astype(str).str.strip()
+    unreadable: dict[str, pd.Series] = {}
+    for column in ("latitude", "longitude"):
+        numbers = pd.to_numeric(typed[column], errors="coerce").astype(float)
+        unreadable[column] = numbers.isna()
+        _tell(piece, column, unreadable[column], "is not a number", violations)
+        typed[column] = numbers.replace([np.inf, -np.inf], 1e9)
+    typed["valid_from"], unreadable["valid_from"] = _times(typed["valid_from"])
+    _tell(piece, "valid_from", unreadable["valid_from"], NO_TIME, violations)
     try:
-        for row in reader:
-            if len(row) == len(header):
-                rows[line] = row
-            elif row:
-                problem = f"{len(row)} columns instead of {len(header)}"
-                violations.append(Violation(line, "row", problem))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        violations.append(Violation(line, "row", str(error)))
-    return rows, violations, header
+        return DEVICES.validate(typed, lazy=True)
+    except SchemaErrors as errors:
+        _tell_cases(piece, errors.failure_cases, unreadable, violations)
+        return typed[COLUMNS]
 
 
-def _times(values: pd.Series, violations: list[Violation]) -> pd.Series:
+def _times(values: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """The values as times, and which of them are none."""
     missing = values.isna() | (values.astype(str).str.strip() == "")
     times = pd.to_datetime(values.mask(missing), utc=True, errors="coerce", format="ISO8601")
-    violations += _unreadable(values, times.isna() & ~missing, "is not an ISO 8601 time")
-    return times.astype(pd.DatetimeTZDtype("us", "UTC"))
+    return times.astype(pd.DatetimeTZDtype("us", "UTC")), times.isna() & ~missing
 
 
-def _unreadable(values: pd.Series, bad: pd.Series, problem: str) -> list[Violation]:
-    name = str(values.name)
-    return [Violation(int(str(row)), name, f"{value!r} {problem}") for row, value in values[bad].items()]
+def _tell(frame: pd.DataFrame, column: str, wrong: pd.Series, problem: str, violations: Violations) -> None:
+    """A violation for each of the wrong values, named as the source has it."""
+    rows = frame.index[wrong]
+    if rows.empty:
+        return
+    first = frame.loc[rows[:MOST_TOLD], column].items()
+    found = (Violation(int(str(row)), column, f"{shown(value)} {problem}") for row, value in first)
+    violations.add(found, max(0, len(rows) - MOST_TOLD))
 
 
-def _violations(cases: pd.DataFrame, frame: pd.DataFrame, known: Sequence[Violation]) -> list[Violation]:
-    """Pandera's failure cases with the values as the source wrote them, without those already known."""
-    seen = {(violation.row, violation.column) for violation in known}
-    found: dict[tuple[int, str], Violation] = {}
-    for check, index, name in zip(cases["check"], cases["index"], cases["column"], strict=True):
-        unique = check == "multiple_fields_uniqueness"
-        row, column = int(index), "device_id" if unique else str(name)
-        value = frame.loc[row, column] if column in frame else ""
-        problem = "stands more than once with the same valid_from" if unique else _problem(str(check))
-        if (row, column) not in seen:
-            found[row, column] = Violation(row, column, f"{value!r} {problem}")
-    return list(found.values())
+def _tell_cases(
+    piece: pd.DataFrame, cases: pd.DataFrame, unreadable: Mapping[str, pd.Series], violations: Violations
+) -> None:
+    """A violation for each value that pandera found wrong and that is not told already: it could not be read."""
+    for column, of_column in cases.drop_duplicates(["index", "column"]).groupby("column", sort=False):
+        known = unreadable.get(str(column), pd.Series(False, index=piece.index))
+        rows = of_column["index"].astype("int64")
+        new = of_column[~known.loc[rows].to_numpy()].sort_values("index")
+        texts = piece[column] if column in piece else pd.Series("", index=piece.index)
+        first = new.head(MOST_TOLD)
+        violations.add(
+            (
+                Violation(int(row), str(column), f"{shown(texts.loc[row])} {_problem(str(check))}")
+                for row, check in zip(first["index"], first["check"], strict=True)
+            ),
+            len(new) - len(first),
+        )
 
 
 def _problem(check: str) -> str:

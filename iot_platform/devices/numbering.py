@@ -8,8 +8,9 @@ import pandas as pd
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.devices.contract import EPOCH, ContractError, Violation
+from iot_platform.devices.contract import EPOCH
 from iot_platform.devices.meter_ids import FIRST_GIVEN_ID, IdKind, MeterIds, numeric_ids
+from iot_platform.devices.violations import ContractError, Violation, Violations, shown
 
 
 def expected_numbers(client: Client, devices: pd.DataFrame, kind: IdKind, where: str) -> list[int]:
@@ -30,18 +31,18 @@ def expected_numbers(client: Client, devices: pd.DataFrame, kind: IdKind, where:
         numbers = numeric_ids(pa.array(texts, pa.string())).to_pylist()
     rows = list(zip(devices.index, texts, numbers, strict=True))
     problem = "is not a number from 1 to 999,999,999"
-    bad = [Violation(int(row), "device_id", f"{text!r} {problem}") for row, text, number in rows if not number]
+    bad = [Violation(int(row), "device_id", f"{shown(text)} {problem}") for row, text, number in rows if not number]
     # 7 and 007, or no valid_from and 1970-01-01, are the same.
     keys = pd.DataFrame({"number": numbers, "valid_from": devices["valid_from"].fillna(EPOCH).to_numpy()})
     twice = keys.duplicated(keep=False) & keys["number"].notna()
     problem = "stands more than once with the same valid_from"
     bad += [
-        Violation(int(row), "device_id", f"{text!r} {problem}")
+        Violation(int(row), "device_id", f"{shown(text)} {problem}")
         for (row, text, _), is_twice in zip(rows, twice, strict=True)
         if is_twice
     ]
     if bad:
-        raise ContractError(where, row_name, bad)
+        raise ContractError(where, row_name, Violations(bad))
     return [int(number) for number in numbers if number]
 
 

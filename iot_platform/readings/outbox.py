@@ -27,6 +27,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from iot_platform.errors import OutboxFullError, PlatformError
+from iot_platform.private_files import private_directory
 from iot_platform.readings.frames import frame_of, frames
 
 
@@ -65,7 +66,7 @@ class Outbox:
         self._directory = directory
         self._max_bytes = max_bytes
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_directory(directory)
             self._lock = self._locked()
             self.stream_id = self._identity()
             self._is_synced = True

@@ -12,6 +12,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import OutboxFullError
+from iot_platform.private_files import state_directory
 from iot_platform.readings.outbox import Outbox, SealedBatch
 from iot_platform.readings.writer import Batch, Writer
 from iot_platform.settings import Settings
@@ -35,7 +36,7 @@ class StreamWriter:
 
     def __init__(self, settings: Settings, name: str) -> None:
         self._settings = settings
-        self._outbox = Outbox(settings.root / "outbox" / name, settings.outbox_bytes)
+        self._outbox = Outbox(state_directory(settings.root, "outbox") / name, settings.outbox_bytes)
         self.source = f"stream:{name}:{self._outbox.stream_id}"
         self._description = f"stream {name}"
         self._changed = threading.Condition()

@@ -12,6 +12,7 @@ from typing import Any
 import requests
 
 from iot_platform.errors import PlatformError
+from iot_platform.private_files import state_directory
 from iot_platform.services.instance import create_storage
 from iot_platform.services.process import START_TIMEOUT_S, Service, free_port, ignore_interrupts
 from iot_platform.settings import PACKAGE_DIR, Settings
@@ -81,10 +82,9 @@ def running_dagster(settings: Settings, port: int, env: Mapping[str, str]) -> It
     One process holds the code for the other two: they start faster, and a reload in the UI reaches both.
     """
     create_storage(Path(env["DAGSTER_HOME"]))
-    logs = settings.root / "logs"
+    logs = state_directory(settings.root, "logs")
     code_port = free_port(0, "127.0.0.1")
-    workspace = settings.root / "dagster" / "workspace.yaml"
-    workspace.parent.mkdir(parents=True, exist_ok=True)
+    workspace = state_directory(settings.root, "dagster") / "workspace.yaml"
     workspace.write_text(WORKSPACE.format(port=code_port), encoding="utf-8")
     code_server = ("dagster", "code-server", "start", "-h", "127.0.0.1", "-p", str(code_port), *CODE)
     webserver = ("iot_platform.services.webserver", "-h", settings.host, "-p", str(port), "-w", str(workspace))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import requests
 
 from iot_platform.errors import PlatformError
+from iot_platform.private_files import state_directory
 from iot_platform.services.process import START_TIMEOUT_S, Service, ignore_interrupts
 from iot_platform.settings import Settings
 
@@ -41,7 +42,7 @@ class Dashboard:
 def running_dashboard(settings: Settings, port: int, env: Mapping[str, str]) -> Iterator[Dashboard]:
     """The preview, answering on ``port``, for the length of a ``with`` block."""
     command = ("iot_platform", "dashboard", "--port", str(port))
-    service = Service("dashboard", command, env, settings.root / "logs" / "dashboard.log")
+    service = Service("dashboard", command, env, state_directory(settings.root, "logs") / "dashboard.log")
     try:
         dashboard = Dashboard(f"http://{settings.host}:{port}", service)
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from iot_platform.private_files import state_directory
 from iot_platform.settings import Settings
 
 INSTANCE_CONFIG = """\
@@ -63,8 +64,7 @@ nux:
 
 def dagster_home(settings: Settings) -> Path:
     """The directory of Dagster's own storage in this home, made with a configuration when it is not there."""
-    home = settings.root / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
+    home = state_directory(settings.root, "dagster")
     config = home / "dagster.yaml"
     if not config.exists():
         config.write_text(INSTANCE_CONFIG, encoding="utf-8")

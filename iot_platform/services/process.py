@@ -59,10 +59,12 @@ class Service:
     def __init__(
         self, name: str, command: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path | None = None
     ) -> None:
-        """Start ``python -m COMMAND``; its output goes to the file ``log``. ``cwd``: its folder; None: ours."""
+        """Start ``python -m COMMAND``; its output goes to the file ``log``, in a directory that is there.
+
+        ``cwd``: its folder; None: ours.
+        """
         self.name = name
         self.log = log
-        log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *command],

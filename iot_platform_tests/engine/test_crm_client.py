@@ -16,12 +16,13 @@ import pytest
 import requests
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.devices.contract import ContractError
 from iot_platform.devices.source_refresh import SourceRefresh, refresh_from_source
-from iot_platform.devices.sources import hubspot
+from iot_platform.devices.sources import api, hubspot
+from iot_platform.devices.sources.api import ATTEMPTS
 from iot_platform.devices.sources.configured import crm_source
-from iot_platform.devices.sources.hubspot import ATTEMPTS, SEARCH_PAGE
+from iot_platform.devices.sources.hubspot import SEARCH_PAGE
 from iot_platform.devices.sources.hubspot_stub import SEARCH_RESULTS, Stub
+from iot_platform.devices.violations import ContractError
 from iot_platform.errors import SourceError
 from iot_platform.settings import Settings
 from iot_platform_tests.engine.crm import TOKEN, stub_in_thread
@@ -39,7 +40,7 @@ def csv(tmp_path: Path) -> Path:
 @pytest.fixture
 def stub(csv: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Stub, list[str]]]:
     monkeypatch.setenv("IOT_SOURCE_TIMEOUT_S", "5")
-    monkeypatch.setattr(hubspot, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(api, "FIRST_PAUSE_S", 0.001)
     with stub_in_thread(csv, monkeypatch) as running:
         yield running
 
@@ -181,9 +182,9 @@ def test_a_crm_that_stays_down_is_given_up(
 
 
 def test_retry_after_is_heeded_up_to_a_bound(stub: tuple[Stub, list[str]], csv: Path) -> None:
-    retries = hubspot.retries()
+    retries = api.retries()
     assert retries.respect_retry_after_header and retries.parse_retry_after("7") == 7
-    assert retries.parse_retry_after("86400") == hubspot.LONGEST_PAUSE_S
+    assert retries.parse_retry_after("86400") == api.LONGEST_PAUSE_S
     write(csv, *devices(1))
     stub[0].faults = {"429": 2}
     assert len(crm_source(Settings()).read().devices) == len(crm_source(Settings()).read().devices) == 1

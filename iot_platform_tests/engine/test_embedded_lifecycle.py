@@ -313,3 +313,15 @@ def test_a_statement_may_end_before_its_data() -> None:
     for _ in range(3):
         inserter.append(b"x" * 3_000_000)
     assert inserter.finish() == "done"
+
+
+def test_the_server_knows_no_secrets_of_the_one_who_started_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("IOT_CRM_TOKEN", "IOT_ALERT_SMTP_URL", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "canary-secret")
+    settings = Settings(home=tmp_path, clickhouse_url=None, clickhouse_port=0)
+    with running_server(settings):
+        record = read_record(ServerFiles(settings).record)
+        assert record is not None
+        environment = psutil.Process(record.pid).environ()
+    assert environment["IOT_HOME"] == str(tmp_path)
+    assert "canary-secret" not in environment.values()

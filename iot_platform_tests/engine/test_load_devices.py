@@ -15,10 +15,12 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.cli.load import load
 from iot_platform.clickhouse.server import Endpoint
 from iot_platform.devices import restatement
-from iot_platform.devices.contract import ContractError, read_devices
+from iot_platform.devices.contract import read_devices
 from iot_platform.devices.refresh import RefreshResult, refresh_devices
+from iot_platform.devices.violations import ContractError
 from iot_platform.errors import ProofError, SourceError
 
+LIMIT = 1 << 20
 HEADER = "device_id,customer_id,building_type,latitude,longitude,valid_from\n"
 NOW = dt.datetime(2026, 5, 1, 10, 40, tzinfo=dt.UTC)
 
@@ -26,7 +28,7 @@ NOW = dt.datetime(2026, 5, 1, 10, 40, tzinfo=dt.UTC)
 def refresh(client: Client, tmp_path: Path, text: str, now: dt.datetime = NOW) -> RefreshResult:
     path = tmp_path / "devices.csv"
     path.write_text(HEADER + text, encoding="utf-8")
-    return refresh_devices(client, read_devices(path), now)
+    return refresh_devices(client, read_devices(path, LIMIT), now)
 
 
 def customer_at(client: Client, device: int, time: str) -> str:

@@ -11,10 +11,10 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.devices import affected
 from iot_platform.devices.affected import affected_device_days
-from iot_platform.devices.contract import ContractError
 from iot_platform.devices.limits import set_limit
 from iot_platform.devices.refresh import RefreshResult, refresh_devices
 from iot_platform.devices.restatement import restate
+from iot_platform.devices.violations import ContractError
 from iot_platform.errors import SourceError
 from iot_platform.layers.model import DERIVED_LAYERS, L2, L3, L4, MARTS, QUARANTINE
 from iot_platform.layers.proof import prove_all

@@ -101,7 +101,7 @@ def test_the_sensor_waits_for_a_file_that_is_being_written(csv: Path) -> None:
 def test_the_sensor_skips_with_the_reason(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "devices.csv: cannot be read: No such file" in reason_of(tick(None))
     csv.mkdir()
-    assert "cannot be read: Is a directory" in reason_of(tick(None))
+    assert "cannot be read: it is no plain file" in reason_of(tick(None))
     monkeypatch.setenv("IOT_DEVICES_CSV", "nowhere://bucket/devices.csv")
     assert "Protocol not known: nowhere" in reason_of(tick(None))
     monkeypatch.setenv("IOT_DEVICES_SOURCE", "crm")

@@ -191,7 +191,7 @@ def test_markdown_table() -> None:
     assert table.splitlines() == [
         "| a | b |",
         "|---:|---|",
-        "| 1 | x\\|y |",
+        "| 1 | x&#124;y |",
         "| 2.5 | NULL |",
         "| nan | 2026-01-02 03:04:05 |",
     ]

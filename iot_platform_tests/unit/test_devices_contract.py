@@ -8,10 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from iot_platform.devices.contract import ContractError, read_devices, validate_devices
+from iot_platform.devices.contract import read_devices, validate_devices
 from iot_platform.devices.versions import Difference, difference
+from iot_platform.devices.violations import ContractError
 from iot_platform.errors import SourceError
 
+LIMIT = 1 << 20
 HEADER = "device_id,customer_id,building_type,latitude,longitude,valid_from\n"
 NOW = dt.datetime(2026, 5, 1, 10, 40, tzinfo=dt.UTC)
 
@@ -19,7 +21,7 @@ NOW = dt.datetime(2026, 5, 1, 10, 40, tzinfo=dt.UTC)
 def read(tmp_path: Path, text: str) -> pd.DataFrame:
     path = tmp_path / "devices.csv"
     path.write_text(text, encoding="utf-8")
-    return read_devices(path)
+    return read_devices(path, LIMIT)
 
 
 def test_a_good_file(tmp_path: Path) -> None:
@@ -71,9 +73,9 @@ def test_missing_column_and_broken_text(tmp_path: Path) -> None:
     path = tmp_path / "latin.csv"
     path.write_bytes(HEADER.encode() + b"1,M\xfcller,office,1,1,\n")
     with pytest.raises(SourceError, match="line 2: not UTF-8"):
-        read_devices(path)
+        read_devices(path, LIMIT)
     with pytest.raises(SourceError, match="cannot be read"):
-        read_devices(tmp_path / "none.csv")
+        read_devices(tmp_path / "none.csv", LIMIT)
 
 
 def devices(*rows: tuple[int, str, str | None]) -> pd.DataFrame:

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from iot_platform.clickhouse.embedded.faults import AUTHENTICATION_FAILED, ClickHouseError
 from iot_platform.clickhouse.embedded.text import decoded, encoded, header_text
+from iot_platform.private_files import private_directory
 
 USER = "default"
 
 
 def read_or_create_password(path: Path) -> str:
     """The server's password; generated once, in a file that only its owner can read."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_directory(path.parent)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

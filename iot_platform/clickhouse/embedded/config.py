@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from iot_platform.private_files import private_directory
+
 KEEP_LOGS_DAYS = 7
 
 # Nothing outside the database: no sources, no shutdown, no backups, no users. The engine enforces this by itself,
@@ -64,8 +66,7 @@ _SERVER = """<clickhouse>
 
 def write_config(directory: Path, memory_bytes: int) -> Path:
     """Write config.xml and users.xml into ``directory`` and return the former."""
-    nothing = directory / "no-files"
-    nothing.mkdir(mode=0o700, parents=True, exist_ok=True)
+    nothing = private_directory(directory / "no-files")
     users = directory / "users.xml"
     config = directory / "config.xml"
     # One sixteenth of the memory for the mark cache: the engine's own default of 5 GB ignores small machines.

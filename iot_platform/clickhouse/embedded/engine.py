@@ -24,6 +24,7 @@ from iot_platform.clickhouse.embedded.faults import (
 )
 from iot_platform.clickhouse.embedded.text import decoded, encoded
 from iot_platform.errors import ServerError
+from iot_platform.private_files import private_directory
 
 # The engine gives every query an id of its own and offers no way to set it. This setting is unused (it filters server
 # logs, which are off), is free text, and shows up in system.processes and system.query_log: it carries the client's id.
@@ -133,7 +134,7 @@ class Engine:
     """The engine. One per process; it holds the data directory until closed."""
 
     def __init__(self, data_dir: Path, config_file: Path) -> None:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_directory(data_dir)
         default_exists = _default_database_exists(data_dir / "metadata")
         self._connect = chdb.connect
         # Relative: "?" and "&" in the path of a home would begin options. The working directory must not change.

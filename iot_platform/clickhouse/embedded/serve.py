@@ -24,6 +24,7 @@ import psutil
 
 from iot_platform.clickhouse.server import ServerFiles, read_record
 from iot_platform.errors import ServerError
+from iot_platform.private_files import private_directory, state_directory
 from iot_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def serve(
     ``port`` None: the preferred one of the settings, or any free one when that is taken. ``ready`` gets the URL.
     """
     files = ServerFiles(settings)
-    files.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state_directory(settings.root, files.directory.name)
     # Whatever the server opens outside its data directory it opens before it locks itself in.
     record = files.record.with_suffix(".tmp")
     with _owned(files), _listening(settings, host, port) as listener, record.open("w") as draft:
@@ -105,9 +106,10 @@ def _start_engine(settings: Settings, files: ServerFiles) -> App:
 def _lock_in(files: ServerFiles, config: Path) -> None:
     from iot_platform.clickhouse.embedded.lockdown import Rights, lock_in
 
-    shutil.rmtree(files.temporary, ignore_errors=True)
+    if files.temporary.exists():
+        shutil.rmtree(files.temporary)
     for directory in (files.data, files.temporary):
-        directory.mkdir(mode=0o700, exist_ok=True)
+        private_directory(directory)
     os.environ["TMPDIR"] = tempfile.tempdir = str(files.temporary)
     files.users.touch(mode=0o600)
     missing = lock_in(Rights([files.data, files.temporary], [config], [files.users], files.directory))

@@ -4,20 +4,23 @@
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.defs import tables
+from iot_platform.defs.decoration import decoration
 from iot_platform.defs.devices.facts import Facts, refresh_facts, restatement_facts, source_facts
 from iot_platform.defs.headers import platform_asset
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.devices.refresh import RefreshResult
-from iot_platform.devices.restatement import restate
+from iot_platform.devices.restatement import Restatement, restate
 from iot_platform.devices.source_refresh import refresh_from_source
 from iot_platform.devices.sources.configured import SOURCES, configured_source
 from iot_platform.devices.sources.csv_file import CsvSource
 from iot_platform.errors import ProofError, SourceError
+from iot_platform.private_files import private_directory
 from iot_platform.readings.simulator import Simulator
 from iot_platform.secret_values import secrets_hidden
 from iot_platform.settings import Settings
@@ -94,17 +97,22 @@ def _refresh(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
                 max_closed_share=settings.max_closed_share,
                 run_id=context.run.run_id,
             )
-            facts = {**source_facts(source, refreshed.delivery), **refresh_facts(refreshed.result)}
-            context.add_output_metadata({**facts, **_restate(context, client, refreshed.result, facts)})
+            facts: dict[str, Any] = {}
+            with decoration(context, "The list of what has changed"):
+                facts |= {**source_facts(source, refreshed.delivery), **refresh_facts(refreshed.result)}
+            restatement = _restate(context, client, refreshed.result, facts)
+            with decoration(context, "The energy per customer before and after"):
+                facts |= restatement_facts(restatement)
+            with decoration(context, f"Rows, columns and preview of {DEVICES}"):
+                facts |= _table_facts(client)
+            context.add_output_metadata(facts)
     except SourceError as error:
         raise dg.Failure(description=str(error), metadata={"source": name}) from error
 
 
-def _restate(
-    context: dg.AssetExecutionContext, client: Client, result: RefreshResult, facts: Facts
-) -> dict[str, dg.MetadataValue | dg.TableSchema | int | float]:
+def _restate(context: dg.AssetExecutionContext, client: Client, result: RefreshResult, facts: Facts) -> Restatement:
     try:
-        restatement = restate(
+        return restate(
             client,
             result,
             run_id=context.run.run_id,
@@ -112,8 +120,10 @@ def _restate(
         )
     except ProofError as error:
         raise dg.Failure(description=str(error), metadata=facts) from error
+
+
+def _table_facts(client: Client) -> dict[str, dg.MetadataValue | dg.TableSchema | int]:
     return {
-        **restatement_facts(restatement),
         "dagster/row_count": tables.total_rows(client, DEVICES),
         "dagster/column_schema": tables.column_schema(client, DEVICES),
         "preview": tables.preview(client, DEVICES),
@@ -124,7 +134,8 @@ def _write_simulated_if_missing(context: dg.AssetExecutionContext, settings: Set
     # The simulator has meters, but nobody who writes a list of them. A URL is somebody else's to write.
     if not settings.simulator_enabled or "://" in settings.devices_location or path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.exists():
+        private_directory(path.parent)
     # Written aside first: a refresh that runs at the same time never sees half a file.
     partial = path.with_name(f"{path.name}.partial")
     Simulator.from_settings(settings).device_metadata().to_csv(partial, index=False)

@@ -6,9 +6,11 @@ import dagster as dg
 import pandas as pd
 
 from iot_platform.defs import tables
+from iot_platform.defs.decoration import decoration
 from iot_platform.defs.layers.findings import SAMPLE_LINES, read_query
 from iot_platform.defs.resources import POOL, ClickHouse
 from iot_platform.devices.stored_contract import IMPLAUSIBLE, breaches
+from iot_platform.escaping import markdown_code, visible
 from iot_platform.settings import Settings
 
 DEVICES = "device_metadata"
@@ -16,6 +18,8 @@ ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 # All of the CRM is read each night only, so that read may be a day older than the last one.
 FULL_READ_EVERY_H = 24
+# Of a problem with many rows its beginning is shown; metadata_refreshes has all of it.
+PROBLEM_LENGTH = 2_000
 
 FRESH_TO_DO = """
 The last good metadata stays in use; readings of new devices have none until the source is back. `last_problem` says
@@ -59,7 +63,7 @@ def metadata_source_is_fresh(context: dg.AssetCheckExecutionContext, clickhouse:
         "sql": _shown(sql.replace("{source:String}", f"'{settings.devices_source}'")),
     }
     if not passed:
-        facts["last_problem"] = row["last_problem"] or "no attempt has failed"
+        facts["last_problem"] = visible(row["last_problem"], PROBLEM_LENGTH) or "no attempt has failed"
         facts["what_to_do"] = dg.MetadataValue.md(FRESH_TO_DO.strip())
     return dg.AssetCheckResult(
         passed=passed,
@@ -92,13 +96,8 @@ def metadata_contract_holds(context: dg.AssetCheckExecutionContext, clickhouse: 
         versions = client.query_df(sql)
     found = breaches(versions) if len(versions) else pd.DataFrame()
     facts: dict[str, dg.MetadataValue | int] = {"versions": len(versions), "breaches": len(found), "sql": _shown(sql)}
-    if len(found):
-        sample = found.head(SAMPLE_LINES)
-        lines = [[*row] for row in sample.itertuples(index=False)]
-        facts["offenders"] = dg.MetadataValue.md(tables.markdown_table([*sample.columns], lines))
-        devices = ", ".join(map(str, sorted(set(sample["device_id"]))))
-        facts["sql"] = _shown(sql.replace("ORDER BY", f"WHERE device_id IN ({devices})\nORDER BY"))
-        facts["what_to_do"] = dg.MetadataValue.md(CONTRACT_TO_DO.strip())
+    with decoration(context, "The table of breaches"):
+        facts |= _breach_facts(sql, found)
     only_implausible = len(found) and (found["problem"] == IMPLAUSIBLE).all()
     return dg.AssetCheckResult(
         passed=not len(found),
@@ -108,8 +107,22 @@ def metadata_contract_holds(context: dg.AssetCheckExecutionContext, clickhouse: 
     )
 
 
+def _breach_facts(sql: str, found: pd.DataFrame) -> dict[str, dg.MetadataValue]:
+    """A sample of the breaches, the SQL that shows them, and what to do; nothing when there is none."""
+    if found.empty:
+        return {}
+    sample = found.head(SAMPLE_LINES)
+    lines = [[*row] for row in sample.itertuples(index=False)]
+    devices = ", ".join(map(str, sorted(set(sample["device_id"]))))
+    return {
+        "offenders": dg.MetadataValue.md(tables.markdown_table([*sample.columns], lines)),
+        "sql": _shown(sql.replace("ORDER BY", f"WHERE device_id IN ({devices})\nORDER BY")),
+        "what_to_do": dg.MetadataValue.md(CONTRACT_TO_DO.strip()),
+    }
+
+
 def _shown(sql: str) -> dg.MarkdownMetadataValue:
-    return dg.MetadataValue.md(f"```sql\n{sql}\n```")
+    return dg.MetadataValue.md(markdown_code(sql, "sql"))
 
 
 metadata_checks = [metadata_source_is_fresh, metadata_contract_holds]

@@ -11,6 +11,7 @@ from iot_platform.devices.describe import CHANGE_COLUMNS, ENERGY_COLUMNS, bounde
 from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.restatement import Restatement
 from iot_platform.devices.sources.source import Delivery, Source
+from iot_platform.escaping import visible
 from iot_platform.layers.model import L3, L4, partition_day
 
 ROWS_SHOWN = 50
@@ -22,10 +23,10 @@ def source_facts(source: Source, delivery: Delivery) -> Facts:
     """What was read from where, and how far."""
     return {
         "source": dg.MetadataValue.text(source.name),
-        "location": dg.MetadataValue.text(source.location),
+        "location": dg.MetadataValue.text(visible(source.location)),
         "read": dg.MetadataValue.text("all" if delivery.is_full else "what has changed"),
         "rows_read": len(delivery.devices),
-        "position": dg.MetadataValue.text(delivery.position),
+        "position": dg.MetadataValue.text(visible(delivery.position)),
     }
 
 

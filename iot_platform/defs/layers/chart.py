@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from iot_platform.clickhouse.client import quoted
 from iot_platform.defs.bars import CARD, COLOURS, FAINT, INK, MUTED, Bar, bar_chart, picture
+from iot_platform.defs.decoration import decoration
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.resources import ClickHouse
+from iot_platform.escaping import label
 from iot_platform.layers.model import L3, L4, QUARANTINE
 
 if TYPE_CHECKING:  # loaded when something is drawn, as in bars
@@ -25,69 +27,85 @@ NO_METADATA = "no metadata"
 
 # kWh of each hour of a day (24 values) by building type.
 Curves = Mapping[str, Sequence[float]]
+# The rows of a day, without the day.
+Rows = list[tuple[Any, ...]]
 
 
 def add_usage_charts(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
     """Add the usage curve to the metadata of the run's newest days of L4."""
-    rows = _rows_of_days(
-        context,
-        clickhouse,
-        L4.name,
+    sql = (
         f"SELECT toDate(ts_hour) AS day, building_type, toHour(ts_hour), sum(total_kWh) FROM {quoted(L4.name)} "
-        "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY 1, 2, 3",
+        "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY 1, 2, 3"
     )
-    for day, found in rows.items():
-        curves: dict[str, list[float]] = {}
-        for building_type, hour, kWh in found:
-            curves.setdefault(building_type, [0.0] * 24)[hour] = kWh
-        context.add_asset_metadata({"usage_of_the_day": usage_chart(day, curves)}, partition_key=day.isoformat())
+    _add_charts(context, clickhouse, L4.name, "usage_of_the_day", sql, _usage_of)
 
 
 def add_reject_charts(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
     """Add the rejects by reason to the metadata of the run's newest days of the quarantine."""
-    rows = _rows_of_days(
-        context,
-        clickhouse,
-        QUARANTINE.name,
+    sql = (
         f"SELECT toDate(timestamp) AS day, reject_reason, count(), uniqExact(device_id) FROM {quoted(QUARANTINE.name)} "
-        "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY 1, 2 ORDER BY 3 DESC, 2",
+        "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY 1, 2 ORDER BY 3 DESC, 2"
     )
-    for day, found in rows.items():
-        bars = [Bar(reason, count, f"{count:,} readings of {devices:,} devices") for reason, count, devices in found]
-        summary = f"{sum(bar.value for bar in bars):,.0f} readings were refused"
-        chart = bar_chart(f"Refused on {day}", summary, bars)
-        context.add_asset_metadata({"rejects_by_reason": chart}, partition_key=day.isoformat())
+    _add_charts(context, clickhouse, QUARANTINE.name, "rejects_by_reason", sql, _rejects_of)
 
 
 def add_coverage_charts(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
     """Add the share of readings with metadata, by building type, to the metadata of the run's newest days of L3."""
-    rows = _rows_of_days(
-        context,
-        clickhouse,
-        L3.name,
+    sql = (
         f"SELECT toDate(timestamp) AS day, if(has_metadata, toString(building_type), '{NO_METADATA}'), count(), "
         f"uniqExact(device_id) FROM {quoted(L3.name)} "
-        "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY 1, 2 ORDER BY 3 DESC, 2",
+        "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY 1, 2 ORDER BY 3 DESC, 2"
     )
+    _add_charts(context, clickhouse, L3.name, "enrichment_by_building_type", sql, _coverage_of)
+
+
+def _add_charts(
+    context: dg.AssetExecutionContext,
+    clickhouse: ClickHouse,
+    asset: str,
+    name: str,
+    sql: str,
+    draw: Callable[[dt.date, Rows], dg.MarkdownMetadataValue],
+) -> None:
+    """Draw each day by itself: one that cannot be drawn leaves the others their pictures."""
+    rows: dict[dt.date, Rows] = {}
+    with decoration(context, f"{name} of {asset}"):
+        rows = _rows_of_days(context, clickhouse, asset, sql)
     for day, found in rows.items():
-        total = sum(readings for _, readings, _ in found)
-        bars = [Bar(name, n, f"{n / total:.1%}: {n:,} readings of {devices:,} devices") for name, n, devices in found]
-        missing = sum(readings for name, readings, _ in found if name == NO_METADATA)
-        summary = f"{1 - missing / total:.2%} of {total:,} readings have metadata"
-        chart = bar_chart(f"Readings by building type on {day}", summary, bars)
-        context.add_asset_metadata({"enrichment_by_building_type": chart}, partition_key=day.isoformat())
+        with decoration(context, f"{name} of {asset} on {day}"):
+            context.add_asset_metadata({name: draw(day, found)}, partition_key=day.isoformat())
+
+
+def _usage_of(day: dt.date, rows: Rows) -> dg.MarkdownMetadataValue:
+    curves: dict[str, list[float]] = {}
+    for building_type, hour, kWh in rows:
+        curves.setdefault(building_type, [0.0] * 24)[hour] = kWh
+    return usage_chart(day, curves)
+
+
+def _rejects_of(day: dt.date, rows: Rows) -> dg.MarkdownMetadataValue:
+    bars = [Bar(reason, count, f"{count:,} readings of {devices:,} devices") for reason, count, devices in rows]
+    return bar_chart(f"Refused on {day}", f"{sum(bar.value for bar in bars):,.0f} readings were refused", bars)
+
+
+def _coverage_of(day: dt.date, rows: Rows) -> dg.MarkdownMetadataValue:
+    total = sum(readings for _, readings, _ in rows)
+    bars = [Bar(name, n, f"{n / total:.1%}: {n:,} readings of {devices:,} devices") for name, n, devices in rows]
+    missing = sum(readings for name, readings, _ in rows if name == NO_METADATA)
+    summary = f"{1 - missing / total:.2%} of {total:,} readings have metadata"
+    return bar_chart(f"Readings by building type on {day}", summary, bars)
 
 
 def _rows_of_days(
     context: dg.AssetExecutionContext, clickhouse: ClickHouse, asset: str, sql: str
-) -> dict[dt.date, list[tuple[Any, ...]]]:
+) -> dict[dt.date, Rows]:
     """The rows of a query, whose first column is the day, for the run's newest days that have any."""
     days = days_of_run(context)[-DAYS_WITH_CHART:]
     if not days:
         return {}
     with clickhouse.session(context.run, asset) as client:
         rows = client.query(sql, parameters={"first": days[0], "last": days[-1]}).result_rows
-    found: dict[dt.date, list[tuple[Any, ...]]] = {}
+    found: dict[dt.date, Rows] = {}
     for day, *values in rows:
         found.setdefault(day, []).append(tuple(values))
     return {day: found[day] for day in days if day in found}
@@ -95,7 +113,7 @@ def _rows_of_days(
 
 def usage_chart(day: dt.date, curves: Curves) -> dg.MarkdownMetadataValue:
     """Energy per UTC hour, stacked by building type, as a PNG inside Markdown."""
-    return picture(f"Energy per hour on {day}", _figure(day, _largest_first(curves)))
+    return picture(f"Energy per hour on {day}", lambda: _figure(day, _largest_first(curves)))
 
 
 def _largest_first(curves: Curves) -> dict[str, Sequence[float]]:
@@ -116,11 +134,11 @@ def _figure(day: dt.date, curves: Curves) -> Figure:
     axes = figure.add_axes((0.075, 0.12, 0.655, 0.72), facecolor=CARD)
     bottom = [0.0] * 24
     for (building_type, values), colour in zip(curves.items(), COLOURS, strict=False):
-        label = f"{building_type.replace('_', ' ')}  {sum(values):,.0f} kWh"
+        name = f"{label(building_type.replace('_', ' '))}  {sum(values):,.0f} kWh"
         top = [below + value for below, value in zip(bottom, values, strict=True)]
         # One collection for 24 bars: bar() makes an object of each, which takes as long as the rest of the picture.
         bars = [_bar(hour, *span) for hour, span in enumerate(zip(bottom, top, strict=True))]
-        axes.add_collection(PolyCollection(bars, facecolors=colour, label=label))
+        axes.add_collection(PolyCollection(bars, facecolors=colour, label=name))
         bottom = top
     peak = max(range(24), key=lambda hour: bottom[hour])
     summary = f"{sum(bottom):,.0f} kWh, most from {peak:02d} to {peak + 1:02d} h: {bottom[peak]:,.0f} kWh"

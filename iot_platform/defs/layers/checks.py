@@ -4,9 +4,11 @@
 
 import datetime as dt
 from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
+from iot_platform.defs.decoration import decoration
 from iot_platform.defs.layers.findings import Findings, find
 from iot_platform.defs.layers.rules import RULES, Rule, configured
 from iot_platform.defs.partitions import days_of_run
@@ -29,11 +31,14 @@ def _check(own: Rule) -> dg.AssetChecksDefinition:
             red = found.days_above(rule.error_share)
             if rule.blocking:
                 record(client, rule.asset, rule.name, red, days, context.run.run_id)
+        facts: dict[str, Any] = {}
+        with decoration(context, f"The table of offenders of {rule.name}"):
+            facts |= found.metadata()
         return dg.AssetCheckResult(
             passed=not red and not found.days_above(rule.warn_share),
             severity=ERROR if red else WARN,
             description=_sentence(found),
-            metadata={**found.metadata(), **_allowed(rule), **_red_days(red)},
+            metadata={**facts, **_allowed(rule), **_red_days(red)},
         )
 
     return check

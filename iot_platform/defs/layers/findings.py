@@ -13,6 +13,7 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import tables
 from iot_platform.defs.layers.rules import Rule
+from iot_platform.escaping import markdown_code
 from iot_platform.layers.model import L4, RAW_TABLE, partition_day, partition_id
 from iot_platform.layers.partitions import grouped, partition_rows
 from iot_platform.settings import Settings
@@ -82,7 +83,7 @@ class Findings:
             unit: _number(self.total),
             f"offending_{unit}": _number(self.offending),
             "offending_share": float(f"{self.share:.3g}"),
-            "sql": dg.MetadataValue.md(f"```sql\n{self.sql}\n```"),
+            "sql": dg.MetadataValue.md(markdown_code(self.sql, "sql")),
         }
         if self.lines:
             facts["offenders"] = dg.MetadataValue.md(self._table())

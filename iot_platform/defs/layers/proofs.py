@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import tables
+from iot_platform.defs.decoration import decoration
 from iot_platform.defs.layers.rules import RULES
 from iot_platform.defs.lineage import column_lineage
 from iot_platform.defs.partitions import days_of_run
@@ -53,12 +54,18 @@ def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer:
                 context.log.warning(f"{layer.name} {proof.partition} was rebuilt: {difference} were found.")
             if day := partition_day(proof.partition):
                 facts[day] |= _facts(proof)
-        spans = _time_spans(client, layer, days)
-        for day in days:
-            facts[day] |= spans.get(partition_id(day), {})
+        with decoration(context, f"First and last times of {layer.name}"):
+            spans = _time_spans(client, layer, days)
+            for day in days:
+                facts[day] |= spans.get(partition_id(day), {})
         for day in days[-DAYS_WITH_PREVIEW:]:
-            facts[day]["preview"] = _preview(client, layer, day)
-        table_facts = {**_table_facts(client, layer), **queries_of_run(context.run, clickhouse.settings())}
+            with decoration(context, f"preview of {layer.name} on {day}"):
+                facts[day]["preview"] = _preview(client, layer, day)
+        table_facts: dict[str, Any] = {}
+        with decoration(context, f"Rows and columns of {layer.name}"):
+            table_facts |= _table_facts(client, layer)
+        with decoration(context, "The list of the run's queries"):
+            table_facts |= queries_of_run(context.run, clickhouse.settings())
     if held:
         for day in days:
             # A step that fails materializes nothing by itself.

@@ -6,6 +6,7 @@ import dagster as dg
 
 from iot_platform.clickhouse.drift import schema_drift
 from iot_platform.defs import tables
+from iot_platform.defs.decoration import decoration
 from iot_platform.defs.resources import POOL, ClickHouse
 from iot_platform.layers.model import RAW_TABLE
 
@@ -26,7 +27,8 @@ def schema_is_as_in_sql(context: dg.AssetCheckExecutionContext, clickhouse: Clic
         problems = schema_drift(client, clickhouse.settings())
     found: dict[str, dg.MetadataValue | int] = {"differences": len(problems)}
     if problems:
-        found["offenders"] = dg.MetadataValue.md(tables.markdown_table(["object", "difference"], problems[:SHOWN]))
+        with decoration(context, "The table of differences"):
+            found["offenders"] = dg.MetadataValue.md(tables.markdown_table(["object", "difference"], problems[:SHOWN]))
     return dg.AssetCheckResult(
         passed=not problems,
         severity=dg.AssetCheckSeverity.WARN,

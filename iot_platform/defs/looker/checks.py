@@ -8,6 +8,7 @@ import dagster as dg
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.defs import tables
+from iot_platform.defs.decoration import decoration
 from iot_platform.defs.layers.findings import SAMPLE_LINES
 from iot_platform.defs.looker.assets import DASHBOARD, EXPLORE, VIEW
 from iot_platform.defs.resources import POOL, ClickHouse
@@ -28,10 +29,11 @@ def _check(asset: dg.AssetKey, name: str, look: Look, rule: str, to_do: str) -> 
         with clickhouse.session(context.run, name) as client:
             found = look(client, load_project())
         facts: dict[str, dg.MetadataValue | int] = {"findings": len(found)}
-        if found:
+        with decoration(context, "The table of findings"):
             rows = [(finding.name, finding.what, finding.where) for finding in found[:SAMPLE_LINES]]
-            facts["offenders"] = dg.MetadataValue.md(tables.markdown_table(("what", "problem", "where"), rows))
-            facts["what_to_do"] = dg.MetadataValue.md(to_do)
+            if rows:
+                facts["offenders"] = dg.MetadataValue.md(tables.markdown_table(("what", "problem", "where"), rows))
+                facts["what_to_do"] = dg.MetadataValue.md(to_do)
         return dg.AssetCheckResult(
             passed=not found,
             severity=dg.AssetCheckSeverity.ERROR,

@@ -10,6 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import tables
+from iot_platform.defs.decoration import decoration
 from iot_platform.defs.headers import platform_asset
 from iot_platform.defs.partitions import daily, days_of_run, in_one_run
 from iot_platform.defs.query_log import queries_of_run
@@ -65,15 +66,18 @@ def l1_power_raw(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> N
         for day in days:
             context.add_asset_metadata(arrived.get(partition_id(day), _NOTHING), partition_key=day.isoformat())
         for day in days[-DAYS_WITH_PREVIEW:]:
-            rows = tables.preview(client, RAW_TABLE, f"_partition_id = '{partition_id(day)}'")
-            context.add_asset_metadata({"preview": rows}, partition_key=day.isoformat())
-        context.add_asset_metadata(
-            {
-                "dagster/row_count": tables.total_rows(client, RAW_TABLE),
-                "dagster/column_schema": tables.column_schema(client, RAW_TABLE),
-                **queries_of_run(context.run, clickhouse.settings()),
-            }
-        )
+            with decoration(context, f"preview of {RAW_TABLE} on {day}"):
+                rows = tables.preview(client, RAW_TABLE, f"_partition_id = '{partition_id(day)}'")
+                context.add_asset_metadata({"preview": rows}, partition_key=day.isoformat())
+        with decoration(context, f"Rows and columns of {RAW_TABLE}"):
+            context.add_asset_metadata(
+                {
+                    "dagster/row_count": tables.total_rows(client, RAW_TABLE),
+                    "dagster/column_schema": tables.column_schema(client, RAW_TABLE),
+                }
+            )
+        with decoration(context, "The list of the run's queries"):
+            context.add_asset_metadata(queries_of_run(context.run, clickhouse.settings()))
 
 
 def _ingest(

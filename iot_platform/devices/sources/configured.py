@@ -14,7 +14,10 @@ from iot_platform.settings import Settings
 def csv_source(settings: Settings) -> CsvSource:
     """The CSV of the settings."""
     return CsvSource(
-        settings.devices_location, complete=settings.devices_csv_complete, timeout_s=settings.source_timeout_s
+        settings.devices_location,
+        complete=settings.devices_csv_complete,
+        timeout_s=settings.source_timeout_s,
+        max_bytes=settings.devices_max_bytes,
     )
 
 
@@ -27,6 +30,7 @@ def crm_source(settings: Settings) -> HubSpotSource:
         fields=settings.crm_fields,
         modified=settings.crm_modified_property,
         timeout_s=settings.source_timeout_s,
+        max_bytes=settings.devices_max_bytes,
     )
 
 

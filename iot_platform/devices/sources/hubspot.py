@@ -14,22 +14,17 @@ from urllib.parse import urlsplit
 import pandas as pd
 import requests
 from pydantic import BaseModel, Field, SecretStr, ValidationError
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
-from urllib3.util import Retry
 
 from iot_platform.devices.contract import COLUMNS, REQUIRED
+from iot_platform.devices.sources.api import ATTEMPTS, TRANSIENT_STATUS, Api, ApiError
 from iot_platform.devices.sources.source import Delivery, without_secrets
 from iot_platform.errors import SourceError
+from iot_platform.escaping import visible
 
 # The most that HubSpot gives at once.
 LIST_PAGE, SEARCH_PAGE = 100, 200
 # A change is found by a search only after a while, so each search goes back behind the newest change that was read.
 OVERLAP = dt.timedelta(minutes=15)
-
-# 429: too many requests. Each request is tried this often, with growing pauses or as long as Retry-After says.
-TRANSIENT_STATUS = (429, 500, 502, 503, 504)
-ATTEMPTS, FIRST_PAUSE_S, LONGEST_PAUSE_S = 6, 0.5, 60
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ANSWER_SHOWN = 300
@@ -60,17 +55,6 @@ class _Page(BaseModel):
         return self.paging.next.after if self.paging and self.paging.next else None
 
 
-class _Bearer(AuthBase):
-    """The token in each request. As ``auth``, because a header would be replaced by what a .netrc says."""
-
-    def __init__(self, token: SecretStr) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
-        return request
-
-
 class HubSpotSource:
     """The objects of one type. ``fields``: the contract's columns and the CRM's properties that hold them.
 
@@ -88,11 +72,13 @@ class HubSpotSource:
         fields: Mapping[str, str],
         modified: str,
         timeout_s: float,
+        max_bytes: int,
     ) -> None:
         self._objects = f"{url.rstrip('/')}/crm/v3/objects/{object_type}"
         self._fields = {column: fields[column] for column in COLUMNS if column in fields}
         self._modified = modified
         self._timeout_s = timeout_s
+        self._max_bytes = max_bytes
         if token is None or not token.get_secret_value():
             raise SourceError("The CRM needs a token: set IOT_CRM_TOKEN to that of a private app that may read it.")
         if any(map(str.isspace, token.get_secret_value())):
@@ -121,22 +107,19 @@ class HubSpotSource:
         """
         if "valid_from" in self._fields:
             since = ""
-        with requests.Session() as session:
-            session.auth = _Bearer(self._token)
-            for scheme in ("https://", "http://"):
-                session.mount(scheme, HTTPAdapter(max_retries=retries()))
-            found = list(self._changed(session, dt.datetime.fromisoformat(since)) if since else self._listed(session))
+        with Api(self._token, timeout_s=self._timeout_s, max_bytes=self._max_bytes) as api:
+            found = list(self._changed(api, dt.datetime.fromisoformat(since)) if since else self._listed(api))
         if not since:
             self._require_properties(found)
         newest = max([record.updated_at for record in found], default=None)
         position = max(since, newest.astimezone(dt.UTC).isoformat(timespec="milliseconds")) if newest else since
         return Delivery(self._frame(found), is_full=not since, is_complete=not since, position=position)
 
-    def _listed(self, session: requests.Session) -> Iterator[_Record]:
+    def _listed(self, api: Api) -> Iterator[_Record]:
         query = {"limit": str(LIST_PAGE), "properties": ",".join(self._fields.values()), "archived": "false"}
         seen: set[str] = set()
         while True:
-            page = self._page(session, "GET", self._objects, params=query)
+            page = self._page(api, "GET", self._objects, params=query)
             yield from page.results
             if page.after is None:
                 return
@@ -145,7 +128,7 @@ class HubSpotSource:
             seen.add(page.after)
             query["after"] = page.after
 
-    def _changed(self, session: requests.Session, since: dt.datetime) -> Iterator[_Record]:
+    def _changed(self, api: Api, since: dt.datetime) -> Iterator[_Record]:
         """The objects that changed since a time, in the order of their ids.
 
         Each page is a search of its own, for ids above the last one. HubSpot's own paging of a search ends at 10,000
@@ -165,7 +148,7 @@ class HubSpotSource:
                 "properties": list(self._fields.values()),
                 "limit": SEARCH_PAGE,
             }
-            page = self._page(session, "POST", f"{self._objects}/search", json=body)
+            page = self._page(api, "POST", f"{self._objects}/search", json=body)
             yield from page.results
             if page.after is None or not page.results:
                 return
@@ -174,36 +157,30 @@ class HubSpotSource:
                 raise SourceError(f"{self.location}: the search does not heed hs_object_id > {last_id}. {_STAYS}")
             last_id = newest_id
 
-    def _page(self, session: requests.Session, method: str, url: str, **content: Any) -> _Page:
+    def _page(self, api: Api, method: str, url: str, **content: Any) -> _Page:
         try:
-            # No redirects: the token is for this address.
-            answer = session.request(
-                method, url, timeout=(self._timeout_s, self._timeout_s), allow_redirects=False, **content
-            )
-        except requests.RequestException as error:
-            raise SourceError(
-                f"{self.location}: no answer, tried {ATTEMPTS} times ({type(error).__name__}). {_STAYS}"
-            ) from error
-        if answer.status_code != requests.codes.ok:
-            raise SourceError(f"{self.location}: {self._refusal(answer)} {_STAYS}")
+            status, body = api.ask(method, url, **content)
+        except ApiError as error:
+            raise SourceError(f"{self.location}: {error}. {_STAYS}") from error
+        if status != requests.codes.ok:
+            raise SourceError(f"{self.location}: {self._refusal(status, body)} {_STAYS}")
         try:
-            return _Page.model_validate_json(answer.content)
+            return _Page.model_validate_json(body)
         except ValidationError as error:
             raise SourceError(
                 f"{self.location}: answers what is no page of CRM objects ({error.error_count()} problems, first: "
                 f"{error.errors()[0]['msg']}). Is IOT_CRM_URL right? {_STAYS}"
             ) from error
 
-    def _refusal(self, answer: requests.Response) -> str:
-        status = answer.status_code
+    def _refusal(self, status: int, body: bytes) -> str:
         if status in (401, 403):
             return f"refuses the token (HTTP {status}). Is IOT_CRM_TOKEN right, and may its app read these objects?"
         if status == requests.codes.not_found:
             return "is not there (HTTP 404). Is IOT_CRM_OBJECT right?"
         tried = f", tried {ATTEMPTS} times" if status in TRANSIENT_STATUS else ""
         # Some proxies show the request in their answer.
-        text = answer.text.replace(self._token.get_secret_value(), "***")
-        return f"HTTP {status}{tried}: {text[:_ANSWER_SHOWN].strip()}"
+        text = body.decode("utf-8", errors="replace").replace(self._token.get_secret_value(), "***")
+        return f"HTTP {status}{tried}: {visible(text, _ANSWER_SHOWN)}"
 
     def _require_properties(self, found: list[_Record]) -> None:
         """A property that does not exist is just left out of the answer; one without a value is null."""
@@ -219,18 +196,3 @@ class HubSpotSource:
         frame = pd.DataFrame.from_dict(rows, orient="index", columns=list(self._fields), dtype=str)
         frame.index.name = "record"
         return frame
-
-
-def retries() -> Retry:
-    """How often and after which pauses a request is sent again."""
-    return Retry(
-        total=ATTEMPTS - 1,
-        status_forcelist=TRANSIENT_STATUS,
-        # A search is a POST, but changes nothing.
-        allowed_methods=("GET", "POST"),
-        backoff_factor=FIRST_PAUSE_S,
-        backoff_max=LONGEST_PAUSE_S,
-        backoff_jitter=FIRST_PAUSE_S,
-        retry_after_max=LONGEST_PAUSE_S,
-        raise_on_status=False,
-    )

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
+from iot_platform.escaping import csv_cell
+from iot_platform.private_files import private_directory
 from iot_platform.readings.files.rows import Reject
 
 SHOWN = 5
@@ -17,7 +19,8 @@ LONGEST_TEXT = 2_000
 class RejectReport:
     """Counts rejects by reason, keeps the first few, and writes all of them to a CSV file.
 
-    The file is created with the first reject: no report means that every row was a reading.
+    The file is created with the first reject: no report means that every row was a reading. Opened in a spreadsheet, no
+    text of it is a formula: escaping.csv_cell says how, and how to read the text back.
     """
 
     def __init__(self, path: Path, place_name: str) -> None:
@@ -31,14 +34,15 @@ class RejectReport:
         """Take rejects in, in the order of the file. Once this returns, a crash of this process loses none of them."""
         for reject in rejects:
             if self._file is None:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
+                if not self.path.parent.exists():
+                    private_directory(self.path.parent)
                 self._file = self.path.open("w", encoding="utf-8", newline="")
                 self._writer = csv.writer(self._file)
                 self._writer.writerow([self._place_name, "reason", "text"])
             if len(self.first) < SHOWN:
                 self.first.append(reject)
             self.counts[reject.reason] += 1
-            self._writer.writerow([reject.place, reject.reason, reject.text[:LONGEST_TEXT]])
+            self._writer.writerow([reject.place, reject.reason, csv_cell(reject.text[:LONGEST_TEXT])])
         if self._file is not None:
             self._file.flush()
 

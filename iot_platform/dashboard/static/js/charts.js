@@ -2,6 +2,7 @@
 // point means ({column, value} by trace and point), or null.
 
 import { themeColors, typeColor } from "./colors.js";
+import { plotHover, plotLabel } from "./escape.js";
 import { cellText, exactly, nameText, numberText, unitOf, valueText } from "./format.js";
 import { pick, series, shape } from "./rows.js";
 
@@ -42,7 +43,7 @@ export function timeChart(tile, answer, width) {
     const index = [...group.index].sort((a, b) => (answer.data[x.name][a] < answer.data[x.name][b] ? -1 : 1));
     const [times, values] = withGaps(pick(answer, x, index), pick(answer, measure, index), stacked);
     return {
-      type: "scatter", mode: times.length === 1 ? "markers" : "lines", name: pivot ? nameText(group.name) : measure.label,
+      type: "scatter", mode: times.length === 1 ? "markers" : "lines", name: seriesName(group, pivot, measure),
       x: times, y: values, line: { color, width: stacked ? 0 : 2 },
       ...(stacked ? { stackgroup: "all", fillcolor: color } : tile.type === "looker_area" ? { fill: "tozeroy", fillcolor: `${color}22` } : {}),
       text: values.map((value) => numberText(value, measure)), hovertemplate: pivot ? "%{text}" : "%{text}<extra></extra>",
@@ -102,13 +103,16 @@ export function columnChart(tile, answer, width, selected) {
   const colors = themeColors();
   const { dimensions: [x], measures: [measure], pivot } = shape(answer);
   const groups = series(answer, pivot, measure);
+  // Columns stand at numbers: two values may read the same, and a name of Plotly's own is no place on an axis.
+  const places = new Map();
+  for (const key of groups.flatMap((group) => pick(answer, x, group.index))) if (!places.has(key)) places.set(key, places.size);
   const data = groups.map((group) => {
     const keys = pick(answer, x, group.index);
     const values = pick(answer, measure, group.index);
     const text = values.map((value) => numberText(value, measure, { unit: false }));
     const fits = groups.length === 1 && keys.length <= LABELLED_BARS && Math.max(...text.map((label) => label.length)) * DIGIT_PX < width / keys.length;
     return {
-      type: "bar", name: pivot ? nameText(group.name) : measure.label, x: keys.map((key) => axisText(key, x)), y: values,
+      type: "bar", name: seriesName(group, pivot, measure), x: keys.map((key) => places.get(key)), y: values,
       marker: {
         color: keys.map((key) => (pivot ? typeColor(group.name) : barColor(x, key, colors))),
         opacity: keys.map((key) => opacity(key, x, selected)), cornerradius: 3,
@@ -119,11 +123,21 @@ export function columnChart(tile, answer, width, selected) {
     };
   });
   const layout = baseLayout(colors);
-  Object.assign(layout.xaxis, { type: "category", nticks: 12, tickangle: 0 });
-  if (answer.rows > LABELLED_BARS) layout.xaxis.dtick = width < 420 ? 6 : 3;
+  const every = answer.rows > LABELLED_BARS ? (width < 420 ? 6 : 3) : 1;
+  const shown = [...places].filter(([, place]) => place % every === 0);
+  Object.assign(layout.xaxis, ticks(shown.map(([key, place]) => [place, axisText(key, x)])), { tickangle: 0, range: [-0.5, places.size - 0.5] });
   layout.yaxis.rangemode = "tozero";
   layout.margin.t = 20;
   return { data, layout, picks: (trace, point) => ({ column: x, value: data[trace].customdata[point] }) };
+}
+
+export function seriesName(group, pivot, measure) {
+  return pivot ? plotLabel(nameText(group.name)) : measure.label;
+}
+
+// An axis with a text at each of some places: [[place, text], ...].
+function ticks(texts) {
+  return { type: "linear", tickmode: "array", tickvals: texts.map(([place]) => place), ticktext: texts.map(([, text]) => plotLabel(text)) };
 }
 
 function axisText(key, column) {
@@ -139,7 +153,7 @@ export function barChart(tile, answer, width, selected) {
   const keys = pick(answer, y, rows);
   const values = pick(answer, measure, rows);
   const data = [{
-    type: "bar", orientation: "h", y: keys.map((key) => `${valueText(key, y)} `), x: values, customdata: keys,
+    type: "bar", orientation: "h", y: [...keys.keys()], x: values, customdata: keys,
     marker: {
       color: rows.map((row) => (type ? typeColor(answer.data[type.name][row]) : colors.accent)),
       opacity: keys.map((key) => opacity(key, y, selected)), cornerradius: 3,
@@ -149,7 +163,8 @@ export function barChart(tile, answer, width, selected) {
     hovertext: rows.map((row) => hover(answer, row)), hovertemplate: "%{hovertext}<extra></extra>",
   }];
   const layout = baseLayout(colors);
-  Object.assign(layout.yaxis, { type: "category", showgrid: false, nticks: keys.length, tickfont: { color: colors.text } });
+  const names = keys.map((key, place) => [place, `${valueText(key, y)} `]);
+  Object.assign(layout.yaxis, ticks(names), { showgrid: false, range: [-0.5, keys.length - 0.5], tickfont: { color: colors.text } });
   Object.assign(layout.xaxis, { visible: false, rangemode: "tozero" });
   const longest = Math.max(0, ...data[0].text.map((text) => text.length));
   layout.margin.r = 16 + longest * 7;
@@ -168,13 +183,8 @@ export function opacity(key, column, selected) {
 // All that a row says, a line for each column.
 export function hover(answer, row) {
   return answer.columns
-    .map((column) => `${escapeHtml(column.label)}: <b>${escapeHtml(cellText(answer.data[column.name][row], column))}</b>`)
+    .map((column) => `${plotHover(column.label)}: <b>${plotHover(cellText(answer.data[column.name][row], column))}</b>`)
     .join("<br>");
-}
-
-// Plotly reads a few tags in its texts; a customer's name is none.
-function escapeHtml(text) {
-  return String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
 export function summary(tile, answer) {

@@ -1,5 +1,7 @@
 // Numbers, times and names as people read them. Value formats are Looker's (Excel's): #,##0.0 "kWh", 0.0%.
 
+import { visible } from "./escape.js";
+
 export const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -50,7 +52,7 @@ export function valueText(value, column) {
 }
 
 export function nameText(value) {
-  return String(value).replaceAll("_", " ");
+  return visible(value).replaceAll("_", " ");
 }
 
 export function cellText(value, column) {

@@ -2,8 +2,8 @@
 // degrees at its edge nor a scale, and its zoom into one city is rough; here a city is as readable as the world.
 
 import { themeColors, typeColor } from "./colors.js";
-import { baseLayout, hover, opacity } from "./charts.js";
-import { nameText, numberText } from "./format.js";
+import { baseLayout, hover, opacity, seriesName } from "./charts.js";
+import { numberText } from "./format.js";
 import { keyColumn, pick, series, shape } from "./rows.js";
 import { baseMap, SKETCH_SPAN } from "./topology.js";
 
@@ -28,7 +28,7 @@ export function mapChart(tile, answer, element, selected) {
     const places = pick(answer, place, index);
     const keys = pick(answer, key, index);
     return {
-      type: "scatter", mode: "markers", name: pivot ? nameText(group.name) : measure.label,
+      type: "scatter", mode: "markers", name: seriesName(group, pivot, measure),
       x: places.map(([, longitude]) => longitude), y: places.map(([latitude]) => latitude), customdata: keys,
       marker: {
         // The area, not the diameter, stands for the value.

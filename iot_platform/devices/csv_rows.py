@@ -1,0 +1,113 @@
+"""The rows of a CSV of device metadata, a piece at a time, with the line each begins in."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+
+import pandas as pd
+
+from iot_platform.devices.violations import Violation, Violations
+from iot_platform.errors import SourceError
+
+PIECE_ROWS = 50_000
+# A row of more than this many characters is a quote that is never closed, or no CSV.
+LONGEST_ROW = 1 << 20
+_STAYS = "The stored metadata stays as it is."
+
+
+def csv_pieces(
+    content: bytes, columns: list[str], required: list[str], where: str, violations: Violations
+) -> Iterator[pd.DataFrame]:
+    """The ``columns`` that the CSV has, as text, in frames of at most PIECE_ROWS rows; the index holds line numbers.
+
+    Rows of wrong length are added to ``violations``. Raises SourceError when it is not UTF-8 text or lacks a required
+    column. The message tells nothing of a file that is no CSV of devices: it may be any file of the machine.
+    """
+    lines = _Lines(content, where)
+    reader = csv.reader(lines)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        _require(required, header, where)
+        wanted = [name for name in columns if name in header]
+        positions = [header.index(name) for name in wanted]
+        for numbers, rows in _pieces(reader, lines, len(header), violations):
+            values = ([row[position] for row in rows] for position in positions)
+            data = {name: pd.Series(column, dtype=str) for name, column in zip(wanted, values, strict=True)}
+            yield pd.DataFrame(data).set_index(pd.Index(numbers, name="line", dtype="int64"))
+    except UnicodeDecodeError:
+        raise SourceError(f"{where}, line {_undecodable_line(content)}: not UTF-8 text. {_STAYS}") from None
+
+
+class _Lines:
+    """The lines of a text for csv.reader, which would otherwise collect any number of them in one row."""
+
+    def __init__(self, content: bytes, where: str) -> None:
+        self._text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")
+        self._where = where
+        self._row_length = 0
+        self.number = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(LONGEST_ROW + 1)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self._row_length += len(line)
+        if self._row_length > LONGEST_ROW:
+            raise SourceError(
+                f"{self._where}, line {self.number}: a row of more than {LONGEST_ROW:,} characters; no CSV of devices, "
+                f"or a quote that is never closed. {_STAYS}"
+            )
+        return line
+
+    def end_row(self) -> None:
+        self._row_length = 0
+
+
+def _require(required: list[str], header: list[str], where: str) -> None:
+    missing = [name for name in required if name not in header]
+    if missing:
+        found = ", ".join(name for name in header if name in required) or "none of them"
+        others = sum(name not in required for name in header)
+        raise SourceError(
+            f"{where}: the first line names no column {', '.join(map(repr, missing))}. It must name "
+            f"{', '.join(required)}; found: {found}, and {others:,} others. {_STAYS}"
+        )
+
+
+def _pieces(
+    reader: Iterator[list[str]], lines: _Lines, width: int, violations: Violations
+) -> Iterator[tuple[list[int], list[list[str]]]]:
+    numbers: list[int] = []
+    rows: list[list[str]] = []
+    line = lines.number + 1
+    lines.end_row()
+    try:
+        for row in reader:
+            lines.end_row()
+            if len(row) == width:
+                numbers.append(line)
+                rows.append(row)
+            elif row:
+                violations.add([Violation(line, "row", f"{len(row)} columns instead of {width}")])
+            line = lines.number + 1
+            if len(rows) == PIECE_ROWS:
+                yield numbers, rows
+                numbers, rows = [], []
+    except csv.Error as error:
+        violations.add([Violation(line, "row", str(error))])
+    yield numbers, rows
+
+
+def _undecodable_line(content: bytes) -> int:
+    for number, line in enumerate(io.BytesIO(content), 1):
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError:
+            return number
+    raise AssertionError("Every line is UTF-8 text.")

@@ -1,0 +1,68 @@
+"""A file from a web server: bounded in time and size, and from no other host than the one that was asked."""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+import aiohttp
+from fsspec.asyn import get_loop, sync
+
+MAX_REDIRECTS = 5
+_REDIRECTS = (301, 302, 303, 307, 308)
+_PORTS = {"http": 80, "https": 443}
+
+
+class DownloadError(Exception):
+    """The file cannot be had. The message holds no URL."""
+
+
+def download(url: str, *, timeout_s: float, max_bytes: int) -> bytes:
+    """The content of an http(s) URL, at most ``max_bytes`` of it and one more, which tells that there is more.
+
+    Redirects are followed on the same host only, and never from https to http: a server that is broken into, or a
+    mistyped name, must not send the platform into the network behind it. Raises DownloadError, aiohttp.ClientError, and
+    TimeoutError when all of it takes longer than ``timeout_s``.
+    """
+    content: bytes = sync(get_loop(), _download, url, timeout_s, max_bytes)
+    return content
+
+
+async def _download(url: str, timeout_s: float, max_bytes: int) -> bytes:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s)) as session:
+        for _ in range(MAX_REDIRECTS + 1):
+            async with session.get(url, allow_redirects=False) as answer:
+                if answer.status in _REDIRECTS:
+                    url = _redirected(url, answer.headers.get("Location", ""))
+                    continue
+                if answer.status != 200:
+                    raise DownloadError(_problem(answer.status))
+                return await _read(answer, max_bytes)
+    raise DownloadError(f"redirected more than {MAX_REDIRECTS} times")
+
+
+async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    content = bytearray()
+    async for piece in answer.content.iter_any():
+        content += piece
+        if len(content) > max_bytes:
+            break
+    return bytes(content[: max_bytes + 1])
+
+
+def _redirected(url: str, location: str) -> str:
+    old, new = urlsplit(url), urlsplit(urljoin(url, location))
+    is_upgrade = (old.scheme, new.scheme) == ("http", "https")
+    if not location or new.hostname != old.hostname or not (is_upgrade or _origin(old) == _origin(new)):
+        raise DownloadError("redirected to another host, port or protocol, which is not followed")
+    # The login of the URL is for its host, and this is the same one.
+    login = old.netloc.rpartition("@")[0]
+    host = new.netloc.rpartition("@")[2]
+    return new._replace(netloc=f"{login}@{host}" if login else host).geturl()
+
+
+def _origin(parts: SplitResult) -> tuple[str, int | None]:
+    return parts.scheme, parts.port or _PORTS.get(parts.scheme)
+
+
+def _problem(status: int) -> str:
+    return "there is no such file" if status == 404 else f"HTTP status {status}"
