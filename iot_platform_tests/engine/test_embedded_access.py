@@ -160,6 +160,11 @@ def test_the_body_is_asked_for_after_the_login_only(server: Endpoint) -> None:
     assert everything(connection).endswith(b"\r\n\r\n1\n")
 
 
+def test_a_stranger_who_sends_no_more_is_answered_and_cut_off(server: Endpoint) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nX-ClickHouse-Key: wrong\r\nContent-Length: 100\r\n\r\n12345"
+    assert everything(raw(server, head)).startswith(b"HTTP/1.1 403 ")
+
+
 def test_kill_is_refused_to_who_may_only_read(http: httpx.Client) -> None:
     kill = "KILL QUERY WHERE query_id = 'nobody'"
     for session in ({}, {"session_id": "no-kill"}):

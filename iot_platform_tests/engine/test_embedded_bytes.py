@@ -7,7 +7,8 @@ import pytest
 
 from iot_platform.clickhouse.embedded.request import url_parameters
 from iot_platform.clickhouse.embedded.text import encoded
-from iot_platform_tests.engine.http_queries import code, post, rows
+from iot_platform.clickhouse.server import Endpoint
+from iot_platform_tests.engine.http_queries import code, everything, post, raw, rows
 
 ODD = b"\xff\xfe\xc3("  # no UTF-8
 PERCENT = "".join(f"%{byte:02X}" for byte in ODD)
@@ -23,6 +24,12 @@ def test_in_the_url(plain: httpx.Client) -> None:
     url = f"/?query=SELECT+hex('{PERCENT}')"
     assert plain.get(url).text == ODD.hex().upper() + "\n"
     assert plain.post(url, content=b", hex('" + ODD + b"')").text == f"{ODD.hex().upper()}\t{ODD.hex().upper()}\n"
+
+
+def test_not_escaped_in_the_url(server: Endpoint) -> None:
+    line = b"GET /?query=SELECT+hex('\xff\xfe%FD') HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    answer = everything(raw(server, line + f"X-ClickHouse-Key: {server.password}\r\n\r\n".encode()))
+    assert answer.endswith(b"\r\n\r\nFFFEFD\n")
 
 
 @pytest.mark.parametrize("session", ["", "&session_id=bytes"])

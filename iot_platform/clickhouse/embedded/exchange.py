@@ -29,7 +29,7 @@ class Exchange:
     def __init__(self, engine: Engine, pool: ThreadPoolExecutor, request: Request, send: Send) -> None:
         self.execution: Execution | None = None
         self.query_id = ""
-        self.has_read = False  # the client was, or may have been, asked for its body
+        self.logged_in = False
         self.began = False  # the head of the answer is complete
         self._early = False  # its status, 200, is sent, for the sake of progress headers
         self._engine = engine
