@@ -14,11 +14,16 @@ from iot_platform.settings import Settings
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    """The embedded server of a temporary home."""
+def server_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The settings of ``server``."""
     # The whole session shares this server: a port of its own, so that a developer's server is not in the way.
-    settings = Settings(home=tmp_path_factory.mktemp("home"), clickhouse_url=None, clickhouse_port=0)
-    with running_server(settings) as endpoint:
+    return Settings(home=tmp_path_factory.mktemp("home"), clickhouse_url=None, clickhouse_port=0)
+
+
+@pytest.fixture(scope="session")
+def server(server_settings: Settings) -> Iterator[Endpoint]:
+    """The embedded server of a temporary home."""
+    with running_server(server_settings) as endpoint:
         yield endpoint
 
 

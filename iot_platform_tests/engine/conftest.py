@@ -6,14 +6,40 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import httpx
 import pandas as pd
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.migrations import migrate
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.server import Endpoint, ServerFiles
 from iot_platform.settings import Settings
 from iot_platform_tests.engine.lookml_readings import filled_marts, joined_readings
+
+
+@pytest.fixture
+def server_log(server: Endpoint, server_settings: Settings) -> Path:
+    """What the server wrote to its log."""
+    return ServerFiles(server_settings).log
+
+
+@pytest.fixture
+def http(server: Endpoint, database: str) -> Iterator[httpx.Client]:
+    """A raw HTTP client in the fresh database."""
+    with httpx.Client(
+        base_url=server.url,
+        headers={"X-ClickHouse-User": server.username, "X-ClickHouse-Key": server.password},
+        params={"database": database},
+        timeout=60,
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def plain(http: httpx.Client) -> Iterator[httpx.Client]:
+    """A client that names no database."""
+    with httpx.Client(base_url=http.base_url, headers=http.headers, timeout=60) as client:
+        yield client
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,7 +18,7 @@ from iot_platform.clickhouse.embedded.dispatch import execute
 from iot_platform.clickhouse.embedded.engine import MAX_QUERIES, Engine
 from iot_platform.clickhouse.embedded.exchange import Exchange
 from iot_platform.clickhouse.embedded.execution import Execution
-from iot_platform.clickhouse.embedded.faults import AUTHENTICATION_FAILED, UNKNOWN_EXCEPTION, ClickHouseError
+from iot_platform.clickhouse.embedded.faults import UNKNOWN_EXCEPTION, ClickHouseError
 from iot_platform.clickhouse.embedded.judge import Judge
 from iot_platform.clickhouse.embedded.logins import FailedLogins
 from iot_platform.clickhouse.embedded.multipart import is_form, read_form, send_tables
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _DRAIN_BYTES = 256 * 1024 * 1024
 _DRAIN_STRANGER_BYTES = 1024 * 1024
+_DRAIN_STRANGER_S = 2.0
 _SHORT_BYTES = 16 * 1024  # of a URL: shorter ones are not worth a worker thread
 
 
@@ -76,7 +78,7 @@ class App:
         else:
             pairs = url_parameters(query_string)
         await self._log_in(request, dict(pairs))
-        exchange.has_read = True
+        exchange.logged_in = True
         form: FormData | None = None
         files: set[str] = set()
         if is_form(request):
@@ -115,7 +117,7 @@ class App:
 
 def _simple_answer(request: Request) -> PlainTextResponse | None:
     """The answer to anything that is not a query of a trusted caller."""
-    host, path = request.headers.get("host", ""), request.url.path
+    host, path = request.headers.get("host", ""), request.scope["path"]
     if not host_is_trusted(host) or not origin_is_trusted(request.headers.get("origin"), host):
         text = "Refused: call this server by its address or localhost (Host header), and not from a web page.\n"
         return PlainTextResponse(text, 403)
@@ -125,7 +127,7 @@ def _simple_answer(request: Request) -> PlainTextResponse | None:
         return PlainTextResponse(f"There is no handle {path}\n", 404)
     if request.method not in ("GET", "HEAD", "POST"):
         return PlainTextResponse("Use GET or POST.\n", 405)
-    if request.method != "POST" and not request.url.query:
+    if request.method != "POST" and not request.scope["query_string"]:
         return PlainTextResponse("Ok.\n")
     return None
 
@@ -134,11 +136,13 @@ async def _fail(request: Request, exchange: Exchange, error: ClickHouseError) ->
     if exchange.began:
         await exchange.fail(error)
         return
-    # Who waits for "100 Continue" sends nothing before; reading would ask for the body.
-    waits = request.headers.get("expect", "").lower() == "100-continue" and not exchange.has_read
-    if not waits:
-        await _drain(request, _DRAIN_STRANGER_BYTES if error.code == AUTHENTICATION_FAILED else _DRAIN_BYTES)
-    await exchange.fail(error, close=waits)
+    if exchange.logged_in:
+        await _drain(request, _DRAIN_BYTES)
+    elif request.headers.get("expect", "").lower() != "100-continue":  # who expects it sends nothing before
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_STRANGER_S):
+                await _drain(request, _DRAIN_STRANGER_BYTES)
+    await exchange.fail(error, close=not exchange.logged_in)
 
 
 async def _drain(request: Request, limit: int) -> None:

@@ -29,7 +29,7 @@ class Exchange:
     def __init__(self, engine: Engine, pool: ThreadPoolExecutor, request: Request, send: Send) -> None:
         self.execution: Execution | None = None
         self.query_id = ""
-        self.has_read = False  # the client was, or may have been, asked for its body
+        self.logged_in = False
         self.began = False  # the head of the answer is complete
         self._early = False  # its status, 200, is sent, for the sake of progress headers
         self._engine = engine
@@ -70,19 +70,24 @@ class Exchange:
         # Without chunks, which HTTP/1.0 does not know, only its length tells a whole answer from one cut off.
         whole_first = query.wait_end or self._request.scope["http_version"] == "1.0"
         result = self._result = Result(start, query.answer_in_blocks, encoding, whole_first)
-        body: bytes | None = await self._watched(result.begin)
-        if result.length is not None:
-            # The session must be free before the client sees the last byte and sends its next request.
-            await self.step(execution.close)
+        body: bytes | None = await self._watched(lambda: self._begin(result))
         await self._send_head(None if result.is_empty else encoding, result.length)
         try:
-            while body is not None:
+            while body is not None and len(body) != result.length:
                 await self._send_part(body)
-                body = None if len(body) == result.length else await self._watched(result.more)
+                body = await self._watched(result.more)
         finally:
-            await self.step(execution.close)
-        tail = b"" if result.length is not None else await self.step(result.end)
+            if result.length is None:
+                await self.step(execution.close)
+        tail = await self.step(result.end) if result.length is None else body or b""
         await self._send({"type": "http.response.body", "body": tail, "more_body": False})
+
+    def _begin(self, result: Result) -> bytes:
+        body = result.begin()
+        if result.length is not None and self.execution is not None:
+            # The session must be free before the client sees the last byte and sends its next request.
+            self.execution.close()
+        return body
 
     async def fail(self, error: ClickHouseError, close: bool = False) -> None:
         """Send the error: as a status while that is possible, else into the stream, which then breaks off.

@@ -112,7 +112,7 @@ def _block(data: memoryview) -> bytes:
 
 def _checksum(body: bytes | memoryview) -> bytes:
     number: int = CityHash128(body)
-    return _CHECKSUM.pack(number & _LOW, number >> 64)
+    return _CHECKSUM.pack(number >> 64, number & _LOW)
 
 
 def _unpack_lz4(data: bytes, size: int) -> bytes:

@@ -63,7 +63,7 @@ def url_parameters(query_string: bytes) -> list[tuple[str, str]]:
     """The names and values of a URL's query string; they keep any bytes (text.py)."""
     try:
         return parse_qsl(
-            query_string.decode("latin-1"),
+            query_string.decode("ascii"),  # the HTTP parser lets no other bytes pass
             keep_blank_values=True,
             encoding="utf-8",
             errors="surrogateescape",
