@@ -169,7 +169,7 @@ def test_parameters_of_many_types(client: Client) -> None:
 
 def test_bytes_that_are_not_utf8_in_a_query(client: Client) -> None:
     every_byte = bytes(range(1, 256))
-    digits = client.query("SELECT hex($every$)", parameters={"$every$": every_byte}).first_row[0]
+    digits = client.query("SELECT hex($every$) AS digits", parameters={"$every$": every_byte}).first_row[0]
     assert bytes.fromhex(digits) == every_byte
 
 
