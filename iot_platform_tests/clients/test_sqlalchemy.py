@@ -26,7 +26,7 @@ METERS = sa.Table(
     sa.Column("at", ch.DateTime64(6, "UTC")),
     MergeTree(order_by="id"),
 )
-FIRST = dt.datetime(2026, 3, 29, 1, 30, 0, 123456)
+FIRST = dt.datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=dt.UTC)
 METER_ROWS = [
     (1, HARD_TEXT, None, Decimal("0.0001"), FIRST),
     (2, "%s :name", "ü", Decimal("-1.5"), FIRST + dt.timedelta(days=1)),
@@ -52,7 +52,7 @@ def meters(engine: sa.Engine) -> sa.Engine:
 def test_insert_and_read_back(meters: sa.Engine) -> None:
     with meters.connect() as connection:
         rows = connection.execute(sa.select(METERS).order_by(METERS.c.id)).all()
-        assert [(*row[:4], row[4].replace(tzinfo=None)) for row in rows] == METER_ROWS
+        assert [(*row[:4], row[4].replace(tzinfo=dt.UTC)) for row in rows] == METER_ROWS
         assert connection.scalar(sa.select(sa.func.sum(METERS.c.price))) == Decimal("-1.4999")
 
 
