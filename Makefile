@@ -5,8 +5,10 @@ ARGS ?=
 WORKERS ?= 3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CLIENTS := iot_platform_tests/clients
+CLIENTS_READY := $(VENV)/.clients-ready
 
-.PHONY: demo test check format bench soak stateful screenshots env clean
+.PHONY: demo test check format bench clients conformance soak stateful screenshots env clean
 .DEFAULT_GOAL := test
 
 env: $(READY)
@@ -23,6 +25,26 @@ $(READY): pyproject.toml constraints.txt
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
 	fi
 	@touch $@
+
+# Other clients of the embedded server for iot_platform_tests/clients: Python's in the environment, dbt in one of its own, the one for node where npm is.
+clients: $(CLIENTS_READY)
+
+$(CLIENTS_READY): $(READY) $(CLIENTS)/dbt-requirements.txt $(CLIENTS)/node/package-lock.json
+	@echo "Installing the clients into $(VENV) ..."
+	@test -x $(VENV)/dbt/bin/python || $(BIN)/python -m venv $(VENV)/dbt
+	@if test -x $(BIN)/uv; then \
+	  $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,clients]' && \
+	  $(BIN)/uv pip install --quiet --python $(VENV)/dbt/bin/python -r $(CLIENTS)/dbt-requirements.txt; \
+	else \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,clients]' && \
+	  $(VENV)/dbt/bin/python -m pip install --quiet --disable-pip-version-check -r $(CLIENTS)/dbt-requirements.txt; \
+	fi
+	@if command -v npm >/dev/null; then npm ci --prefix $(CLIENTS)/node --no-audit --no-fund --silent; fi
+	@touch $@
+
+# clickhouse-connect's own integration suite against the embedded server; ARGS="--suite CHECKOUT", a checkout of its repository.
+conformance: clients
+	$(BIN)/python -m iot_platform_tests.conformance $(ARGS)
 
 demo: $(READY)
 	@$(BIN)/iot-platform demo $(ARGS)

@@ -29,7 +29,9 @@ def test_external_tables(http: httpx.Client) -> None:
             "ext_structure": "a String) AS SELECT file('/etc/passwd'",
         },
     )
-    assert code(bad) == "497"
+    assert code(bad) == "62"
+    params["other_structure"] = "n String DEFAULT file('/etc/passwd')"
+    assert code(http.post("/", files=files, params=params, data={"param_m": "1"})) == "497"
 
 
 @pytest.mark.parametrize("body", ["plain", "multipart"])

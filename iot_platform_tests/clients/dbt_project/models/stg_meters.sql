@@ -1,0 +1,2 @@
+{{ config(materialized='view') }}
+SELECT id, name, note, price FROM {{ ref('meters') }}

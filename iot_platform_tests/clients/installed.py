@@ -1,0 +1,35 @@
+"""Clients that ``make clients`` installs: without them their tests are skipped, with CI set they fail."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+HOW = "`make clients` installs it."
+
+
+def installed(name: str) -> ModuleType:
+    """The module ``name``; without it the test module that asks is skipped, with CI set it fails."""
+    if os.environ.get("CI"):
+        return importlib.import_module(name)
+    return pytest.importorskip(name, reason=f"{name} is missing: {HOW}")
+
+
+def dbt_command() -> str:
+    """The path of dbt, which has an environment of its own; without it the test is skipped, with CI set it fails."""
+    path = Path(sys.prefix) / "dbt" / "bin" / "dbt"
+    if not path.exists():
+        missing(f"dbt is missing: {HOW}")
+    return str(path)
+
+
+def missing(reason: str) -> None:
+    """Skip the test; with CI set fail it."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
