@@ -219,18 +219,18 @@ class Engine:
             self._running.add(query_id)
             return True
 
-    def kill(self, query_id: str) -> None:
-        """Cancel the query that the client knows as ``query_id``; returns at once."""
-        self._kill(f"Settings['{ID_SETTING}'] = {literal(query_id)}")
+    def kill(self, query_id: str) -> bool:
+        """Cancel the query that the client knows as ``query_id``; returns at once, and whether it was running."""
+        return self._kill(f"Settings['{ID_SETTING}'] = {literal(query_id)}")
 
     def kill_all(self) -> None:
         """Cancel everything that runs."""
         self._kill("1")
 
-    def _kill(self, condition: str) -> None:
+    def _kill(self, condition: str) -> bool:
         handle = self.open()
         try:
-            handle.query(f"KILL QUERY WHERE {condition} ASYNC")
+            return bool(bytes(handle.query(f"KILL QUERY WHERE {condition} ASYNC").bytes()))
         finally:
             handle.close()
 

@@ -22,7 +22,7 @@ from iot_platform.clickhouse.embedded.lexer import tokens
 from iot_platform.clickhouse.embedded.statement import InsertHead, Statement, format_name
 
 _PIPE_BYTES = 1024 * 1024  # the most that an ordinary user may ask for
-_KILL_AGAIN_S = 0.1
+_KILL_AGAIN_S = 0.2
 
 
 class _Piped:
@@ -68,11 +68,16 @@ class _Piped:
         if self._error is not None:
             raise self._error
 
-    def cancel(self, kill: Callable[[], None]) -> None:
-        """Give up: ``kill`` cancels the statement first, so that no end of a pipe is taken for the end of the data."""
+    def cancel(self, kill: Callable[[], bool]) -> None:
+        """Give up: ``kill`` cancels the statement first, so that no end of a pipe is taken for the end of the data.
+
+        ``kill`` returns whether it found the statement, which may not have begun yet: once is not enough.
+        """
         while self._thread is not None and self._thread.is_alive():
-            kill()  # the statement may not have begun yet: once is not enough
+            found = kill()
             self._thread.join(_KILL_AGAIN_S)
+            if found and self._thread.is_alive():
+                break  # cancelled, but a thread of the engine waits for our pipe, and sees that only at its end
         with contextlib.suppress(ClickHouseError):
             self.join()
 
