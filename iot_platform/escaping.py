@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-CELL_LENGTH, LABEL_LENGTH = 200, 36
+CELL_LENGTH, LABEL_LENGTH = 200, 26
 
 # They join letters and emoji of many scripts, and hide nothing.
 _JOINERS = "\u200c\u200d"

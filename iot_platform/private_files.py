@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from iot_platform.errors import PlatformError
@@ -30,7 +31,7 @@ def private_directory(path: Path) -> Path:
         # The umask has no say in it.
         directory.chmod(_MODE)
     if stat.S_IMODE(path.stat().st_mode) & _OTHERS:
-        _close(path, [path, *_entries(path)])
+        _close(path, chain([path], _entries(path)))
     return path
 
 
@@ -61,7 +62,7 @@ def _entries(path: Path) -> Iterator[Path]:
             yield Path(directory, name)
 
 
-def _close(path: Path, entries: list[Path]) -> None:
+def _close(path: Path, entries: Iterable[Path]) -> None:
     for entry in entries:
         try:
             mode = stat.S_IMODE(entry.lstat().st_mode)

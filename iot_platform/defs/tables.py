@@ -15,10 +15,12 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
 from iot_platform.clickhouse.statements import read_migrations
-from iot_platform.escaping import markdown
+from iot_platform.escaping import CELL_LENGTH, markdown
 from iot_platform.settings import Settings
 
 PREVIEW_ROWS = 8
+# For cells with SQL or an error message.
+LONG_CELL = 5_000
 
 _CREATE = re.compile(r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:MATERIALIZED\s+)?\w+\s+(?:IF\s+NOT\s+EXISTS\s+)?(\w+)", re.I)
 _ALTER = re.compile(r"ALTER\s+TABLE\s+(\w+)", re.I)
@@ -94,24 +96,24 @@ def preview(client: Client, table: str, where: str = "1") -> dg.MarkdownMetadata
     return dg.MetadataValue.md(markdown_table(result.column_names, result.result_rows))
 
 
-def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Rows as a Markdown table; numbers stand right, and text stands literally."""
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, cell_length: int = CELL_LENGTH) -> str:
+    """Rows as a Markdown table; numbers stand right, and text stands literally, cut at ``cell_length``."""
     if not rows:
         return "(no rows)"
     numeric = [all(isinstance(row[index], int | float) for row in rows) for index in range(len(columns))]
     lines = [
         "| " + " | ".join(map(markdown, columns)) + " |",
         "|" + "|".join("---:" if right else "---" for right in numeric) + "|",
-        *("| " + " | ".join(map(_cell, row)) + " |" for row in rows),
+        *("| " + " | ".join(_cell(value, cell_length) for value in row) + " |" for row in rows),
     ]
     return "\n".join(lines)
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, length: int) -> str:
     if value is None:
         return "NULL"
     if isinstance(value, dt.datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
         return f"{value:.6g}" if math.isfinite(value) else str(value)
-    return markdown(value)
+    return markdown(value, length)

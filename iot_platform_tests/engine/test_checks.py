@@ -355,7 +355,7 @@ def test_a_schema_that_was_changed_by_hand_is_told(platform: Client, instance: d
     found = run_checks(instance, "l1_power_raw", day=DAY)["schema_is_as_in_sql"]
     assert not found.passed
     told = facts(found)["offenders"]
-    assert "| mv_l2_to_l3 | is missing |" in told and "| mv_l1_to_quarantine | is MaterializedView AS SELECT" in told
+    assert "| mv_l2_to_l3 | is missing |" in told and "| mv_l1_to_quarantine | `is MaterializedView AS SELECT" in told
     assert "column reject_reason is String" in told and "somebodys_own" not in told
     assert "| l3_power_joined | has the column note, which sql/ does not make |" in told
     assert "TTL timestamp + toIntervalYear(30)" in told and "LAYOUT(HASHED())" in told

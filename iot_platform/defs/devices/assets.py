@@ -71,9 +71,9 @@ def device_metadata(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -
     **When it is red**, the message says which of these it is:
 
     - The source cannot be read (the CSV is missing, the CRM is down, limits its rate or refuses the token), breaks the
-      contract (each row is named), or lacks so many devices that it looks cut off (`IOT_MAX_CLOSED_SHARE`). Nothing was
-      changed: the last good metadata stays in use, and the next hour tries again. `metadata_source_is_fresh` tells
-      how old it is. Remove the cause and materialize again.
+      contract (the first rows are named), or lacks so many devices that it looks cut off (`IOT_MAX_CLOSED_SHARE`).
+      Nothing was changed: the last good metadata stays in use, and the next hour tries again.
+      `metadata_source_is_fresh` tells how old it is. Remove the cause and materialize again.
     - Days could not be restated. The new metadata is stored and in use, and these days stay open. Remove the cause
       that is named and materialize again, also with an unchanged source: it goes on with the days that are open.
     """

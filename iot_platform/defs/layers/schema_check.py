@@ -28,7 +28,9 @@ def schema_is_as_in_sql(context: dg.AssetCheckExecutionContext, clickhouse: Clic
     found: dict[str, dg.MetadataValue | int] = {"differences": len(problems)}
     if problems:
         with decoration(context, "The table of differences"):
-            found["offenders"] = dg.MetadataValue.md(tables.markdown_table(["object", "difference"], problems[:SHOWN]))
+            found["offenders"] = dg.MetadataValue.md(
+                tables.markdown_table(["object", "difference"], problems[:SHOWN], cell_length=tables.LONG_CELL)
+            )
     return dg.AssetCheckResult(
         passed=not problems,
         severity=dg.AssetCheckSeverity.WARN,

@@ -32,7 +32,9 @@ def _check(asset: dg.AssetKey, name: str, look: Look, rule: str, to_do: str) -> 
         with decoration(context, "The table of findings"):
             rows = [(finding.name, finding.what, finding.where) for finding in found[:SAMPLE_LINES]]
             if rows:
-                facts["offenders"] = dg.MetadataValue.md(tables.markdown_table(("what", "problem", "where"), rows))
+                facts["offenders"] = dg.MetadataValue.md(
+                    tables.markdown_table(("what", "problem", "where"), rows, cell_length=tables.LONG_CELL)
+                )
                 facts["what_to_do"] = dg.MetadataValue.md(to_do)
         return dg.AssetCheckResult(
             passed=not found,

@@ -32,7 +32,7 @@ async def _download(url: str, timeout_s: float, max_bytes: int) -> bytes:
         for _ in range(MAX_REDIRECTS + 1):
             async with session.get(url, allow_redirects=False) as answer:
                 if answer.status in _REDIRECTS:
-                    url = _redirected(url, answer.headers.get("Location", ""))
+                    url = redirected(url, answer.headers.get("Location", ""))
                     continue
                 if answer.status != 200:
                     raise DownloadError(_problem(answer.status))
@@ -49,7 +49,8 @@ async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     return bytes(content[: max_bytes + 1])
 
 
-def _redirected(url: str, location: str) -> str:
+def redirected(url: str, location: str) -> str:
+    """Where a redirect leads. Raises DownloadError when it is not followed."""
     old, new = urlsplit(url), urlsplit(urljoin(url, location))
     is_upgrade = (old.scheme, new.scheme) == ("http", "https")
     if not location or new.hostname != old.hostname or not (is_upgrade or _origin(old) == _origin(new)):

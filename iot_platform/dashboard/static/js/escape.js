@@ -5,6 +5,12 @@ const HOVER_LENGTH = 120;
 // Control and direction characters, but for the joiners of letters and emoji.
 const HIDDEN = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
+// At most so many signs.
+export function shortened(text, most) {
+  const signs = [...text];
+  return signs.length > most ? `${signs.slice(0, most - 1).join("")}…` : text;
+}
+
 // One line; what would be hidden is written as an escape.
 export function visible(value) {
   return String(value).replaceAll(/\s+/gu, " ").replaceAll(HIDDEN, (sign) => `\\u${sign.codePointAt(0).toString(16).padStart(4, "0")}`);
@@ -12,9 +18,7 @@ export function visible(value) {
 
 // A label of an axis, a curve or a band: Plotly reads a few tags and entities in all its texts.
 export function plotLabel(text, most = LABEL_LENGTH) {
-  const signs = [...visible(text)];
-  const shown = signs.length > most ? `${signs.slice(0, most - 1).join("")}…` : signs.join("");
-  return shown.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  return shortened(visible(text), most).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
 // The same in the box that shows what a mark stands for, where there is more room.

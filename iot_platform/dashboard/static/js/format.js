@@ -1,7 +1,9 @@
 // Numbers, times and names as people read them. Value formats are Looker's (Excel's): #,##0.0 "kWh", 0.0%.
 
-import { visible } from "./escape.js";
+import { shortened, visible } from "./escape.js";
 
+// A name on the page; no name is so long that it pushes the others away.
+const NAME_LENGTH = 80;
 export const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -52,7 +54,7 @@ export function valueText(value, column) {
 }
 
 export function nameText(value) {
-  return visible(value).replaceAll("_", " ");
+  return shortened(visible(value).replaceAll("_", " "), NAME_LENGTH);
 }
 
 export function cellText(value, column) {

@@ -1,0 +1,106 @@
+"""State of a home is for its user alone, whatever the umask was, also in a home that an older version left open."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from iot_platform.errors import PlatformError
+from iot_platform.private_files import private_directory, state_directory
+from iot_platform_tests.e2e.commands import TIMEOUT_S, environment
+
+READINGS = "timestamp,device_id,kWh\n2026-01-01T00:00:00Z,1,1.5\n2026-01-01T00:00:00Z,1,=cmd()\n"
+OTHERS = 0o077
+
+
+def open_to_others(home: Path) -> list[str]:
+    """Directories and files of a home that others may read or enter."""
+    found = [home, *home.rglob("*")]
+    modes = {path: path.lstat().st_mode for path in found if not path.is_symlink()}
+    return [f"{path} {stat.S_IMODE(mode):o}" for path, mode in modes.items() if mode & OTHERS]
+
+
+def run(env: dict[str, str], umask: int, *arguments: str, stdin: str = "") -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "iot_platform", *arguments],
+        env=env,
+        input=stdin,
+        umask=umask,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o000])
+def test_what_commands_leave_in_a_home_is_private(tmp_path: Path, umask: int) -> None:
+    home = tmp_path / "home"
+    env = environment(home, IOT_CLICKHOUSE_PORT="0", IOT_SIMULATOR_DEVICES="3", IOT_SIMULATOR_INTERVAL_S="1800")
+    (tmp_path / "readings.csv").write_text(READINGS)
+    run(env, umask, "load", "readings", str(tmp_path / "readings.csv"))
+    run(env, umask, "ingest", "plant", stdin=READINGS)
+    made = {"clickhouse", "rejects", "outbox"}
+    # It takes a while, so only under the worse umask.
+    if not umask:
+        run(env, umask, "demo", "--days", "1", "--exit")
+        made |= {"logs", "dagster"}
+    assert made <= {path.name for path in home.iterdir()}
+    assert open_to_others(home) == []
+
+
+def test_an_existing_home_is_closed(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    for name in ("logs", "rejects", "dagster/storage/run", "outbox/plant"):
+        (home / name).mkdir(parents=True)
+        (home / name / "old").write_text("of an older version")
+        (home / name / "old").chmod(0o644)
+    for path in (home, *home.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o755)
+    for name in ("logs", "rejects", "dagster", "outbox"):
+        assert state_directory(home, name) == home / name
+    assert open_to_others(home) == []
+    assert (home / "dagster/storage/run/old").read_text() == "of an older version"
+
+
+def test_a_directory_of_other_things_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    (tmp_path / "thesis.txt").chmod(0o644)
+    tmp_path.chmod(0o755)
+    state_directory(tmp_path, "logs")
+    # A second time there is a directory of a home in it: it becomes private, and what is in it keeps its rights.
+    state_directory(tmp_path, "logs")
+    assert stat.S_IMODE((tmp_path / "thesis.txt").stat().st_mode) == 0o644
+    assert stat.S_IMODE((tmp_path / "logs").stat().st_mode) == 0o700
+
+
+def test_a_shared_directory_is_not_closed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    state_directory(tmp_path, "logs")
+    state_directory(tmp_path, "rejects")
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o1777
+    tmp_path.chmod(0o700)
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("x")
+    (tmp_path / "outside").chmod(0o644)
+    (tmp_path / "logs").mkdir(mode=0o755)
+    (tmp_path / "logs").chmod(0o755)
+    (tmp_path / "logs" / "link").symlink_to(tmp_path / "outside")
+    private_directory(tmp_path / "logs")
+    assert stat.S_IMODE((tmp_path / "outside").stat().st_mode) == 0o644
+    assert stat.S_IMODE((tmp_path / "logs").stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="Root may change the rights of any file.")
+def test_a_directory_of_another_user_is_refused() -> None:
+    with pytest.raises(PlatformError, match="belongs to another user"):
+        private_directory(Path("/usr"))
