@@ -33,8 +33,11 @@ _OWN_FILES = tuple(
     for name in ("cgroup", "io", "limits", "maps", "mountinfo", "mounts", "stat", "statm", "status")
 )
 _SYSTEM_FILES = (
+    "/etc/host.conf",
+    "/etc/hosts",  # dictionaries of this database resolve "localhost"
     "/etc/ld.so.cache",
     "/etc/localtime",
+    "/etc/nsswitch.conf",
     "/proc/cpuinfo",
     "/proc/loadavg",
     "/proc/meminfo",
