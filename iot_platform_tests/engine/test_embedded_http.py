@@ -375,3 +375,18 @@ def test_blank_lines_in_the_data_of_an_insert_with_parameters(
         post(http, f"INSERT INTO t {clause}\n{data}", **params)
     post(http, f"INSERT INTO {{t:Identifier}} {clause}\n{data}", param_t="t")
     assert rows(http, "SELECT count() FROM t") == str(3 * count)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 AS {a:Identifier}",
+        "SELECT 1 {a:Identifier}",
+        "SELECT * FROM (SELECT 1 AS x) AS t, (SELECT 1 AS {a:Identifier})",
+    ],
+)
+def test_a_parameter_may_name_a_column(http: httpx.Client, sql: str) -> None:
+    answer = post(http, f"{sql} -- {{b:Identifier}}\nFORMAT TSVWithNames", param_a="a `b\\")
+    assert answer.text.splitlines()[0].split("\t")[-1] == "a `b\\\\"
+    missing = post(http, sql, status=500)
+    assert missing.headers["X-ClickHouse-Exception-Code"] == "456"

@@ -133,7 +133,7 @@ class Execution:
 
     def run(self, sql: str) -> Iterator[bytes]:
         """Run a statement without inline data; yields the encoded result."""
-        statement = self._judge.statement(sql)
+        statement = self._judge.statement(sql, self.query.params)
         self._check_readonly(statement.text, statement.kind)
         fmt = statement.format or self.query.default_format
         self.reads_only = statement.has_result

@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 import re
 import threading
+from collections.abc import Mapping
 
 from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, Engine, Handle, literal
-from iot_platform.clickhouse.embedded.faults import SYNTAX_ERROR, ClickHouseError
+from iot_platform.clickhouse.embedded.faults import SYNTAX_ERROR, UNKNOWN_QUERY_PARAMETER, ClickHouseError
 from iot_platform.clickhouse.embedded.guard import Guard
 from iot_platform.clickhouse.embedded.lexer import tokens, unclosed_heredocs
+from iot_platform.clickhouse.embedded.rewrite import lost_name, with_names
 from iot_platform.clickhouse.embedded.statement import InsertHead, Statement, insert_head, parse
 from iot_platform.clickhouse.embedded.text import decoded
 
@@ -36,14 +38,17 @@ class Judge:
         self._guard = Guard(engine.table_functions, engine.engines, engine.settings, self._render)
         self._short = functools.lru_cache(_CACHED_STATEMENTS)(self._judged)
 
-    def statement(self, sql: str) -> Statement:
-        """The statement to run for ``sql``. Raises SYNTAX_ERROR or ACCESS_DENIED (ClickHouseError)."""
+    def statement(self, sql: str, params: Mapping[str, str] | None = None) -> Statement:
+        """The statement to run for ``sql`` with query parameters; raises ClickHouseError when it is refused."""
+        sql = with_names(sql, params or {})
         found = self._short(sql) if len(sql) <= _CACHED_LETTERS else self._judged(sql)
         if found.wants_data:
             head = insert_head(sql + "\n")
             if head is None or sql[head.data_start :].strip():
                 # The parser would drop data that the gateway did not see.
                 raise ClickHouseError(SYNTAX_ERROR, "Syntax error: cannot tell where the data of this INSERT begins")
+        if lost := lost_name(sql, found.tokens):
+            raise ClickHouseError(UNKNOWN_QUERY_PARAMETER, f"Substitution `{lost}` is not set")
         return found
 
     def head(self, head: InsertHead) -> InsertHead:
