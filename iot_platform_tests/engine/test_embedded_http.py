@@ -382,7 +382,7 @@ def test_blank_lines_in_the_data_of_an_insert_with_parameters(
     [
         "SELECT 1 AS {a:Identifier}",
         "SELECT 1 {a:Identifier}",
-        "SELECT * FROM (SELECT 1 AS x) AS t, (SELECT 1 AS {a:Identifier})",
+        "SELECT * FROM (SELECT 1 AS {a:Identifier}) AS t",
     ],
 )
 def test_a_parameter_may_name_a_column(http: httpx.Client, sql: str) -> None:
