@@ -66,6 +66,7 @@ def test_time_grows_with_the_text(unit: str) -> None:
         ("INSERT INTO values FORMAT TSV 1", "INSERT INTO values ", "1"),
         ("WITH 1 AS x INSERT INTO t FORMAT CSV\n1", "WITH 1 AS x INSERT INTO t ", "1"),
         ("WITH (SELECT 1) AS x INSERT INTO t VALUES (1)", "WITH (SELECT 1) AS x INSERT INTO t ", " (1)"),
+        ("WITH {SELECT:Int8} AS x INSERT INTO t FORMAT TSV\nx;", "WITH {SELECT:Int8} AS x INSERT INTO t ", "x;"),
         ("INSERT INTO t // c\n VALUES (1)", "INSERT INTO t // c\n ", " (1)"),
     ],
 )

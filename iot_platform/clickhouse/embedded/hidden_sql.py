@@ -38,7 +38,8 @@ class HiddenSql:
                 continue
             name = token.name.lower()
             if name in _STRUCTURED and not _is_pattern(statement, index):
-                self._check_structured(name, list(arguments(statement, index + 1)))
+                found = list(arguments(statement, index + 1))
+                self._check_structured(name, found, not _names_data_format(statement, found))
             elif token.word == "SOURCE":
                 self._check_source(statement, index)
             elif token.word == "LAYOUT" and "SSD" in statement[min(index + 2, len(statement) - 1)].name.upper():
@@ -67,12 +68,13 @@ class HiddenSql:
         found = set(map(str.lower, _WORD.findall(text))) & (self._unsafe | _QUERIES)
         return min(found, default="")
 
-    def _check_structured(self, name: str, found: list[tuple[Token, ...]]) -> None:
+    def _check_structured(self, name: str, found: list[tuple[Token, ...]], expressions: bool) -> None:
+        """Judge the arguments of a table function; ``expressions``: whether its data might hold some."""
         for position, argument in enumerate(found):
             for token in argument:
                 if token.kind == "string" and (name != "values" or position == 0):
                     self.check_structure(token.value)
-                    if name == "format" and self.hides_call(token.value):  # its data may hold expressions
+                    if name == "format" and expressions and self.hides_call(token.value):
                         raise denied("A function call in the data of format()")
             if name == "values":
                 if position == 0 and not _is_literal(argument) and not _is_row(argument):
@@ -132,6 +134,14 @@ def _is_pattern(statement: tuple[Token, ...], index: int) -> bool:
     before = statement[index - 1].word if index else ""
     is_function = statement[index].name.lower() == "format" and before not in ("FROM", "JOIN", "FUNCTION", "TABLE")
     return is_function and first.kind == "string" and "{" in first.value
+
+
+def _names_data_format(statement: tuple[Token, ...], found: list[tuple[Token, ...]]) -> bool:
+    """Whether format(NAME, ...) reads plain data: not Values, and the name is no alias of something else."""
+    if not found or len(found[0]) != 1 or not found[0][0].name:
+        return False
+    name = found[0][0].name.lower()
+    return name != "values" and sum(token.name.lower() == name for token in statement) == 1
 
 
 def _is_literal(argument: tuple[Token, ...]) -> bool:

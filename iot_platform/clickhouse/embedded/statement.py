@@ -97,7 +97,7 @@ def insert_head(text: str) -> InsertHead | None:
         if previous is None and token.word not in ("INSERT", "WITH"):
             return None
         before, previous = previous, token
-        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        depth += {"(": 1, "{": 1, ")": -1, "}": -1}.get(token.text, 0)
         if depth or (before is not None and before.text == "."):
             continue
         if not inserts:  # WITH ... INSERT
