@@ -308,3 +308,15 @@ def test_sqlalchemy(server: Endpoint, database: str, scheme: str) -> None:
         assert [row[0] for row in rows] == ["it's; x", "y"]
         assert sa.inspect(connection).get_table_names(database) == ["t"]
     engine.dispose()
+
+
+def test_a_dictionary_may_be_defined_with_the_clients_login(server: Endpoint, client: Client) -> None:
+    client.command("CREATE TABLE named (id UInt64, name String) ENGINE = MergeTree ORDER BY id")
+    client.insert("named", [[1, "one"]], column_names=["id", "name"])
+    login = f"USER 'default' PASSWORD '{server.password}'"
+    client.command(
+        f"CREATE DICTIONARY names (id UInt64, name String) PRIMARY KEY id "
+        f"SOURCE(CLICKHOUSE({login} DB '{client.database}' TABLE 'named')) LAYOUT(FLAT()) LIFETIME(0)"
+    )
+    assert client.command("SELECT dictGet('names', 'name', toUInt64(1))") == "one"
+    assert server.password not in str(client.command("SHOW CREATE DICTIONARY names"))

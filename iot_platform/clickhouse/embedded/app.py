@@ -42,7 +42,7 @@ class App:
         self.sessions = Sessions(engine)
         self._password = password
         self._failed_logins = FailedLogins()
-        self._judge = Judge(engine)
+        self._judge = Judge(engine, password)
         # Somewhat more threads than queries, so that KILL QUERY and clean-up always find one.
         self.pool = ThreadPoolExecutor(MAX_QUERIES + 28, "query")
 

@@ -15,7 +15,7 @@ from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, Engine, Handl
 from iot_platform.clickhouse.embedded.faults import SYNTAX_ERROR, UNKNOWN_QUERY_PARAMETER, ClickHouseError
 from iot_platform.clickhouse.embedded.guard import Guard
 from iot_platform.clickhouse.embedded.lexer import tokens, unclosed_heredocs
-from iot_platform.clickhouse.embedded.rewrite import lost_name, with_names
+from iot_platform.clickhouse.embedded.rewrite import lost_name, with_names, without_password
 from iot_platform.clickhouse.embedded.statement import InsertHead, Statement, insert_head, parse
 from iot_platform.clickhouse.embedded.text import decoded
 
@@ -31,8 +31,10 @@ _OWN_CALL = re.compile(r": In scope SELECT formatQuerySingleLine\(.*\Z", re.DOTA
 class Judge:
     """Judges the statements of all clients of one engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, password: str) -> None:
+        """``password``: that of the server, which no definition keeps."""
         self._engine = engine
+        self._password = password
         self._idle: list[Handle] = []
         self._lock = threading.Lock()
         self._guard = Guard(engine.table_functions, engine.engines, engine.settings, self._render)
@@ -73,7 +75,7 @@ class Judge:
     def _judged(self, sql: str) -> Statement:
         rendered = self._render(sql)
         self._guard.check(tuple(tokens(rendered)))
-        return parse(rendered)
+        return without_password(parse(rendered), self._password)
 
     def _render(self, sql: str) -> str:
         if unclosed_heredocs(sql) * len(sql) > _MAX_HEREDOC_SEARCH:

@@ -47,6 +47,22 @@ def _named(found: tuple[Token, ...]) -> list[int]:
     ]
 
 
+def without_password(statement: Statement, password: str) -> Statement:
+    """A dictionary's definition without the login of this server: within the engine the user needs none.
+
+    Clients such as dbt write theirs into it. The engine would store it, and refuse it when the dictionary is loaded.
+    """
+    if not any(token.word == "DICTIONARY" for token in statement.tokens[:6]):
+        return statement
+    pairs = zip(statement.tokens, statement.tokens[1:], strict=False)
+    edits = [
+        (token, "''")
+        for before, token in pairs
+        if before.word == "PASSWORD" and token.kind == "string" and token.value == password
+    ]
+    return parse(_replaced(statement.text, edits)) if edits else statement
+
+
 def with_client_ids(statement: Statement) -> Statement:
     """The statement, with the client's query ids where it reads running queries, the query log, or kills."""
     edits: list[tuple[Token, str]] = []

@@ -125,7 +125,7 @@ def _through_the_guard(engine: Engine) -> Callable[[Handle, str], bytes]:
     from iot_platform.clickhouse.embedded.judge import Judge
     from iot_platform.clickhouse.embedded.statement import insert_head
 
-    judge = Judge(engine)
+    judge = Judge(engine, "none")
 
     def run(handle: Handle, sql: str) -> bytes:
         head = insert_head(sql)

@@ -1,4 +1,3 @@
-{# Inside the embedded server its user has no password: dictionaries read without one. #}
 {{ config(
     materialized='dictionary',
     fields=[('id', 'UInt32'), ('name', 'String')],
@@ -6,6 +5,5 @@
     layout='HASHED()',
     lifetime='0',
     source_type='clickhouse',
-    connection_overrides={'password': ''},
 ) }}
 SELECT id, name FROM {{ ref('stg_meters') }}
