@@ -223,7 +223,9 @@ class Settings(BaseSettings):
     @property
     def devices_location(self) -> str:
         """Path or URL of the metadata CSV in use."""
-        return self.devices_csv or str(self.root / "devices.csv")
+        if self.devices_csv is None:
+            return str(self.root / "devices.csv")
+        return self.devices_csv if "://" in self.devices_csv else str(Path(self.devices_csv).expanduser())
 
     @property
     def sql_dir(self) -> Path:

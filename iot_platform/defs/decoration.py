@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from iot_platform.escaping import visible_lines
+from iot_platform.secret_values import hidden
 
 
 @contextmanager
@@ -20,5 +21,5 @@ def decoration(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever goes wrong in a picture, what was proved stays proved
-        shown = visible_lines("".join(traceback.format_exception(error)))
+        shown = visible_lines(hidden("".join(traceback.format_exception(error))))
         context.log.error(f"{what} could not be made and is left out; the result itself stands.\n{shown}")

@@ -1,7 +1,8 @@
 """What has been judged harmless in the engine: statements, table functions, engines and settings.
 
-Everything is refused that is not listed here, so what a new engine brings is refused until somebody has judged it;
-a test fails then and names it (engine/test_embedded_allowed.py).
+What is not listed is refused, so what a new engine brings is refused until somebody has judged it. Functions are the
+exception: they are refused by name (UNSAFE_FUNCTIONS). In both cases a test names what nobody has judged
+(engine/test_embedded_allowed.py); REFUSED_SETTINGS is for that test alone.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from iot_platform.clickhouse.embedded.dispatch import execute
 from iot_platform.clickhouse.embedded.engine import MAX_QUERIES, Engine
 from iot_platform.clickhouse.embedded.exchange import Exchange
 from iot_platform.clickhouse.embedded.execution import Execution
-from iot_platform.clickhouse.embedded.faults import UNKNOWN_EXCEPTION, ClickHouseError
+from iot_platform.clickhouse.embedded.faults import ClickHouseError, from_engine
 from iot_platform.clickhouse.embedded.judge import Judge
 from iot_platform.clickhouse.embedded.logins import FailedLogins
 from iot_platform.clickhouse.embedded.multipart import is_form, read_form, send_tables
@@ -67,7 +67,7 @@ class App:
             pass
         except Exception as error:  # noqa: BLE001 - a client gets every failure as an answer
             log.exception("request %s failed", exchange.query_id)
-            await _fail(request, exchange, ClickHouseError(UNKNOWN_EXCEPTION, f"{type(error).__name__}: {error}"))
+            await _fail(request, exchange, from_engine(error))
         finally:
             await exchange.close()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -20,7 +22,10 @@ from iot_platform.clickhouse.embedded.text import encoded
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 _KILL_AGAIN_S = 0.1
+_KILL_FOR_S = 30.0
 
 
 class Exchange:
@@ -121,7 +126,7 @@ class Exchange:
         if self.execution is None:
             return
         if self._pending is not None and not self._pending.done():
-            await asyncio.shield(self.step_kill())
+            await asyncio.shield(self._cancel_step())
         await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._pool, self._give_back))
 
     def _give_back(self) -> None:
@@ -130,12 +135,17 @@ class Exchange:
         if self._result is not None:
             self._result.close()
 
-    async def step_kill(self) -> None:
+    async def _cancel_step(self) -> None:
         """Cancel the running query and wait for its step to end."""
         pending = self._pending
         assert self.execution is not None and pending is not None
         query_id = self.execution.query.query_id
+        deadline = time.monotonic() + _KILL_FOR_S
         while not pending.done():  # the query may not have begun yet: once is not enough
+            if time.monotonic() > deadline:
+                log.warning("The query %s does not stop; its step is waited for.", query_id)
+                await asyncio.wait({pending})
+                return
             await asyncio.get_running_loop().run_in_executor(self._pool, self._engine.kill, query_id)
             await asyncio.wait({pending}, timeout=_KILL_AGAIN_S)
 
@@ -145,7 +155,7 @@ class Exchange:
         future = asyncio.ensure_future(self.long_step(work))
         await asyncio.wait({future, self._gone}, return_when=asyncio.FIRST_COMPLETED)
         if not future.done() and self.execution.reads_only:
-            await self.step_kill()
+            await self._cancel_step()
         return await future
 
     async def _wait_until_gone(self) -> None:

@@ -1,8 +1,9 @@
 """What clients may not do: reach files, other hosts or programs, or stop the server.
 
-Three fences, each of which holds without the others. The engine runs without the grants for sources (config.py). This
+Three fences. The engine runs without the grants for sources, shutdown and backups (config.py). This
 one judges each statement as the engine's own parser rendered it (judge.py): it covers what the engine lets pass, and
-says in plain words what is refused. The kernel keeps the whole process in its data directory (lockdown.py).
+says in plain words what is refused. The kernel keeps the whole process in its data directory (lockdown.py). Guard and
+kernel each hold alone.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from iot_platform.clickhouse.embedded.allowed import SOURCE_KEYS
 from iot_platform.clickhouse.embedded.denied import denied
-from iot_platform.clickhouse.embedded.faults import ClickHouseError
+from iot_platform.clickhouse.embedded.faults import ACCESS_DENIED, ClickHouseError
 from iot_platform.clickhouse.embedded.lexer import Token, words
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
@@ -54,7 +54,7 @@ class HiddenSql:
         try:
             self._check(f"CREATE TABLE t (\n{text}\n) ENGINE = Memory")
         except ClickHouseError as error:
-            if error.code == denied("").code:
+            if error.code == ACCESS_DENIED:
                 raise
 
     def hides_call(self, text: str) -> bool:

@@ -1,4 +1,4 @@
-"""The fence that the kernel holds: this process reaches its own data directory, libraries and time zones, no more.
+"""The fence that the kernel holds: this process reaches its data directory and the system files listed here, no more.
 
 Landlock (docs.kernel.org/userspace-api/landlock.html): no other file can be opened, no program run, no TCP connection
 made, no other port opened. It holds for the process itself, whatever the engine was talked into.

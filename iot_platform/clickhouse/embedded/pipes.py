@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from iot_platform.clickhouse.embedded.engine import Handle
-from iot_platform.clickhouse.embedded.faults import ClickHouseError
+from iot_platform.clickhouse.embedded.faults import ClickHouseError, from_engine
 from iot_platform.clickhouse.embedded.lexer import tokens
 from iot_platform.clickhouse.embedded.statement import InsertHead, Statement, format_name
 
@@ -54,6 +54,8 @@ class _Piped:
             self.result = self._handle.query_one(sql, fmt, self._params)
         except ClickHouseError as error:
             self._error = error
+        except Exception as error:  # noqa: BLE001 - carried to the thread that waits for the result
+            self._error = from_engine(error)
         finally:
             # Our end learns from it that the statement is over: end of file, or a broken pipe.
             os.close(self._theirs)

@@ -43,7 +43,6 @@ class HttpQuery:
     default_format: str
     settings: dict[str, str]
     params: dict[str, str]
-    options: dict[str, str]
     readonly: int = 0
     session_id: str = ""
     session_timeout_s: float = DEFAULT_TIMEOUT_S
@@ -97,7 +96,6 @@ def read_request(
         default_format=format_name(default_format or "TabSeparated"),
         settings=settings,
         params=params,
-        options=options,
         # As in ClickHouse: what GET asks for must not change anything.
         readonly=readonly or (2 if is_get else 0),
         session_id=options.get("session_id", ""),

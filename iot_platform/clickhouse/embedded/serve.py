@@ -83,7 +83,7 @@ def _start_engine(settings: Settings, files: ServerFiles) -> App:
     # The engine takes its time zone from the process; one text must mean one instant on every machine.
     os.environ["TZ"] = "UTC"
     time.tzset()
-    # Imported late: a missing extra must end in the message of Engine, and only once the directory is ours.
+    # Imported late: a missing extra must end in the message below, and only once the directory is ours.
     try:
         from iot_platform.clickhouse.embedded.access import read_or_create_password
         from iot_platform.clickhouse.embedded.config import write_config
@@ -122,7 +122,7 @@ def _close(app: App) -> None:
     signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
     signal.alarm(_GRACE_S)
     app.close()
-    signal.alarm(0)
+    # The alarm stays: the interpreter still waits for the threads of queries that do not stop.
 
 
 @contextlib.contextmanager

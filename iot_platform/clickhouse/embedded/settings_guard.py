@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from iot_platform.clickhouse.embedded.allowed import FILTERS, PLAIN_TYPES, TEXT_SETTINGS
 from iot_platform.clickhouse.embedded.denied import denied
+from iot_platform.clickhouse.embedded.faults import ClickHouseError
 from iot_platform.clickhouse.embedded.lexer import Token
 
 _BEGINS = frozenset({"SETTINGS", "SETTING"})
@@ -46,7 +47,7 @@ class SettingsGuard:
                 self._check_condition(token.value)
 
 
-def refused(name: str) -> Exception:
+def refused(name: str) -> ClickHouseError:
     """The error for a setting that is not given to clients."""
     return denied(f"The setting {name}")
 
