@@ -2,7 +2,7 @@
 
 The client's text never reaches the engine as a statement. The engine's parser renders it (formatQuerySingleLine): no
 comments, no invisible characters, one way to write strings and names. That rendering is judged, and it runs, with no
-changes but our own (rewrite.py, pipes.py). The values of an INSERT are data; they may be expressions only when they name
+changes but our own (rewrite.py, pipes.py). The values of an INSERT are data; they are expressions only when they name
 nothing that is refused (hidden_sql.py).
 """
 
