@@ -11,7 +11,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.defs.devices import assets
-from iot_platform.devices.sources import hubspot
+from iot_platform.devices.sources import api
 from iot_platform.layers.proof import prove_all
 from iot_platform_tests.engine.crm import crm_stub, requests_of
 from iot_platform_tests.engine.dagster_runs import metadata_of, run_job
@@ -42,7 +42,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assets, "_now", lambda: NOW)
     # A hung request is given up soon, and what fails is tried again soon.
     monkeypatch.setenv("IOT_SOURCE_TIMEOUT_S", "1")
-    monkeypatch.setattr(hubspot, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(api, "FIRST_PAUSE_S", 0.01)
 
 
 def write(csv: Path, *devices: Device) -> Path:

@@ -111,3 +111,27 @@ def test_the_kernel_locks_the_process_in(tmp_path: Path) -> None:
     if "Landlock" in done.stderr and "CI" not in os.environ:
         pytest.skip(done.stderr.strip())
     assert (done.returncode, done.stderr) == (0, "")
+
+
+STARTED = """
+import os, sys, tempfile
+from pathlib import Path
+home = Path(sys.argv[1])
+for name in ("data", "tmp", "config"):
+    (home / name).mkdir(parents=True)
+os.environ["TZ"] = "UTC"  # moves the environment, as the server does
+os.environ["TMPDIR"] = tempfile.tempdir = str(home / "tmp")
+from iot_platform.clickhouse.embedded.lockdown import Rights, lock_in
+lock_in(Rights([home / "data", home / "tmp"], [home / "config"], [], home))
+import chdb
+assert chdb.connect(str(home / "data")).query("SELECT 1", "TSV").bytes() == b"1\\n"
+"""
+
+
+def test_the_engine_starts_behind_the_fence_whatever_the_environment(tmp_path: Path) -> None:
+    """It crashed for some sizes of the environment, because it could not read its auxiliary vector."""
+    for size in range(8):
+        environment = os.environ | {"PAD": "x" * (8 * size)}
+        arguments = [sys.executable, "-c", STARTED, str(tmp_path / str(size))]
+        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, ""), size

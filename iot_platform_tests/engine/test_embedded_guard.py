@@ -159,6 +159,14 @@ REFUSED += [
     "WITH 'Values' AS f SELECT * FROM format(f, 'c String', '(file(''/etc/passwd''))')",
     "WITH 'Values' AS CSV SELECT * FROM format(CSV, 'c String', '(file(''/etc/passwd''))')",
     "SELECT 1 WHERE 'x' IN format('CSV', concat('c String ALIAS fi', 'le(1)'), '1')",
+    r"SELECT a FROM format(Values, 'a String', '(`fil\\x65`(\'/etc/hosts\'))')",
+    "SELECT a FROM format(Values, 'a UInt64', '((SELECT count() FROM numbers(3)))')",
+    "SELECT arrayMap({g:Identifier}, ['/etc/hosts'])[1]",
+    "CREATE VIEW vp AS SELECT arrayMap({g:Identifier}, ['/etc/hosts'])[1]",
+    "CREATE FUNCTION udf1 AS x -> arrayMap({g:Identifier}, [x])",
+    "SELECT 1 SETTINGS totals_auto_threshold = -inf, additional_result_filter = 'file(1)'",
+    "SELECT 1 SETTINGS a.b = 1, additional_result_filter = '0'",
+    "CREATE TABLE x (a Int8) ENGINE = MergeTree ORDER BY a SETTINGS storage_policy = -inf, disk = 'default'",
     "SELECT * FROM generateRandom('c String ALIAS file(''/etc/passwd'')')",
     "INSERT INTO FUNCTION null('c String, d String ALIAS file(''/etc/passwd'')') SELECT 1",
     "SELECT 1 SETTINGS filter = 'length(file(''/etc/passwd'')) > 0'",
@@ -392,3 +400,40 @@ def test_one_request_does_not_stop_the_others(server: Endpoint) -> None:
             assert httpx.get(f"{server.url}/ping", timeout=20).text == "Ok.\n"
             time.sleep(0.1)
     assert {future.result().status_code for future in slow} == {400}
+
+
+def test_names_of_functions_are_no_parameters(server: Endpoint, table: Client) -> None:
+    headers = {"X-ClickHouse-Key": server.password}
+    params = {"database": str(table.database), "param_g": "file", "session_id": f"names {table.database}"}
+    httpx.post(server.url, content="SET param_g = 'file'", params=params, headers=headers).raise_for_status()
+    del params["param_g"]
+    for sql in ("SELECT arrayMap({g:Identifier}, ['/etc/hosts'])[1]",
+                "INSERT INTO t VALUES (arrayMap({g:Identifier}, ['/etc/hosts'])[1], '')"):  # fmt: skip
+        answer = httpx.post(server.url, content=sql, params=params, headers=headers)
+        assert answer.status_code >= 400
+        assert "localhost" not in answer.text
+    assert table.command("SELECT count() FROM t") == 0
+
+
+def test_an_insert_that_goes_on_behind_its_end_stores_nothing(table: Client) -> None:
+    for values in ("('a', 'b');('c', 'd')", "('a', 'b');;('c', 'd')", "('a;', 'b'); SELECT 1"):
+        with pytest.raises(DatabaseError, match="Syntax error"):
+            table.raw_query(f"INSERT INTO t VALUES {values}")
+    assert table.command("SELECT count() FROM t") == 0
+    table.raw_query("INSERT INTO t VALUES ('a;', 'b'); -- the end")
+    assert table.command("SELECT count() FROM t") == 1
+
+
+def test_a_statement_whose_rendering_is_longer_than_the_engines_limit(client: Client) -> None:
+    numbers = ",".join(map(str, range(1000, 41_000)))
+    assert client.command(f"SELECT sum(x IN ({numbers})) FROM (SELECT 1000 AS x)") == 1
+
+
+def test_time_of_the_judgement_grows_with_the_statement(server: Endpoint) -> None:
+    headers = {"X-ClickHouse-Key": server.password}
+    many = ", ".join(["arrayMin(a)"] * 20_000)
+    answer = httpx.post(server.url, content=f"SELECT {many} FROM (SELECT [1] AS a)", headers=headers, timeout=60)
+    assert answer.status_code in (200, 400, 500)
+    names = ", ".join(["{a:Identifier}"] * 100_000)
+    answer = httpx.post(server.url, params={"param_a": "x"}, content=f"SELECT {names}", headers=headers, timeout=60)
+    assert answer.status_code >= 400

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -390,3 +393,28 @@ def test_a_parameter_may_name_a_column(http: httpx.Client, sql: str) -> None:
     assert answer.text.splitlines()[0].split("\t")[-1] == "a `b\\\\"
     missing = post(http, sql, status=500)
     assert missing.headers["X-ClickHouse-Exception-Code"] == "456"
+
+
+def test_requests_that_replace_each_other_do_not_stop_the_server(server: Endpoint, http: httpx.Client) -> None:
+    """Each waited in a thread until there was none left for the one that they waited for."""
+    same = {**http.params, "query_id": "same", "replace_running_query": 1}
+    same["replace_running_query_max_wait_ms"] = 60_000
+
+    def ask(_: int) -> int:
+        headers = {"X-ClickHouse-Key": server.password}
+        return httpx.post(server.url, params=same, content="SELECT 1", headers=headers, timeout=60).status_code
+
+    with ThreadPoolExecutor(140) as pool:
+        codes = pool.map(ask, range(140))
+        assert rows(http, "SELECT 1") == "1"
+        assert 200 in set(codes)
+
+
+def test_slow_bodies_take_no_place_of_a_query(server: Endpoint, http: httpx.Client) -> None:
+    head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-ClickHouse-Key: {server.password}\r\nContent-Length: 10\r\n\r\nS"
+    with ExitStack() as stack:
+        for _ in range(120):
+            connection = stack.enter_context(socket.create_connection((server.host, server.port), timeout=30))
+            connection.sendall(head.encode())
+        assert rows(http, "SELECT 1") == "1"
+        assert post(http, "KILL QUERY WHERE query_id = 'none'").status_code == 200

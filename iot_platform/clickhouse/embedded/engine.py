@@ -39,12 +39,22 @@ _PIPE_CLAUSES = (
 _VIEWS_OF = "1_" + "".join(letter if letter.isalnum() else "_" for letter in chdb.__version__)
 VIEWS = {table: f"{table}_by_client_id_{_VIEWS_OF}" for table in ("processes", "query_log")}
 MAX_QUERIES = 100
+_MAX_KILLS = 4
+_MAX_WAITING = 8
+_REPLACE_AT_MOST_S = 60.0
 ENGINE_ERRORS = (ChdbError, RuntimeError)  # what the engine's Python module raises
 _REPLACE_AGAIN_S = 0.1
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # clickhouse-local's conveniences, off as on a server; async_insert is silently synchronous in this engine.
-BASE_SETTINGS = {"implicit_select": "0", "allow_introspection_functions": "0", "async_insert": "0"}
+# The gateway bounds a statement (64 MiB); the engine gets its own rendering of it, which is longer. Not 0, without limit:
+# the engine cuts log_comment to this size, too.
+BASE_SETTINGS = {
+    "implicit_select": "0",
+    "allow_introspection_functions": "0",
+    "async_insert": "0",
+    "max_query_size": str(256 * 1024 * 1024),
+}
 
 
 def _is_utf8(params: Mapping[str, str]) -> bool:
@@ -145,6 +155,7 @@ class Engine:
             raise ServerError(f"The engine cannot open {data_dir}: {from_engine(error).message}") from None
         self._running: set[str] = set()
         self._lock = threading.Condition()
+        self._may_wait = threading.BoundedSemaphore(_MAX_WAITING)
         self._use_a_plain_default_database(default_exists)
         self._create_views()
         facts = self._scalar("SELECT version(), timezone()").split("\t")
@@ -185,22 +196,27 @@ class Engine:
             raise from_engine(error) from None
 
     @contextlib.contextmanager
-    def registered(self, query_id: str, replace_within_s: float | None = None) -> Iterator[None]:
+    def registered(self, query_id: str, replace_within_s: float | None = None, kills: bool = False) -> Iterator[None]:
         """Hold ``query_id`` while its query runs: no two at once, and not too many in all.
 
         ``replace_within_s``: cancel the query that has the id and wait so long for its end (replace_running_query).
+        ``kills``: it is a KILL QUERY, which has a place of its own when there are too many queries.
         """
-        until = time.monotonic() + (replace_within_s or 0)
-        while not self._register(query_id):
-            if time.monotonic() >= until:
+        until = time.monotonic() + min(replace_within_s or 0, _REPLACE_AT_MOST_S)
+        while not self._register(query_id, MAX_QUERIES + (_MAX_KILLS if kills else 0)):
+            # Those who wait hold a thread each, and must leave some to the query that they wait for.
+            if time.monotonic() >= until or not self._may_wait.acquire(blocking=False):
                 raise ClickHouseError(
                     QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING,
                     f"Query with id = {query_id} is already running"
                     + ("." if replace_within_s is None else " and can't be stopped"),
                 )
-            self.kill(query_id)  # it may not have begun yet: once is not enough
-            with self._lock:
-                self._lock.wait_for(lambda: query_id not in self._running, _REPLACE_AGAIN_S)
+            try:
+                self.kill(query_id)  # it may not have begun yet: once is not enough
+                with self._lock:
+                    self._lock.wait_for(lambda: query_id not in self._running, _REPLACE_AGAIN_S)
+            finally:
+                self._may_wait.release()
         try:
             yield
         finally:
@@ -208,11 +224,11 @@ class Engine:
                 self._running.discard(query_id)
                 self._lock.notify_all()
 
-    def _register(self, query_id: str) -> bool:
+    def _register(self, query_id: str, limit: int) -> bool:
         with self._lock:
             if query_id in self._running:
                 return False
-            if len(self._running) >= MAX_QUERIES:
+            if len(self._running) >= limit:
                 raise ClickHouseError(
                     TOO_MANY_SIMULTANEOUS_QUERIES, f"Too many simultaneous queries. Maximum: {MAX_QUERIES}"
                 )

@@ -65,6 +65,7 @@ class Execution:
         self._started = time.monotonic()
         self._touched = list(query.settings)  # settings that a session must not keep
         self._stack = contextlib.ExitStack()
+        self._is_registered = False
         self._handle: Handle | None = None
         self._session: Session | None = None
         self._inserter: Inserter | None = None
@@ -88,7 +89,6 @@ class Execution:
         query = self.query
         for name, value in query.settings.items():
             self._judge.check_setting(name, value)
-        self._stack.enter_context(self._engine.registered(query.query_id, query.replace_within_s))
         settings = {**query.settings, ID_SETTING: query.query_id}
         if query.session_id:
             session = self._sessions.acquire(query.session_id, query.session_timeout_s, query.session_check)
@@ -106,6 +106,14 @@ class Execution:
         if not query.external:
             self.protect()
 
+    def _register(self, kind: str) -> None:
+        """Take a place among the queries; only now that the statement is here, as a client may send it slowly."""
+        if not self._is_registered:
+            query = self.query
+            place = self._engine.registered(query.query_id, query.replace_within_s, kills=kind == "KILL")
+            self._stack.enter_context(place)
+            self._is_registered = True
+
     def _note_progress(self, progress: dict[str, int]) -> None:
         self.progress = progress
 
@@ -117,6 +125,7 @@ class Execution:
         """A temporary table from a file of a multipart request."""
         # The structure is the client's SQL: it must be nothing but the column list of this one statement.
         create = self._judge.statement(f"CREATE TEMPORARY TABLE {identifier(name)} (\n{structure}\n) ENGINE = Memory")
+        self._register(create.kind)
         self.handle.query_one(create.text, "TabSeparated", {})
         if self.query.session_id:
             self._stack.callback(self._quietly, f"DROP TEMPORARY TABLE IF EXISTS {identifier(name)}")
@@ -135,6 +144,7 @@ class Execution:
         """Run a statement without inline data; yields the encoded result."""
         statement = self._judge.statement(sql, self.query.params)
         self._check_readonly(statement.text, statement.kind)
+        self._register(statement.kind)
         fmt = statement.format or self.query.default_format
         self.reads_only = statement.has_result
         self.format = fmt if statement.has_result else None
@@ -154,6 +164,7 @@ class Execution:
             return None
         text = self._judge.with_values(head, values)
         self._check_readonly(text, "INSERT")
+        self._register("INSERT")
         self.reads_only = False
         return self._closing(self._whole(text, "Values"))
 
@@ -197,6 +208,7 @@ class Execution:
         self.reads_only = False
         head = self._judge.head(head)
         self._check_readonly(f"{head.sql} FORMAT {head.format}", "INSERT")
+        self._register("INSERT")
         if head.format.lower() == "values":
             # Values are SQL expressions; a stream of them cannot be judged, so only literals are taken.
             if any(token.name.lower().startswith("input_format_values") for token in tokens(head.sql)):

@@ -46,6 +46,8 @@ class Guard:
             if token.name.lower() in self._denied and not _is_definition(statement, index, kind):
                 raise denied(f"{token.name}()")
         for token in _given_as_function(statement):
+            if token.text == "{":
+                raise denied("A query parameter as a function")
             if token.name.lower() in self._denied:
                 raise denied(f"{token.name} as a function")
         self._settings.check(statement)
@@ -86,9 +88,13 @@ def _calls(statement: tuple[Token, ...]) -> Iterator[tuple[int, Token]]:
 
 
 def _given_as_function(statement: tuple[Token, ...]) -> Iterator[Token]:
-    """Names that the engine may take for a function without a parenthesis behind: APPLY(f), arrayMap(f, a)."""
+    """Names that the engine may take for a function without a parenthesis behind: APPLY(f), arrayMap(f, a).
+
+    Of a name that is still a parameter, ``{f:Identifier}``, the brace.
+    """
     for index, token in enumerate(statement):
-        if not token.name:
+        is_parameter = token.text == "{" and index + 3 < len(statement) and statement[index + 3].text == "Identifier"
+        if not token.name and not is_parameter:
             continue
         opening = index
         while opening and statement[opening - 1].text == "(":
@@ -105,9 +111,10 @@ def _given_as_function(statement: tuple[Token, ...]) -> Iterator[Token]:
 def _has_more(statement: tuple[Token, ...], opening: int) -> bool:
     """Whether the call has two arguments: with one it takes no function."""
     depth = 0
-    for token in statement[opening:]:
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(token.text, 0)
-        if depth == 0 or (depth == 1 and token.text == ","):
+    for index in range(opening, len(statement)):  # no slice: a statement may have thousands of calls
+        text = statement[index].text
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(text, 0)
+        if depth == 0 or (depth == 1 and text == ","):
             return depth > 0
     return False
 

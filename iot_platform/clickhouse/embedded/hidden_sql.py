@@ -57,12 +57,10 @@ class HiddenSql:
             if error.code == ACCESS_DENIED:
                 raise
 
-    def hides_call(self, text: str) -> bool:
-        """Whether an unsafe function might be called in ``text``, however it is quoted or commented."""
-        return "(" in text and not self._unsafe.isdisjoint(map(str.lower, _WORD.findall(text)))
-
     def query_word(self, text: str) -> str:
-        """A word of ``text`` that names an unsafe function, or begins a query (its functions take computed SQL)."""
+        """What in ``text`` may name an unsafe function or begin a query (its functions take computed SQL); or ''."""
+        if "{" in text and "Identifier" in text:
+            return "a parameter of type Identifier"
         if "\\" in text and not _NAME_QUOTES.isdisjoint(text):  # a quoted name can spell any word with escapes
             return "something quoted and a backslash"
         found = set(map(str.lower, _WORD.findall(text))) & (self._unsafe | _QUERIES)
@@ -74,8 +72,9 @@ class HiddenSql:
             for token in argument:
                 if token.kind == "string" and (name != "values" or position == 0):
                     self.check_structure(token.value)
-                    if name == "format" and expressions and self.hides_call(token.value):
-                        raise denied("A function call in the data of format()")
+                    may_call = name == "format" and expressions and "(" in token.value
+                    if may_call and (word := self.query_word(token.value)):
+                        raise denied(f"{word} in the data of format()")
             if name == "values":
                 if position == 0 and not _is_literal(argument) and not _is_row(argument):
                     raise denied("A computed column list in values()")
@@ -121,11 +120,11 @@ def arguments(statement: tuple[Token, ...], opening: int) -> Iterator[tuple[Toke
 
 def _enclosed(statement: tuple[Token, ...], opening: int) -> Iterator[Token]:
     depth = 0
-    for token in statement[opening:]:
-        depth += {"(": 1, ")": -1}.get(token.text, 0)
+    for index in range(opening, len(statement)):  # no slice: a statement may have thousands of calls
+        depth += {"(": 1, ")": -1}.get(statement[index].text, 0)
         if depth == 0:
             return
-        yield token
+        yield statement[index]
 
 
 def _is_pattern(statement: tuple[Token, ...], index: int) -> bool:

@@ -21,8 +21,8 @@ from iot_platform.clickhouse.embedded.rewrite import lost_name, with_names, with
 from iot_platform.clickhouse.embedded.statement import InsertHead, Statement, insert_head, parse
 from iot_platform.clickhouse.embedded.text import decoded
 
-# The parser alone: no limit on the text's size, which the gateway bounds, and no entry in the log of queries.
-_PARSER_SETTINGS = {"max_query_size": "0", "log_queries": "0"}
+# No entry in the log of queries.
+_PARSER_SETTINGS = {"log_queries": "0"}
 _CACHED_STATEMENTS = 1024
 _CACHED_LETTERS = 4096
 # Letters that the engine's lexer may go over for heredocs that nothing closes: it takes about a second for as many.
@@ -67,7 +67,12 @@ class Judge:
         self._guard.check_setting(name, value)
 
     def refused_word(self, values: str) -> str:
-        """A word in the data of INSERT ... VALUES that forbids expressions in it; empty: they are allowed."""
+        """What forbids expressions in the data of INSERT ... VALUES; empty: they are allowed.
+
+        Raises SYNTAX_ERROR when something stands behind the semicolon: the engine would store what stands before.
+        """
+        if ";" in values and _goes_on(values):
+            raise ClickHouseError(SYNTAX_ERROR, "Syntax error: something stands behind the ';' of the values")
         return self._guard.refused_word(values)
 
     def with_values(self, head: InsertHead, values: str) -> str:
@@ -106,3 +111,13 @@ class Judge:
             handles, self._idle = self._idle, []
         for handle in handles:
             handle.close()
+
+
+def _goes_on(values: str) -> bool:
+    """Whether anything stands behind the first semicolon outside of strings."""
+    ended = False
+    for token in tokens(values):
+        if ended:
+            return True
+        ended = token.text == ";"
+    return False

@@ -27,10 +27,11 @@ _SYSTEM_DIRS = (
     "/proc/sys/kernel",
     "/proc/sys/vm",
 )
-# Of /proc/self neither environ (perhaps secrets) nor mem, and no task, which has both.
+# Of /proc/self neither environ (perhaps secrets) nor mem, and no task, which has both. Without auxv the engine looks
+# for its content behind the environment, and dies of what it finds there when that has been moved.
 _OWN_FILES = tuple(
     f"/proc/self/{name}"
-    for name in ("cgroup", "io", "limits", "maps", "mountinfo", "mounts", "stat", "statm", "status")
+    for name in ("auxv", "cgroup", "io", "limits", "maps", "mountinfo", "mounts", "stat", "statm", "status")
 )
 _SYSTEM_FILES = (
     "/etc/host.conf",
@@ -44,8 +45,6 @@ _SYSTEM_FILES = (
     "/proc/stat",
     "/proc/uptime",
     "/dev/urandom",
-    "/dev/random",
-    "/dev/zero",
 )
 _READ_DIR = AccessFs.READ_FILE | AccessFs.READ_DIR
 _MIN_NET_ABI = 4

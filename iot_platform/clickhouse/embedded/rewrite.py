@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from iot_platform.clickhouse.embedded.engine import CLIENT_ID, VIEWS, identifier
@@ -17,24 +18,22 @@ def with_names(sql: str, params: Mapping[str, str]) -> str:
     if "Identifier" not in sql:
         return sql
     found = tuple(tokens(sql))
-    for index in reversed(_named(found)):
-        name = found[index + 1].text
-        if name in params:
-            sql = sql[: found[index].start] + identifier(params[name]) + sql[found[index + 4].end :]
-    return sql
+    edits = [
+        (found[index].start, found[index + 4].end, identifier(params[found[index + 1].text]))
+        for index in _named(found)
+        if found[index + 1].text in params
+    ]
+    return _edited(sql, edits)
 
 
 def lost_name(sql: str, rendered: tuple[Token, ...]) -> str:
     """The first ``{name:Identifier}`` of ``sql`` that the rendering has dropped; empty: none."""
     if "Identifier" not in sql:
         return ""
-    before, after = tuple(tokens(sql)), [rendered[index + 1].text for index in _named(rendered)]
-    for index in _named(before):
-        name = before[index + 1].text
-        if name not in after:
-            return name
-        after.remove(name)
-    return ""
+    before = tuple(tokens(sql))
+    names = Counter(before[index + 1].text for index in _named(before))
+    lost = names - Counter(rendered[index + 1].text for index in _named(rendered))
+    return min(lost, default="")
 
 
 def _named(found: tuple[Token, ...]) -> list[int]:
@@ -90,6 +89,14 @@ def _system_tables(found: tuple[Token, ...]) -> list[tuple[Token, str]]:
 
 
 def _replaced(text: str, edits: list[tuple[Token, str]]) -> str:
-    for token, replacement in reversed(edits):
-        text = text[: token.start] + replacement + text[token.end :]
-    return text
+    return _edited(text, [(token.start, token.end, replacement) for token, replacement in edits])
+
+
+def _edited(text: str, edits: list[tuple[int, int, str]]) -> str:
+    """``text`` with other letters from one place to another; the edits are in their order and do not overlap."""
+    parts: list[str] = []
+    position = 0
+    for start, end, replacement in edits:
+        parts += [text[position:start], replacement]
+        position = end
+    return "".join([*parts, text[position:]])

@@ -10,6 +10,7 @@ from iot_platform.clickhouse.embedded.faults import ClickHouseError
 from iot_platform.clickhouse.embedded.lexer import Token
 
 _BEGINS = frozenset({"SETTINGS", "SETTING"})
+_NEXT_CLAUSE = frozenset({"SELECT", "FORMAT", "UNION", "INTERSECT", "EXCEPT", "WHERE", "COMMENT", "AS"})
 
 
 class SettingsGuard:
@@ -26,6 +27,9 @@ class SettingsGuard:
             if name == FILTERS:
                 self._check_filters(value)
             elif name in self._refused:
+                raise refused(name)
+        for name in _named_behind(statement):
+            if name in self._refused and name != FILTERS:
                 raise refused(name)
 
     def check_value(self, name: str, tokens: tuple[Token, ...]) -> None:
@@ -61,6 +65,20 @@ def assignments(statement: tuple[Token, ...]) -> Iterator[tuple[str, tuple[Token
         is_set = token.word == "SET" and index == 1
         if token.word in _BEGINS or is_set:
             yield from _list(statement, index + (index < len(statement) and statement[index].text == "("))
+
+
+def _named_behind(statement: tuple[Token, ...]) -> Iterator[str]:
+    """Whatever is given a value behind SETTINGS and before the next clause, however the list in between reads."""
+    depth, begin = 0, 0
+    inside = False
+    for index, token in enumerate(statement[:-1]):
+        depth += (token.text == "(") - (token.text == ")")
+        if token.word in _BEGINS or (token.word == "SET" and index == 0):
+            inside, begin = True, depth
+        elif depth < begin or token.word in _NEXT_CLAUSE:
+            inside = False
+        elif inside and token.name and statement[index + 1].text == "=":
+            yield token.name
 
 
 def _list(statement: tuple[Token, ...], index: int) -> Iterator[tuple[str, tuple[Token, ...]]]:
