@@ -399,7 +399,9 @@ def test_an_outage_is_one_alert_and_one_all_clear(ticks: Ticks, receiver: Receiv
     # The zero-width space keeps chat programs from making a link of it.
     assert alert["text"].startswith("2 problems: ServerError: http:\u200b//db:8123 does not answer (run ")
     text = alert["blocks"][2]["text"]["text"]
-    assert f"|layers_job of {DAY} failed> Not done since: lower, upper, upper_is_right. (ops@example.com, " in text
+    assert (
+        f"|layers_job of {DAY} failed> Not done since: lower, upper, upper_is_right. (ops@\u200bexample.com, " in text
+    )
     assert f"|layers_job of {NEXT_DAY} failed>" in text and "verysecret" not in json.dumps(receiver.got)
     assert all_clear["text"].startswith("All clear after ")
     assert all_clear["blocks"][1]["text"]["text"] == "2 problems that were reported: over."

@@ -47,7 +47,7 @@ _REPLACE_AGAIN_S = 0.1
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # clickhouse-local's conveniences, off as on a server; async_insert is silently synchronous in this engine.
-# The gateway bounds a statement (64 MiB); the engine gets its own rendering of it, which is longer. Not 0, without limit:
+# The gateway bounds a statement (64 MiB); the engine gets its own rendering, which is longer. Not 0, without limit:
 # the engine cuts log_comment to this size, too.
 BASE_SETTINGS = {
     "implicit_select": "0",
