@@ -6,11 +6,18 @@ import secrets
 from collections.abc import Iterator
 
 import clickhouse_connect
+import hypothesis
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.server import Endpoint, running_server
 from iot_platform.settings import Settings
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -73,8 +73,9 @@ class Grammar:
         )
 
     def value(self) -> str:
-        """The shortest expression that reads the file."""
-        return f"file({text(str(self.canaries.file))})"
+        """The shortest expression that reads the file; within a string it may be dressed as well."""
+        plain = f"file({text(str(self.canaries.file))})"
+        return self.dress(plain) if self.random.random() < 0.5 else plain
 
     def structure(self) -> str:
         """A column list with something forbidden in it, as a string or as what computes one."""
@@ -173,6 +174,12 @@ CARRIERS: tuple[Callable[[Grammar], list[str]], ...] = (
     lambda g: [f"WITH x AS (SELECT * FROM {g.table()}) SELECT * FROM x"],
     lambda g: [f"WITH {g.structure()} AS s SELECT * FROM values(s, 1)"],
     lambda g: [f"WITH 'Values' AS f SELECT * FROM format(f, 'c String', {text(f'({g.value()})')})"],
+    lambda g: [f"SELECT a FROM format(Values, 'a String', {text(f'({g.value()})')})"],
+    lambda g: ["SET param_g = 'file'", f"SELECT arrayMap({{g:Identifier}}, [{text(str(g.canaries.file))}])[1]"],
+    lambda g: [f"CREATE VIEW {g.name()} AS SELECT arrayMap({{g:Identifier}}, [{text(str(g.canaries.file))}])[1] AS c",
+               f"SELECT * FROM {g.name()}(g = 'file')"],
+    lambda g: [f"CREATE FUNCTION {g.name()} AS x -> arrayMap({{g:Identifier}}, [x])[1]", "SET param_g = 'file'",
+               f"SELECT {g.name()}({text(str(g.canaries.file))})"],
     lambda g: [f"SELECT 1 WHERE 'x' IN {g.table()}"],
     lambda g: [f"SELECT * APPLY(file) FROM (SELECT {text(str(g.canaries.file))} AS p)"],
     lambda g: [f"SELECT 1 UNION ALL SELECT length({g.expression()})"],
