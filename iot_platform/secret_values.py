@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import unquote, urlsplit
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from iot_platform.errors import PlatformError
 from iot_platform.settings import Settings
@@ -18,8 +18,15 @@ MIN_LENGTH = 4
 
 
 def hidden(text: str) -> str:
-    """The text with ``***`` in place of every secret of the settings, whole or as a part of its URL."""
-    for value in _values():
+    """The text with ``***`` in place of every secret of the settings, whole or as a part of its URL.
+
+    While the settings cannot be read, nobody knows what is secret: then no text is given out.
+    """
+    try:
+        values = _values()
+    except (PlatformError, ValidationError) as error:
+        return f"(text withheld: the settings cannot be read, {type(error).__name__})"
+    for value in values:
         text = text.replace(value, HIDDEN)
     return text
 

@@ -1,0 +1,23 @@
+"""What may be shown of a text that might quote a secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from iot_platform.secret_values import HIDDEN, hidden
+
+
+def test_a_secret_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IOT_CRM_TOKEN", "verysecret")
+    assert hidden("token=verysecret!") == f"token={HIDDEN}!"
+
+
+def test_no_text_is_given_out_while_the_secrets_are_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is called where errors are reported: it must not raise one of its own."""
+    monkeypatch.delenv("IOT_CRM_TOKEN", raising=False)
+    monkeypatch.setenv("IOT_CRM_TOKEN_FILE", str(tmp_path / "gone"))
+    shown = hidden("token=verysecret!")
+    assert "verysecret" not in shown
+    assert "withheld" in shown
