@@ -28,7 +28,7 @@ def db() -> None:
 @click.option("--stop-when-unused", is_flag=True, help="Stop when no command needs the server any more.")
 def serve(host: str | None, port: int | None, stop_when_unused: bool) -> None:
     """Serve the data directory of this home over ClickHouse's HTTP interface, until stopped."""
-    from iot_platform.clickhouse.embedded.serve import DirectoryInUseError, serve
+    from iot_platform.clickhouse_embedded.serve import DirectoryInUseError, serve
 
     settings = Settings()
     address = host or settings.host

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from iot_platform.clickhouse.embedded import logins
-from iot_platform.clickhouse.embedded.logins import FailedLogins
+from iot_platform.clickhouse_embedded import logins
+from iot_platform.clickhouse_embedded.logins import FailedLogins
 from iot_platform.clickhouse.server import Endpoint
 from iot_platform_tests.engine.http_queries import code, everything, raw, rows
 

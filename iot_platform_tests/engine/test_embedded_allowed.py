@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.embedded import allowed
+from iot_platform.clickhouse_embedded import allowed
 
 JUDGED = Path(__file__).parent / "guard" / "functions.txt"
 
@@ -20,7 +20,7 @@ def test_every_setting_of_free_text_has_been_judged(client: Client) -> None:
     rows = client.query(f"SELECT DISTINCT name, type FROM {both}").result_rows
     judged = allowed.TEXT_SETTINGS | allowed.REFUSED_SETTINGS | {allowed.FILTERS}
     unseen = {name: kind for name, kind in rows if kind not in allowed.PLAIN_TYPES and name not in judged}
-    assert unseen == {}, "judge these, in iot_platform/clickhouse/embedded/allowed.py"
+    assert unseen == {}, "judge these, in iot_platform/clickhouse_embedded/allowed.py"
 
 
 def test_no_setting_is_judged_twice_or_gone(client: Client) -> None:

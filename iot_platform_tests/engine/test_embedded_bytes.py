@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from iot_platform.clickhouse.embedded.request import url_parameters
-from iot_platform.clickhouse.embedded.text import encoded
+from iot_platform.clickhouse_embedded.request import url_parameters
+from iot_platform.clickhouse_embedded.text import encoded
 from iot_platform.clickhouse.server import Endpoint
 from iot_platform_tests.engine.http_queries import code, everything, post, raw, rows
 

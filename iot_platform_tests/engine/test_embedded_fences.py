@@ -69,7 +69,7 @@ for name in ("data", "tmp", "config"):
     (home / name).mkdir(parents=True)
 (home / "password").write_text("secret")
 os.environ["TMPDIR"] = tempfile.tempdir = str(home / "tmp")
-from iot_platform.clickhouse.embedded.lockdown import Rights, lock_in
+from iot_platform.clickhouse_embedded.lockdown import Rights, lock_in
 port = int(sys.argv[2])
 missing = lock_in(Rights([home / "data", home / "tmp"], [home / "config"], [], home))
 if missing:
@@ -121,7 +121,7 @@ for name in ("data", "tmp", "config"):
     (home / name).mkdir(parents=True)
 os.environ["TZ"] = "UTC"  # moves the environment, as the server does
 os.environ["TMPDIR"] = tempfile.tempdir = str(home / "tmp")
-from iot_platform.clickhouse.embedded.lockdown import Rights, lock_in
+from iot_platform.clickhouse_embedded.lockdown import Rights, lock_in
 lock_in(Rights([home / "data", home / "tmp"], [home / "config"], [], home))
 import chdb
 assert chdb.connect(str(home / "data")).query("SELECT 1", "TSV").bytes() == b"1\\n"

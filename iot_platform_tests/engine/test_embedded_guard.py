@@ -315,9 +315,9 @@ def test_the_engine_refuses_by_itself(tmp_path: Path) -> None:
     script = """
 import json, sys
 from pathlib import Path
-from iot_platform.clickhouse.embedded.config import write_config
-from iot_platform.clickhouse.embedded.engine import Engine
-from iot_platform.clickhouse.embedded.faults import ClickHouseError
+from iot_platform.clickhouse_embedded.config import write_config
+from iot_platform.clickhouse_embedded.engine import Engine
+from iot_platform.clickhouse_embedded.errors import ClickHouseError
 home = Path(sys.argv[1])
 engine = Engine(home / "data", write_config(home / "config", 10**9))
 handle = engine.open()

@@ -7,7 +7,7 @@ import time
 
 import httpx
 
-from iot_platform.clickhouse.embedded import sessions
+from iot_platform.clickhouse_embedded import sessions
 from iot_platform_tests.engine.http_queries import code, post, rows
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from iot_platform.clickhouse.embedded.lexer import tokens
-from iot_platform.clickhouse.embedded.statement import insert_head
+from iot_platform.clickhouse_embedded.lexer import tokens
+from iot_platform.clickhouse_embedded.statement import insert_head
 
 PIECES = st.sampled_from(
     ["'", "''", "\\'", '"', "`", "$", "$$", "$t$", "$t1$", "--", "//", "\n", "/*", "*/", "#!", "‘", "’", "“", " ", "a",

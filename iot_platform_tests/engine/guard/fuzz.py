@@ -22,7 +22,7 @@ from iot_platform_tests.engine.guard.canaries import Canaries, canaries
 from iot_platform_tests.engine.guard.grammar import Grammar
 
 if TYPE_CHECKING:
-    from iot_platform.clickhouse.embedded.engine import Engine, Handle
+    from iot_platform.clickhouse_embedded.engine import Engine, Handle
 
 # So that a statement that loops (loop(), numbers) ends.
 _LIMITS = {"max_execution_time": "1", "max_result_rows": "1000", "result_overflow_mode": "break"}
@@ -52,7 +52,7 @@ def _run(directory: Path, fences: set[str], found: Canaries, count: int, seed: i
     config = _config(home, "engine" in fences)
     if "kernel" in fences:
         _lock_in(home, found)
-    from iot_platform.clickhouse.embedded.engine import Engine
+    from iot_platform.clickhouse_embedded.engine import Engine
 
     engine = Engine(home / "data", config)
     run = _through_the_guard(engine) if "guard" in fences else _straight
@@ -73,7 +73,7 @@ def _run(directory: Path, fences: set[str], found: Canaries, count: int, seed: i
 
 
 def _config(home: Path, fenced: bool) -> Path:
-    from iot_platform.clickhouse.embedded.config import write_config
+    from iot_platform.clickhouse_embedded.config import write_config
 
     config = write_config(home / "config", 2 * 1024**3)
     if not fenced:  # the engine's own default: every right, files from anywhere
@@ -85,7 +85,7 @@ def _config(home: Path, fenced: bool) -> Path:
 
 
 def _lock_in(home: Path, found: Canaries) -> None:
-    from iot_platform.clickhouse.embedded.lockdown import Rights, lock_in
+    from iot_platform.clickhouse_embedded.lockdown import Rights, lock_in
 
     missing = lock_in(Rights([home / "data", home / "tmp"], [home / "config", found.written], [], home))
     if missing:
@@ -95,7 +95,7 @@ def _lock_in(home: Path, found: Canaries) -> None:
 def _attack(
     engine: Engine, run: Callable[[Handle, str], bytes], attack: list[str], found: Canaries, codes: Counter[int]
 ) -> str:
-    from iot_platform.clickhouse.embedded.faults import ClickHouseError
+    from iot_platform.clickhouse_embedded.errors import ClickHouseError
 
     handle = engine.open()
     answer = b""
@@ -121,9 +121,9 @@ def _straight(handle: Handle, sql: str) -> bytes:
 
 def _through_the_guard(engine: Engine) -> Callable[[Handle, str], bytes]:
     """As a request runs: judged, then exactly the rendering."""
-    from iot_platform.clickhouse.embedded.execution import LITERALS_ONLY
-    from iot_platform.clickhouse.embedded.judge import Judge
-    from iot_platform.clickhouse.embedded.statement import insert_head
+    from iot_platform.clickhouse_embedded.execution import LITERALS_ONLY
+    from iot_platform.clickhouse_embedded.judge import Judge
+    from iot_platform.clickhouse_embedded.statement import insert_head
 
     judge = Judge(engine, "none")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from iot_platform.clickhouse.embedded.allowed import FILTERS, PLAIN_TYPES, TEXT_SETTINGS
-from iot_platform.clickhouse.embedded.denied import denied
-from iot_platform.clickhouse.embedded.faults import ClickHouseError
-from iot_platform.clickhouse.embedded.lexer import Token
+from iot_platform.clickhouse_embedded.allowed import FILTERS, PLAIN_TYPES, TEXT_SETTINGS
+from iot_platform.clickhouse_embedded.denied import denied
+from iot_platform.clickhouse_embedded.errors import ClickHouseError
+from iot_platform.clickhouse_embedded.lexer import Token
 
 _BEGINS = frozenset({"SETTINGS", "SETTING"})
 _NEXT_CLAUSE = frozenset({"SELECT", "FORMAT", "UNION", "INTERSECT", "EXCEPT", "WHERE", "COMMENT", "AS"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iot_platform.clickhouse.embedded.faults import ACCESS_DENIED, ClickHouseError
+from iot_platform.clickhouse_embedded.errors import ACCESS_DENIED, ClickHouseError
 
 
 def denied(what: str) -> ClickHouseError:

@@ -30,7 +30,7 @@ from iot_platform.settings import Settings
 if TYPE_CHECKING:
     import uvicorn
 
-    from iot_platform.clickhouse.embedded.app import App
+    from iot_platform.clickhouse_embedded.app import App
 
 log = logging.getLogger(__name__)
 
@@ -85,16 +85,16 @@ def _start_engine(settings: Settings, files: ServerFiles) -> App:
     time.tzset()
     # Imported late: a missing extra must end in the message below, and only once the directory is ours.
     try:
-        from iot_platform.clickhouse.embedded.access import read_or_create_password
-        from iot_platform.clickhouse.embedded.config import write_config
+        from iot_platform.clickhouse_embedded.access import read_or_create_password
+        from iot_platform.clickhouse_embedded.config import write_config
 
         password = read_or_create_password(files.password)
         config = write_config(files.directory / "config", settings.clickhouse_memory_bytes)
         os.chdir(files.directory)  # see Engine: the rest of the path may have any name
         _lock_in(files, config.parent)
         # This loads the engine, which starts threads and writes temporary files: only behind the fence.
-        from iot_platform.clickhouse.embedded.app import App
-        from iot_platform.clickhouse.embedded.engine import Engine
+        from iot_platform.clickhouse_embedded.app import App
+        from iot_platform.clickhouse_embedded.engine import Engine
     except ImportError as error:
         raise ServerError(
             f"The embedded ClickHouse needs the package {error.name}: pip install 'iot-platform[embedded]', "
@@ -104,7 +104,7 @@ def _start_engine(settings: Settings, files: ServerFiles) -> App:
 
 
 def _lock_in(files: ServerFiles, config: Path) -> None:
-    from iot_platform.clickhouse.embedded.lockdown import Rights, lock_in
+    from iot_platform.clickhouse_embedded.lockdown import Rights, lock_in
 
     if files.temporary.exists():
         shutil.rmtree(files.temporary)
@@ -196,7 +196,7 @@ def _write_record(files: ServerFiles, draft: IO[str], host: str, port: int) -> N
 async def _answer(app: App, listener: socket.socket, files: ServerFiles, stop_when_unused: bool) -> None:
     import uvicorn
 
-    from iot_platform.clickhouse.embedded.connection import Connection
+    from iot_platform.clickhouse_embedded.connection import Connection
 
     config = uvicorn.Config(
         app,

@@ -13,7 +13,7 @@ import lz4.block
 import zstandard
 from clickhouse_cityhash.cityhash import CityHash128
 
-from iot_platform.clickhouse.embedded.faults import (
+from iot_platform.clickhouse_embedded.errors import (
     CANNOT_DECOMPRESS,
     CHECKSUM_DOESNT_MATCH,
     TOO_LARGE_SIZE_COMPRESSED,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from iot_platform.clickhouse.embedded.faults import SYNTAX_ERROR, UNKNOWN_FORMAT, ClickHouseError
-from iot_platform.clickhouse.embedded.lexer import Token, tokens
+from iot_platform.clickhouse_embedded.errors import SYNTAX_ERROR, UNKNOWN_FORMAT, ClickHouseError
+from iot_platform.clickhouse_embedded.lexer import Token, tokens
 
 _WITH_RESULT = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS", "CHECK", "KILL", "("})
 _FORMAT = re.compile(r"[A-Za-z][A-Za-z0-9]*")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from iot_platform.clickhouse.embedded.body import PIECE_BYTES, Body
-from iot_platform.clickhouse.embedded.exchange import Exchange
-from iot_platform.clickhouse.embedded.execution import Execution
-from iot_platform.clickhouse.embedded.faults import SYNTAX_ERROR, ClickHouseError
-from iot_platform.clickhouse.embedded.statement import InsertHead, insert_head
-from iot_platform.clickhouse.embedded.text import decoded, encoded, header_text
+from iot_platform.clickhouse_embedded.body import PIECE_BYTES, Body
+from iot_platform.clickhouse_embedded.exchange import Exchange
+from iot_platform.clickhouse_embedded.execution import Execution
+from iot_platform.clickhouse_embedded.errors import SYNTAX_ERROR, ClickHouseError
+from iot_platform.clickhouse_embedded.statement import InsertHead, insert_head
+from iot_platform.clickhouse_embedded.text import decoded, encoded, header_text
 
 _MAX_HEAD_BYTES = PIECE_BYTES  # the statement part of an INSERT must fit
 _MAX_QUERY_BYTES = 64 * PIECE_BYTES

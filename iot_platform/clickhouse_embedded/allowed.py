@@ -7,7 +7,7 @@ exception: they are refused by name (UNSAFE_FUNCTIONS). In both cases a test nam
 
 from __future__ import annotations
 
-from iot_platform.clickhouse.embedded.lexer import words
+from iot_platform.clickhouse_embedded.lexer import words
 
 STATEMENTS = words(
     """

@@ -16,10 +16,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from iot_platform.clickhouse.embedded.engine import Handle
-from iot_platform.clickhouse.embedded.faults import ClickHouseError, from_engine
-from iot_platform.clickhouse.embedded.lexer import tokens
-from iot_platform.clickhouse.embedded.statement import InsertHead, Statement, format_name
+from iot_platform.clickhouse_embedded.engine import Handle
+from iot_platform.clickhouse_embedded.errors import ClickHouseError, from_engine
+from iot_platform.clickhouse_embedded.lexer import tokens
+from iot_platform.clickhouse_embedded.statement import InsertHead, Statement, format_name
 
 _PIPE_BYTES = 1024 * 1024  # the most that an ordinary user may ask for
 _KILL_AGAIN_S = 0.2

@@ -8,9 +8,9 @@ import socket
 import string
 from dataclasses import asdict
 
-from iot_platform.clickhouse.embedded.execution import Execution
-from iot_platform.clickhouse.embedded.faults import ClickHouseError
-from iot_platform.clickhouse.embedded.text import encoded
+from iot_platform.clickhouse_embedded.execution import Execution
+from iot_platform.clickhouse_embedded.errors import ClickHouseError
+from iot_platform.clickhouse_embedded.text import encoded
 
 _TYPES = {
     "tab": "text/tab-separated-values; charset=UTF-8",

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from iot_platform.clickhouse.embedded.allowed import SOURCE_KEYS
-from iot_platform.clickhouse.embedded.denied import denied
-from iot_platform.clickhouse.embedded.faults import ACCESS_DENIED, ClickHouseError
-from iot_platform.clickhouse.embedded.lexer import Token, words
+from iot_platform.clickhouse_embedded.allowed import SOURCE_KEYS
+from iot_platform.clickhouse_embedded.denied import denied
+from iot_platform.clickhouse_embedded.errors import ACCESS_DENIED, ClickHouseError
+from iot_platform.clickhouse_embedded.lexer import Token, words
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _NAME_QUOTES = frozenset('`"“')

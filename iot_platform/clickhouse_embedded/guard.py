@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-from iot_platform.clickhouse.embedded import allowed
-from iot_platform.clickhouse.embedded.denied import denied
-from iot_platform.clickhouse.embedded.hidden_sql import HiddenSql
-from iot_platform.clickhouse.embedded.lexer import Token, tokens
-from iot_platform.clickhouse.embedded.settings_guard import SettingsGuard
+from iot_platform.clickhouse_embedded import allowed
+from iot_platform.clickhouse_embedded.denied import denied
+from iot_platform.clickhouse_embedded.hidden_sql import HiddenSql
+from iot_platform.clickhouse_embedded.lexer import Token, tokens
+from iot_platform.clickhouse_embedded.settings_guard import SettingsGuard
 
 _NAMES_A_TABLE = frozenset({"INTO", "INDEX", "PROJECTION", "CONSTRAINT", "COLUMN", "EXISTS", "VIEW", "DICTIONARY"})
 _OF_OBJECTS = frozenset({"CREATE", "ALTER", "DROP", "ATTACH", "DETACH", "REPLACE", "TRUNCATE", "UNDROP"})

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from iot_platform.clickhouse.embedded.faults import AUTHENTICATION_FAILED, ClickHouseError
-from iot_platform.clickhouse.embedded.text import decoded, encoded, header_text
+from iot_platform.clickhouse_embedded.errors import AUTHENTICATION_FAILED, ClickHouseError
+from iot_platform.clickhouse_embedded.text import decoded, encoded, header_text
 from iot_platform.private_files import private_directory
 
 USER = "default"

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import IO
 
-from iot_platform.clickhouse.embedded.compression import answer_compressor
+from iot_platform.clickhouse_embedded.compression import answer_compressor
 
 # As in ClickHouse: an error within the first MiB still gets its own status.
 COLLECT_BYTES = 1024 * 1024

@@ -12,18 +12,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from iot_platform.clickhouse.embedded import access
-from iot_platform.clickhouse.embedded.body import Body
-from iot_platform.clickhouse.embedded.dispatch import execute
-from iot_platform.clickhouse.embedded.engine import MAX_QUERIES, Engine
-from iot_platform.clickhouse.embedded.exchange import Exchange
-from iot_platform.clickhouse.embedded.execution import Execution
-from iot_platform.clickhouse.embedded.faults import ClickHouseError, from_engine
-from iot_platform.clickhouse.embedded.judge import Judge
-from iot_platform.clickhouse.embedded.logins import FailedLogins
-from iot_platform.clickhouse.embedded.multipart import is_form, read_form, send_tables
-from iot_platform.clickhouse.embedded.request import read_request, url_parameters
-from iot_platform.clickhouse.embedded.sessions import Sessions
+from iot_platform.clickhouse_embedded import access
+from iot_platform.clickhouse_embedded.body import Body
+from iot_platform.clickhouse_embedded.dispatch import execute
+from iot_platform.clickhouse_embedded.engine import MAX_QUERIES, Engine
+from iot_platform.clickhouse_embedded.exchange import Exchange
+from iot_platform.clickhouse_embedded.execution import Execution
+from iot_platform.clickhouse_embedded.errors import ClickHouseError, from_engine
+from iot_platform.clickhouse_embedded.judge import Judge
+from iot_platform.clickhouse_embedded.logins import FailedLogins
+from iot_platform.clickhouse_embedded.multipart import is_form, read_form, send_tables
+from iot_platform.clickhouse_embedded.request import read_request, url_parameters
+from iot_platform.clickhouse_embedded.sessions import Sessions
 from iot_platform.http_access import host_is_trusted, origin_is_trusted
 
 log = logging.getLogger(__name__)

@@ -9,11 +9,11 @@ from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from iot_platform.clickhouse.embedded.body import PIECE_BYTES
-from iot_platform.clickhouse.embedded.exchange import Exchange
-from iot_platform.clickhouse.embedded.faults import BAD_ARGUMENTS, ClickHouseError
-from iot_platform.clickhouse.embedded.request import HttpQuery
-from iot_platform.clickhouse.embedded.text import header_text
+from iot_platform.clickhouse_embedded.body import PIECE_BYTES
+from iot_platform.clickhouse_embedded.exchange import Exchange
+from iot_platform.clickhouse_embedded.errors import BAD_ARGUMENTS, ClickHouseError
+from iot_platform.clickhouse_embedded.request import HttpQuery
+from iot_platform.clickhouse_embedded.text import header_text
 
 _MAX_FIELD_BYTES = 16 * PIECE_BYTES
 

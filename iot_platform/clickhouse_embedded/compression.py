@@ -10,8 +10,8 @@ import brotli
 import lz4.frame
 import zstandard
 
-from iot_platform.clickhouse.embedded import native_blocks
-from iot_platform.clickhouse.embedded.faults import CANNOT_DECOMPRESS, UNKNOWN_COMPRESSION_METHOD, ClickHouseError
+from iot_platform.clickhouse_embedded import native_blocks
+from iot_platform.clickhouse_embedded.errors import CANNOT_DECOMPRESS, UNKNOWN_COMPRESSION_METHOD, ClickHouseError
 
 # Fastest first: the client names what it can, the server chooses.
 ENCODINGS = ("lz4", "zstd", "gzip", "br", "deflate")

@@ -8,16 +8,16 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from iot_platform.clickhouse.embedded.denied import denied
-from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, ID_SETTING, Engine, Handle, identifier
-from iot_platform.clickhouse.embedded.faults import READONLY, ClickHouseError
-from iot_platform.clickhouse.embedded.judge import Judge
-from iot_platform.clickhouse.embedded.lexer import Token, tokens
-from iot_platform.clickhouse.embedded.pipes import Inserter, Output
-from iot_platform.clickhouse.embedded.request import HttpQuery
-from iot_platform.clickhouse.embedded.rewrite import with_client_ids
-from iot_platform.clickhouse.embedded.sessions import Session, Sessions
-from iot_platform.clickhouse.embedded.statement import InsertHead, Statement
+from iot_platform.clickhouse_embedded.denied import denied
+from iot_platform.clickhouse_embedded.engine import BASE_SETTINGS, ID_SETTING, Engine, Handle, identifier
+from iot_platform.clickhouse_embedded.errors import READONLY, ClickHouseError
+from iot_platform.clickhouse_embedded.judge import Judge
+from iot_platform.clickhouse_embedded.lexer import Token, tokens
+from iot_platform.clickhouse_embedded.pipes import Inserter, Output
+from iot_platform.clickhouse_embedded.request import HttpQuery
+from iot_platform.clickhouse_embedded.rewrite import with_client_ids
+from iot_platform.clickhouse_embedded.sessions import Session, Sessions
+from iot_platform.clickhouse_embedded.statement import InsertHead, Statement
 
 _SESSION_ONLY = ("SET", "USE")
 

@@ -8,16 +8,16 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
-from iot_platform.clickhouse.embedded.faults import (
+from iot_platform.clickhouse_embedded.errors import (
     BAD_ARGUMENTS,
     INVALID_SESSION_TIMEOUT,
     NOT_IMPLEMENTED,
     ClickHouseError,
 )
-from iot_platform.clickhouse.embedded.lexer import words
-from iot_platform.clickhouse.embedded.sessions import DEFAULT_TIMEOUT_S
-from iot_platform.clickhouse.embedded.statement import format_name
-from iot_platform.clickhouse.embedded.text import header_text
+from iot_platform.clickhouse_embedded.lexer import words
+from iot_platform.clickhouse_embedded.sessions import DEFAULT_TIMEOUT_S
+from iot_platform.clickhouse_embedded.statement import format_name
+from iot_platform.clickhouse_embedded.text import header_text
 
 # URL parameters that are not settings of the engine.
 _RESERVED = words(

@@ -7,9 +7,9 @@ from typing import Any
 
 from starlette.requests import Request
 
-from iot_platform.clickhouse.embedded.compression import Decompressor
-from iot_platform.clickhouse.embedded.native_blocks import BlockDecompressor
-from iot_platform.clickhouse.embedded.request import HttpQuery
+from iot_platform.clickhouse_embedded.compression import Decompressor
+from iot_platform.clickhouse_embedded.native_blocks import BlockDecompressor
+from iot_platform.clickhouse_embedded.request import HttpQuery
 
 # Fewer hops into worker threads than the network's own chunks of 64 KiB would take.
 PIECE_BYTES = 1024 * 1024

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from iot_platform.clickhouse.embedded.engine import CLIENT_ID, VIEWS, identifier
-from iot_platform.clickhouse.embedded.lexer import Token, tokens
-from iot_platform.clickhouse.embedded.statement import Statement, parse
+from iot_platform.clickhouse_embedded.engine import CLIENT_ID, VIEWS, identifier
+from iot_platform.clickhouse_embedded.lexer import Token, tokens
+from iot_platform.clickhouse_embedded.statement import Statement, parse
 
 
 def with_names(sql: str, params: Mapping[str, str]) -> str:

@@ -7,16 +7,16 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 
-from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, ID_SETTING, Engine, Handle, literal
-from iot_platform.clickhouse.embedded.faults import (
+from iot_platform.clickhouse_embedded.engine import BASE_SETTINGS, ID_SETTING, Engine, Handle, literal
+from iot_platform.clickhouse_embedded.errors import (
     INVALID_SESSION_TIMEOUT,
     SESSION_IS_LOCKED,
     SESSION_NOT_FOUND,
     USER_SESSION_LIMIT_EXCEEDED,
     ClickHouseError,
 )
-from iot_platform.clickhouse.embedded.lexer import Token
-from iot_platform.clickhouse.embedded.text import decoded
+from iot_platform.clickhouse_embedded.lexer import Token
+from iot_platform.clickhouse_embedded.text import decoded
 
 DEFAULT_TIMEOUT_S = 60
 # A client that gives up a result may send its next request before its old connection is seen to be gone.

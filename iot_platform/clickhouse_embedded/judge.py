@@ -13,13 +13,13 @@ import re
 import threading
 from collections.abc import Mapping
 
-from iot_platform.clickhouse.embedded.engine import BASE_SETTINGS, Engine, Handle, literal
-from iot_platform.clickhouse.embedded.faults import SYNTAX_ERROR, UNKNOWN_QUERY_PARAMETER, ClickHouseError
-from iot_platform.clickhouse.embedded.guard import Guard
-from iot_platform.clickhouse.embedded.lexer import tokens, unclosed_heredocs
-from iot_platform.clickhouse.embedded.rewrite import lost_name, with_names, without_password
-from iot_platform.clickhouse.embedded.statement import InsertHead, Statement, insert_head, parse
-from iot_platform.clickhouse.embedded.text import decoded
+from iot_platform.clickhouse_embedded.engine import BASE_SETTINGS, Engine, Handle, literal
+from iot_platform.clickhouse_embedded.errors import SYNTAX_ERROR, UNKNOWN_QUERY_PARAMETER, ClickHouseError
+from iot_platform.clickhouse_embedded.guard import Guard
+from iot_platform.clickhouse_embedded.lexer import tokens, unclosed_heredocs
+from iot_platform.clickhouse_embedded.rewrite import lost_name, with_names, without_password
+from iot_platform.clickhouse_embedded.statement import InsertHead, Statement, insert_head, parse
+from iot_platform.clickhouse_embedded.text import decoded
 
 # No entry in the log of queries.
 _PARSER_SETTINGS = {"log_queries": "0"}

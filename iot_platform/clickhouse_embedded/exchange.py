@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 from starlette.types import Send
 
-from iot_platform.clickhouse.embedded import answer, compression
-from iot_platform.clickhouse.embedded.connection import EARLY_HEADERS
-from iot_platform.clickhouse.embedded.engine import Engine
-from iot_platform.clickhouse.embedded.execution import Execution
-from iot_platform.clickhouse.embedded.faults import ClickHouseError
-from iot_platform.clickhouse.embedded.results import Result
-from iot_platform.clickhouse.embedded.text import encoded
+from iot_platform.clickhouse_embedded import answer
+from iot_platform.clickhouse_embedded import compression
+from iot_platform.clickhouse_embedded.connection import EARLY_HEADERS
+from iot_platform.clickhouse_embedded.engine import Engine
+from iot_platform.clickhouse_embedded.execution import Execution
+from iot_platform.clickhouse_embedded.errors import ClickHouseError
+from iot_platform.clickhouse_embedded.results import Result
+from iot_platform.clickhouse_embedded.text import encoded
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from typing import Any
 import chdb
 from chdb import ChdbError
 
-from iot_platform.clickhouse.embedded.faults import (
+from iot_platform.clickhouse_embedded.errors import (
     BAD_QUERY_PARAMETER,
     QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING,
     SYNTAX_ERROR,
@@ -22,7 +22,7 @@ from iot_platform.clickhouse.embedded.faults import (
     ClickHouseError,
     from_engine,
 )
-from iot_platform.clickhouse.embedded.text import decoded, encoded
+from iot_platform.clickhouse_embedded.text import decoded, encoded
 from iot_platform.errors import ServerError
 from iot_platform.private_files import private_directory
 
