@@ -10,8 +10,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from iot_platform.http_access import NAME
-from iot_platform.secret_files import SecretFiles
+from iot_platform.security.http_access import NAME
+from iot_platform.security.secret_files import SecretFiles
 
 PACKAGE_DIR = Path(__file__).resolve().parent
 

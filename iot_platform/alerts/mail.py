@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from iot_platform.alerts.message import Message
 from iot_platform.alerts.problem import one_line
 from iot_platform.errors import DeliveryError, PlatformError
-from iot_platform.escaping import visible, visible_lines
-from iot_platform.secret_values import hidden
+from iot_platform.security.escaping import visible, visible_lines
+from iot_platform.security.secret_values import hidden
 
 TIMEOUT_S = 10
 SUBMISSION_PORT, SMTPS_PORT = 587, 465

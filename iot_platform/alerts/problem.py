@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from iot_platform.escaping import visible
+from iot_platform.security.escaping import visible
 
 MAX_TEXT = 300
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from iot_platform.alerts.message import Group, Message, heading
 from iot_platform.errors import DeliveryError, PlatformError
-from iot_platform.escaping import chat, chat_link, visible
+from iot_platform.security.escaping import chat, chat_link, visible
 
 TIMEOUT_S = 10
 # Slack's limits, with the header and the closing text among the blocks.

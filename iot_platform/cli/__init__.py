@@ -12,8 +12,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from pydantic import ValidationError
 
 from iot_platform.errors import PlatformError
-from iot_platform.escaping import visible_lines
-from iot_platform.private_files import UMASK
+from iot_platform.security.escaping import visible_lines
+from iot_platform.security.private_files import UMASK
 
 # Subcommand -> where it is defined and what --help says of it (so that --help imports nothing heavy).
 COMMANDS = {

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import click
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.child_environment import python_environment
+from iot_platform.security.child_environment import python_environment
 from iot_platform.cli.output import echo_json, say, show_summary
 from iot_platform.cli.up import DAGSTER_PORT, interrupt, watch
 from iot_platform.clickhouse.migrations import migrated_session
@@ -20,7 +20,7 @@ from iot_platform.errors import PlatformError
 from iot_platform.layers.model import DERIVED_LAYERS, RAW_TABLE
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import Summary, summarize
-from iot_platform.private_files import state_directory
+from iot_platform.security.private_files import state_directory
 from iot_platform.readings.simulated import first_simulated_day
 from iot_platform.services.dagster import CODE, running_dagster
 from iot_platform.services.dashboard import DASHBOARD_PORT, running_dashboard

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from iot_platform.cli.output import say
 from iot_platform.errors import OutboxFullError, PlatformError
-from iot_platform.private_files import state_directory
+from iot_platform.security.private_files import state_directory
 from iot_platform.readings.files.rejects import RejectReport
 from iot_platform.readings.lines import LineParser, line_pieces
 from iot_platform.readings.stream import StreamWriter

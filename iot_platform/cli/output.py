@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from iot_platform.escaping import visible_lines
+from iot_platform.security.escaping import visible_lines
 from iot_platform.layers.summary import Summary
 
 PIPE_WIDTH = 200

@@ -18,9 +18,9 @@ from urllib.parse import unquote, urlsplit
 
 import psutil
 
-from iot_platform.child_environment import python_environment
+from iot_platform.security.child_environment import python_environment
 from iot_platform.errors import ServerError
-from iot_platform.private_files import state_directory
+from iot_platform.security.private_files import state_directory
 from iot_platform.settings import PACKAGE_DIR, Settings
 
 EXIT_IN_USE = 3  # `db serve` lost the data directory to another server

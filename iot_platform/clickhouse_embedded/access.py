@@ -13,7 +13,7 @@ from pathlib import Path
 
 from iot_platform.clickhouse_embedded.errors import AUTHENTICATION_FAILED, ClickHouseError
 from iot_platform.clickhouse_embedded.text import decoded, encoded, header_text
-from iot_platform.private_files import private_directory
+from iot_platform.security.private_files import private_directory
 
 USER = "default"
 

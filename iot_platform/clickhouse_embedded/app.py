@@ -24,7 +24,7 @@ from iot_platform.clickhouse_embedded.logins import FailedLogins
 from iot_platform.clickhouse_embedded.multipart import is_form, read_form, send_tables
 from iot_platform.clickhouse_embedded.request import read_request, url_parameters
 from iot_platform.clickhouse_embedded.sessions import Sessions
-from iot_platform.http_access import host_is_trusted, origin_is_trusted
+from iot_platform.security.http_access import host_is_trusted, origin_is_trusted
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from iot_platform.clickhouse_embedded.errors import (
 )
 from iot_platform.clickhouse_embedded.text import decoded, encoded
 from iot_platform.errors import ServerError
-from iot_platform.private_files import private_directory
+from iot_platform.security.private_files import private_directory
 
 # The engine gives every query an id of its own and offers no way to set it. This setting is unused (it filters server
 # logs, which are off), is free text, and shows up in system.processes and system.query_log: it carries the client's id.

@@ -24,7 +24,7 @@ import psutil
 
 from iot_platform.clickhouse.server import ServerFiles, read_record
 from iot_platform.errors import ServerError
-from iot_platform.private_files import private_directory, state_directory
+from iot_platform.security.private_files import private_directory, state_directory
 from iot_platform.settings import Settings
 
 if TYPE_CHECKING:

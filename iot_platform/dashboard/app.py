@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from iot_platform.dashboard.source import Source, UnavailableError
 from iot_platform.dashboard.tiles import Tiles, UnknownNameError
 from iot_platform.errors import PlatformError
-from iot_platform.http_access import HOST_REFUSED, host_is_trusted
+from iot_platform.security.http_access import HOST_REFUSED, host_is_trusted
 
 STATIC_DIR = Path(__file__).resolve().parent / "static"
 FILTER, CROSS_FILTER = "f.", "x."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from iot_platform.escaping import label
+from iot_platform.security.escaping import label
 
 if TYPE_CHECKING:  # each start of a Dagster process would wait for matplotlib, and most of them draw nothing
     from matplotlib.figure import Figure

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from iot_platform.escaping import visible_lines
-from iot_platform.secret_values import hidden
+from iot_platform.security.escaping import visible_lines
+from iot_platform.security.secret_values import hidden
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 
-from iot_platform.escaping import markdown_code
+from iot_platform.security.escaping import markdown_code
 from iot_platform.settings import Settings
 
 QUERIES_OF_RUN = """\

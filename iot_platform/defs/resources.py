@@ -12,7 +12,7 @@ from clickhouse_connect.driver.exceptions import Error
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.clickhouse.retries import is_transient
 from iot_platform.errors import ServerError
-from iot_platform.secret_values import secrets_hidden
+from iot_platform.security.secret_values import secrets_hidden
 from iot_platform.settings import Settings
 
 # Everything that uses ClickHouse shares this pool; dagster.yaml says how many steps at once.

@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
 from iot_platform.clickhouse.statements import read_migrations
-from iot_platform.escaping import CELL_LENGTH, markdown
+from iot_platform.security.escaping import CELL_LENGTH, markdown
 from iot_platform.settings import Settings
 
 PREVIEW_ROWS = 8

@@ -12,7 +12,7 @@ from iot_platform.devices.refresh import RefreshResult, refresh_devices
 from iot_platform.devices.refresh_log import last_good_read, record_failure, record_success
 from iot_platform.devices.sources.source import Delivery, Source
 from iot_platform.errors import PlatformError
-from iot_platform.secret_values import hidden
+from iot_platform.security.secret_values import hidden
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from iot_platform.errors import SourceError
-from iot_platform.escaping import visible
+from iot_platform.security.escaping import visible
 
 # Of a file that is wrong throughout its beginning is enough to know.
 MOST_TOLD = 100

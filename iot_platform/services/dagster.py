@@ -12,7 +12,7 @@ from typing import Any
 import requests
 
 from iot_platform.errors import PlatformError
-from iot_platform.private_files import state_directory
+from iot_platform.security.private_files import state_directory
 from iot_platform.services.instance import create_storage
 from iot_platform.services.process import START_TIMEOUT_S, Service, free_port, ignore_interrupts
 from iot_platform.settings import PACKAGE_DIR, Settings

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import requests
 
 from iot_platform.errors import PlatformError
-from iot_platform.private_files import state_directory
+from iot_platform.security.private_files import state_directory
 from iot_platform.services.process import START_TIMEOUT_S, Service, ignore_interrupts
 from iot_platform.settings import Settings
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from iot_platform.private_files import state_directory
+from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
 
 INSTANCE_CONFIG = """\

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from iot_platform.http_access import HOST_REFUSED, host_is_trusted, origin_is_trusted
+from iot_platform.security.http_access import HOST_REFUSED, host_is_trusted, origin_is_trusted
 
 # Run configs and lists of partitions are far smaller.
 MAX_BODY_BYTES = 8 * 1024**2

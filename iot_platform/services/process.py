@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from iot_platform.child_environment import python_environment
+from iot_platform.security.child_environment import python_environment
 from iot_platform.errors import PlatformError
 
 STOP_TIMEOUT_S = 20

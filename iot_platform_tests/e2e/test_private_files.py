@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from iot_platform.errors import PlatformError
-from iot_platform.private_files import private_directory, state_directory
+from iot_platform.security.private_files import private_directory, state_directory
 from iot_platform_tests.e2e.commands import TIMEOUT_S, environment
 
 READINGS = "timestamp,device_id,kWh\n2026-01-01T00:00:00Z,1,1.5\n2026-01-01T00:00:00Z,1,=cmd()\n"

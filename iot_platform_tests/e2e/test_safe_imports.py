@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from iot_platform.child_environment import python_environment
+from iot_platform.security.child_environment import python_environment
 from iot_platform_tests.e2e.commands import environment
 
 # What the platform, Dagster and its commands import, and what Python itself looks for.

@@ -18,7 +18,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.alerts.mail import read_smtp_url
 from iot_platform.errors import DeliveryError, ServerError
-from iot_platform.secret_values import hidden, secrets_hidden
+from iot_platform.security.secret_values import hidden, secrets_hidden
 from iot_platform.services.dagster import CODE
 from iot_platform.services.instance import dagster_home
 from iot_platform.settings import Settings

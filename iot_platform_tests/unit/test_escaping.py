@@ -25,7 +25,7 @@ from iot_platform.defs import bars
 from iot_platform.defs.bars import Bar, bar_chart
 from iot_platform.defs.layers.chart import usage_chart
 from iot_platform.defs.tables import markdown_table
-from iot_platform.escaping import chat, csv_cell, markdown, visible, visible_lines
+from iot_platform.security.escaping import chat, csv_cell, markdown, visible, visible_lines
 from iot_platform.readings.files.rejects import RejectReport
 from iot_platform.readings.files.rows import Reject
 from iot_platform_tests.hostile import HOSTILE

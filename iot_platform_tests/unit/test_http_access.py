@@ -7,7 +7,7 @@ import socket
 import pytest
 from pydantic import ValidationError
 
-from iot_platform.http_access import host_is_trusted, origin_is_trusted
+from iot_platform.security.http_access import host_is_trusted, origin_is_trusted
 from iot_platform.settings import Settings
 
 

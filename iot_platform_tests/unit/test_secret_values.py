@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from iot_platform.secret_values import HIDDEN, hidden
+from iot_platform.security.secret_values import HIDDEN, hidden
 
 
 def test_a_secret_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from iot_platform.alerts.outbox import AlertState, look
 from iot_platform.defs.alerts.problems import SENSOR_NAME, current_problems
 from iot_platform.defs.alerts.site import Site
 from iot_platform.errors import PlatformError
-from iot_platform.secret_values import secrets_hidden
+from iot_platform.security.secret_values import secrets_hidden
 from iot_platform.settings import Settings
 
 MINIMUM_INTERVAL_S = 30

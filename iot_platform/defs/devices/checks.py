@@ -10,7 +10,7 @@ from iot_platform.defs.decoration import decoration
 from iot_platform.defs.layers.findings import SAMPLE_LINES, read_query
 from iot_platform.defs.resources import POOL, ClickHouse
 from iot_platform.devices.stored_contract import IMPLAUSIBLE, breaches
-from iot_platform.escaping import markdown_code, visible
+from iot_platform.security.escaping import markdown_code, visible
 from iot_platform.settings import Settings
 
 DEVICES = "device_metadata"

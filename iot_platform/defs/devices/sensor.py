@@ -11,7 +11,7 @@ from iot_platform.defs.start_status import SENSOR_STATUS
 from iot_platform.devices.sources.configured import csv_source
 from iot_platform.devices.sources.csv_file import CsvSource, fingerprint
 from iot_platform.errors import SourceError
-from iot_platform.secret_values import secrets_hidden
+from iot_platform.security.secret_values import secrets_hidden
 from iot_platform.settings import Settings
 
 MINIMUM_INTERVAL_S = 30

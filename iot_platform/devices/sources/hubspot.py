@@ -19,7 +19,7 @@ from iot_platform.devices.contract import COLUMNS, REQUIRED
 from iot_platform.devices.sources.api import ATTEMPTS, TRANSIENT_STATUS, Api, ApiError
 from iot_platform.devices.sources.source import Delivery, without_secrets
 from iot_platform.errors import SourceError
-from iot_platform.escaping import visible
+from iot_platform.security.escaping import visible
 
 # The most that HubSpot gives at once.
 LIST_PAGE, SEARCH_PAGE = 100, 200
