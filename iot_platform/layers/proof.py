@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import server_time
-from iot_platform.clickhouse.hold import insert_hold
+from iot_platform.clickhouse.write_pause import insert_hold
 from iot_platform.clickhouse.lock import drop_abandoned_locks
 from iot_platform.errors import ProofError
 from iot_platform.layers.copies import drop_abandoned_copies, working_copies

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted, server_time
-from iot_platform.clickhouse.hold import insert_hold, inserts_running
+from iot_platform.clickhouse.write_pause import insert_hold, inserts_running
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.errors import ProofError
 from iot_platform.layers.copies import Copies, working_copies
