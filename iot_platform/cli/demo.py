@@ -17,7 +17,7 @@ from iot_platform.cli.output import echo_json, say, show_summary
 from iot_platform.cli.up import DAGSTER_PORT, interrupt, watch
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
-from iot_platform.layers.model import DERIVED_LAYERS, RAW_TABLE
+from iot_platform.layers.catalog import DERIVED_LAYERS, RAW_TABLE
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import Summary, summarize
 from iot_platform.security.private_files import state_directory

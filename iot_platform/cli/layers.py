@@ -13,7 +13,7 @@ from rich.progress import Progress
 from iot_platform.cli.output import echo_json, say, show_summary, show_table
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.layers import proof as proofs
-from iot_platform.layers.model import DERIVED_LAYERS, IMPOSSIBLE_TIMES, LAYERS_BY_NAME, partition_day
+from iot_platform.layers.catalog import DERIVED_LAYERS, IMPOSSIBLE_TIMES, LAYERS_BY_NAME, partition_day
 from iot_platform.layers.partitions import partitions
 from iot_platform.layers.summary import summarize
 from iot_platform.settings import Settings

@@ -19,7 +19,7 @@ from iot_platform.devices.meter_ids import IdKind
 from iot_platform.devices.refresh import RefreshResult, refresh_devices
 from iot_platform.devices.restatement import Restatement, restate
 from iot_platform.errors import ProofError
-from iot_platform.layers.model import partition_day
+from iot_platform.layers.catalog import partition_day
 from iot_platform.settings import Settings
 
 ROWS_SHOWN = 20

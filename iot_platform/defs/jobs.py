@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from iot_platform.layers.model import DERIVED_LAYERS, RAW_TABLE
+from iot_platform.layers.catalog import DERIVED_LAYERS, RAW_TABLE
 
 LAYERS = dg.AssetSelection.assets(*(layer.name for layer in DERIVED_LAYERS))
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from iot_platform.layers.model import BY_BUILDING_TYPE, BY_DEVICE, L2, L3, L4, QUARANTINE, RAW_TABLE
+from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE, L2, L3, L4, QUARANTINE, RAW_TABLE
 
 DEVICES = "device_metadata"
 

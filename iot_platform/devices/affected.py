@@ -14,8 +14,8 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.blocks import insert_block
 from iot_platform.clickhouse.client import escaped, quoted
 from iot_platform.clickhouse.lock import this_process
-from iot_platform.layers.copies import PREFIX
-from iot_platform.layers.model import (
+from iot_platform.layers.staging import PREFIX
+from iot_platform.layers.catalog import (
     DERIVED_LAYERS,
     IMPOSSIBLE_TIMES,
     L2,

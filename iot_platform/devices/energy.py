@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
-from iot_platform.layers.model import L4
+from iot_platform.layers.catalog import L4
 
 _COLUMNS: dict[str, pa.DataType] = {
     "customer_id": pa.string(),

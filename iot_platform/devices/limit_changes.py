@@ -12,8 +12,8 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.client import quoted
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.devices.refresh import reload_dictionaries
-from iot_platform.layers.model import IMPOSSIBLE_TIMES, L2, QUARANTINE, RAW_TABLE, Layer
-from iot_platform.layers.requests import input_change, repeat_unfinished
+from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, L2, QUARANTINE, RAW_TABLE, Layer
+from iot_platform.layers.invalidations import input_change, repeat_unfinished
 
 # All that decides about a reading; a limit of a building type also depends on the metadata.
 _INPUTS = ("device_metadata", "power_limits", "time_limits")

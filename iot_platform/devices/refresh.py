@@ -20,8 +20,8 @@ from iot_platform.devices.meter_ids import IdKind, guess_kind
 from iot_platform.devices.numbering import expected_numbers, meter_names, registered_numbers
 from iot_platform.devices.versions import ATTRIBUTES, KEY, Difference, devices_in_use, difference
 from iot_platform.errors import SourceError
-from iot_platform.layers.model import L4, Layer
-from iot_platform.layers.requests import input_change, repeat_unfinished
+from iot_platform.layers.catalog import L4, Layer
+from iot_platform.layers.invalidations import input_change, repeat_unfinished
 from iot_platform.settings import MAX_CLOSED_SHARE
 
 TABLE = "device_metadata"

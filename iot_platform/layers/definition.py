@@ -15,7 +15,7 @@ from iot_platform.clickhouse.migrations import wait_for_migrations
 from iot_platform.clickhouse.statements import with_source
 from iot_platform.errors import MigrationError
 from iot_platform.layers import partitions as sizes
-from iot_platform.layers.model import L2, Layer
+from iot_platform.layers.catalog import L2, Layer
 
 # Staged rows are copies: two pieces may be equal to the letter, and neither is a retry of the other.
 NO_DEDUPLICATION = "insert_deduplicate = 0"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.layers.model import DERIVED_LAYERS, RAW_TABLE, Layer
+from iot_platform.layers.catalog import DERIVED_LAYERS, RAW_TABLE, Layer
 
 # One query of a proof reads about as many rows as this at most, so that its memory does not grow with the days it
 # covers or with the size of a day: small days go together, a large day is cut into slices of devices.

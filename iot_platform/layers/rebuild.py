@@ -18,9 +18,9 @@ from iot_platform.clickhouse.client import quoted, server_time
 from iot_platform.clickhouse.write_pause import insert_hold, inserts_running
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.errors import ProofError
-from iot_platform.layers.copies import Copies, working_copies
+from iot_platform.layers.staging import Copies, working_copies
 from iot_platform.layers.definition import NO_DEDUPLICATION, Definition, Fingerprint, in_partitions
-from iot_platform.layers.model import CHAIN_TABLES
+from iot_platform.layers.catalog import CHAIN_TABLES
 from iot_platform.layers.partitions import Version, part_names, partition_rows, partition_versions
 
 # A swap takes some ten milliseconds; writers wait for as many as are swapped together.

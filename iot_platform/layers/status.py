@@ -5,9 +5,9 @@ from __future__ import annotations
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
-from iot_platform.layers.model import IMPOSSIBLE_TIMES, Layer
+from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, Layer
 from iot_platform.layers.partitions import partition_versions
-from iot_platform.layers.requests import TABLE as REQUESTS
+from iot_platform.layers.invalidations import TABLE as REQUESTS
 
 
 def open_partitions(client: Client, layer: Layer) -> list[str]:

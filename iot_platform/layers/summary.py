@@ -9,7 +9,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
-from iot_platform.layers.model import (
+from iot_platform.layers.catalog import (
     DERIVED_LAYERS,
     L2,
     L3,

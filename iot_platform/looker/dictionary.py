@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from iot_platform.layers.model import DERIVED_LAYERS
+from iot_platform.layers.catalog import DERIVED_LAYERS
 from iot_platform.looker.fields import TABLE, Field, View
 from iot_platform.looker.project import Project
 

@@ -15,7 +15,7 @@ from iot_platform.clickhouse import retries
 from iot_platform.clickhouse.blocks import insert_block
 from iot_platform.clickhouse.write_pause import wait_while_held
 from iot_platform.errors import PlatformError
-from iot_platform.layers.model import RAW_TABLE
+from iot_platform.layers.catalog import RAW_TABLE
 from iot_platform.readings.arrivals import COLUMN, missing_rows
 from iot_platform.readings.contract import READING_SCHEMA
 

@@ -18,7 +18,7 @@ from iot_platform.clickhouse import retries
 from iot_platform.clickhouse.client import server_time
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.errors import SourceError
-from iot_platform.layers.model import RAW_TABLE
+from iot_platform.layers.catalog import RAW_TABLE
 from iot_platform.readings.arrivals import with_arrival_times
 from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.delivery import deliver, deliver_missing

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from iot_platform.layers.model import DERIVED_LAYERS
+from iot_platform.layers.catalog import DERIVED_LAYERS
 from iot_platform_tests.bench.contestants import BARE, BOOK, MEANING
 from iot_platform_tests.bench.sizes import QUICK
 

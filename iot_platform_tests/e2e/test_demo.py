@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from iot_platform.layers.model import DERIVED_LAYERS, RAW_TABLE
+from iot_platform.layers.catalog import DERIVED_LAYERS, RAW_TABLE
 from iot_platform_tests.e2e.commands import environment, iot_platform
 
 SMALL = {"IOT_SIMULATOR_DEVICES": "20", "IOT_SIMULATOR_INTERVAL_S": "300"}

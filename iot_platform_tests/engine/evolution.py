@@ -19,7 +19,7 @@ from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.server import Endpoint
 from iot_platform.clickhouse.statements import split_statements
 from iot_platform.errors import PlatformError
-from iot_platform.layers.model import DERIVED_LAYERS, L4
+from iot_platform.layers.catalog import DERIVED_LAYERS, L4
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.status import open_partitions
 from iot_platform.layers.summary import summarize

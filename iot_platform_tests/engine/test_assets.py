@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.defs.lineage import COLUMN_SOURCES, column_lineage
 from iot_platform.defs.resources import ClickHouse
-from iot_platform.layers.model import DERIVED_LAYERS
+from iot_platform.layers.catalog import DERIVED_LAYERS
 from iot_platform.layers.summary import summarize
 from iot_platform_tests.engine.dagster_runs import metadata_of, run_job
 

@@ -17,7 +17,7 @@ from iot_platform.clickhouse.migrations import migrate
 from iot_platform.definitions import defs
 from iot_platform.defs.layers.rules import RULES, configured
 from iot_platform.errors import SettingsError
-from iot_platform.layers.holds import record
+from iot_platform.layers.blocked_days import record
 from iot_platform.settings import Settings
 from iot_platform_tests.engine.dagster_runs import run_checks, run_job
 

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.cli.load import load
-from iot_platform.layers.model import L2, RAW_TABLE
+from iot_platform.layers.catalog import L2, RAW_TABLE
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import summarize
 from iot_platform.readings.files import csv_source, parquet_source

@@ -18,7 +18,7 @@ from iot_platform.devices.time_limits import (
     time_limits,
 )
 from iot_platform.errors import PlatformError
-from iot_platform.layers.model import DERIVED_LAYERS, L2, QUARANTINE
+from iot_platform.layers.catalog import DERIVED_LAYERS, L2, QUARANTINE
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.status import open_partitions
 from iot_platform.layers.summary import summarize

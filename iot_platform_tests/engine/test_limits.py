@@ -16,7 +16,7 @@ from iot_platform.clickhouse.server import Endpoint
 from iot_platform.devices.limits import Limit, limits, remove_limit, set_limit
 from iot_platform.devices.refresh import refresh_devices
 from iot_platform.errors import PlatformError
-from iot_platform.layers.model import L2, QUARANTINE
+from iot_platform.layers.catalog import L2, QUARANTINE
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.status import open_partitions
 

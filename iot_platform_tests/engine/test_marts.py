@@ -16,7 +16,7 @@ from iot_platform.devices.contract import validate_devices
 from iot_platform.devices.refresh import refresh_devices
 from iot_platform.devices.restatement import restate
 from iot_platform.devices.violations import ContractError
-from iot_platform.layers.model import BY_BUILDING_TYPE, BY_DEVICE, L4, MARTS
+from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE, L4, MARTS
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import summarize
 

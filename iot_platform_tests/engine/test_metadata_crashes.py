@@ -17,7 +17,7 @@ from iot_platform.devices import refresh, restatement
 from iot_platform.devices.refresh import refresh_devices
 from iot_platform.devices.restatement import restate
 from iot_platform.errors import ProofError
-from iot_platform.layers.model import DERIVED_LAYERS, L3, L4
+from iot_platform.layers.catalog import DERIVED_LAYERS, L3, L4
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.status import open_partitions
 from iot_platform_tests.engine.metadata import (

@@ -16,7 +16,7 @@ from iot_platform.devices.refresh import RefreshResult, refresh_devices
 from iot_platform.devices.restatement import restate
 from iot_platform.devices.violations import ContractError
 from iot_platform.errors import SourceError
-from iot_platform.layers.model import DERIVED_LAYERS, L2, L3, L4, MARTS, QUARANTINE
+from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, MARTS, QUARANTINE
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.status import open_partitions
 from iot_platform.layers.summary import summarize

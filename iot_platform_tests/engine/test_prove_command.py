@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.cli.layers import prove
-from iot_platform.layers.model import DERIVED_LAYERS
+from iot_platform.layers.catalog import DERIVED_LAYERS
 
 DAY = "2026-01-02"
 PARTITION = "20260102"

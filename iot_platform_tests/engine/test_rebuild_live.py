@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.server import Endpoint
-from iot_platform.layers.model import DERIVED_LAYERS, L2, L3, L4, RAW_TABLE
+from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, RAW_TABLE
 from iot_platform.layers.proof import Proof, prove_all
 from iot_platform.layers.status import open_partitions
 from iot_platform.layers.summary import summarize

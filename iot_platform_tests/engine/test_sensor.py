@@ -21,7 +21,7 @@ from iot_platform.defs.readings import sensor as module
 from iot_platform.defs.readings.sensor import simulated_ingestion_sensor
 from iot_platform.defs.readings.windows import MAX_RUNS_PER_TICK, MAX_WINDOW
 from iot_platform.errors import PlatformError
-from iot_platform.layers.holds import record
+from iot_platform.layers.blocked_days import record
 
 NOW = dt.datetime(2026, 1, 5, 10, 20, 30, tzinfo=dt.UTC)
 

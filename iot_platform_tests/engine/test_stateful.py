@@ -12,7 +12,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.devices.limits import set_limit
 from iot_platform.devices.refresh import refresh_devices
-from iot_platform.layers.model import L3
+from iot_platform.layers.catalog import L3
 from iot_platform.layers.partitions import partition_versions
 from iot_platform_tests.stateful.runner import run
 

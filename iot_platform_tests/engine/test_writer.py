@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from iot_platform.clickhouse import retries
 from iot_platform.errors import PlatformError, SourceError
-from iot_platform.layers.model import DERIVED_LAYERS, RAW_TABLE
+from iot_platform.layers.catalog import DERIVED_LAYERS, RAW_TABLE
 from iot_platform.readings import writer as writer_module
 from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.writer import Batch, Writer

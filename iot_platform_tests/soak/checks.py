@@ -12,7 +12,7 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.lock import is_alive
-from iot_platform.layers.model import L2, L3, MARTS, QUARANTINE, RAW_TABLE
+from iot_platform.layers.catalog import L2, L3, MARTS, QUARANTINE, RAW_TABLE
 from iot_platform_tests.soak.model import Expected, Reading
 
 SHOWN = 8

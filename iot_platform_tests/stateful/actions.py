@@ -13,7 +13,7 @@ from unittest.mock import patch
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from iot_platform.clickhouse.blocks import insert_block
-from iot_platform.layers.model import RAW_TABLE
+from iot_platform.layers.catalog import RAW_TABLE
 from iot_platform.layers.partitions import partition_rows
 from iot_platform.readings.arrivals import with_arrival_times
 from iot_platform.readings.outbox import Outbox

@@ -17,7 +17,7 @@ from iot_platform.devices import limit_changes, refresh
 from iot_platform.devices.limits import Scope, remove_limit, set_limit
 from iot_platform.devices.time_limits import TimeLimitName, remove_time_limit, set_max_future, set_oldest_timestamp
 from iot_platform.errors import PlatformError
-from iot_platform.layers.model import IMPOSSIBLE_TIMES, LAYERS_BY_NAME
+from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, LAYERS_BY_NAME
 from iot_platform.layers.partitions import partitions
 from iot_platform.layers.proof import prove_all, prove_partitions
 from iot_platform_tests.stateful.actions import Action

@@ -9,7 +9,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.layers.definition import Definition
-from iot_platform.layers.model import (
+from iot_platform.layers.catalog import (
     BY_BUILDING_TYPE,
     BY_DEVICE,
     DERIVED_LAYERS,

@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Callable
 
-from iot_platform.layers.model import BY_BUILDING_TYPE, DERIVED_LAYERS, L2, L3, LAYERS_BY_NAME, MARTS, QUARANTINE
+from iot_platform.layers.catalog import BY_BUILDING_TYPE, DERIVED_LAYERS, L2, L3, LAYERS_BY_NAME, MARTS, QUARANTINE
 from iot_platform_tests.stateful import changes
 from iot_platform_tests.stateful.actions import Action, FailedWrite, Resend, RetryOpen, Stream, Torn, Write
 from iot_platform_tests.stateful.metadata import HOUR_S, ZONES, DeviceRow

@@ -12,7 +12,7 @@ from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.restatement import Restatement
 from iot_platform.devices.sources.source import Delivery, Source
 from iot_platform.security.escaping import visible
-from iot_platform.layers.model import L3, L4, partition_day
+from iot_platform.layers.catalog import L3, L4, partition_day
 
 ROWS_SHOWN = 50
 

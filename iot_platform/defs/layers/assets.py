@@ -12,7 +12,7 @@ from iot_platform.defs.layers.chart import add_coverage_charts, add_reject_chart
 from iot_platform.defs.layers.proofs import prove_days
 from iot_platform.defs.partitions import daily, in_one_run
 from iot_platform.defs.resources import ClickHouse
-from iot_platform.layers.model import BY_BUILDING_TYPE, BY_DEVICE, L2, L3, L4, QUARANTINE, RAW_TABLE, Layer
+from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE, L2, L3, L4, QUARANTINE, RAW_TABLE, Layer
 
 # What a layer is, for whoever finds it red at night.
 DESCRIPTIONS = {

@@ -13,7 +13,7 @@ from iot_platform.defs.layers.findings import Findings, find
 from iot_platform.defs.layers.rules import RULES, Rule, configured
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.resources import POOL, ClickHouse
-from iot_platform.layers.holds import record
+from iot_platform.layers.blocked_days import record
 from iot_platform.settings import Settings
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN

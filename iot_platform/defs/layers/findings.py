@@ -14,7 +14,7 @@ from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import tables
 from iot_platform.defs.layers.rules import Rule
 from iot_platform.security.escaping import markdown_code
-from iot_platform.layers.model import L4, RAW_TABLE, partition_day, partition_id
+from iot_platform.layers.catalog import L4, RAW_TABLE, partition_day, partition_id
 from iot_platform.layers.partitions import grouped, partition_rows
 from iot_platform.settings import Settings
 

@@ -17,8 +17,8 @@ from iot_platform.defs.lineage import column_lineage
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.resources import ClickHouse
-from iot_platform.layers.holds import Hold, holds
-from iot_platform.layers.model import (
+from iot_platform.layers.blocked_days import Hold, holds
+from iot_platform.layers.catalog import (
     BY_BUILDING_TYPE,
     IMPOSSIBLE_TIMES,
     L2,

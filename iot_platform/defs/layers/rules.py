@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from iot_platform.errors import SettingsError
-from iot_platform.layers.model import L2, L3, L4, RAW_TABLE
+from iot_platform.layers.catalog import L2, L3, L4, RAW_TABLE
 from iot_platform.settings import CheckSettings
 
 READINGS = "count()"

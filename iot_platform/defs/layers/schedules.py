@@ -10,8 +10,8 @@ import dagster as dg
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.defs.jobs import all_layers_job
 from iot_platform.defs.start_status import SCHEDULE_STATUS
-from iot_platform.layers.holds import holds
-from iot_platform.layers.model import DERIVED_LAYERS, partition_day
+from iot_platform.layers.blocked_days import holds
+from iot_platform.layers.catalog import DERIVED_LAYERS, partition_day
 from iot_platform.layers.status import open_partitions
 from iot_platform.settings import Settings
 

@@ -8,7 +8,7 @@ from iot_platform.clickhouse.drift import schema_drift
 from iot_platform.defs import tables
 from iot_platform.defs.decoration import decoration
 from iot_platform.defs.resources import POOL, ClickHouse
-from iot_platform.layers.model import RAW_TABLE
+from iot_platform.layers.catalog import RAW_TABLE
 
 SHOWN = 50
 

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from dagster_looker import DagsterLookerLkmlTranslator, build_looker_asset_specs
 
-from iot_platform.layers.model import DERIVED_LAYERS
+from iot_platform.layers.catalog import DERIVED_LAYERS
 from iot_platform.looker.project import Project, load_project
 from iot_platform.settings import Settings
 

@@ -16,7 +16,7 @@ from iot_platform.defs.partitions import daily, days_of_run, in_one_run
 from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.readings.windows import day_window
 from iot_platform.defs.resources import ClickHouse
-from iot_platform.layers.model import RAW_KWH, RAW_TABLE, partition_id
+from iot_platform.layers.catalog import RAW_KWH, RAW_TABLE, partition_id
 from iot_platform.readings.simulated import ingest_simulated
 
 # Newest days of a run that get a preview; the others get their figures.

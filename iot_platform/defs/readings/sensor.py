@@ -10,7 +10,7 @@ from iot_platform.defs.jobs import ingestion_job
 from iot_platform.defs.readings.windows import Window, day_of_window, next_windows, start_of_arrivals, start_of_day
 from iot_platform.defs.start_status import SENSOR_STATUS
 from iot_platform.errors import PlatformError
-from iot_platform.layers.model import RAW_TABLE
+from iot_platform.layers.catalog import RAW_TABLE
 from iot_platform.settings import Settings
 
 MINIMUM_INTERVAL_S = 60

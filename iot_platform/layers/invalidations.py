@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted, server_time
-from iot_platform.layers.model import IMPOSSIBLE_TIMES, L2, L3, QUARANTINE, Layer
+from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, L2, L3, QUARANTINE, Layer
 
 TABLE = "proof_requests"
 # Layers whose definitions look up metadata or limits.
