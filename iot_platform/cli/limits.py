@@ -12,9 +12,9 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.cli.output import echo_json, say, show_table
 from iot_platform.clickhouse.migrations import migrated_session
-from iot_platform.devices.limits import Scope, remove_limit, set_limit
-from iot_platform.devices.limits import limits as stored_limits
-from iot_platform.devices.time_limits import (
+from iot_platform.limits.power_limits import Scope, remove_limit, set_limit
+from iot_platform.limits.power_limits import limits as stored_limits
+from iot_platform.limits.time_limits import (
     TimeLimitName,
     remove_time_limit,
     set_max_future,

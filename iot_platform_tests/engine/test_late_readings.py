@@ -8,9 +8,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from iot_platform.devices import limit_changes
+from iot_platform.limits import limit_changes
 from iot_platform.devices.refresh import reload_dictionaries
-from iot_platform.devices.time_limits import (
+from iot_platform.limits.time_limits import (
     TimeLimit,
     remove_time_limit,
     set_max_future,

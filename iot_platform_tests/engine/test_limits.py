@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.cli.limits import limits as command
 from iot_platform.clickhouse.server import Endpoint
-from iot_platform.devices.limits import Limit, limits, remove_limit, set_limit
+from iot_platform.limits.power_limits import Limit, limits, remove_limit, set_limit
 from iot_platform.devices.refresh import refresh_devices
 from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import L2, QUARANTINE

@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.devices import affected
 from iot_platform.devices.affected import affected_device_days
-from iot_platform.devices.limits import set_limit
+from iot_platform.limits.power_limits import set_limit
 from iot_platform.devices.refresh import RefreshResult, refresh_devices
 from iot_platform.devices.restatement import restate
 from iot_platform.devices.violations import ContractError
