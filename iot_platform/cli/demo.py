@@ -21,7 +21,7 @@ from iot_platform.layers.catalog import DERIVED_LAYERS, RAW_TABLE
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import Summary, summarize
 from iot_platform.security.private_files import state_directory
-from iot_platform.readings.simulated import first_simulated_day
+from iot_platform.simulator.ingestion import first_simulated_day
 from iot_platform.services.dagster import CODE, running_dagster
 from iot_platform.services.dashboard import DASHBOARD_PORT, running_dashboard
 from iot_platform.services.instance import environment

@@ -13,7 +13,7 @@ from rich.progress import Progress
 from iot_platform.cli.output import echo_json, say
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
-from iot_platform.readings.simulated import ingest_simulated
+from iot_platform.simulator.ingestion import ingest_simulated
 from iot_platform.settings import Settings
 
 TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from iot_platform.errors import PlatformError
 from iot_platform.readings.contract import READING_SCHEMA
-from iot_platform.readings.faults import FaultRates
-from iot_platform.readings.simulator import ARRIVAL_SCHEMA, Simulator
+from iot_platform.simulator.faults import FaultRates
+from iot_platform.simulator.simulator import ARRIVAL_SCHEMA, Simulator
 from iot_platform.settings import Settings
 
 NEW_YEAR = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

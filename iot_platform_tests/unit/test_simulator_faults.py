@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from iot_platform.errors import PlatformError
-from iot_platform.readings.faults import MAX_DELAY_S, FaultRates
-from iot_platform.readings.simulator import Simulator
+from iot_platform.simulator.faults import MAX_DELAY_S, FaultRates
+from iot_platform.simulator.simulator import Simulator
 
 DAY = dt.datetime(2026, 5, 4, tzinfo=dt.UTC)
 NEXT_DAY = DAY + dt.timedelta(days=1)

@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 
 from iot_platform.errors import PlatformError
-from iot_platform.readings import consumption, population, profiles
-from iot_platform.readings.faults import FaultRates
-from iot_platform.readings.profiles import BUILDING_TYPES, TIME_ZONE, energy_shares, holidays, quarter_shares
-from iot_platform.readings.simulator import Simulator
+from iot_platform.simulator import profiles
+from iot_platform.simulator import population
+from iot_platform.simulator import consumption
+from iot_platform.simulator.faults import FaultRates
+from iot_platform.simulator.profiles import BUILDING_TYPES, TIME_ZONE, energy_shares, holidays, quarter_shares
+from iot_platform.simulator.simulator import Simulator
 
 TYPES = list(BUILDING_TYPES)
 HOURLY = Simulator(devices=300, interval_s=3600, seed=2, faults=FaultRates.none())

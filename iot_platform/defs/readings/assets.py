@@ -17,7 +17,7 @@ from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.readings.windows import day_window
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.layers.catalog import RAW_KWH, RAW_TABLE, partition_id
-from iot_platform.readings.simulated import ingest_simulated
+from iot_platform.simulator.ingestion import ingest_simulated
 
 # Newest days of a run that get a preview; the others get their figures.
 DAYS_WITH_PREVIEW = 31

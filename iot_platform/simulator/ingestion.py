@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.readings.simulator import Simulator
+from iot_platform.simulator.simulator import Simulator
 from iot_platform.readings.writer import Batch, Writer
 from iot_platform.settings import Settings
 

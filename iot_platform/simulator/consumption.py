@@ -11,10 +11,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from iot_platform.readings.faults import FAULT_BITS
-from iot_platform.readings.hashing import Floats, UInt64s, draw, unit
-from iot_platform.readings.population import Population
-from iot_platform.readings.profiles import energy_shares
+from iot_platform.simulator.faults import FAULT_BITS
+from iot_platform.simulator.hashing import Floats, UInt64s, draw, unit
+from iot_platform.simulator.population import Population
+from iot_platform.simulator.profiles import energy_shares
 
 #: Steps per kWh of a meter's register: it counts whole 0.0001 kWh.
 STEPS_PER_KWH = 10_000
