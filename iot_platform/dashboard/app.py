@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from iot_platform.dashboard.source import Source, UnavailableError
+from iot_platform.dashboard.clickhouse_pool import Source, UnavailableError
 from iot_platform.dashboard.tiles import Tiles, UnknownNameError
 from iot_platform.errors import PlatformError
 from iot_platform.security.http_access import HOST_REFUSED, host_is_trusted

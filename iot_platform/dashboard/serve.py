@@ -8,7 +8,7 @@ from collections.abc import Callable
 import uvicorn
 
 from iot_platform.dashboard.app import create_app
-from iot_platform.dashboard.source import Source
+from iot_platform.dashboard.clickhouse_pool import Source
 from iot_platform.dashboard.tiles import Tiles, tables_of
 from iot_platform.errors import PlatformError
 from iot_platform.looker.project import load_project

@@ -10,7 +10,7 @@ import yaml
 
 from iot_platform.errors import LookmlError
 from iot_platform.looker.dashboard import Dashboard, DashboardFilter, Tile
-from iot_platform.looker.dashboard_shapes import (
+from iot_platform.looker.dashboard_schema import (
     DASHBOARD,
     FILTER,
     NOTE,

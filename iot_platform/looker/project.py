@@ -10,7 +10,7 @@ from typing import Any
 import lkml
 
 from iot_platform.errors import LookmlError
-from iot_platform.looker.allowed import check_parameters, name_of
+from iot_platform.looker.lookml_schema import check_parameters, name_of
 from iot_platform.looker.dashboard import Dashboard
 from iot_platform.looker.dashboard_file import read_dashboards
 from iot_platform.looker.fields import View
