@@ -55,7 +55,7 @@ def show(as_json: bool) -> None:
 
     from iot_platform.definitions import defs
     from iot_platform.defs.alerts.problems import current_problems
-    from iot_platform.defs.alerts.site import Site
+    from iot_platform.defs.alerts.alert_context import Site
     from iot_platform.services.instance import dagster_home
 
     settings = Settings()

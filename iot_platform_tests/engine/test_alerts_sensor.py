@@ -33,7 +33,7 @@ from iot_platform.definitions import defs as platform_defs
 from iot_platform.defs.alerts import sensor as module
 from iot_platform.defs.alerts.problems import current_problems
 from iot_platform.defs.alerts.sensor import alerts_sensor
-from iot_platform.defs.alerts.site import Site, cause_of, days_of_tags
+from iot_platform.defs.alerts.alert_context import Site, cause_of, days_of_tags
 from iot_platform.errors import PlatformError, ServerError
 from iot_platform.services.process import free_port
 from iot_platform.settings import Settings

@@ -10,7 +10,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.drift import schema_drift
-from iot_platform.defs.layers.findings import find
+from iot_platform.defs.layers.check_runner import find
 from iot_platform.defs.layers.rules import RULES
 from iot_platform.settings import Settings
 from iot_platform_tests.engine.dagster_runs import run_checks

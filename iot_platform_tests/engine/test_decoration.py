@@ -9,7 +9,8 @@ import dagster as dg
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.defs import bars, tables
+from iot_platform.defs import bar_chart as bars
+from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.devices import assets as devices_assets
 from iot_platform.defs.layers import chart, proofs
 from iot_platform.defs.readings import assets as readings_assets

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from iot_platform.definitions import defs
-from iot_platform.defs import tables
+from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.layers.chart import usage_chart
 from iot_platform.defs.layers.rules import RULES
 from iot_platform.defs.readings.windows import MAX_RUNS_PER_TICK, MAX_WINDOW, day_of_window, day_window, next_windows

@@ -21,10 +21,10 @@ from iot_platform.alerts.problem import one_line
 from iot_platform.alerts.webhook import payload
 from iot_platform.cli import cli
 from iot_platform.cli.output import say, show_table
-from iot_platform.defs import bars
-from iot_platform.defs.bars import Bar, bar_chart
+from iot_platform.defs import bar_chart as bars
+from iot_platform.defs.bar_chart import Bar, bar_chart
 from iot_platform.defs.layers.chart import usage_chart
-from iot_platform.defs.tables import markdown_table
+from iot_platform.defs.table_metadata import markdown_table
 from iot_platform.security.escaping import chat, csv_cell, markdown, visible, visible_lines
 from iot_platform.readings.files.rejects import RejectReport
 from iot_platform.readings.files.rows import Reject

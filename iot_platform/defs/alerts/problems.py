@@ -19,7 +19,7 @@ from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.server import running_server
 from iot_platform.defs.alerts.checks import check_problems, evaluations
 from iot_platform.defs.alerts.runs import run_problems
-from iot_platform.defs.alerts.site import Site, cause_of, utc
+from iot_platform.defs.alerts.alert_context import Site, cause_of, utc
 from iot_platform.errors import MissingDatabaseError, ServerError
 
 ENDED = [TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE]

@@ -9,10 +9,10 @@ from typing import Any
 import dagster as dg
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.defs import tables
+from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.decoration import decoration
-from iot_platform.defs.devices.facts import Facts, refresh_facts, restatement_facts, source_facts
-from iot_platform.defs.headers import platform_asset
+from iot_platform.defs.devices.refresh_metadata import Facts, refresh_facts, restatement_facts, source_facts
+from iot_platform.defs.platform_asset import platform_asset
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.restatement import Restatement, restate

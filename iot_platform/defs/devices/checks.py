@@ -5,9 +5,9 @@
 import dagster as dg
 import pandas as pd
 
-from iot_platform.defs import tables
+from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.decoration import decoration
-from iot_platform.defs.layers.findings import SAMPLE_LINES, read_query
+from iot_platform.defs.layers.check_runner import SAMPLE_LINES, read_query
 from iot_platform.defs.resources import POOL, ClickHouse
 from iot_platform.devices.stored_contract import IMPLAUSIBLE, breaches
 from iot_platform.security.escaping import markdown_code, visible

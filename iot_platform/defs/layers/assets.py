@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from iot_platform.defs.headers import platform_asset
+from iot_platform.defs.platform_asset import platform_asset
 from iot_platform.defs.layers.automation import follows_when_green
 from iot_platform.defs.layers.chart import add_coverage_charts, add_reject_charts, add_usage_charts
 from iot_platform.defs.layers.proofs import prove_days

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from iot_platform.clickhouse.client import quoted
-from iot_platform.defs.bars import CARD, COLOURS, FAINT, INK, MUTED, Bar, bar_chart, picture
+from iot_platform.defs.bar_chart import CARD, COLOURS, FAINT, INK, MUTED, Bar, bar_chart, picture
 from iot_platform.defs.decoration import decoration
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.resources import ClickHouse

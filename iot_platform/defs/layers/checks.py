@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from iot_platform.defs.decoration import decoration
-from iot_platform.defs.layers.findings import Findings, find
+from iot_platform.defs.layers.check_runner import Findings, find
 from iot_platform.defs.layers.rules import RULES, Rule, configured
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.resources import POOL, ClickHouse

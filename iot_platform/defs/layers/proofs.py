@@ -10,7 +10,7 @@ import dagster as dg
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
-from iot_platform.defs import tables
+from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.decoration import decoration
 from iot_platform.defs.layers.rules import RULES
 from iot_platform.defs.lineage import column_lineage

@@ -5,7 +5,7 @@
 import dagster as dg
 
 from iot_platform.clickhouse.drift import schema_drift
-from iot_platform.defs import tables
+from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.decoration import decoration
 from iot_platform.defs.resources import POOL, ClickHouse
 from iot_platform.layers.catalog import RAW_TABLE

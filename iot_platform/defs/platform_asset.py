@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from iot_platform.clickhouse.statements import read_migrations
-from iot_platform.defs import tables
+from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.resources import POOL
 from iot_platform.settings import PACKAGE_DIR, Settings
 

@@ -11,7 +11,7 @@ import dagster as dg
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
-from iot_platform.defs import tables
+from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.layers.rules import Rule
 from iot_platform.security.escaping import markdown_code
 from iot_platform.layers.catalog import L4, RAW_TABLE, partition_day, partition_id

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from iot_platform.defs.tables import markdown_table
+from iot_platform.defs.table_metadata import markdown_table
 from iot_platform.devices.describe import CHANGE_COLUMNS, ENERGY_COLUMNS, bounded, change_rows, energy_rows
 from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.restatement import Restatement
