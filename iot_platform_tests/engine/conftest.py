@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.migrations import migrate
 from iot_platform.clickhouse.server import Endpoint, ServerFiles
 from iot_platform.settings import Settings
-from iot_platform_tests.engine.lookml_readings import filled_marts, joined_readings
+from iot_platform_tests.looker.lookml_readings import filled_marts, joined_readings
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.clickhouse.server import running_server
 from iot_platform.settings import Settings
-from iot_platform_tests.dashboard_data import TYPES, insert_days, insert_meters, insert_reading
+from iot_platform_tests.dashboard.dashboard_data import TYPES, insert_days, insert_meters, insert_reading
 from iot_platform_tests.e2e.commands import environment
 from iot_platform_tests.ui.browser import chromium, pictures
 from iot_platform_tests.ui.dashboard_ui import TIMEOUT_MS, DashboardUI

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Request
 
 from iot_platform_tests.e2e.commands import environment, iot_platform
-from iot_platform_tests.hostile import HOST, HOSTILE
+from iot_platform_tests.security.hostile import HOST, HOSTILE
 from iot_platform_tests.ui.browser import chromium, pictures
 from iot_platform_tests.ui.dagster_ui import TIMEOUT_MS, DagsterUI
 from iot_platform_tests.ui.dashboard_ui import DashboardUI

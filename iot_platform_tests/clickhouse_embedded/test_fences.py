@@ -1,0 +1,137 @@
+"""The fences around the embedded engine, each by itself, under attacks with forbidden things hidden in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LONG = int(os.environ.get("IOT_FUZZ_STATEMENTS", "2000"))
+SEED = int(os.environ.get("IOT_FUZZ_SEED", "1"))
+
+
+def attack(directory: Path, fences: list[str], count: int) -> dict[str, Any]:
+    """What `python -m iot_platform_tests.clickhouse_embedded.guard.fuzz` found."""
+    done = subprocess.run(
+        [sys.executable, "-m", "iot_platform_tests.clickhouse_embedded.guard.fuzz", str(directory), "--fences", *fences]
+        + ["--count", str(count), "--seed", str(SEED)],
+        capture_output=True,
+        text=True,
+        timeout=120 + count * 0.5,
+    )
+    if "Landlock" in done.stderr and not done.stdout and "CI" not in os.environ:
+        pytest.skip(done.stderr.splitlines()[-1])
+    assert done.stdout, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def test_without_fences_the_attacks_come_through(tmp_path: Path) -> None:
+    """Else the other tests here would prove nothing."""
+    result = attack(tmp_path, [], 60)
+    reached = [found["what"] for found in result["reached"]]
+    assert len(reached) > 20
+    for kind in ("the secret was read", "a connection was made", "files were written"):
+        assert any(what.startswith(kind) for what in reached), (kind, reached)
+
+
+def test_behind_guard_and_grants_nothing_comes_through(tmp_path: Path) -> None:
+    result = attack(tmp_path, ["guard", "engine"], LONG)
+    assert result["attacks"] == LONG
+    assert result["reached"] == []
+    # Harmless statements of the same attacks did run, so it is not a wall that refuses everything.
+    assert result["codes"]["0"] > LONG / 50
+
+
+def test_behind_the_guard_alone_nothing_comes_through(tmp_path: Path) -> None:
+    assert attack(tmp_path, ["guard"], LONG // 3)["reached"] == []
+
+
+def test_behind_the_kernel_alone_nothing_comes_through(tmp_path: Path) -> None:
+    result = attack(tmp_path, ["kernel"], 100)
+    assert result["attacks"] == 100
+    assert result["reached"] == []
+    # The engine itself let them pass: it was the kernel that said no.
+    assert result["codes"]["0"] > 20
+
+
+LOCKED_IN = """
+import os, socket, subprocess, sys, tempfile
+from pathlib import Path
+home = Path(sys.argv[1])
+for name in ("data", "tmp", "config"):
+    (home / name).mkdir(parents=True)
+(home / "password").write_text("secret")
+os.environ["TMPDIR"] = tempfile.tempdir = str(home / "tmp")
+from iot_platform.clickhouse_embedded.lockdown import Rights, lock_in
+port = int(sys.argv[2])
+missing = lock_in(Rights([home / "data", home / "tmp"], [home / "config"], [], home))
+if missing:
+    sys.exit(missing)
+
+def refused(work):
+    try:
+        work()
+    except PermissionError:
+        return True
+    return False
+
+checks = {
+    "a file elsewhere": lambda: open("/etc/passwd"),
+    "the password": lambda: open(home / "password"),
+    "a new file beside": lambda: open(home / "new", "w"),
+    "the environment": lambda: open("/proc/self/environ"),
+    "the environment by a thread": lambda: open(f"/proc/self/task/{os.getpid()}/environ"),
+    "the memory": lambda: open("/proc/self/mem", "rb"),
+    "the environment of the parent": lambda: open(f"/proc/{os.getppid()}/environ"),
+    "a listing": lambda: os.listdir("/"),
+    "a program": lambda: subprocess.run(["/bin/true"]),
+    "the interpreter": lambda: subprocess.run([sys.executable, "-c", ""]),
+    "a connection": lambda: socket.create_connection(("127.0.0.1", port), timeout=5),
+    "a port": lambda: socket.create_server(("127.0.0.1", 0)),
+}
+open_doors = [name for name, work in checks.items() if not refused(work)]
+(home / "data" / "x").write_text("1")
+(home / "data" / "x").rename(home / "tmp" / "x")
+assert (home / "tmp" / "x").read_text() == "1"
+sys.exit(", ".join(open_doors) or 0)
+"""
+
+
+def test_the_kernel_locks_the_process_in(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        arguments = [sys.executable, "-c", LOCKED_IN, str(tmp_path / "home"), str(listener.getsockname()[1])]
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+    if "Landlock" in done.stderr and "CI" not in os.environ:
+        pytest.skip(done.stderr.strip())
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+STARTED = """
+import os, sys, tempfile
+from pathlib import Path
+home = Path(sys.argv[1])
+for name in ("data", "tmp", "config"):
+    (home / name).mkdir(parents=True)
+os.environ["TZ"] = "UTC"  # moves the environment, as the server does
+os.environ["TMPDIR"] = tempfile.tempdir = str(home / "tmp")
+from iot_platform.clickhouse_embedded.lockdown import Rights, lock_in
+lock_in(Rights([home / "data", home / "tmp"], [home / "config"], [], home))
+import chdb
+assert chdb.connect(str(home / "data")).query("SELECT 1", "TSV").bytes() == b"1\\n"
+"""
+
+
+def test_the_engine_starts_behind_the_fence_whatever_the_environment(tmp_path: Path) -> None:
+    """It crashed for some sizes of the environment, because it could not read its auxiliary vector."""
+    for size in range(8):
+        environment = os.environ | {"PAD": "x" * (8 * size)}
+        arguments = [sys.executable, "-c", STARTED, str(tmp_path / str(size))]
+        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, ""), size

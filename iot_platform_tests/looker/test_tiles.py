@@ -1,0 +1,124 @@
+"""Every tile equals what pandas makes of the readings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.looker.filters import any_of
+from iot_platform.looker.query import compile_query
+from iot_platform_tests.looker.lookml_readings import DASHBOARD, NOW, PROJECT, YEAR, energy
+
+Filters = Mapping[str, str]
+FILTERS: list[tuple[Filters, Callable[[pd.DataFrame], pd.Series]]] = [
+    ({}, lambda frame: frame["device_id"] > 0),
+    ({"building_type": "office"}, lambda frame: frame["building_type"] == "office"),
+    ({"building_type": "%office, -office"}, lambda frame: frame["building_type"] == "small_office"),
+    ({"customer": any_of(["big, inc", "island"])}, lambda frame: frame["customer_id"].isin(["big, inc", "island"])),
+    ({"device": "1, 8"}, lambda frame: frame["device_id"].isin([1, 8])),
+    (
+        {"device": "NOT 9", "customer": "-m%", "building_type": "office,retail"},
+        lambda frame: (
+            frame["customer_id"].isin(["acme", "big, inc", "island", "kolkata"])
+            & frame["building_type"].isin(["office", "retail"])
+        ),
+    ),
+    (
+        {"period": "2025/10/26", "building_type": "-unknown"},
+        lambda frame: (frame["timestamp"].dt.strftime("%F") == "2025-10-26") & frame["known"],
+    ),
+]
+IDS = [json.dumps(filters) for filters, _ in FILTERS]
+
+
+def answer(client: Client, name: str, filters: Filters) -> list[tuple[object, ...]]:
+    (tile,) = (tile for tile in DASHBOARD.tiles if tile.name == name)
+    query = tile.query_with({"period": YEAR, **filters})
+    compiled = compile_query(PROJECT, query, str(client.database), NOW)
+    result = client.query(compiled.sql, parameters=dict(compiled.parameters))
+    assert not result.result_rows or result.column_names == tuple(column.name for column in compiled.columns)
+    return [tuple(row) for row in result.result_rows]
+
+
+@pytest.mark.parametrize(("filters", "wanted"), FILTERS, ids=IDS)
+def test_single_values(
+    marts: Client, readings: pd.DataFrame, filters: Filters, wanted: Callable[[pd.DataFrame], pd.Series]
+) -> None:
+    frame = readings[wanted(readings)]
+    assert answer(marts, "total", filters) == [(energy(frame),)]
+    assert answer(marts, "meters", filters) == [(frame["device_id"].nunique(),)]
+    assert answer(marts, "peak", filters) == [(frame["Wh"].max() / 1000,)]
+    assert answer(marts, "with_metadata", filters) == [(pytest.approx(frame["known"].mean(), rel=1e-12),)]
+
+
+@pytest.mark.parametrize(("filters", "wanted"), FILTERS, ids=IDS)
+def test_usage_over_time(
+    marts: Client, readings: pd.DataFrame, filters: Filters, wanted: Callable[[pd.DataFrame], pd.Series]
+) -> None:
+    frame = readings[wanted(readings)]
+    hours = frame["timestamp"].dt.floor("h").dt.tz_localize(None)
+    expected = {
+        (hour.to_pydatetime(), kind): energy(group) for (hour, kind), group in frame.groupby([hours, "building_type"])
+    }
+    rows = answer(marts, "usage_over_time", filters)
+    assert {(hour, kind): kWh for hour, kind, kWh in rows} == expected
+    assert len(rows) == len(expected)
+    assert [row[:2] for row in rows] == sorted((row[:2] for row in rows), key=lambda key: (-key[0].timestamp(), key[1]))
+
+
+@pytest.mark.parametrize(("filters", "wanted"), FILTERS, ids=IDS)
+@pytest.mark.parametrize(("tile", "part"), [("usage_by_hour_of_day", "hour"), ("usage_by_day_of_week", "day_of_week")])
+def test_usage_by_local_time(
+    marts: Client,
+    readings: pd.DataFrame,
+    filters: Filters,
+    wanted: Callable[[pd.DataFrame], pd.Series],
+    tile: str,
+    part: str,
+) -> None:
+    frame = readings[wanted(readings)]
+    expected = [
+        (key, pytest.approx(energy(group) / group["local"].dt.floor("h").nunique(), rel=1e-12))
+        for key, group in frame.groupby(getattr(frame["local"].dt, part))
+    ]
+    assert answer(marts, tile, filters) == expected
+
+
+@pytest.mark.parametrize(("filters", "wanted"), FILTERS, ids=IDS)
+def test_building_types(
+    marts: Client, readings: pd.DataFrame, filters: Filters, wanted: Callable[[pd.DataFrame], pd.Series]
+) -> None:
+    groups = readings[wanted(readings)].groupby("building_type")
+    expected = sorted(((kind, energy(group) / len(group)) for kind, group in groups), key=lambda row: -row[1])
+    rows = answer(marts, "building_types", filters)
+    assert rows == [(kind, pytest.approx(average, rel=1e-12)) for kind, average in expected]
+
+
+@pytest.mark.parametrize(("filters", "wanted"), FILTERS, ids=IDS)
+def test_top_devices(
+    marts: Client, readings: pd.DataFrame, filters: Filters, wanted: Callable[[pd.DataFrame], pd.Series]
+) -> None:
+    last = readings["timestamp"].between(
+        pd.Timestamp("2025-11-01 13:00", tz="UTC"), pd.Timestamp("2025-11-02 12:59", tz="UTC")
+    )
+    # This tile does not listen to the period.
+    chosen = wanted(readings.assign(timestamp=pd.Timestamp("2025-10-26", tz="UTC")))
+    groups = readings[last & chosen].groupby("device_id")
+    expected = sorted(((device, energy(group)) for device, group in groups), key=lambda row: (-row[1], row[0]))
+    assert answer(marts, "top_devices", filters) == expected[:10]
+
+
+@pytest.mark.parametrize(("filters", "wanted"), FILTERS, ids=IDS)
+def test_map(
+    marts: Client, readings: pd.DataFrame, filters: Filters, wanted: Callable[[pd.DataFrame], pd.Series]
+) -> None:
+    frame = readings[wanted(readings) & readings["known"]]
+    groups = frame.groupby([frame["latitude"].round(3), frame["longitude"].round(3), "building_type"])
+    expected = {key: (energy(group), group["device_id"].nunique()) for key, group in groups}
+    rows = answer(marts, "map", filters)
+    assert {row[:3]: row[3:] for row in rows} == expected
+    assert len(rows) == len(expected)
