@@ -54,8 +54,8 @@ def show(as_json: bool) -> None:
     from dagster import DagsterInstance
 
     from iot_platform.definitions import defs
-    from iot_platform.defs.alerts.problems import current_problems
     from iot_platform.defs.alerts.alert_context import Site
+    from iot_platform.defs.alerts.problems import current_problems
     from iot_platform.services.instance import dagster_home
 
     settings = Settings()

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 import click
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.security.child_environment import python_environment
 from iot_platform.cli.output import echo_json, say, show_summary
 from iot_platform.cli.up import DAGSTER_PORT, interrupt, watch
 from iot_platform.clickhouse.migrations import migrated_session
@@ -20,13 +19,14 @@ from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import DERIVED_LAYERS, RAW_TABLE
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import Summary, summarize
+from iot_platform.security.child_environment import python_environment
 from iot_platform.security.private_files import state_directory
-from iot_platform.simulator.ingestion import first_simulated_day
 from iot_platform.services.dagster import CODE, running_dagster
 from iot_platform.services.dashboard import DASHBOARD_PORT, running_dashboard
 from iot_platform.services.instance import environment
 from iot_platform.services.process import free_port
 from iot_platform.settings import Settings
+from iot_platform.simulator.ingestion import first_simulated_day
 
 MATERIALIZE_TIMEOUT_S = 3600
 INTERRUPTED = 130

@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from iot_platform.cli.output import say
 from iot_platform.errors import OutboxFullError, PlatformError
-from iot_platform.security.private_files import state_directory
 from iot_platform.readings.files.rejects import RejectReport
 from iot_platform.readings.lines import LineParser, line_pieces
 from iot_platform.readings.stream import StreamWriter
+from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
 
 STATE_EVERY_S = 0.5

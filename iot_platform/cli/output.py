@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from iot_platform.security.escaping import visible_lines
 from iot_platform.layers.summary import Summary
+from iot_platform.security.escaping import visible_lines
 
 PIPE_WIDTH = 200
 

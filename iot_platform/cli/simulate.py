@@ -13,8 +13,8 @@ from rich.progress import Progress
 from iot_platform.cli.output import echo_json, say
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
-from iot_platform.simulator.ingestion import ingest_simulated
 from iot_platform.settings import Settings
+from iot_platform.simulator.ingestion import ingest_simulated
 
 TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 

@@ -18,8 +18,8 @@ from urllib.parse import unquote, urlsplit
 
 import psutil
 
-from iot_platform.security.child_environment import python_environment
 from iot_platform.errors import ServerError
+from iot_platform.security.child_environment import python_environment
 from iot_platform.security.private_files import state_directory
 from iot_platform.settings import PACKAGE_DIR, Settings
 

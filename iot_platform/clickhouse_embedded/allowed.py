@@ -2,7 +2,7 @@
 
 What is not listed is refused, so what a new engine brings is refused until somebody has judged it. Functions are the
 exception: they are refused by name (UNSAFE_FUNCTIONS). In both cases a test names what nobody has judged
-(engine/test_embedded_allowed.py); REFUSED_SETTINGS is for that test alone.
+(tests: clickhouse_embedded/test_allowed.py); REFUSED_SETTINGS is for that test alone.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ import socket
 import string
 from dataclasses import asdict
 
-from iot_platform.clickhouse_embedded.execution import Execution
 from iot_platform.clickhouse_embedded.errors import ClickHouseError
+from iot_platform.clickhouse_embedded.execution import Execution
 from iot_platform.clickhouse_embedded.text import encoded
 
 _TYPES = {

@@ -16,9 +16,9 @@ from iot_platform.clickhouse_embedded import access
 from iot_platform.clickhouse_embedded.body import Body
 from iot_platform.clickhouse_embedded.dispatch import execute
 from iot_platform.clickhouse_embedded.engine import MAX_QUERIES, Engine
+from iot_platform.clickhouse_embedded.errors import ClickHouseError, from_engine
 from iot_platform.clickhouse_embedded.exchange import Exchange
 from iot_platform.clickhouse_embedded.execution import Execution
-from iot_platform.clickhouse_embedded.errors import ClickHouseError, from_engine
 from iot_platform.clickhouse_embedded.judge import Judge
 from iot_platform.clickhouse_embedded.logins import FailedLogins
 from iot_platform.clickhouse_embedded.multipart import is_form, read_form, send_tables

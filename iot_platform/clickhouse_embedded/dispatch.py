@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from iot_platform.clickhouse_embedded.body import PIECE_BYTES, Body
+from iot_platform.clickhouse_embedded.errors import SYNTAX_ERROR, ClickHouseError
 from iot_platform.clickhouse_embedded.exchange import Exchange
 from iot_platform.clickhouse_embedded.execution import Execution
-from iot_platform.clickhouse_embedded.errors import SYNTAX_ERROR, ClickHouseError
 from iot_platform.clickhouse_embedded.statement import InsertHead, insert_head
 from iot_platform.clickhouse_embedded.text import decoded, encoded, header_text
 

@@ -12,12 +12,11 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 from starlette.types import Send
 
-from iot_platform.clickhouse_embedded import answer
-from iot_platform.clickhouse_embedded import compression
+from iot_platform.clickhouse_embedded import answer, compression
 from iot_platform.clickhouse_embedded.connection import EARLY_HEADERS
 from iot_platform.clickhouse_embedded.engine import Engine
-from iot_platform.clickhouse_embedded.execution import Execution
 from iot_platform.clickhouse_embedded.errors import ClickHouseError
+from iot_platform.clickhouse_embedded.execution import Execution
 from iot_platform.clickhouse_embedded.results import Result
 from iot_platform.clickhouse_embedded.text import encoded
 

@@ -10,8 +10,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from iot_platform.clickhouse_embedded.body import PIECE_BYTES
-from iot_platform.clickhouse_embedded.exchange import Exchange
 from iot_platform.clickhouse_embedded.errors import BAD_ARGUMENTS, ClickHouseError
+from iot_platform.clickhouse_embedded.exchange import Exchange
 from iot_platform.clickhouse_embedded.request import HttpQuery
 from iot_platform.clickhouse_embedded.text import header_text
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from iot_platform.dashboard.query_cache import Answers
 from iot_platform.dashboard.clickhouse_pool import Source, UnavailableError
+from iot_platform.dashboard.query_cache import Answers
 from iot_platform.errors import PlatformError
 from iot_platform.looker.dashboard import Dashboard, DashboardFilter
 from iot_platform.looker.project import Project

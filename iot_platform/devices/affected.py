@@ -14,7 +14,6 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.blocks import insert_block
 from iot_platform.clickhouse.client import escaped, quoted
 from iot_platform.clickhouse.lock import this_process
-from iot_platform.layers.staging import PREFIX
 from iot_platform.layers.catalog import (
     DERIVED_LAYERS,
     IMPOSSIBLE_TIMES,
@@ -27,6 +26,7 @@ from iot_platform.layers.catalog import (
     partition_id,
 )
 from iot_platform.layers.partitions import ROWS_PER_QUERY, grouped, partition_versions
+from iot_platform.layers.staging import PREFIX
 
 # The end of a version that has none: the last second that DateTime knows.
 OPEN_END_S = 2**32 - 1

@@ -15,13 +15,13 @@ from iot_platform.clickhouse.lock import server_lock
 from iot_platform.devices.affected import Touched
 from iot_platform.devices.contract import validate_devices
 from iot_platform.devices.energy import energy_by_customer
-from iot_platform.limits.limits_by_type import judged_otherwise
 from iot_platform.devices.meter_ids import IdKind, guess_kind
 from iot_platform.devices.numbering import expected_numbers, meter_names, registered_numbers
 from iot_platform.devices.versions import ATTRIBUTES, KEY, Difference, devices_in_use, difference
 from iot_platform.errors import SourceError
 from iot_platform.layers.catalog import L4, Layer
 from iot_platform.layers.invalidations import input_change, repeat_unfinished
+from iot_platform.limits.limits_by_type import judged_otherwise
 from iot_platform.settings import MAX_CLOSED_SHARE
 
 TABLE = "device_metadata"

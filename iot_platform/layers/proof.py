@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import server_time
-from iot_platform.clickhouse.write_pause import insert_hold
 from iot_platform.clickhouse.lock import drop_abandoned_locks
+from iot_platform.clickhouse.write_pause import insert_hold
 from iot_platform.errors import ProofError
-from iot_platform.layers.staging import drop_abandoned_copies, working_copies
-from iot_platform.layers.definition import Definition, Fingerprint, with_definition
 from iot_platform.layers.catalog import CHAIN_TABLES, DERIVED_LAYERS, IMPOSSIBLE_TIMES, RAW_TABLE, Layer
+from iot_platform.layers.definition import Definition, Fingerprint, with_definition
 from iot_platform.layers.partitions import Version, grouped, partition_rows, partition_versions, partitions
 from iot_platform.layers.rebuild import Rebuilt, rebuild_partitions
+from iot_platform.layers.staging import drop_abandoned_copies, working_copies
 from iot_platform.layers.status import open_partitions
 
 # A rebuild is compared again; more than one is needed only when something else writes into the layer meanwhile.

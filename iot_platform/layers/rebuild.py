@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted, server_time
-from iot_platform.clickhouse.write_pause import insert_hold, inserts_running
 from iot_platform.clickhouse.lock import server_lock
+from iot_platform.clickhouse.write_pause import insert_hold, inserts_running
 from iot_platform.errors import ProofError
-from iot_platform.layers.staging import Copies, working_copies
-from iot_platform.layers.definition import NO_DEDUPLICATION, Definition, Fingerprint, in_partitions
 from iot_platform.layers.catalog import CHAIN_TABLES
+from iot_platform.layers.definition import NO_DEDUPLICATION, Definition, Fingerprint, in_partitions
 from iot_platform.layers.partitions import Version, part_names, partition_rows, partition_versions
+from iot_platform.layers.staging import Copies, working_copies
 
 # A swap takes some ten milliseconds; writers wait for as many as are swapped together.
 PARTITIONS_PER_HOLD = 20

@@ -6,8 +6,8 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
 from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, Layer
-from iot_platform.layers.partitions import partition_versions
 from iot_platform.layers.invalidations import TABLE as REQUESTS
+from iot_platform.layers.partitions import partition_versions
 
 
 def open_partitions(client: Client, layer: Layer) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Literal, get_args
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.limits.limit_changes import Readings, inputs_locked, store_limit
 from iot_platform.errors import PlatformError
+from iot_platform.limits.limit_changes import Readings, inputs_locked, store_limit
 
 Scope = Literal["default", "building_type", "device"]
 

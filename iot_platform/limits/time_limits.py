@@ -8,8 +8,8 @@ from typing import Literal
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.limits.limit_changes import Readings, inputs_locked, store_limit
 from iot_platform.errors import PlatformError
+from iot_platform.limits.limit_changes import Readings, inputs_locked, store_limit
 
 TimeLimitName = Literal["oldest_timestamp", "max_future"]
 

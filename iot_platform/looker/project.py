@@ -10,10 +10,10 @@ from typing import Any
 import lkml
 
 from iot_platform.errors import LookmlError
-from iot_platform.looker.lookml_schema import check_parameters, name_of
 from iot_platform.looker.dashboard import Dashboard
 from iot_platform.looker.dashboard_file import read_dashboards
 from iot_platform.looker.fields import View
+from iot_platform.looker.lookml_schema import check_parameters, name_of
 from iot_platform.looker.timeframes import WEEK_START_DAY
 from iot_platform.looker.views import make_view
 from iot_platform.settings import Settings

@@ -12,8 +12,8 @@ from sqlglot.errors import SqlglotError
 
 from iot_platform.errors import LookmlError
 from iot_platform.looker import liquid
-from iot_platform.looker.lookml_schema import check_parameters, flag, name_of
 from iot_platform.looker.fields import TABLE, Field, View
+from iot_platform.looker.lookml_schema import check_parameters, flag, name_of
 from iot_platform.looker.timeframes import TIMEFRAMES, Grammar, Kind
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")

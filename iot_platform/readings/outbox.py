@@ -27,8 +27,8 @@ from uuid import uuid4
 import pyarrow as pa
 
 from iot_platform.errors import OutboxFullError, PlatformError
-from iot_platform.security.private_files import private_directory
 from iot_platform.readings.frames import frame_of, frames
+from iot_platform.security.private_files import private_directory
 
 
 @dataclass(frozen=True)

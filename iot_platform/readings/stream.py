@@ -12,9 +12,9 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import OutboxFullError
-from iot_platform.security.private_files import state_directory
 from iot_platform.readings.outbox import Outbox, SealedBatch
 from iot_platform.readings.writer import Batch, Writer
+from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""What protects data and secrets: escaping, secret files, private files, trusted hosts, environments of children."""

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from iot_platform.security.child_environment import python_environment
 from iot_platform.errors import PlatformError
+from iot_platform.security.child_environment import python_environment
 
 STOP_TIMEOUT_S = 20
 START_TIMEOUT_S = 120

@@ -1,0 +1,1 @@
+"""Simulated meters: devices, load profiles, faults, and their ingestion."""

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.simulator.simulator import Simulator
 from iot_platform.readings.writer import Batch, Writer
 from iot_platform.settings import Settings
+from iot_platform.simulator.simulator import Simulator
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from iot_platform.errors import PlatformError
-from iot_platform.simulator import population
-from iot_platform.simulator import consumption
 from iot_platform.readings.contract import READING_SCHEMA
+from iot_platform.settings import Settings
+from iot_platform.simulator import consumption, population
 from iot_platform.simulator.faults import LABELS, MAX_DELAY_S, FaultRates, Faulty, Kind, delay_s, spoil
 from iot_platform.simulator.hashing import Floats, UInt64s, draw
-from iot_platform.settings import Settings
 
 #: Raised whenever the readings of an unchanged simulator change, so that the stream gets a new name.
 _VERSION = 1

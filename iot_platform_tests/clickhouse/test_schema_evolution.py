@@ -15,8 +15,8 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.migrations import migrate
 from iot_platform.clickhouse.server import Endpoint
 from iot_platform.defs import table_metadata as tables
-from iot_platform.layers.definition import Definition
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, QUARANTINE
+from iot_platform.layers.definition import Definition
 from iot_platform.layers.proof import prove_all, prove_partitions
 from iot_platform.layers.status import open_partitions
 from iot_platform.layers.summary import summarize

@@ -22,13 +22,13 @@ from clickhouse_driver.reader import read_binary_uint8, read_binary_uint128
 from clickhouse_driver.writer import write_binary_uint8, write_binary_uint128
 from starlette.requests import Request
 
+from iot_platform.clickhouse.server import Endpoint
 from iot_platform.clickhouse_embedded import native_blocks
 from iot_platform.clickhouse_embedded.body import Body
 from iot_platform.clickhouse_embedded.compression import Decompressor
 from iot_platform.clickhouse_embedded.errors import ClickHouseError
 from iot_platform.clickhouse_embedded.native_blocks import BlockCompressor, BlockDecompressor
 from iot_platform.clickhouse_embedded.request import read_request
-from iot_platform.clickhouse.server import Endpoint
 from iot_platform_tests.clickhouse_embedded.http_queries import code, post, rows
 
 _PACKERS = {

@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from iot_platform.clickhouse_embedded.connection import Connection, Limits
 from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse_embedded.connection import Connection, Limits
 from iot_platform_tests.clickhouse_embedded.http_queries import everything, raw
 
 LIMITS = Limits(connections=5, head_s=1.5, body_idle_s=1.5, send_idle_s=1.5, refusal_s=0.3)

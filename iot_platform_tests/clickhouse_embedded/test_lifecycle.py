@@ -20,10 +20,10 @@ import httpx
 import psutil
 import pytest
 
+from iot_platform.clickhouse.server import Endpoint, ServerFiles, endpoint, read_record, running_server, stop_server
 from iot_platform.clickhouse_embedded.engine import Handle
 from iot_platform.clickhouse_embedded.pipes import Inserter
 from iot_platform.clickhouse_embedded.statement import InsertHead
-from iot_platform.clickhouse.server import Endpoint, ServerFiles, endpoint, read_record, running_server, stop_server
 from iot_platform.errors import ServerError
 from iot_platform.settings import Settings
 

@@ -1,4 +1,4 @@
-"""clickhouse-connect: async client, external data, parameters, frames (more in engine/test_embedded_client.py)."""
+"""clickhouse-connect: async client, external data, parameters, frames (more in clickhouse_embedded/test_client.py)."""
 
 from __future__ import annotations
 

@@ -25,9 +25,9 @@ from pydantic import SecretStr
 
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.clickhouse.server import Endpoint
-from iot_platform.dashboard.query_cache import Answers
 from iot_platform.dashboard.app import create_app
 from iot_platform.dashboard.clickhouse_pool import Source
+from iot_platform.dashboard.query_cache import Answers
 from iot_platform.dashboard.tiles import Tiles, tables_of
 from iot_platform.looker.project import load_project
 from iot_platform.settings import Settings

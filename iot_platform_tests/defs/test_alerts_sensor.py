@@ -31,14 +31,14 @@ from iot_platform.alerts.problem import Problem
 from iot_platform.cli import cli
 from iot_platform.definitions import defs as platform_defs
 from iot_platform.defs.alerts import sensor as module
+from iot_platform.defs.alerts.alert_context import Site, cause_of, days_of_tags
 from iot_platform.defs.alerts.problems import current_problems
 from iot_platform.defs.alerts.sensor import alerts_sensor
-from iot_platform.defs.alerts.alert_context import Site, cause_of, days_of_tags
 from iot_platform.errors import PlatformError, ServerError
 from iot_platform.services.process import free_port
 from iot_platform.settings import Settings
-from iot_platform_tests.defs.dagster_runs import run_job
 from iot_platform_tests.alerts.receivers import Receiver, receiving
+from iot_platform_tests.defs.dagster_runs import run_job
 
 URL = "http://dagster.example:3000"
 DAY, NEXT_DAY, LAST_DAY = "2026-01-02", "2026-01-03", "2026-01-04"

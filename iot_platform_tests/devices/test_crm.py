@@ -13,8 +13,8 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.defs.devices import assets
 from iot_platform.devices.sources import api
 from iot_platform.layers.proof import prove_all
-from iot_platform_tests.devices.crm import crm_stub, requests_of
 from iot_platform_tests.defs.dagster_runs import metadata_of, run_job
+from iot_platform_tests.devices.crm import crm_stub, requests_of
 from iot_platform_tests.devices.metadata import (
     COLUMNS,
     DAYS,

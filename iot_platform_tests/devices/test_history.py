@@ -11,7 +11,6 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.devices import affected
 from iot_platform.devices.affected import affected_device_days
-from iot_platform.limits.power_limits import set_limit
 from iot_platform.devices.refresh import RefreshResult, refresh_devices
 from iot_platform.devices.restatement import restate
 from iot_platform.devices.violations import ContractError
@@ -20,6 +19,7 @@ from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, MARTS, QUARA
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.status import open_partitions
 from iot_platform.layers.summary import summarize
+from iot_platform.limits.power_limits import set_limit
 from iot_platform_tests.devices.metadata import (
     COLUMNS,
     DAYS,

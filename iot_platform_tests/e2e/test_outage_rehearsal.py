@@ -22,8 +22,8 @@ import pytest
 import requests
 
 from iot_platform.services.process import free_port
-from iot_platform_tests.e2e.commands import environment, iot_platform
 from iot_platform_tests.alerts.receivers import Receiver, receiving
+from iot_platform_tests.e2e.commands import environment, iot_platform
 
 OUTAGE_S = float(os.environ.get("IOT_OUTAGE_S", "40"))
 # Retries of a step end within a minute; then ticks tell, and the all-clear waits for a while of quiet.

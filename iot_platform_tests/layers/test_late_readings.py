@@ -8,8 +8,13 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from iot_platform.limits import limit_changes
 from iot_platform.devices.refresh import reload_dictionaries
+from iot_platform.errors import PlatformError
+from iot_platform.layers.catalog import DERIVED_LAYERS, L2, QUARANTINE
+from iot_platform.layers.proof import prove_all
+from iot_platform.layers.status import open_partitions
+from iot_platform.layers.summary import summarize
+from iot_platform.limits import limit_changes
 from iot_platform.limits.time_limits import (
     TimeLimit,
     remove_time_limit,
@@ -17,11 +22,6 @@ from iot_platform.limits.time_limits import (
     set_oldest_timestamp,
     time_limits,
 )
-from iot_platform.errors import PlatformError
-from iot_platform.layers.catalog import DERIVED_LAYERS, L2, QUARANTINE
-from iot_platform.layers.proof import prove_all
-from iot_platform.layers.status import open_partitions
-from iot_platform.layers.summary import summarize
 
 MINUTE, DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
 TODAY = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)

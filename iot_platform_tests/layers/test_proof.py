@@ -9,7 +9,17 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.layers import partitions as sizes
-from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE, DERIVED_LAYERS, L2, L3, L4, MARTS, QUARANTINE, Layer
+from iot_platform.layers.catalog import (
+    BY_BUILDING_TYPE,
+    BY_DEVICE,
+    DERIVED_LAYERS,
+    L2,
+    L3,
+    L4,
+    MARTS,
+    QUARANTINE,
+    Layer,
+)
 from iot_platform.layers.partitions import partitions
 from iot_platform.layers.proof import Proof, prove_all, prove_partitions
 from iot_platform.layers.status import open_partitions

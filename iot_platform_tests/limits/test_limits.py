@@ -13,12 +13,12 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.cli.limits import limits as command
 from iot_platform.clickhouse.server import Endpoint
-from iot_platform.limits.power_limits import Limit, limits, remove_limit, set_limit
 from iot_platform.devices.refresh import refresh_devices
 from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import L2, QUARANTINE
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.status import open_partitions
+from iot_platform.limits.power_limits import Limit, limits, remove_limit, set_limit
 
 DAY = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 

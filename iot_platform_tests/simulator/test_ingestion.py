@@ -6,8 +6,8 @@ import datetime as dt
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.simulator.ingestion import first_simulated_day, ingest_simulated
 from iot_platform.settings import Settings
+from iot_platform.simulator.ingestion import first_simulated_day, ingest_simulated
 
 DAY = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)
 

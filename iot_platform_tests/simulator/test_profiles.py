@@ -11,9 +11,7 @@ import pandas as pd
 import pytest
 
 from iot_platform.errors import PlatformError
-from iot_platform.simulator import profiles
-from iot_platform.simulator import population
-from iot_platform.simulator import consumption
+from iot_platform.simulator import consumption, population, profiles
 from iot_platform.simulator.faults import FaultRates
 from iot_platform.simulator.profiles import BUILDING_TYPES, TIME_ZONE, energy_shares, holidays, quarter_shares
 from iot_platform.simulator.simulator import Simulator

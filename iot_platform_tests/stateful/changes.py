@@ -14,13 +14,13 @@ import pandas as pd
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from iot_platform.devices import refresh
-from iot_platform.limits import limit_changes
-from iot_platform.limits.power_limits import Scope, remove_limit, set_limit
-from iot_platform.limits.time_limits import TimeLimitName, remove_time_limit, set_max_future, set_oldest_timestamp
 from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, LAYERS_BY_NAME
 from iot_platform.layers.partitions import partitions
 from iot_platform.layers.proof import prove_all, prove_partitions
+from iot_platform.limits import limit_changes
+from iot_platform.limits.power_limits import Scope, remove_limit, set_limit
+from iot_platform.limits.time_limits import TimeLimitName, remove_time_limit, set_max_future, set_oldest_timestamp
 from iot_platform_tests.stateful.actions import Action
 from iot_platform_tests.stateful.metadata import DeviceRow
 from iot_platform_tests.stateful.model import Truth

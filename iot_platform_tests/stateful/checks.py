@@ -8,7 +8,6 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.layers.definition import Definition
 from iot_platform.layers.catalog import (
     BY_BUILDING_TYPE,
     BY_DEVICE,
@@ -22,6 +21,7 @@ from iot_platform.layers.catalog import (
     RAW_TABLE,
     Layer,
 )
+from iot_platform.layers.definition import Definition
 from iot_platform.layers.partitions import partitions
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.status import open_partitions

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.limits.power_limits import set_limit
 from iot_platform.devices.refresh import refresh_devices
 from iot_platform.layers.catalog import L3
 from iot_platform.layers.partitions import partition_versions
+from iot_platform.limits.power_limits import set_limit
 from iot_platform_tests.stateful.runner import run
 
 # Seeds and numbers of actions; one more from the environment. A failure prints the seed and the last actions.

@@ -12,8 +12,17 @@ from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES, RunRecor
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 
 from iot_platform.alerts.problem import Problem, one_line
+from iot_platform.defs.alerts.alert_context import (
+    PARTITION,
+    RANGE_END,
+    RANGE_START,
+    Site,
+    cause_of,
+    days_of_tags,
+    span,
+    utc,
+)
 from iot_platform.defs.alerts.checks import Evaluations, evaluated_since
-from iot_platform.defs.alerts.alert_context import PARTITION, RANGE_END, RANGE_START, Site, cause_of, days_of_tags, span, utc
 
 # Older failed runs are looked at only when they are known already: an open problem does not go away with time.
 RECENT = dt.timedelta(days=7)

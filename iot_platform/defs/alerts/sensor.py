@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from iot_platform.alerts.channel import HOW_TO_CONFIGURE, channels
 from iot_platform.alerts.incident import Pace
 from iot_platform.alerts.outbox import AlertState, look
-from iot_platform.defs.alerts.problems import SENSOR_NAME, current_problems
 from iot_platform.defs.alerts.alert_context import Site
+from iot_platform.defs.alerts.problems import SENSOR_NAME, current_problems
 from iot_platform.errors import PlatformError
 from iot_platform.security.secret_values import secrets_hidden
 from iot_platform.settings import Settings

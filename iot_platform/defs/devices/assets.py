@@ -21,9 +21,9 @@ from iot_platform.devices.sources.configured import SOURCES, configured_source
 from iot_platform.devices.sources.csv_file import CsvSource
 from iot_platform.errors import ProofError, SourceError
 from iot_platform.security.private_files import private_directory
-from iot_platform.simulator.simulator import Simulator
 from iot_platform.security.secret_values import secrets_hidden
 from iot_platform.settings import Settings
+from iot_platform.simulator.simulator import Simulator
 
 DEVICES = "device_metadata"
 

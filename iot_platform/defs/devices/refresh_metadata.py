@@ -11,8 +11,8 @@ from iot_platform.devices.describe import CHANGE_COLUMNS, ENERGY_COLUMNS, bounde
 from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.restatement import Restatement
 from iot_platform.devices.sources.source import Delivery, Source
-from iot_platform.security.escaping import visible
 from iot_platform.layers.catalog import L3, L4, partition_day
+from iot_platform.security.escaping import visible
 
 ROWS_SHOWN = 50
 

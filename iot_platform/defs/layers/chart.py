@@ -13,8 +13,8 @@ from iot_platform.defs.bar_chart import CARD, COLOURS, FAINT, INK, MUTED, Bar, b
 from iot_platform.defs.decoration import decoration
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.resources import ClickHouse
-from iot_platform.security.escaping import label
 from iot_platform.layers.catalog import L3, L4, QUARANTINE
+from iot_platform.security.escaping import label
 
 if TYPE_CHECKING:  # loaded when something is drawn, as in bars
     from matplotlib.figure import Figure

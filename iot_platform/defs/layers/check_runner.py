@@ -13,9 +13,9 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.layers.rules import Rule
-from iot_platform.security.escaping import markdown_code
 from iot_platform.layers.catalog import L4, RAW_TABLE, partition_day, partition_id
 from iot_platform.layers.partitions import grouped, partition_rows
+from iot_platform.security.escaping import markdown_code
 from iot_platform.settings import Settings
 
 # Lines of offenders that a check shows; its SQL gives them all.

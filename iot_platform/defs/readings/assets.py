@@ -11,8 +11,8 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.decoration import decoration
-from iot_platform.defs.platform_asset import platform_asset
 from iot_platform.defs.partitions import daily, days_of_run, in_one_run
+from iot_platform.defs.platform_asset import platform_asset
 from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.readings.windows import day_window
 from iot_platform.defs.resources import ClickHouse

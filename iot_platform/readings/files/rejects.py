@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
+from iot_platform.readings.files.rows import Reject
 from iot_platform.security.escaping import csv_cell
 from iot_platform.security.private_files import private_directory
-from iot_platform.readings.files.rows import Reject
 
 SHOWN = 5
 LONGEST_TEXT = 2_000

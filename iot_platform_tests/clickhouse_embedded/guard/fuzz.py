@@ -1,4 +1,4 @@
-"""Runs attacks on the engine of this process: `python -m iot_platform_tests.clickhouse_embedded.guard.fuzz DIRECTORY --fences ...`.
+"""Attack this process's engine: `python -m iot_platform_tests.clickhouse_embedded.guard.fuzz DIRECTORY --fences ...`.
 
 With the fences "guard" and "engine" as in production, nothing may come through. With none, the attacks show that they
 work (else the fuzz would prove nothing); with "kernel" alone, that the last fence holds by itself.
