@@ -17,7 +17,6 @@ from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.readings.windows import day_window
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.layers.catalog import RAW_KWH, RAW_TABLE, partition_id
-from iot_platform.simulator.ingestion import ingest_simulated
 
 # Newest days of a run that get a preview; the others get their figures.
 DAYS_WITH_PREVIEW = 31
@@ -86,6 +85,9 @@ def _ingest(
     clickhouse: ClickHouse,
     days: Sequence[dt.date],
 ) -> Metadata:
+    # It imports pyarrow and pandas.
+    from iot_platform.simulator.ingestion import ingest_simulated
+
     start, end = day_window(days[0], days[-1], dt.datetime.now(dt.UTC))
     window: Mapping[str, str | None] = context.op_execution_context.op_config
     if (first := window.get("start")) and (last := window.get("end")):
