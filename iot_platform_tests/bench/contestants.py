@@ -14,7 +14,7 @@ from iot_platform.clickhouse.client import connect, quoted
 from iot_platform.clickhouse.migrations import create_database, migrate
 from iot_platform.clickhouse.server import Endpoint
 from iot_platform.clickhouse.statements import split_statements
-from iot_platform.devices.refresh import reload_dictionaries
+from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.readings.writer import Batch, Writer
 from iot_platform.settings import Settings
 

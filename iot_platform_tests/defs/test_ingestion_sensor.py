@@ -21,7 +21,7 @@ from iot_platform.defs.readings import sensor as module
 from iot_platform.defs.readings.sensor import simulated_ingestion_sensor
 from iot_platform.defs.readings.windows import MAX_RUNS_PER_TICK, MAX_WINDOW
 from iot_platform.errors import PlatformError
-from iot_platform.layers.blocked_days import record
+from iot_platform.layers.blocked_days import record_outcome
 
 NOW = dt.datetime(2026, 1, 5, 10, 20, 30, tzinfo=dt.UTC)
 
@@ -144,7 +144,7 @@ def test_a_night_runs_red_days_alone(platform: Client) -> None:
     for day in ("2026-01-02", "2026-01-03", "2026-01-04"):
         platform.command(f"INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES ('{day}', 1, 1.5)")
     day = dt.date(2026, 1, 3)
-    record(platform, "l2_power_cleaned", "every_reading_is_within_limits", {day: 1.0}, [day], "run")
+    record_outcome(platform, "l2_power_cleaned", "every_reading_is_within_limits", {day: 1.0}, [day], "run")
     requests = prove_closed_days_schedule(at(6))
     assert isinstance(requests, list)
     asked = [request.partition_key or (*request.tags.values(),) for request in requests]

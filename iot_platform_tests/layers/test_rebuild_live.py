@@ -15,7 +15,7 @@ from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.server import Endpoint
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, RAW_TABLE
 from iot_platform.layers.proof import Proof, prove_all
-from iot_platform.layers.status import open_partitions
+from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
 from iot_platform.readings import delivery
 from iot_platform.readings.contract import READING_SCHEMA
@@ -111,8 +111,8 @@ def test_rebuilds_while_a_writer_inserts(schema: Client, live: LiveWriter) -> No
     assert live.longest_wait_s < 10
 
     # What arrived since is proved as ever; then everything is exact.
-    list(prove_all(schema, only_open=True))
-    assert [open_partitions(schema, layer) for layer in DERIVED_LAYERS] == [[]] * len(DERIVED_LAYERS)
+    list(prove_all(schema, only_unverified=True))
+    assert [unverified_partitions(schema, layer) for layer in DERIVED_LAYERS] == [[]] * len(DERIVED_LAYERS)
     assert [proof.difference() for proof in prove_all(schema) if proof.difference()] == []
     summary = summarize(schema)
     assert summary.conserved and summary.proved
