@@ -16,7 +16,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted, server_time
 from iot_platform.clickhouse.lock import server_lock
-from iot_platform.clickhouse.write_pause import insert_hold, inserts_running
+from iot_platform.clickhouse.write_pause import inserts_running, pause_inserts
 from iot_platform.errors import ProofError
 from iot_platform.layers.catalog import CHAIN_TABLES
 from iot_platform.layers.definition import NO_DEDUPLICATION, Definition, Fingerprint, in_partitions
@@ -128,7 +128,7 @@ class _Rebuild:
     def _swap(self) -> dict[str, Version] | None:
         """Put the staged partitions into the layer; None when inserts came in between."""
         source = self._layer.source
-        with insert_hold(self._client, CHAIN_TABLES) as is_quiet:
+        with pause_inserts(self._client, CHAIN_TABLES) as is_quiet:
             versions = partition_versions(self._client, source)
             # An insert that the first look missed has not written to the source before the versions, or still runs.
             if not is_quiet or inserts_running(self._client, CHAIN_TABLES):

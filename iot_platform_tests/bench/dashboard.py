@@ -21,8 +21,8 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.blocks import ONE_BLOCK
 from iot_platform.clickhouse.client import connect, quoted
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.migrations import create_database, migrate
-from iot_platform.clickhouse.server import Endpoint
 from iot_platform.devices.refresh import reload_dictionaries
 from iot_platform.looker.project import Project, load_project
 from iot_platform.looker.query import Compiled, compile_query

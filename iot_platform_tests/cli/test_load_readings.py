@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iot_platform.cli.load import load
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.errors import SourceError
 from iot_platform.readings.files import csv_source
 from iot_platform.readings.files import load as load_module

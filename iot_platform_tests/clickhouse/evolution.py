@@ -16,7 +16,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from iot_platform.clickhouse.client import connect
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.statements import split_statements
 from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import DERIVED_LAYERS, L4

@@ -10,9 +10,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import connect
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.clickhouse.migrations import applied, create_database, migrate
-from iot_platform.clickhouse.server import Endpoint
 from iot_platform.errors import MigrationError, PlatformError
 from iot_platform.settings import Settings
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.migrations import migrate
-from iot_platform.clickhouse.server import Endpoint
 from iot_platform.defs import table_metadata as tables
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, QUARANTINE
 from iot_platform.layers.definition import Definition

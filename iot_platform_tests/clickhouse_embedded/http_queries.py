@@ -6,7 +6,7 @@ import socket
 
 import httpx
 
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 
 
 def post(http: httpx.Client, sql: str | bytes, status: int = 200, **params: object) -> httpx.Response:

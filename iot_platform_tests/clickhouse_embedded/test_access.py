@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse_embedded import logins
 from iot_platform.clickhouse_embedded.logins import FailedLogins
 from iot_platform_tests.clickhouse_embedded.http_queries import code, everything, raw, rows

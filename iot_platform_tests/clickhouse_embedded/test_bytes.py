@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse_embedded.request import url_parameters
 from iot_platform.clickhouse_embedded.text import encoded
 from iot_platform_tests.clickhouse_embedded.http_queries import code, everything, post, raw, rows

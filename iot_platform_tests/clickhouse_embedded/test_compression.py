@@ -22,7 +22,7 @@ from clickhouse_driver.reader import read_binary_uint8, read_binary_uint128
 from clickhouse_driver.writer import write_binary_uint8, write_binary_uint128
 from starlette.requests import Request
 
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse_embedded import native_blocks
 from iot_platform.clickhouse_embedded.body import Body
 from iot_platform.clickhouse_embedded.compression import Decompressor

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse_embedded.connection import Connection, Limits
 from iot_platform_tests.clickhouse_embedded.http_queries import everything, raw
 

@@ -18,7 +18,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, ProgrammingError
 from clickhouse_connect.driver.external import ExternalData
 
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform_tests.clients.rows import HARD_TEXT, ROWS, TYPES, create_table
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.devices import refresh, restatement
 from iot_platform.devices.refresh import refresh_devices
 from iot_platform.devices.restatement import restate

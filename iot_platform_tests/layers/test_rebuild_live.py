@@ -12,7 +12,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import connect
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, RAW_TABLE
 from iot_platform.layers.proof import Proof, prove_all
 from iot_platform.layers.status import open_partitions
@@ -76,14 +76,14 @@ class LiveWriter(threading.Thread):
 @pytest.fixture
 def live(server: Endpoint, database: str, schema: Client, monkeypatch: pytest.MonkeyPatch) -> LiveWriter:
     writer = LiveWriter(server, database)
-    wait = delivery.wait_while_held
+    wait = delivery.wait_while_paused
 
     def measured(client: Client) -> float:
         waited_s = wait(client)
         writer.longest_wait_s = max(writer.longest_wait_s, waited_s)
         return waited_s
 
-    monkeypatch.setattr(delivery, "wait_while_held", measured)
+    monkeypatch.setattr(delivery, "wait_while_paused", measured)
     return writer
 
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.cli.limits import limits as command
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.devices.refresh import refresh_devices
 from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import L2, QUARANTINE

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.migrations import migrate
-from iot_platform.clickhouse.server import Endpoint
 from iot_platform.looker.project import load_project
 from iot_platform.settings import Settings
 
