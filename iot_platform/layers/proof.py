@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import server_time
 from iot_platform.clickhouse.lock import drop_abandoned_locks
-from iot_platform.clickhouse.write_pause import insert_hold
+from iot_platform.clickhouse.write_pause import pause_inserts
 from iot_platform.errors import ProofError
 from iot_platform.layers.catalog import CHAIN_TABLES, DERIVED_LAYERS, IMPOSSIBLE_TIMES, RAW_TABLE, Layer
 from iot_platform.layers.definition import Definition, PartitionFingerprint, with_definition
@@ -167,7 +167,7 @@ def _compare(client: Client, definition: Definition, wanted: Sequence[str]) -> d
     ]
     if moving:
         with staging_tables(client) as staging:
-            with insert_hold(client, CHAIN_TABLES):
+            with pause_inserts(client, CHAIN_TABLES):
                 comparison = _Comparison(client, definition, moving)
                 source_copy = staging.copy_of(layer.source, [name for name in moving if name in comparison.source])
                 own_copy = staging.copy_of(layer.table, [name for name in moving if name in comparison.own])

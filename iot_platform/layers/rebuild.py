@@ -16,7 +16,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted, server_time
 from iot_platform.clickhouse.lock import server_lock
-from iot_platform.clickhouse.write_pause import insert_hold, inserts_running
+from iot_platform.clickhouse.write_pause import inserts_running, pause_inserts
 from iot_platform.errors import ProofError
 from iot_platform.layers.catalog import CHAIN_TABLES
 from iot_platform.layers.definition import NO_DEDUPLICATION, Definition, PartitionFingerprint, in_partitions
@@ -133,7 +133,7 @@ class _Rebuild:
     def _swap(self) -> dict[str, Version] | None:
         """Replace the layer's partitions by the staged ones. None if inserts came in between."""
         source = self._layer.source
-        with insert_hold(self._client, CHAIN_TABLES) as is_quiet:
+        with pause_inserts(self._client, CHAIN_TABLES) as is_quiet:
             versions = partition_versions(self._client, source)
             # An insert that started before the versions were taken still runs now, or its rows are in these versions.
             if not is_quiet or inserts_running(self._client, CHAIN_TABLES):

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.migrations import migrate
-from iot_platform.clickhouse.server import Endpoint
 from iot_platform.defs import table_metadata as tables
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, QUARANTINE
 from iot_platform.layers.definition import Definition
@@ -73,7 +73,7 @@ def test_a_column_is_added_while_readings_flow(server: Endpoint, platform: Clien
         "+ {days:UInt32} * (toHour(timestamp) * 60 + toMinute(timestamp)) FROM l1_power_raw WHERE voltage IS NULL",
         parameters={"rows": ROWS, "days": DAYS},
     ).result_rows
-    assert without and all(accepted[batch] < migrated for batch in without)
+    assert without and all(accepted[writer, number] < migrated for writer, number in without)
     [[kWh, count]] = platform.query("SELECT sum(total_kWh), sum(readings) FROM l4_power_agg_hourly").result_rows
     values = [readings(writer, number)["power_usage_kWh"].to_numpy() for writer, number in accepted]
     good = np.concatenate(values)

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.devices import refresh, restatement
 from iot_platform.devices.refresh import refresh_devices
 from iot_platform.devices.restatement import restate
 from iot_platform.errors import ProofError
-from iot_platform.layers.catalog import DERIVED_LAYERS, L3, L4
-from iot_platform.layers.proof import prove_all
+from iot_platform.layers.catalog import DERIVED_LAYERS, L3, L4, Layer
+from iot_platform.layers.dictionaries import reload_dictionaries
+from iot_platform.layers.proof import Proof, prove_all, prove_partitions
 from iot_platform.layers.status import unverified_partitions
 from iot_platform_tests.devices.metadata import (
     DAYS,
@@ -41,7 +42,6 @@ def filled(schema: Client) -> Client:
 def test_readings_that_arrive_during_a_refresh(filled: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are joined with the old metadata, and a proof before the reload even finds them right."""
     load_and_restate(filled, *SIX)
-    reload = refresh.reload_dictionaries
 
     def late(client: Client, *names: str) -> None:
         client.command(
@@ -49,7 +49,7 @@ def test_readings_that_arrive_during_a_refresh(filled: Client, monkeypatch: pyte
             "('2026-01-08 10:00:00', 1, 1), ('2026-01-09 10:00:00', 2, 1)"
         )
         list(prove_all(client))
-        reload(client, *names)
+        reload_dictionaries(client, *names)
 
     monkeypatch.setattr(refresh, "reload_dictionaries", late)
     result = load(filled, (1, "new", "2026-01-07"), *SIX[1:])
@@ -69,12 +69,12 @@ def test_days_that_could_not_be_restated_stay_open_for_the_next_refresh(
 ) -> None:
     load_and_restate(filled, *SIX)
     changed = [(1, "new", "2026-01-06T09:00:00Z"), *SIX[1:]]
-    prove = restatement.prove_partitions
+    prove = prove_partitions
 
-    def failing(client: Client, layer: object, wanted: list[str], **options: str) -> object:
+    def failing(client: Client, layer: Layer, wanted: list[str], run_id: str) -> list[Proof]:
         if layer is L4 and wanted == [DAYS[2]]:
             raise ProofError("something else writes into it")
-        return prove(client, layer, wanted, **options)  # type: ignore[arg-type]
+        return prove(client, layer, wanted, run_id=run_id)
 
     monkeypatch.setattr(restatement, "prove_partitions", failing)
     monkeypatch.setattr(restatement, "grouped", lambda days, rows: [[day] for day in days])
