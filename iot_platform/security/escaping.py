@@ -29,7 +29,7 @@ _FORMULA = re.compile(
 )
 
 
-def visible(text: str, limit: int | None = None) -> str:
+def escape_line(text: str, limit: int | None = None) -> str:
     """The text for plain text of one line, such as a mail's subject: at most ``limit`` characters, none of them hidden.
 
     White space becomes single spaces; control and direction characters are written as escapes, e.g. ``\\x1b``.
@@ -38,46 +38,46 @@ def visible(text: str, limit: int | None = None) -> str:
     return line if limit is None or len(line) <= limit else f"{line[: limit - 1]}…"
 
 
-def visible_lines(text: str) -> str:
+def escape_lines(text: str) -> str:
     """The text for a terminal, a log or the body of a mail: as ``visible``, but its lines and spaces stay."""
     return "\n".join(_without_controls(line.expandtabs()) for line in text.split("\n"))
 
 
-def label(text: str) -> str:
+def escape_label(text: str) -> str:
     """The text beside a bar or a curve. (What draws it also switches mathematical notation off.)"""
-    return visible(text, LABEL_LENGTH)
+    return escape_line(text, LABEL_LENGTH)
 
 
-def markdown(text: object, limit: int = CELL_LENGTH) -> str:
+def escape_markdown(text: object, limit: int = CELL_LENGTH) -> str:
     """The text inside a line or a table cell of Markdown.
 
     What is not plain becomes a code span: it is the only place where neither links nor HTML nor mentions are read.
     """
     # A bar would end the cell, also in a code span.
-    return "&#124;".join(map(_literal_markdown, visible(str(text), limit).split("|")))
+    return "&#124;".join(map(_literal_markdown, escape_line(str(text), limit).split("|")))
 
 
-def markdown_code(text: str, language: str = "") -> str:
+def markdown_code_block(text: str, language: str = "") -> str:
     """The text as a block of code in Markdown."""
     fence = "`" * max(3, _longest_run(text) + 1)
-    return f"{fence}{language}\n{visible_lines(text)}\n{fence}"
+    return f"{fence}{language}\n{escape_lines(text)}\n{fence}"
 
 
-def chat(text: str, limit: int | None = None) -> str:
+def escape_chat(text: str, limit: int | None = None) -> str:
     """The text for Slack's ``mrkdwn`` and for Mattermost's Markdown: no mention, no link, no picture.
 
     Slack reads ``&``, ``<`` and ``>``; Mattermost reads ``@name``, addresses and Markdown's links and pictures.
     """
-    shown = _CHAT_SIGNS.sub(lambda match: f"{match[0]}{_ZERO_WIDTH_SPACE}", visible(text, limit))
+    shown = _CHAT_SIGNS.sub(lambda match: f"{match[0]}{_ZERO_WIDTH_SPACE}", escape_line(text, limit))
     return _slack_entities(shown)
 
 
 def chat_link(url: str, text: str) -> str:
     """A link of our own in a chat message, named by a text."""
-    return f"<{_slack_entities(visible(url).replace('|', '%7C'))}|{chat(text)}>"
+    return f"<{_slack_entities(escape_line(url).replace('|', '%7C'))}|{escape_chat(text)}>"
 
 
-def csv_cell(text: str) -> str:
+def escape_csv_cell(text: str) -> str:
     """The text for a cell of a CSV that a person may open in a spreadsheet: never a formula.
 
     An apostrophe stands before each ``=``, ``+``, ``-``, ``@``, tab, line end and apostrophe that begins the cell or

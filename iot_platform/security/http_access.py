@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 # As a browser writes it: a name, an IPv4 address or an IPv6 address in brackets, and perhaps a port. Nothing else.
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
-NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?")
+HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?")
 
 HOST_REFUSED = "Refused: call this server by its address, as localhost, or by a name in IOT_TRUSTED_HOSTS.\n"
 

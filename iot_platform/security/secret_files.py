@@ -15,7 +15,7 @@ from iot_platform.errors import SettingsError
 SUFFIX = "_FILE"
 
 
-class SecretFiles(PydanticBaseSettingsSource):
+class SecretFileSource(PydanticBaseSettingsSource):
     """Every secret setting may be given as the path of a file with it; the file is read anew for each ``Settings()``.
 
     White space around the secret is no part of it. An empty file is a secret that is not set.

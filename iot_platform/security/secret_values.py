@@ -17,7 +17,7 @@ HIDDEN = "***"
 MIN_LENGTH = 4
 
 
-def hidden(text: str) -> str:
+def hide_secrets(text: str) -> str:
     """The text with ``***`` in place of every secret of the settings, whole or as a part of its URL.
 
     While the settings cannot be read, nobody knows what is secret: then no text is given out.
@@ -32,7 +32,7 @@ def hidden(text: str) -> str:
 
 
 @contextmanager
-def secrets_hidden() -> Iterator[None]:
+def hide_secrets_in_errors() -> Iterator[None]:
     """Whatever is raised inside the block leaves it without secrets in its text, its causes and its contexts.
 
     An error without any is raised as it is; one that quotes a secret becomes a PlatformError with the rest of its text.
@@ -50,8 +50,8 @@ def without_secrets_in_chain(error: BaseException) -> BaseException:
     """The error, or one in its place, whose chain quotes no secret. Causes are changed in place."""
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     text = "".join(traceback.format_exception_only(error)).strip()
-    if hidden(text) != text or hidden(repr(error.args)) != repr(error.args):
-        result: BaseException = PlatformError(hidden(text)).with_traceback(error.__traceback__)
+    if hide_secrets(text) != text or hide_secrets(repr(error.args)) != repr(error.args):
+        result: BaseException = PlatformError(hide_secrets(text)).with_traceback(error.__traceback__)
     else:
         result = error
     if cause is not None:

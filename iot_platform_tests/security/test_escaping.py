@@ -27,7 +27,7 @@ from iot_platform.defs.layers.chart import usage_chart
 from iot_platform.defs.table_metadata import markdown_table
 from iot_platform.readings.files.rejects import RejectReport
 from iot_platform.readings.files.rows import Reject
-from iot_platform.security.escaping import chat, csv_cell, markdown, visible, visible_lines
+from iot_platform.security.escaping import escape_chat, escape_csv_cell, escape_line, escape_lines, escape_markdown
 from iot_platform_tests.security.hostile import HOSTILE
 
 DAY = dt.date(2026, 1, 5)
@@ -49,7 +49,7 @@ def read_back(text: str) -> str:
 
 @given(st.one_of(st.sampled_from(HOSTILE), st.text(st.sampled_from("=+-@\t\r\n';,|\"aE5. "), max_size=12), st.text()))
 def test_no_cell_of_a_csv_is_a_formula_and_its_text_can_be_read_back(text: str) -> None:
-    cell = csv_cell(text)
+    cell = escape_csv_cell(text)
     assert read_back(cell) == text
     for part in map(str.lstrip, as_spreadsheet(cell)):
         assert not part.startswith(("=", "@", "＝", "＠")), cell
@@ -58,7 +58,7 @@ def test_no_cell_of_a_csv_is_a_formula_and_its_text_can_be_read_back(text: str) 
 
 @pytest.mark.parametrize("text", ["-5", "2026-01-01T00:00:00Z,7,-5.25", "+1e-3", "a-b=c@d", "Müller & Söhne"])
 def test_a_number_and_a_plain_text_stay_as_they_are_in_a_csv(text: str) -> None:
-    assert csv_cell(text) == text
+    assert escape_csv_cell(text) == text
 
 
 def test_the_report_of_rejects_holds_no_formula(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_the_report_of_rejects_holds_no_formula(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_markdown_is_plain_or_code(text: str) -> None:
-    found = markdown(text)
+    found = escape_markdown(text)
     assert "\n" not in found and "|" not in found and len(found) < 260
     outside = re.sub(r"(?<!`)(`+)(?!`)(?:.*?[^`])\1(?!`)", "", found)
     assert not re.search(r"[<\[\]!*~`@#$]|://|www\.", outside.replace("&#124;", "")), found
@@ -89,7 +89,7 @@ def test_plain_names_are_plain_in_markdown() -> None:
         "-12.5",
         "office, 51.5",
     ):
-        assert markdown(text) == text
+        assert escape_markdown(text) == text
 
 
 def test_a_table_has_a_line_for_each_row_and_as_many_cells() -> None:
@@ -100,7 +100,7 @@ def test_a_table_has_a_line_for_each_row_and_as_many_cells() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_chat_message_mentions_nobody_and_links_nowhere(text: str) -> None:
-    found = chat(text)
+    found = escape_chat(text)
     assert "<" not in found and ">" not in found and "\n" not in found
     assert not re.search(r"@\w|://|www\.|\]\(|!\[|&(?!amp;|lt;|gt;)", found), found
     line = Line(title=text, detail=text, link="http://127.0.0.1:3000/runs/1")
@@ -131,7 +131,7 @@ def test_a_terminal_shows_control_characters(text: str, capsys: pytest.CaptureFi
     say(f"{text}: 1 row")
     show_table(("name",), [(text,)])
     assert not CONTROL.search(capsys.readouterr().out)
-    assert not CONTROL.search(visible_lines(text)) and not CONTROL.search(visible(text))
+    assert not CONTROL.search(escape_lines(text)) and not CONTROL.search(escape_line(text))
 
 
 def test_an_error_message_is_no_command_to_the_terminal(tmp_path: Path) -> None:
@@ -174,4 +174,4 @@ def test_an_alert_is_one_line_without_controls() -> None:
 
 
 def test_surrogates_and_nul_are_shown() -> None:
-    assert visible("a\ud800\x00b") == r"a\ud800\x00b"
+    assert escape_line("a\ud800\x00b") == r"a\ud800\x00b"

@@ -21,7 +21,7 @@ from iot_platform.devices.sources.configured import SOURCES, configured_source
 from iot_platform.devices.sources.csv_file import CsvSource
 from iot_platform.errors import ProofError, SourceError
 from iot_platform.security.private_files import private_directory
-from iot_platform.security.secret_values import secrets_hidden
+from iot_platform.security.secret_values import hide_secrets_in_errors
 from iot_platform.settings import Settings
 from iot_platform.simulator.simulator import Simulator
 
@@ -77,7 +77,7 @@ def device_metadata(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -
     - Days could not be restated. The new metadata is stored and in use, and these days stay open. Remove the cause
       that is named and materialize again, also with an unchanged source: it goes on with the days that are open.
     """
-    with secrets_hidden():
+    with hide_secrets_in_errors():
         _refresh(context, clickhouse)
 
 
