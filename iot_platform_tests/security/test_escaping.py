@@ -116,6 +116,33 @@ def test_a_chat_message_mentions_nobody_and_links_nowhere(text: str) -> None:
     assert sent["blocks"][0]["text"]["emoji"] is False
 
 
+CHAT_FORMATS = (
+    "*bold* a*b*c **bold**",
+    "_italics_ (_italics_) __proto__",
+    "~struck~ ~~struck~~ ~channel",
+    "`code` ```block```",
+    ":smile: text:+1:text :wave::skin-tone-2: 10:30:fire:",
+    "> quote",
+    "# heading",
+    "- item",
+    "1. item",
+)
+
+
+@pytest.mark.parametrize("text", [*CHAT_FORMATS, *HOSTILE])
+def test_a_chat_message_formats_nothing(text: str) -> None:
+    found = escape_chat(text)
+    assert not re.search(r"[*~`]|(?<![^\W_])_|_(?![^\W_])", found), found
+    assert not re.search(r":[^\s:]*[^\d\s:][^\s:]*:", found.replace("\u200b", " ")), found
+    assert not re.match(r"&gt;|[#+-]|\d+[.)]", found), found
+
+
+def test_names_and_times_are_plain_in_a_chat() -> None:
+    for text in ("l2_power_cleaned", "2026-01-05T10:30:00Z", "http error 500: bad gateway", "C1 = -5 kWh (100%)"):
+        assert escape_chat(text) == text
+    assert escape_chat("*5 of 7*", 4) == "\u22175 \u2026"
+
+
 @pytest.mark.parametrize("text", [*HOSTILE, "x\r\nBcc: victim@example.com", "x\nSubject: y\n\nbody", "\ud800"])
 def test_a_mail_has_one_subject_and_no_control_characters(text: str) -> None:
     message = Message(id="1", incident="1", subject=text, text=text)
