@@ -19,10 +19,10 @@ from iot_platform.cli.load_devices import DEVICE_IDS, devices
 from iot_platform.cli.output import echo_json, say
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
+from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.columns import UNITS
-from iot_platform.readings.files.load import FileLoader, FileResult
-from iot_platform.readings.files.mapping import FileOptions
-from iot_platform.readings.files.rows import Fingerprint
+from iot_platform.readings.files.loader import FileLoader, FileResult
+from iot_platform.readings.files.raw_rows import Fingerprint
 from iot_platform.security.escaping import escape_lines
 from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings

@@ -23,7 +23,7 @@ from iot_platform.errors import ProofError, SourceError
 from iot_platform.security.private_files import private_directory
 from iot_platform.security.secret_values import hide_secrets_in_errors
 from iot_platform.settings import Settings
-from iot_platform.simulator.simulator import Simulator
+from iot_platform.simulator.simulated_readings import Simulator
 
 DEVICES = "device_metadata"
 

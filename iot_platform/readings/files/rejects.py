@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
-from iot_platform.readings.files.rows import Reject
+from iot_platform.readings.files.raw_rows import Reject
 from iot_platform.security.escaping import escape_csv_cell
 from iot_platform.security.private_files import private_directory
 
