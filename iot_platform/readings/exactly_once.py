@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse import retries
 from iot_platform.clickhouse.blocks import insert_block
-from iot_platform.clickhouse.write_pause import wait_while_held
+from iot_platform.clickhouse.write_pause import wait_while_paused
 from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import RAW_TABLE
 from iot_platform.readings.arrival_times import INGESTED_AT, missing_rows
@@ -36,7 +36,7 @@ def insert_once(client: Client, readings: pa.Table, token: str, sent_at: dt.date
 
     def attempt() -> None:
         nonlocal attempted
-        wait_while_held(client)
+        wait_while_paused(client)
         if attempted and _started_at(client) > sent_at - dt.timedelta(seconds=CLOCK_TOLERANCE_S):
             insert_missing(client, readings, token)
             return
@@ -56,7 +56,7 @@ def insert_missing(client: Client, readings: pa.Table, token: str) -> int:
     _wait_for_running_insert(client, token)
     missing = missing_rows(readings, _present(client, readings))
     if missing.num_rows:
-        wait_while_held(client)
+        wait_while_paused(client)
         insert_block(client, RAW_TABLE, missing, token=f"{token}/{uuid4().hex}")
     return missing.num_rows
 

@@ -10,9 +10,9 @@ import dagster as dg
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.defs.jobs import all_layers_job
 from iot_platform.defs.start_status import SCHEDULE_STATUS
-from iot_platform.layers.blocked_days import holds
+from iot_platform.layers.blocked_days import blocked_days
 from iot_platform.layers.catalog import DERIVED_LAYERS, partition_day
-from iot_platform.layers.status import open_partitions
+from iot_platform.layers.status import unverified_partitions
 from iot_platform.settings import Settings
 
 # A night's work comes in runs that are short enough to be repeated; what is more is left to the next nights.
@@ -44,10 +44,10 @@ def prove_closed_days_schedule(context: dg.ScheduleEvaluationContext) -> list[dg
     settings = Settings()
     if yesterday < settings.first_day:
         return dg.SkipReason(f"{yesterday} is before the first day ({settings.first_day}).")
-    open_days, held = _open_and_held_days(settings)
-    days = {yesterday} | {day for day in open_days if settings.first_day <= day < yesterday}
+    unverified, blocked = _unverified_and_blocked_days(settings)
+    days = {yesterday} | {day for day in unverified if settings.first_day <= day < yesterday}
     # A red check stops a run for all of its days, so days that were red run alone.
-    ranges = day_ranges(sorted(days - held)) + [(day, day) for day in sorted(days & held)[-RUNS:]]
+    ranges = day_ranges(sorted(days - blocked)) + [(day, day) for day in sorted(days & blocked)[-RUNS:]]
     return [_run_request(first, last) for first, last in ranges]
 
 
@@ -62,11 +62,11 @@ def day_ranges(days: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
     return ranges[-RUNS:]
 
 
-def _open_and_held_days(settings: Settings) -> tuple[set[dt.date], set[dt.date]]:
+def _unverified_and_blocked_days(settings: Settings) -> tuple[set[dt.date], set[dt.date]]:
     with migrated_session(settings) as client:
-        found = {partition for layer in DERIVED_LAYERS for partition in open_partitions(client, layer)}
-        held = {hold.day for hold in holds(client, [layer.name for layer in DERIVED_LAYERS])}
-    return {day for partition in found if (day := partition_day(partition))}, held
+        found = {partition for layer in DERIVED_LAYERS for partition in unverified_partitions(client, layer)}
+        blocked = {found.day for found in blocked_days(client, [layer.name for layer in DERIVED_LAYERS])}
+    return {day for partition in found if (day := partition_day(partition))}, blocked
 
 
 def _run_request(first: dt.date, last: dt.date) -> dg.RunRequest:
