@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from typing import Any, NoReturn
 
@@ -13,7 +12,7 @@ from pydantic import ValidationError
 
 from iot_platform.errors import PlatformError
 from iot_platform.security.escaping import visible_lines
-from iot_platform.security.private_files import UMASK
+from iot_platform.security.private_files import keep_new_files_private
 
 # Subcommand -> where it is defined and what --help says of it (so that --help imports nothing heavy).
 COMMANDS = {
@@ -64,9 +63,9 @@ def cli() -> None:
 def main(*args: Any, **kwargs: Any) -> None:
     """Run the command line; expected errors become one message on stderr and exit code 1.
 
-    What it and its children write is for this user alone.
+    Files that it and its child processes write are readable by this user only.
     """
-    os.umask(UMASK)
+    keep_new_files_private()
     try:
         cli(*args, **kwargs)
     except ValidationError as error:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-
 import click
 
 from iot_platform.cli.output import echo_json, say
-from iot_platform.cli.up import interrupt
 from iot_platform.clickhouse.server import running_server
 from iot_platform.dashboard.serve import serve
 from iot_platform.services.dashboard import DASHBOARD_PORT
 from iot_platform.services.process import free_port
+from iot_platform.services.signals import interrupt_on_stop_signals
 from iot_platform.settings import Settings
 
 
@@ -24,8 +22,7 @@ def dashboard(port: int, as_json: bool) -> None:
     It needs no Looker and no internet, and only reads. An outage of ClickHouse is shown on the tiles, and over when
     ClickHouse is back. Whoever reaches the port sees the data: it binds to loopback unless IOT_HOST says otherwise.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
+    interrupt_on_stop_signals()
     settings = Settings()
 
     def ready(url: str) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 
 import click
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.cli.output import echo_json, say, show_summary
-from iot_platform.cli.up import DAGSTER_PORT, interrupt, watch
+from iot_platform.cli.up import DAGSTER_PORT
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import DERIVED_LAYERS, RAW_TABLE
@@ -25,6 +25,8 @@ from iot_platform.services.dagster import CODE, running_dagster
 from iot_platform.services.dashboard import DASHBOARD_PORT, running_dashboard
 from iot_platform.services.instance import environment
 from iot_platform.services.process import free_port
+from iot_platform.services.signals import interrupt_on_stop_signals
+from iot_platform.services.supervision import watch
 from iot_platform.settings import Settings
 from iot_platform.simulator.ingestion import first_simulated_day
 
@@ -43,9 +45,7 @@ def demo(days: int, exit_after: bool, as_json: bool, port: int) -> None:
 
     Everything lands in IOT_HOME. Run again, it goes on where it stopped.
     """
-    # Ctrl-C, `kill` and a closed terminal clean up alike. (Shells make background jobs ignore SIGINT unless it is set.)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
+    interrupt_on_stop_signals()
     settings = Settings()
     started = time.monotonic()
     ready = False
@@ -128,4 +128,4 @@ def _keep_running(settings: Settings, env: Mapping[str, str], preferred_port: in
         say('ClickHouse: `iot-platform db url` shows how to connect; `iot-platform sql "SELECT ..."` asks it.')
         say("New readings arrive every minute. Ctrl-C ends everything.")
         sys.stdout.flush()
-        watch([dagster, dashboard])
+        watch([dagster, dashboard], partial(say, err=True))

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
-from types import FrameType
+from functools import partial
 
 import click
 
 from iot_platform.cli.output import echo_json, say
 from iot_platform.clickhouse.migrations import migrated_session
-from iot_platform.errors import PlatformError
 from iot_platform.services.dagster import running_dagster
 from iot_platform.services.dashboard import DASHBOARD_PORT, running_dashboard
 from iot_platform.services.instance import environment
-from iot_platform.services.process import Watched, free_port
+from iot_platform.services.process import free_port
+from iot_platform.services.signals import interrupt_on_stop_signals
+from iot_platform.services.supervision import Watched, watch
 from iot_platform.settings import Settings
 
 DAGSTER_PORT = 3000
-HEALTH_EVERY_S = 30
-# A busy machine may miss a heartbeat; one that misses this many in a row is not well.
-UNHEALTHY_TIMES = 4
 
 
 @click.command()
@@ -45,8 +41,7 @@ def up(port: int, with_dashboard: bool, dashboard_port: int, as_json: bool) -> N
     Exit code 0: stopped; 1: something could not start, ended by itself, or stayed unhealthy; its log is named then
     (IOT_HOME/logs).
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
+    interrupt_on_stop_signals()
     settings = Settings()
     overrides = {name: os.environ[name] for name in ("DAGSTER_HOME", "IOT_DASHBOARD_URL") if os.environ.get(name)}
     started = time.monotonic()
@@ -73,28 +68,6 @@ def up(port: int, with_dashboard: bool, dashboard_port: int, as_json: bool) -> N
                 shown += f"  Dashboard: {urls['dashboard_url']}" if with_dashboard else ""
                 say(f"Healthy after {seconds} s. {shown}  Logs: {settings.root / 'logs'}")
             sys.stdout.flush()
-            watch(services)
+            watch(services, partial(say, err=True))
     except KeyboardInterrupt:
         say("Stopped.", err=True)
-
-
-def watch(services: Sequence[Watched]) -> None:
-    """Return never: raises PlatformError when a service has ended or stays unhealthy."""
-    bad = 0
-    while True:
-        # Processes each second, health (which asks Dagster's storage) now and then.
-        for _ in range(HEALTH_EVERY_S):
-            time.sleep(1)
-            for service in services:
-                service.check()
-        problems = [problem for service in services for problem in service.problems()]
-        bad = bad + 1 if problems else 0
-        for problem in problems:
-            say(f"Not healthy ({bad} of {UNHEALTHY_TIMES}): {problem}", err=True)
-        if bad == UNHEALTHY_TIMES:
-            raise PlatformError(f"Not healthy for {bad * HEALTH_EVERY_S} s: {' '.join(problems)}")
-
-
-def interrupt(number: int, frame: FrameType | None) -> None:
-    """A signal as KeyboardInterrupt, so that everything is cleaned up on the way out."""
-    raise KeyboardInterrupt

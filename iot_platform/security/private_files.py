@@ -10,12 +10,18 @@ from pathlib import Path
 
 from iot_platform.errors import PlatformError
 
-# What new files and directories of every process of the platform lack: all rights of others.
+# Group and others get no rights on new files. Every process of the platform runs with it: commands and the webserver
+# call keep_new_files_private, services/process.py passes it to child processes, deploy/entrypoint.sh sets it.
 UMASK = 0o077
 _MODE = 0o700
 _OTHERS = 0o077
 # A home of which at least one of these is there already is a home, and not somebody's directory of other things.
 _OF_A_HOME = ("clickhouse", "dagster", "logs", "rejects", "outbox")
+
+
+def keep_new_files_private() -> None:
+    """Give no other user any rights on the files that this process and its children create from here on."""
+    os.umask(UMASK)
 
 
 def private_directory(path: Path) -> Path:

@@ -14,7 +14,8 @@ import requests
 from iot_platform.errors import PlatformError
 from iot_platform.security.private_files import state_directory
 from iot_platform.services.instance import create_storage
-from iot_platform.services.process import START_TIMEOUT_S, Service, free_port, ignore_interrupts
+from iot_platform.services.process import START_TIMEOUT_S, Service, free_port
+from iot_platform.services.signals import ignore_stop_signals
 from iot_platform.settings import PACKAGE_DIR, Settings
 
 # Named as in the checkout's workspace.yaml: `dagster dev` then shares the state of sensors and schedules.
@@ -97,7 +98,7 @@ def running_dagster(settings: Settings, port: int, env: Mapping[str, str]) -> It
         for name, command in commands.items():
             services.append(Service(name, command, env, logs / f"{name}.log", folder))
             stack.callback(services[-1].stop)
-        stack.callback(ignore_interrupts)  # registered last, so it runs first
+        stack.callback(ignore_stop_signals)  # registered last, so it runs first
         dagster = Dagster(f"http://{settings.host}:{port}", services)
         dagster.wait_until_healthy()
         yield dagster

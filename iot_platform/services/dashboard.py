@@ -11,7 +11,8 @@ import requests
 
 from iot_platform.errors import PlatformError
 from iot_platform.security.private_files import state_directory
-from iot_platform.services.process import START_TIMEOUT_S, Service, ignore_interrupts
+from iot_platform.services.process import START_TIMEOUT_S, Service
+from iot_platform.services.signals import ignore_stop_signals
 from iot_platform.settings import Settings
 
 DASHBOARD_PORT = 3001
@@ -53,5 +54,5 @@ def running_dashboard(settings: Settings, port: int, env: Mapping[str, str]) -> 
             time.sleep(0.2)
         yield dashboard
     finally:
-        ignore_interrupts()
+        ignore_stop_signals()
         service.stop()

@@ -11,33 +11,13 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
 from iot_platform.errors import PlatformError
 from iot_platform.security.child_environment import python_environment
+from iot_platform.security.private_files import UMASK
 
 STOP_TIMEOUT_S = 20
 START_TIMEOUT_S = 120
-
-
-class Watched(Protocol):
-    """A part of the platform that runs beside us and answers at ``url``."""
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-
-    def check(self) -> None:
-        """Raise PlatformError when one of its processes has ended."""
-
-    def problems(self) -> list[str]:
-        """What is not well, in words; empty: all is."""
-
-
-def ignore_interrupts() -> None:
-    """From here on only clean up: a second Ctrl-C must not leave processes behind."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
 
 
 def free_port(preferred: int, host: str) -> int:
@@ -74,6 +54,7 @@ class Service:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=UMASK,
             )
 
     def check(self) -> None:

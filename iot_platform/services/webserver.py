@@ -21,6 +21,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from iot_platform.security.private_files import keep_new_files_private
 from iot_platform.services.page_guard import PageGuard
 from iot_platform.settings import Settings
 
@@ -78,6 +79,7 @@ def main(host: str, port: int, workspace: str) -> None:
     Requests that name another host than this machine (IOT_TRUSTED_HOSTS: further names) or come from other web pages
     are refused.
     """
+    keep_new_files_private()
     settings = Settings()
     configure_loggers(log_level="INFO")
     with DagsterInstance.get() as instance:

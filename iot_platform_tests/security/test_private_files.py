@@ -6,12 +6,17 @@ import os
 import stat
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from iot_platform.errors import PlatformError
 from iot_platform.security.private_files import private_directory, state_directory
+from iot_platform.services import webserver
+from iot_platform.services.process import Service
 from iot_platform_tests.e2e.commands import TIMEOUT_S, environment
 
 READINGS = "timestamp,device_id,kWh\n2026-01-01T00:00:00Z,1,1.5\n2026-01-01T00:00:00Z,1,=cmd()\n"
@@ -37,6 +42,23 @@ def run(env: dict[str, str], umask: int, *arguments: str, stdin: str = "") -> No
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def parent_umask(umask: int) -> Iterator[None]:
+    """Run a block with another umask."""
+    before = os.umask(umask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o000])
@@ -104,3 +126,35 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 def test_a_directory_of_another_user_is_refused() -> None:
     with pytest.raises(PlatformError, match="belongs to another user"):
         private_directory(Path("/usr"))
+
+
+def test_a_child_process_writes_private_files_whatever_the_umask_of_its_parent(tmp_path: Path) -> None:
+    (tmp_path / "writes_a_file.py").write_text(f"open({str(tmp_path / 'written')!r}, 'w').close()")
+    with parent_umask(0):
+        service = Service("writer", ["writes_a_file"], {"PYTHONPATH": str(tmp_path)}, tmp_path / "log")
+        try:
+            wait_until((tmp_path / "written").exists)
+        finally:
+            service.stop()
+    assert stat.S_IMODE((tmp_path / "written").stat().st_mode) == 0o600
+
+
+def test_the_webserver_writes_private_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    class StartedError(Exception):
+        """The webserver has come as far as reading its settings."""
+
+    def settings() -> None:
+        raise StartedError
+
+    monkeypatch.setattr(webserver, "Settings", settings)
+    with parent_umask(0):
+        with pytest.raises(StartedError):
+            webserver.main(["--workspace", os.devnull], standalone_mode=False)
+        assert os.umask(0) == OTHERS
+
+
+def test_a_container_writes_private_files() -> None:
+    entrypoint = Path(__file__).resolve().parents[2] / "deploy" / "entrypoint.sh"
+    run_in_it = [str(entrypoint), "sh", "-c", "umask"]
+    done = subprocess.run(run_in_it, umask=0, capture_output=True, text=True, check=True)
+    assert int(done.stdout, base=8) == OTHERS
