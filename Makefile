@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 CLIENTS := iot_platform_tests/clients
 CLIENTS_READY := $(VENV)/.clients-ready
 
-.PHONY: demo test check format bench clients conformance soak stateful screenshots env clean
+.PHONY: demo test check format docs bench clients conformance soak stateful screenshots env clean
 .DEFAULT_GOAL := test
 
 env: $(READY)
@@ -62,6 +62,10 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Writes the generated pages (docs/settings.md, cli.md, field-dictionary.md), and builds the site in build/docs; warnings are errors.
+docs: $(READY)
+	$(BIN)/python -m iot_platform_tests.docs
 
 bench: $(READY)
 	$(BIN)/python -m iot_platform_tests.bench $(ARGS)

@@ -1,4 +1,4 @@
-"""Every setting of the platform: its name, its default and the environment variable that changes it."""
+"""Every setting of the platform, with its default. The environment variable is ``IOT_`` and the name in capitals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ MAX_CLOSED_SHARE = 0.2
 
 
 class CheckSettings(BaseModel):
-    """Shares of what is checked above which a check warns and is red, and numbers of its query; unset: its own."""
+    """Thresholds of one check: the offending shares above which it warns and fails, and parameters of its query.
+
+    What is not set keeps the check's own default.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,160 +32,182 @@ class CheckSettings(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Settings read from ``IOT_*`` environment variables; anything not set has the default shown here.
+    """Settings from ``IOT_*`` environment variables. What is not set has the default shown here.
 
-    A secret may be in a file instead, which ``IOT_..._FILE`` names.
+    A secret may be stored in a file instead, whose path is in ``IOT_..._FILE``. docs/settings.md is made from this
+    class: run ``make docs`` after a change.
     """
 
     model_config = SettingsConfigDict(
         env_prefix="IOT_", env_nested_delimiter="__", frozen=True, extra="ignore", hide_input_in_errors=True
     )
 
-    home: Path = Field(default=Path(".iot"), description="Directory of all local state; one platform per directory.")
+    home: Path = Field(default=Path(".iot"), description="Directory of all local state. One platform per directory.")
+    owner: str = Field(
+        default="team:data-platform", description="Owner of the assets: team:NAME, or an e-mail address."
+    )
+    docs_url: str | None = Field(
+        default=None,
+        description="URL where docs/ is published. Assets link to it. Unset: assets name the file in the checkout.",
+    )
 
     clickhouse_url: SecretStr | None = Field(
         default=None,
-        description="http(s)://user:password@host:port of a ClickHouse server; unset: the embedded one of this home.",
+        description="http(s)://user:password@host:port of a ClickHouse server. Unset: the embedded server of the home.",
     )
     clickhouse_password: SecretStr | None = Field(
-        default=None, description="Password for clickhouse_url, when it is not part of the URL."
+        default=None, description="Password for IOT_CLICKHOUSE_URL, if the URL does not contain it."
     )
     clickhouse_database: str = Field(default="iot", description="Database that holds all tables of the platform.")
-    clickhouse_port: int = Field(default=8123, description="Port the embedded server prefers; taken: a free one.")
-    clickhouse_memory_bytes: int = Field(
-        default=4 * 1024**3, description="Memory limit of the embedded server, all queries together."
+    clickhouse_port: int = Field(
+        default=8123, description="Preferred port of the embedded server. If it is taken, a free port is used."
     )
-    connect_timeout_s: int = Field(default=10, description="Limit for connecting to ClickHouse.")
-    query_timeout_s: int = Field(default=600, description="Limit for one answer of ClickHouse.")
+    clickhouse_memory_bytes: int = Field(
+        default=4 * 1024**3, description="Memory limit of the embedded server, for all queries together."
+    )
+    connect_timeout_s: int = Field(default=10, description="Timeout for connecting to ClickHouse.")
+    query_timeout_s: int = Field(default=600, description="Timeout for one response from ClickHouse.")
 
-    batch_rows: int = Field(default=500_000, gt=0, description="Most readings in one insert (one block).")
-    batch_bytes: int = Field(default=32 * 1024**2, gt=0, description="Size at which a stream's batch is sent.")
-    batch_age_s: float = Field(default=1.0, gt=0, description="Longest that a stream's reading waits for its batch.")
+    batch_rows: int = Field(default=500_000, gt=0, description="Maximum number of readings in one insert (one block).")
+    batch_bytes: int = Field(default=32 * 1024**2, gt=0, description="A stream sends its batch at this size.")
+    batch_age_s: float = Field(
+        default=1.0, gt=0, description="Longest time that a reading of a stream waits for its batch to be sent."
+    )
     outbox_bytes: int = Field(
-        default=1024**3, gt=0, description="Accepted readings of one stream that may wait for ClickHouse, on disk."
+        default=1024**3,
+        gt=0,
+        description="Maximum size on disk of one stream's accepted readings that are not in ClickHouse yet.",
     )
 
     first_day: dt.date = Field(
         default=dt.date(2026, 1, 1), description="First UTC day that Dagster offers as a partition."
     )
 
-    simulator_enabled: bool = Field(default=True, description="False: materializing L1 only records what arrived.")
+    simulator_enabled: bool = Field(
+        default=True, description="Ingest simulated readings. False: materializing L1 only records what arrived."
+    )
     simulator_devices: int = Field(default=200, gt=0, description="Number of simulated meters.")
-    simulator_interval_s: int = Field(default=60, gt=0, description="Seconds of one simulated reading; divides 3600.")
-    simulator_seed: int = Field(default=1, description="Same seed, same readings.")
+    simulator_interval_s: int = Field(
+        default=60, gt=0, description="Interval between two readings of a simulated meter. Must divide 3600."
+    )
+    simulator_seed: int = Field(default=1, description="Seed of the simulation. The same seed gives the same readings.")
 
     automation_enabled: bool = Field(
-        default=False, description="Dagster's sensor and schedules run from the start; False: switch them on in its UI."
+        default=False,
+        description="Start Dagster's sensors and schedules with Dagster. False: switch them on in the Dagster UI.",
     )
-    prove_today_cron: str = Field(default="10 * * * *", description="When today's layers are proved (UTC).")
+    prove_today_cron: str = Field(default="10 * * * *", description="When today's layers are verified (UTC).")
     prove_closed_days_cron: str = Field(
-        default="30 6 * * *", description="When the closed days that are open are proved (UTC)."
+        default="30 6 * * *", description="When unverified days before today are verified (UTC)."
     )
     looker_checks_cron: str = Field(
-        default="15 7 * * *", description="When the LookML is proved against the marts (UTC)."
+        default="15 7 * * *", description="When the LookML project is checked against the marts (UTC)."
     )
     metadata_cron: str = Field(default="0 * * * *", description="When the device metadata is refreshed.")
     metadata_compare_cron: str = Field(
-        default="20 4 * * *", description="When all of the CRM is compared, to find the devices that have vanished."
+        default="20 4 * * *",
+        description="When all records of the CRM are compared, to find devices that no longer exist there.",
     )
-    metadata_timezone: str = Field(default="UTC", description="Time zone of both metadata crons, e.g. Europe/London.")
+    metadata_timezone: str = Field(
+        default="UTC", description="Time zone of both metadata schedules, for example Europe/London."
+    )
     checks: dict[str, CheckSettings] = Field(
         default={},
-        description="Thresholds of checks, e.g. IOT_CHECKS__REJECT_RATE_IS_NORMAL__WARN_SHARE=0.1, or all as JSON; "
-        "iot_platform/defs/layers/rules.py has the names and their defaults.",
+        description="Thresholds of checks, for example IOT_CHECKS__REJECT_RATE_IS_NORMAL__WARN_SHARE=0.1, or all of "
+        "them as JSON. iot_platform/defs/layers/rules.py has the names and the defaults.",
     )
     hold_downstream: bool = Field(
         default=True,
-        description="A day whose blocking check is red is not carried on by any run; False: only within one.",
+        description="A failed blocking check blocks the next layer for that day in every run. "
+        "False: only in the run of the check.",
     )
 
-    devices_source: str = Field(default="csv", description="Where device metadata is refreshed from: csv or crm.")
+    devices_source: str = Field(default="csv", description="Source of the device metadata: csv or crm.")
     # Not shown: a URL may carry a password or a signature.
     devices_csv: str | None = Field(
         default=None,
         repr=False,
-        description="Path or URL (https, s3, ...) of the metadata CSV; unset: devices.csv in the home.",
+        description="Path or URL (https, s3, ...) of the metadata CSV. Unset: devices.csv in the home.",
     )
-
     devices_csv_complete: bool = Field(
-        default=True, description="That CSV lists every device: one that it lacks is closed. False: nothing is closed."
+        default=True,
+        description="The CSV lists every device: a device that is missing from it is closed. False: nothing is closed.",
     )
     devices_max_bytes: int = Field(
         default=128 * 1024**2,
         gt=0,
-        description="Most bytes of a metadata CSV, and of all that the CRM answers in one read; more is refused.",
+        description="Maximum size of a metadata CSV, and of all responses of the CRM in one read. A larger one is "
+        "refused. The default holds about two million meters as CSV.",
     )
     max_closed_share: float = Field(
         default=MAX_CLOSED_SHARE,
         ge=0,
         le=1,
-        description="Share of the known devices that a complete CSV may lack; more, and it is refused as cut off.",
+        description="Largest share of the known devices that may be missing from a complete CSV. If more are missing, "
+        "the CSV is refused as truncated.",
     )
-
-    crm_url: str = Field(default="https://api.hubapi.com", description="Address of the CRM (HubSpot's API).")
+    crm_url: str = Field(default="https://api.hubapi.com", description="URL of the CRM (HubSpot's API).")
     crm_token: SecretStr | None = Field(
-        default=None, description="Access token of a private app in the CRM that may read the object type."
+        default=None, description="Access token of a private app in the CRM. It must be allowed to read the objects."
     )
     crm_object: str = Field(default="p_meters", description="Object type in the CRM that holds the meters.")
     crm_fields: dict[str, str] = Field(
         default={name: name for name in ("device_id", "customer_id", "building_type", "latitude", "longitude")},
-        description='Properties of the CRM by our column, as JSON, e.g. {"device_id": "meter_number", ...}; '
-        "valid_from may be among them.",
+        description='The CRM\'s property for each of our columns, as JSON: {"device_id": "meter_number", ...}. '
+        "valid_from may be one of the columns.",
     )
     crm_modified_property: str = Field(
         default="hs_lastmodifieddate",
-        description="Property of the CRM with an object's last change; of contacts: lastmodifieddate.",
+        description="Property of the CRM that holds the time of the last change. For contacts: lastmodifieddate.",
     )
     source_timeout_s: float = Field(
-        default=30, gt=0, description="Limit for connecting to a metadata source, and for each of its answers."
+        default=30, gt=0, description="Timeout for connecting to a metadata source, and for each of its responses."
     )
     metadata_warn_h: float = Field(
-        default=3, gt=0, description="Hours without a good read of the metadata source after which a check warns."
+        default=3, gt=0, description="Hours since the last successful metadata refresh after which a check warns."
     )
     metadata_error_h: float = Field(
-        default=26, gt=0, description="Hours without a good read of the metadata source after which that check is red."
+        default=26, gt=0, description="Hours since the last successful metadata refresh after which that check fails."
     )
 
-    owner: str = Field(
-        default="team:data-platform", description="Who answers for the assets: team:NAME, or an e-mail address."
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address that the Dagster UI, the dashboard and the embedded ClickHouse bind to. None of them "
+        "offers TLS.",
     )
-    docs_url: str | None = Field(
-        default=None, description="Where docs/ can be read in a browser; unset: assets name the file of the checkout."
-    )
-
-    host: str = Field(default="127.0.0.1", description="Address that servers bind to.")
     trusted_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="Names, separated by commas, by which the Dagster UI and the dashboard may be called, besides "
-        "addresses, localhost and the machine's own name; e.g. that of a reverse proxy. Other names are refused.",
+        description="Host names, separated by commas, under which clients may call these servers, for example the name "
+        "of a reverse proxy. IP addresses, localhost and the machine's own name are always allowed.",
     )
+    dagster_url: str = Field(default="http://127.0.0.1:3000", description="URL of the Dagster UI for links in alerts.")
+    dashboard_url: str = Field(
+        default="http://127.0.0.1:3001", description="URL of the dashboard for links in the Dagster UI."
+    )
+    dashboard_query_timeout_s: int = Field(default=30, gt=0, description="Timeout for one query of a dashboard tile.")
 
     alert_webhook_url: SecretStr | None = Field(
-        default=None, description="Webhook that takes Slack's JSON; unset: no alerts there."
+        default=None, description="Webhook that accepts Slack's JSON. Unset: no alerts by webhook."
     )
     alert_smtp_url: SecretStr | None = Field(
         default=None,
-        description="smtp(s)://user:password@host:port of the mail server for alerts; unset: none by mail. smtp uses "
-        "STARTTLS when offered. Characters with a meaning in a URL are written as %XX.",
+        description="smtp(s)://user:password@host:port of the mail server. Unset: no alerts by mail. smtp uses "
+        "STARTTLS if the server offers it. Write special characters as %XX.",
     )
-    alert_email_from: str | None = Field(default=None, description="Sender of alerts by mail.")
+    alert_email_from: str | None = Field(default=None, description="Sender of alert mails.")
     alert_email_to: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), description="Recipients of alerts by mail, separated by commas."
+        default=(), description="Recipients of alert mails, separated by commas."
     )
     alert_settle_s: float = Field(
-        default=20, ge=0, description="A problem that is over within this time is not told; ticks are 30 s apart."
+        default=20,
+        ge=0,
+        description="A problem that ends within this time sends no alert. Problems are looked for every 30 s.",
     )
-    alert_clear_s: float = Field(default=90, ge=0, description="Nothing was wrong for this long: all clear.")
+    alert_clear_s: float = Field(
+        default=90, ge=0, description="Time without any problem after which an incident is reported as over."
+    )
     alert_repeat_minutes: float = Field(
-        default=60, ge=0, description="While an incident lasts, new problems are told at most this often."
-    )
-    dashboard_url: str = Field(
-        default="http://127.0.0.1:3001", description="Where Dagster links to: the preview of the dashboard."
-    )
-    dagster_url: str = Field(default="http://127.0.0.1:3000", description="Where alerts link to: the Dagster UI.")
-
-    dashboard_query_timeout_s: int = Field(
-        default=30, gt=0, description="Limit for one answer of ClickHouse to a tile of the dashboard's preview."
+        default=60, ge=0, description="Shortest time between two messages about new problems of one incident."
     )
 
     @classmethod
@@ -194,7 +219,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given in code, then environment variables and the files of secrets, of which there is only one."""
+        """Order of precedence: arguments in code, then files of secrets, then environment variables."""
         return init_settings, SecretFiles(settings_cls), env_settings
 
     @field_validator("trusted_hosts", mode="after")

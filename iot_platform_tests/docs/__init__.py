@@ -1,0 +1,1 @@
+"""The documents: their generated pages, the site, and tests that keep them true."""
