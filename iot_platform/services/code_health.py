@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 
 METHOD = "/api.DagsterApi/ListRepositories"
 # The class in the serialized answer; an import error is answered with another one.
