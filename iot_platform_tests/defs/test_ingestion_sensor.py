@@ -26,6 +26,7 @@ from iot_platform.defs.readings.windows import MAX_WINDOW
 from iot_platform.errors import PlatformError, ServerError
 from iot_platform.layers.blocked_days import record
 from iot_platform.services.process import free_port
+from iot_platform_tests.defs.dagster_runs import unfinished_run
 
 NOW = dt.datetime(2026, 1, 5, 10, 20, 30, tzinfo=dt.UTC)
 
@@ -75,12 +76,12 @@ def test_the_first_tick_begins_with_today() -> None:
 def test_nothing_is_requested_while_an_ingestion_run_waits_or_runs(status: dg.DagsterRunStatus) -> None:
     cursor = "2026-01-05T09:00:01+00:00"
     with dg.DagsterInstance.ephemeral() as instance:
-        instance.create_run_for_job(defs.resolve_job_def("all_layers_job"), status=status)
+        unfinished_run(instance, defs.resolve_job_def("all_layers_job"), status)
         assert requests_of(tick(cursor, instance)), "a run of another job is no reason to wait"
-        run = instance.create_run_for_job(defs.resolve_job_def("ingestion_job"), status=status)
+        run_id = unfinished_run(instance, defs.resolve_job_def("ingestion_job"), status)
         skipped = tick(cursor, instance)
         assert isinstance(skipped, dg.SkipReason) and "waits or runs" in str(skipped.skip_message)
-        instance.delete_run(run.run_id)
+        instance.delete_run(run_id)
         # The next window covers what has arrived meanwhile.
         [request] = requests_of(tick(cursor, instance))
         assert window_of(request) == (cursor, "2026-01-05T10:15:01+00:00")
