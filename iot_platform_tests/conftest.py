@@ -14,8 +14,10 @@ import pandas as pd
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.clickhouse.embedded_server import running_server
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.migrations import migrate
-from iot_platform.clickhouse.server import Endpoint, ServerFiles, running_server
+from iot_platform.clickhouse_embedded.directory import ServerDirectory
 from iot_platform.settings import Settings
 from iot_platform_tests.looker.lookml_readings import filled_marts, joined_readings
 
@@ -64,7 +66,7 @@ def client(server: Endpoint, database: str) -> Iterator[Client]:
 @pytest.fixture
 def server_log(server: Endpoint, server_settings: Settings) -> Path:
     """What the server wrote to its log."""
-    return ServerFiles(server_settings).log
+    return ServerDirectory(server_settings.clickhouse_dir).log
 
 
 @pytest.fixture

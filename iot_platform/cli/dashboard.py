@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from iot_platform.cli.output import echo_json, say
-from iot_platform.clickhouse.server import running_server
+from iot_platform.clickhouse.embedded_server import running_server
 from iot_platform.dashboard.serve import serve
 from iot_platform.services.dashboard import DASHBOARD_PORT
 from iot_platform.services.process import free_port

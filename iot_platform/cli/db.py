@@ -10,7 +10,8 @@ from urllib.parse import quote
 import click
 
 from iot_platform.cli.output import say
-from iot_platform.clickhouse.server import EXIT_IN_USE, endpoint, stop_server
+from iot_platform.clickhouse.embedded_server import EXIT_IN_USE, stop_server
+from iot_platform.clickhouse.endpoint import endpoint
 from iot_platform.errors import ServerError
 from iot_platform.settings import Settings
 

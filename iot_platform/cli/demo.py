@@ -97,7 +97,7 @@ def _materialize(settings: Settings, env: Mapping[str, str]) -> None:
 
 def _prove_the_rest(client: Client) -> None:
     """Prove the days that Dagster does not offer: readings of a user's own files in this home."""
-    for _ in prove_all(client, only_open=True):
+    for _ in prove_all(client, only_unverified=True):
         pass
 
 

@@ -7,7 +7,7 @@ import click
 from iot_platform.cli.output import echo_json, say
 from iot_platform.clickhouse import migrations
 from iot_platform.clickhouse.client import connect
-from iot_platform.clickhouse.server import running_server
+from iot_platform.clickhouse.embedded_server import running_server
 from iot_platform.settings import Settings
 
 

@@ -9,8 +9,9 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
 from iot_platform.clickhouse.client import connect, quoted
+from iot_platform.clickhouse.embedded_server import running_server
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.lock import server_lock
-from iot_platform.clickhouse.server import Endpoint, running_server
 from iot_platform.clickhouse.statements import Migration, read_migrations
 from iot_platform.errors import MigrationError, MissingDatabaseError
 from iot_platform.settings import Settings

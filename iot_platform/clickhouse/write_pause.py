@@ -1,6 +1,6 @@
-"""A moment without inserts: the platform's writers wait for a fraction of a second, so that a partition can be swapped.
+"""Pause the platform's writers for a fraction of a second, so that a partition can be swapped between two inserts.
 
-A hold makes such a moment likely; it is no lock. Whoever needs certainty compares partition versions before and after.
+The pause is advisory and not a lock. Code that needs certainty compares the partition's version before and after.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.lock import server_lock
 
+# Writers of older versions look for the table lock_insert_hold.
 LOCK = "insert_hold"
-# Longest that a writer waits for a hold; then it goes on, and the hold has failed.
+# The longest that a writer waits for the end of a pause. Then it continues, and the pause has failed.
 LONGEST_WAIT_S = 0.6
-# A hold that is older was left behind by a process that died.
+# An older pause was left behind by a process that died.
 ABANDONED_S = 3
 _POLL_S = 0.01
 
 
 @contextmanager
-def insert_hold(client: Client, tables: Sequence[str]) -> Iterator[bool]:
-    """Ask the writers to wait, and wait for the running inserts into ``tables``.
+def pause_inserts(client: Client, tables: Sequence[str]) -> Iterator[bool]:
+    """Ask the writers to wait, and wait for the running inserts into ``tables`` to end.
 
-    Yields whether there is a moment without inserts now; False: an insert is taking too long, try again later.
+    Yields True when no insert is running. False: an insert is taking too long; try again later.
     """
     with server_lock(client, LOCK):
         deadline = time.monotonic() + LONGEST_WAIT_S / 2
@@ -37,9 +38,9 @@ def insert_hold(client: Client, tables: Sequence[str]) -> Iterator[bool]:
 
 
 def inserts_running(client: Client, tables: Sequence[str]) -> bool:
-    """Whether any INSERT into one of the tables is running now, whoever sent it.
+    """Whether any client is running an INSERT into one of the tables.
 
-    It looks at the server of the connection: on a cluster inserts through other replicas are not seen.
+    It sees the server of the connection only: on a cluster, inserts through other replicas are not seen.
     """
     target = rf"(?is)^\s*INSERT\s+INTO\s+(?:TABLE\s+)?(?:[^\s.(]+\.)?[`\"]?(?:{'|'.join(tables)})[`\"]?(?:\s|\(|$)"
     rows = client.query(
@@ -49,15 +50,15 @@ def inserts_running(client: Client, tables: Sequence[str]) -> bool:
     return bool(rows[0][0])
 
 
-def wait_while_held(client: Client) -> float:
-    """Wait until nobody asks for a moment without inserts, LONGEST_WAIT_S at most; returns the seconds waited."""
+def wait_while_paused(client: Client) -> float:
+    """Wait for the end of a pause, LONGEST_WAIT_S at most; returns the seconds waited."""
     started = time.monotonic()
-    while _is_held(client) and time.monotonic() - started < LONGEST_WAIT_S:
+    while _is_paused(client) and time.monotonic() - started < LONGEST_WAIT_S:
         time.sleep(_POLL_S)
     return time.monotonic() - started
 
 
-def _is_held(client: Client) -> bool:
+def _is_paused(client: Client) -> bool:
     rows = client.query(
         "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {name:String} "
         "AND now() - metadata_modification_time <= {abandoned:UInt32}",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
 import fcntl
-import json
 import logging
 import os
 import resource
@@ -20,9 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING
 
-import psutil
-
-from iot_platform.clickhouse.server import ServerFiles, read_record
+from iot_platform.clickhouse_embedded.directory import ServerDirectory
+from iot_platform.clickhouse_embedded.record import read_record, write_record
 from iot_platform.errors import ServerError
 from iot_platform.security.private_files import private_directory, state_directory
 from iot_platform.settings import Settings
@@ -55,8 +52,8 @@ def serve(
 
     ``port`` None: the preferred one of the settings, or any free one when that is taken. ``ready`` gets the URL.
     """
-    files = ServerFiles(settings)
-    state_directory(settings.root, files.directory.name)
+    files = ServerDirectory(settings.clickhouse_dir)
+    state_directory(settings.root, files.path.name)
     # Whatever the server opens outside its data directory it opens before it locks itself in.
     record = files.record.with_suffix(".tmp")
     with _owned(files), _listening(settings, host, port) as listener, record.open("w") as draft:
@@ -64,7 +61,7 @@ def serve(
         app = _start_engine(settings, files)
         try:
             bound = listener.getsockname()[1]
-            _write_record(files, draft, host, bound)
+            write_record(draft, files.record, host, bound)
             ready(f"http://{_shown(host)}:{bound}")
             asyncio.run(_answer(app, listener, files, stop_when_unused))
         finally:
@@ -79,7 +76,7 @@ def _allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _start_engine(settings: Settings, files: ServerFiles) -> App:
+def _start_engine(settings: Settings, files: ServerDirectory) -> App:
     # The engine takes its time zone from the process; one text must mean one instant on every machine.
     os.environ["TZ"] = "UTC"
     time.tzset()
@@ -89,8 +86,8 @@ def _start_engine(settings: Settings, files: ServerFiles) -> App:
         from iot_platform.clickhouse_embedded.config import write_config
 
         password = read_or_create_password(files.password)
-        config = write_config(files.directory / "config", settings.clickhouse_memory_bytes)
-        os.chdir(files.directory)  # see Engine: the rest of the path may have any name
+        config = write_config(files.path / "config", settings.clickhouse_memory_bytes)
+        os.chdir(files.path)  # see Engine: the rest of the path may have any name
         _lock_in(files, config.parent)
         # This loads the engine, which starts threads and writes temporary files: only behind the fence.
         from iot_platform.clickhouse_embedded.app import App
@@ -103,7 +100,7 @@ def _start_engine(settings: Settings, files: ServerFiles) -> App:
     return App(Engine(files.data, config), password)
 
 
-def _lock_in(files: ServerFiles, config: Path) -> None:
+def _lock_in(files: ServerDirectory, config: Path) -> None:
     from iot_platform.clickhouse_embedded.lockdown import Rights, lock_in
 
     if files.temporary.exists():
@@ -111,8 +108,8 @@ def _lock_in(files: ServerFiles, config: Path) -> None:
     for directory in (files.data, files.temporary):
         private_directory(directory)
     os.environ["TMPDIR"] = tempfile.tempdir = str(files.temporary)
-    files.users.touch(mode=0o600)
-    missing = lock_in(Rights([files.data, files.temporary], [config], [files.users], files.directory))
+    files.users_lock.touch(mode=0o600)
+    missing = lock_in(Rights([files.data, files.temporary], [config], [files.users_lock], files.path))
     if missing:
         log.warning("%s The other two fences hold: see SECURITY.md.", missing)
 
@@ -126,9 +123,9 @@ def _close(app: App) -> None:
 
 
 @contextlib.contextmanager
-def _owned(files: ServerFiles) -> Iterator[None]:
+def _owned(files: ServerDirectory) -> Iterator[None]:
     """Hold the data directory; the kernel gives it back even after kill -9."""
-    with files.lock.open("a+") as lock:
+    with files.server_lock.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -139,7 +136,7 @@ def _owned(files: ServerFiles) -> Iterator[None]:
         yield
 
 
-def _who_holds(files: ServerFiles, lock: IO[str]) -> str:
+def _who_holds(files: ServerDirectory, lock: IO[str]) -> str:
     record = read_record(files.record)
     if record is not None:
         return (
@@ -180,20 +177,7 @@ def _listening(settings: Settings, host: str, port: int | None) -> Iterator[sock
         return
 
 
-def _write_record(files: ServerFiles, draft: IO[str], host: str, port: int) -> None:
-    content = {
-        "pid": os.getpid(),
-        "create_time": psutil.Process().create_time(),
-        "host": host,
-        "port": port,
-        "started_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-    }
-    draft.write(json.dumps(content) + "\n")
-    draft.flush()
-    os.replace(draft.name, files.record)
-
-
-async def _answer(app: App, listener: socket.socket, files: ServerFiles, stop_when_unused: bool) -> None:
+async def _answer(app: App, listener: socket.socket, files: ServerDirectory, stop_when_unused: bool) -> None:
     import uvicorn
 
     from iot_platform.clickhouse_embedded.connection import Connection
@@ -222,7 +206,7 @@ async def _answer(app: App, listener: socket.socket, files: ServerFiles, stop_wh
         asyncio.create_task(_close_overdue_connections(server)),
     ]
     if stop_when_unused:
-        helpers.append(asyncio.create_task(_stop_when_unused(server, files.users)))
+        helpers.append(asyncio.create_task(_stop_when_unused(server, files.users_lock)))
     await server.serve(sockets=[listener])
     for helper in helpers:
         helper.cancel()

@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
 from iot_platform.clickhouse.client import connect
-from iot_platform.clickhouse.server import endpoint
+from iot_platform.clickhouse.endpoint import endpoint
 from iot_platform.errors import ServerError
 from iot_platform.settings import Settings
 

@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse import retries
 from iot_platform.clickhouse.blocks import insert_block
-from iot_platform.clickhouse.write_pause import wait_while_held
+from iot_platform.clickhouse.write_pause import wait_while_paused
 from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import RAW_TABLE
 from iot_platform.readings.arrivals import COLUMN, missing_rows
@@ -35,7 +35,7 @@ def deliver(client: Client, readings: pa.Table, token: str, sent_at: dt.datetime
 
     def attempt() -> None:
         nonlocal attempted
-        wait_while_held(client)
+        wait_while_paused(client)
         if attempted and _started_at(client) > sent_at - dt.timedelta(seconds=CLOCK_TOLERANCE_S):
             deliver_missing(client, readings, token)
             return
@@ -54,7 +54,7 @@ def deliver_missing(client: Client, readings: pa.Table, token: str) -> int:
     _wait_for_running_insert(client, token)
     missing = missing_rows(readings, _present(client, readings))
     if missing.num_rows:
-        wait_while_held(client)
+        wait_while_paused(client)
         insert_block(client, RAW_TABLE, missing, token=f"{token}/{uuid4().hex}")
     return missing.num_rows
 

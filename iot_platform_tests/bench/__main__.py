@@ -19,7 +19,7 @@ import click
 from clickhouse_connect.driver.exceptions import Error
 
 from iot_platform.clickhouse.client import connect
-from iot_platform.clickhouse.server import running_server
+from iot_platform.clickhouse.embedded_server import running_server
 from iot_platform.errors import PlatformError
 from iot_platform.settings import Settings
 from iot_platform_tests.bench import machine

@@ -21,11 +21,11 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.blocks import ONE_BLOCK
 from iot_platform.clickhouse.client import connect, quoted
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.migrations import create_database, migrate
-from iot_platform.clickhouse.server import Endpoint
-from iot_platform.devices.refresh import reload_dictionaries
+from iot_platform.layers.dictionaries import reload_dictionaries
+from iot_platform.looker.compiler import Compiled, compile_query
 from iot_platform.looker.project import Project, load_project
-from iot_platform.looker.query import Compiled, compile_query
 from iot_platform.settings import Settings
 from iot_platform_tests.bench.inserts import Say
 from iot_platform_tests.bench.sizes import Sizes
@@ -193,7 +193,7 @@ def _asking_clickhouse(
     endpoint: Endpoint, settings: Settings, tiles: Mapping[str, Compiled]
 ) -> Callable[[str], object]:
     client = connect(endpoint, settings)
-    return lambda tile: client.query(tiles[tile].sql, parameters=tiles[tile].parameters).result_rows
+    return lambda tile: client.query(tiles[tile].sql, parameters=dict(tiles[tile].parameters)).result_rows
 
 
 def _asking_duckdb(duck: duckdb.DuckDBPyConnection, asked: Mapping[str, dt.datetime]) -> Callable[[str], object]:
@@ -262,7 +262,8 @@ def _compare(
     for name, compiled in tiles.items():
         # Whole, not cut by the tile's limit: which rows it would show is not decided.
         sql = compiled.sql if name == "top_devices" else compiled.unlimited
-        ours, theirs = _numbers(client.query(sql, parameters=compiled.parameters).result_rows), _numbers(ask(name))
+        ours = _numbers(client.query(sql, parameters=dict(compiled.parameters)).result_rows)
+        theirs = _numbers(ask(name))
         same = len(ours) == len(theirs) and all(
             math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-6)
             for mine, other in zip(ours, theirs, strict=True)

@@ -10,7 +10,9 @@ from typing import Any
 
 import psutil
 
-from iot_platform.clickhouse.server import Endpoint, ServerFiles, read_record
+from iot_platform.clickhouse.endpoint import Endpoint
+from iot_platform.clickhouse_embedded.directory import ServerDirectory
+from iot_platform.clickhouse_embedded.record import read_record
 from iot_platform.settings import Settings
 from iot_platform_tests.bench.contestants import BARE, BOOK, CHAIN, MEANING, Contestants
 from iot_platform_tests.bench.figures import rates, ratio
@@ -26,7 +28,7 @@ Figures = dict[str, list[float]]
 
 def measure_inserts(endpoint: Endpoint, settings: Settings, sizes: Sizes, say: Say) -> list[dict[str, Any]]:
     """One result per cell."""
-    record = read_record(ServerFiles(settings).record)
+    record = read_record(ServerDirectory(settings.clickhouse_dir).record)
     assert record is not None, "the server of this home runs"
     server = psutil.Process(record.pid)
     results = []

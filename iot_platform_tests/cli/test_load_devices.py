@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.cli.load import load
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.devices import restatement
 from iot_platform.devices.contract import read_devices
 from iot_platform.devices.refresh import RefreshResult, refresh_devices

@@ -16,12 +16,12 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from iot_platform.clickhouse.client import connect
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.statements import split_statements
 from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import DERIVED_LAYERS, L4
 from iot_platform.layers.proof import prove_all
-from iot_platform.layers.status import open_partitions
+from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
 from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.writer import Batch, Writer
@@ -72,7 +72,10 @@ def voltages(client: Client) -> dict[str, int]:
 
 def columns(client: Client) -> dict[str, list[tuple[Any, ...]]]:
     query = "SELECT name, type, comment FROM system.columns WHERE database = currentDatabase() AND table = {t:String}"
-    return {t: client.query(f"{query} ORDER BY position", parameters={"t": t}).result_rows for t in TABLES}
+    return {
+        t: [tuple(row) for row in client.query(f"{query} ORDER BY position", parameters={"t": t}).result_rows]
+        for t in TABLES
+    }
 
 
 def assert_every_layer_has_what_l1_has(client: Client) -> None:
@@ -92,7 +95,7 @@ def assert_every_layer_has_what_l1_has(client: Client) -> None:
 
 def prove_everything(client: Client) -> None:
     assert all(proof.is_equal for proof in prove_all(client))
-    assert [open_partitions(client, layer) for layer in DERIVED_LAYERS] == [[]] * len(DERIVED_LAYERS)
+    assert [unverified_partitions(client, layer) for layer in DERIVED_LAYERS] == [[]] * len(DERIVED_LAYERS)
     assert summarize(client).conserved
 
 
@@ -153,7 +156,7 @@ class Traffic:
 
     def _prove(self, client: Client) -> Iterator[None]:
         while True:
-            for _ in prove_all(client, only_open=True):
+            for _ in prove_all(client, only_unverified=True):
                 yield
             yield
 

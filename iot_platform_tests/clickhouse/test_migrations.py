@@ -10,9 +10,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import connect
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.clickhouse.migrations import applied, create_database, migrate
-from iot_platform.clickhouse.server import Endpoint
 from iot_platform.errors import MigrationError, PlatformError
 from iot_platform.settings import Settings
 
@@ -98,8 +98,8 @@ def test_processes_that_migrate_at_once_apply_each_file_once(server: Endpoint, c
     for worker in workers:
         worker.join(timeout=30)
     assert sorted(map(len, applied_by)) == [0, 0, len(applied(client))]
-    rows = client.query("SELECT count(), uniqExact(name) FROM schema_migrations").first_row
-    assert rows[0] == rows[1]
+    [(rows, names)] = client.query("SELECT count(), uniqExact(name) FROM schema_migrations").result_rows
+    assert rows == names
 
 
 def test_a_lock_is_held_by_one_and_says_by_whom(client: Client) -> None:

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.migrations import migrate
-from iot_platform.clickhouse.server import Endpoint
 from iot_platform.defs import table_metadata as tables
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, QUARANTINE
 from iot_platform.layers.definition import Definition
 from iot_platform.layers.proof import prove_all, prove_partitions
-from iot_platform.layers.status import open_partitions
+from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
 from iot_platform.readings.stream import StreamWriter
 from iot_platform.readings.writer import Batch, Writer
@@ -73,7 +73,7 @@ def test_a_column_is_added_while_readings_flow(server: Endpoint, platform: Clien
         "+ {days:UInt32} * (toHour(timestamp) * 60 + toMinute(timestamp)) FROM l1_power_raw WHERE voltage IS NULL",
         parameters={"rows": ROWS, "days": DAYS},
     ).result_rows
-    assert without and all(accepted[batch] < migrated for batch in without)
+    assert without and all(accepted[writer, number] < migrated for writer, number in without)
     [[kWh, count]] = platform.query("SELECT sum(total_kWh), sum(readings) FROM l4_power_agg_hourly").result_rows
     values = [readings(writer, number)["power_usage_kWh"].to_numpy() for writer, number in accepted]
     good = np.concatenate(values)
@@ -90,7 +90,7 @@ def test_what_was_under_way_is_mended_by_the_next_proof(platform: Client, evolvi
     evolving.add_example()
     migrate(platform, evolving)
     assert voltages(platform) == dict.fromkeys(TABLES, 0) | {"l1_power_raw": ROWS}
-    assert [open_partitions(platform, layer) for layer in DERIVED_LAYERS] == [[FIRST_DAY]] * len(DERIVED_LAYERS)
+    assert [unverified_partitions(platform, layer) for layer in DERIVED_LAYERS] == [[FIRST_DAY]] * len(DERIVED_LAYERS)
     # The marts without the voltage had nothing to mend.
     rebuilt = {proof.layer for proof in prove_all(platform) if proof.was_rebuilt}
     assert rebuilt == {layer.name for layer in (L2, QUARANTINE, L3, L4)}
@@ -106,7 +106,7 @@ def test_days_from_before_stay_proved_and_can_be_rebuilt(platform: Client, evolv
     energy = platform.query("SELECT * FROM l4_power_agg_hourly ORDER BY ALL").result_rows
     evolving.add_example()
     migrate(platform, evolving)
-    assert [open_partitions(platform, layer) for layer in DERIVED_LAYERS] == [[]] * len(DERIVED_LAYERS)
+    assert [unverified_partitions(platform, layer) for layer in DERIVED_LAYERS] == [[]] * len(DERIVED_LAYERS)
     found = platform.query("SELECT * FROM l4_power_agg_hourly ORDER BY ALL").result_rows
     assert found == [(*row, None, None) for row in energy]
 
@@ -145,7 +145,7 @@ def test_a_proof_that_a_migration_overtakes_is_made_again(
     [proof] = prove_partitions(platform, L2, [FIRST_DAY])
     assert proof.is_equal and proof.was_rebuilt
     assert voltages(platform)["l2_power_cleaned"] == len([d for d in range(ROWS + 1, 2 * ROWS + 1) if d % 7])
-    assert open_partitions(platform, L2) == []
+    assert unverified_partitions(platform, L2) == []
 
 
 def test_a_stream_delivers_the_column_without_a_restart(platform: Client, evolving: Evolving) -> None:

@@ -22,7 +22,7 @@ from clickhouse_driver.reader import read_binary_uint8, read_binary_uint128
 from clickhouse_driver.writer import write_binary_uint8, write_binary_uint128
 from starlette.requests import Request
 
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse_embedded import native_blocks
 from iot_platform.clickhouse_embedded.body import Body
 from iot_platform.clickhouse_embedded.compression import Decompressor
@@ -145,7 +145,7 @@ def test_blocks_are_those_of_another_client(size: int) -> None:
 def _sealed(method: int, plain_size: int, packed: bytes, size: int | None = None) -> bytes:
     body = bytes([method]) + (len(packed) + 9 if size is None else size).to_bytes(4, "little")
     body += plain_size.to_bytes(4, "little") + packed
-    number = CityHash128(body)
+    number: int = CityHash128(body)
     return (number >> 64).to_bytes(8, "little") + (number & (2**64 - 1)).to_bytes(8, "little") + body
 
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse_embedded.connection import Connection, Limits
 from iot_platform_tests.clickhouse_embedded.http_queries import everything, raw
 
@@ -51,6 +51,7 @@ def quick() -> Iterator[Endpoint]:
         def check() -> None:
             while not stop.wait(0.05):
                 for connection in list(server.server_state.connections):
+                    assert isinstance(connection, Connection)
                     connection.loop.call_soon_threadsafe(connection.close_if_overdue, time.monotonic())
 
         checker = threading.Thread(target=check)

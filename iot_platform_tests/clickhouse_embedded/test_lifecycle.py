@@ -19,10 +19,14 @@ from typing import cast
 import httpx
 import psutil
 import pytest
+from pydantic import SecretStr
 
-from iot_platform.clickhouse.server import Endpoint, ServerFiles, endpoint, read_record, running_server, stop_server
+from iot_platform.clickhouse.embedded_server import running_server, stop_server
+from iot_platform.clickhouse.endpoint import Endpoint, endpoint
+from iot_platform.clickhouse_embedded.directory import ServerDirectory
 from iot_platform.clickhouse_embedded.engine import Handle
 from iot_platform.clickhouse_embedded.pipes import Inserter
+from iot_platform.clickhouse_embedded.record import read_record
 from iot_platform.clickhouse_embedded.statement import InsertHead
 from iot_platform.errors import ServerError
 from iot_platform.settings import Settings
@@ -75,15 +79,15 @@ def test_data_outlives_a_stop_and_a_kill(settings: Settings) -> None:
         run(found, "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
         run(found, "INSERT INTO t SELECT number FROM numbers(100000)")
         run(found, "CREATE DATABASE d")
-        record = read_record(ServerFiles(settings).record)
+        record = read_record(ServerDirectory(settings.clickhouse_dir).record)
     assert endpoint(settings) is None
     with running_server(settings) as found:
         run(found, "INSERT INTO t SELECT number FROM numbers(100000)")
-        killed = read_record(ServerFiles(settings).record)
+        killed = read_record(ServerDirectory(settings.clickhouse_dir).record)
         assert record is not None and killed is not None and killed.pid != record.pid
         os.kill(killed.pid, signal.SIGKILL)
         psutil.wait_procs([psutil.Process(killed.pid)], timeout=10)
-    assert ServerFiles(settings).record.exists()  # stale, and known to be
+    assert ServerDirectory(settings.clickhouse_dir).record.exists()  # stale, and known to be
     with running_server(settings) as found:
         assert run(found, "SELECT count() FROM t") == "200000"
         assert run(found, "SELECT count() FROM system.databases WHERE name = 'd'") == "1"
@@ -91,9 +95,9 @@ def test_data_outlives_a_stop_and_a_kill(settings: Settings) -> None:
 
 def test_files_and_secrets(settings: Settings) -> None:
     with running_server(settings) as found:
-        files = ServerFiles(settings)
+        files = ServerDirectory(settings.clickhouse_dir)
         assert stat.S_IMODE(files.password.stat().st_mode) == 0o600
-        assert stat.S_IMODE(files.directory.stat().st_mode) == 0o700
+        assert stat.S_IMODE(files.path.stat().st_mode) == 0o700
         assert found.password == files.password.read_text().strip()
         assert found.password not in repr(found)
         record = json.loads(files.record.read_text())
@@ -113,7 +117,8 @@ def test_files_and_secrets(settings: Settings) -> None:
 
 def test_commands_at_the_same_moment_share_one_server(settings: Settings) -> None:
     script = (
-        "import time; from iot_platform.settings import Settings; from iot_platform.clickhouse.server import *\n"
+        "import time; from iot_platform.settings import Settings\n"
+        "from iot_platform.clickhouse.embedded_server import running_server\n"
         "with running_server(Settings()) as found: print(found.port); time.sleep(1.5)"
     )
     both = [
@@ -152,7 +157,8 @@ def test_the_server_stays_while_anyone_needs_it(settings: Settings) -> None:
 
 def test_the_server_stops_when_its_user_is_killed(settings: Settings) -> None:
     script = (
-        "import time; from iot_platform.settings import Settings; from iot_platform.clickhouse.server import *\n"
+        "import time; from iot_platform.settings import Settings\n"
+        "from iot_platform.clickhouse.embedded_server import running_server\n"
         "with running_server(Settings()): print('in', flush=True); time.sleep(60)"
     )
     user = subprocess.Popen(
@@ -227,12 +233,12 @@ def test_sigterm_lets_queries_finish_or_cancels_them(settings: Settings) -> None
         thread.join()
     assert answers["short"].text == "0\n"
     assert answers["long"].headers["X-ClickHouse-Exception-Code"] == "394"
-    assert not ServerFiles(settings).record.exists()
+    assert not ServerDirectory(settings.clickhouse_dir).record.exists()
 
 
 def test_a_failed_start_shows_the_log(settings: Settings) -> None:
-    files = ServerFiles(settings)
-    files.directory.mkdir(parents=True)
+    files = ServerDirectory(settings.clickhouse_dir)
+    files.path.mkdir(parents=True)
     files.data.write_text("not a directory")
     with (
         pytest.raises(ServerError, match=r"did not start \(exit code 1\)(.|\n)*The end of .*server\.log"),
@@ -243,8 +249,8 @@ def test_a_failed_start_shows_the_log(settings: Settings) -> None:
 
 
 def test_a_reused_process_id_is_not_the_server(settings: Settings) -> None:
-    files = ServerFiles(settings)
-    files.directory.mkdir(parents=True)
+    files = ServerDirectory(settings.clickhouse_dir)
+    files.path.mkdir(parents=True)
     mine = psutil.Process()
     content = {
         "pid": mine.pid,
@@ -269,17 +275,18 @@ def test_a_reused_process_id_is_not_the_server(settings: Settings) -> None:
 def test_an_external_server_is_used_as_it_is(
     tmp_path: Path, url: str, password: str | None, expected: Endpoint
 ) -> None:
-    settings = Settings(home=tmp_path, clickhouse_url=url, clickhouse_password=password)
+    secret = SecretStr(password) if password else None
+    settings = Settings(home=tmp_path, clickhouse_url=SecretStr(url), clickhouse_password=secret)
     assert endpoint(settings) == expected
     with running_server(settings) as found:
         assert found == expected
-    assert not ServerFiles(settings).directory.exists()
+    assert not ServerDirectory(settings.clickhouse_dir).path.exists()
 
 
 @pytest.mark.parametrize("url", ["ch:8123", "tcp://ch:9000", "http://:8123", "http://u:sec%20ret@ch:port"])
 def test_a_wrong_url_is_named_without_its_secrets(tmp_path: Path, url: str) -> None:
     with pytest.raises(ServerError, match="IOT_CLICKHOUSE_URL") as error:
-        endpoint(Settings(home=tmp_path, clickhouse_url=url))
+        endpoint(Settings(home=tmp_path, clickhouse_url=SecretStr(url)))
     assert "sec" not in str(error.value)
 
 
@@ -320,7 +327,7 @@ def test_the_server_knows_no_secrets_of_the_one_who_started_it(tmp_path: Path, m
         monkeypatch.setenv(name, "canary-secret")
     settings = Settings(home=tmp_path, clickhouse_url=None, clickhouse_port=0)
     with running_server(settings):
-        record = read_record(ServerFiles(settings).record)
+        record = read_record(ServerDirectory(settings.clickhouse_dir).record)
         assert record is not None
         environment = psutil.Process(record.pid).environ()
     assert environment["IOT_HOME"] == str(tmp_path)

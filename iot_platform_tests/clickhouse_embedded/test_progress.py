@@ -9,7 +9,7 @@ import time
 import httpx
 import pytest
 
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform_tests.clickhouse_embedded.http_queries import everything, post, raw, rows
 
 SLOW = "SELECT+sleepEachRow(0.1)+FROM+numbers(12)+SETTINGS+max_block_size=1,max_threads=1"

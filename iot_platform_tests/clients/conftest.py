@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform_tests.clients.rows import ROWS, TYPES, create_table
 
 

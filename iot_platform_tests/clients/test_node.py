@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform_tests.clients.installed import HOW, missing
 from iot_platform_tests.clients.rows import HARD_TEXT, ROWS
 

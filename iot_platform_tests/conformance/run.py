@@ -14,7 +14,8 @@ from xml.etree import ElementTree
 
 import click
 
-from iot_platform.clickhouse.server import Endpoint, running_server
+from iot_platform.clickhouse.embedded_server import running_server
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.settings import Settings
 
 _SUITE_TIMEOUT_S = 3600

@@ -23,8 +23,8 @@ import uvicorn
 from clickhouse_connect.driver.client import Client
 from pydantic import SecretStr
 
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.migrations import migrated_session
-from iot_platform.clickhouse.server import Endpoint
 from iot_platform.dashboard.app import create_app
 from iot_platform.dashboard.clickhouse_pool import Source
 from iot_platform.dashboard.query_cache import Answers

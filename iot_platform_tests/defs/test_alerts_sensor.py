@@ -26,12 +26,14 @@ class Ticks:
         monkeypatch.setattr(module, "_now", lambda: self.now)
 
     def tick(self, times: int = 1) -> dg.SensorResult:
+        result = None
         for _ in range(times):
             self.now += dt.timedelta(seconds=30)
             context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, definitions=defs)
             result = alerts_sensor(context)
             assert isinstance(result, dg.SensorResult)
             self.cursor = result.cursor
+        assert isinstance(result, dg.SensorResult)
         return result
 
 

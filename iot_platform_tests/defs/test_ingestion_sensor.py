@@ -24,7 +24,7 @@ from iot_platform.defs.readings import sensor as module
 from iot_platform.defs.readings.sensor import NOT_ENDED, simulated_ingestion_sensor
 from iot_platform.defs.readings.windows import MAX_WINDOW
 from iot_platform.errors import PlatformError, ServerError
-from iot_platform.layers.blocked_days import record
+from iot_platform.layers.blocked_days import record_outcome
 from iot_platform.services.process import free_port
 from iot_platform_tests.defs.dagster_runs import unfinished_run
 
@@ -153,7 +153,9 @@ def at(day: int, month: int = 1) -> dg.ScheduleEvaluationContext:
 def test_schedules_ask_for_the_day_they_are_about(platform: Client) -> None:
     today = prove_today_schedule(at(5))
     assert isinstance(today, dg.RunRequest) and today.partition_key == "2026-01-05"
-    [yesterday] = prove_closed_days_schedule(at(5))
+    requested = prove_closed_days_schedule(at(5))
+    assert isinstance(requested, list)
+    [yesterday] = requested
     assert isinstance(yesterday, dg.RunRequest) and yesterday.partition_key == "2026-01-04"
     assert isinstance(prove_closed_days_schedule(at(1)), dg.SkipReason)
     # Who goes first, and what never takes all slots: dagster.yaml has the limit.
@@ -172,7 +174,9 @@ def test_a_night_without_clickhouse_is_retried_and_then_asks_for_yesterday_alone
         with pytest.raises(ServerError):
             prove_closed_days_schedule(at(6))
         away.setattr(schedules, "_now", lambda: scheduled + dt.timedelta(hours=2))
-        [request] = prove_closed_days_schedule(at(6))
+        after_retries = prove_closed_days_schedule(at(6))
+        assert isinstance(after_retries, list)
+        [request] = after_retries
         assert isinstance(request, dg.RunRequest) and request.partition_key == "2026-01-05"
     # An evaluation after the outage asks for everything.
     requests = prove_closed_days_schedule(at(6))
@@ -196,10 +200,11 @@ def test_each_night_all_open_days_are_proved(platform: Client) -> None:
 
 
 def test_a_night_runs_red_days_alone(platform: Client) -> None:
-    for day in ("2026-01-02", "2026-01-03", "2026-01-04"):
-        platform.command(f"INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES ('{day}', 1, 1.5)")
+    for partition in ("2026-01-02", "2026-01-03", "2026-01-04"):
+        columns = "timestamp, device_id, power_usage_kWh"
+        platform.command(f"INSERT INTO l1_power_raw ({columns}) VALUES ('{partition}', 1, 1.5)")
     day = dt.date(2026, 1, 3)
-    record(platform, "l2_power_cleaned", "every_reading_is_within_limits", {day: 1.0}, [day], "run")
+    record_outcome(platform, "l2_power_cleaned", "every_reading_is_within_limits", {day: 1.0}, [day], "run")
     requests = prove_closed_days_schedule(at(6))
     assert isinstance(requests, list)
     asked = [request.partition_key or days_of(request) for request in requests]

@@ -25,7 +25,7 @@ from dagster._core.scheduler.instigation import (
     TickData,
     TickStatus,
 )
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
 from iot_platform.cli import cli
 from iot_platform.definitions import defs as platform_defs

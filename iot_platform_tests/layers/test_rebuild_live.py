@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +13,11 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import connect
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
+from iot_platform.clickhouse.write_pause import wait_while_paused
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, RAW_TABLE
 from iot_platform.layers.proof import Proof, prove_all
-from iot_platform.layers.status import open_partitions
+from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
 from iot_platform.readings import delivery
 from iot_platform.readings.contract import READING_SCHEMA
@@ -38,7 +40,7 @@ DAMAGES = [
 def random_readings(random: np.random.Generator, rows: int) -> pa.Table:
     """Readings of one day; keys come from so few that about one in ten was sent before."""
     seconds = DAY_S + random.integers(0, 1440, rows) * 60
-    columns = [
+    columns: list[pa.Array[Any]] = [
         pa.array(seconds).cast(pa.timestamp("s", "UTC")),
         pa.array(random.integers(1, 2000, rows), pa.uint32()),
         pa.array(random.integers(0, 64, rows) / 8),
@@ -76,14 +78,14 @@ class LiveWriter(threading.Thread):
 @pytest.fixture
 def live(server: Endpoint, database: str, schema: Client, monkeypatch: pytest.MonkeyPatch) -> LiveWriter:
     writer = LiveWriter(server, database)
-    wait = delivery.wait_while_held
+    wait = wait_while_paused
 
     def measured(client: Client) -> float:
         waited_s = wait(client)
         writer.longest_wait_s = max(writer.longest_wait_s, waited_s)
         return waited_s
 
-    monkeypatch.setattr(delivery, "wait_while_held", measured)
+    monkeypatch.setattr(delivery, "wait_while_paused", measured)
     return writer
 
 
@@ -111,8 +113,8 @@ def test_rebuilds_while_a_writer_inserts(schema: Client, live: LiveWriter) -> No
     assert live.longest_wait_s < 10
 
     # What arrived since is proved as ever; then everything is exact.
-    list(prove_all(schema, only_open=True))
-    assert [open_partitions(schema, layer) for layer in DERIVED_LAYERS] == [[]] * len(DERIVED_LAYERS)
+    list(prove_all(schema, only_unverified=True))
+    assert [unverified_partitions(schema, layer) for layer in DERIVED_LAYERS] == [[]] * len(DERIVED_LAYERS)
     assert [proof.difference() for proof in prove_all(schema) if proof.difference()] == []
     summary = summarize(schema)
     assert summary.conserved and summary.proved

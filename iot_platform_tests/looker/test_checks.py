@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.cli import cli
-from iot_platform.clickhouse.server import Endpoint
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.looker import checks
 from iot_platform.looker.project import load_project
 from iot_platform.settings import Settings

@@ -13,7 +13,8 @@ from typing import IO
 
 import psutil
 
-from iot_platform.clickhouse.server import ServerFiles, read_record
+from iot_platform.clickhouse_embedded.directory import ServerDirectory
+from iot_platform.clickhouse_embedded.record import read_record
 from iot_platform.settings import Settings
 
 WAIT_S = 90.0
@@ -63,7 +64,7 @@ class Server:
     """The embedded server of the home: ``db serve`` of our own, or whichever the commands start when they need one."""
 
     def __init__(self, settings: Settings, env: dict[str, str], log: IO[bytes], *, on_demand: bool) -> None:
-        self._files = ServerFiles(settings)
+        self._files = ServerDirectory(settings.clickhouse_dir)
         self._env = {name: value for name, value in env.items() if name != "IOT_CLICKHOUSE_URL"}
         self._log = log
         self._port = settings.clickhouse_port

@@ -19,8 +19,9 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import connect
+from iot_platform.clickhouse.endpoint import endpoint
 from iot_platform.clickhouse.migrations import create_database, migrate
-from iot_platform.clickhouse.server import ServerFiles, endpoint
+from iot_platform.clickhouse_embedded.directory import ServerDirectory
 from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.writer import Batch, Writer
 from iot_platform.settings import Settings
@@ -65,10 +66,10 @@ class World:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> World:
-        files = ServerFiles(self.settings)
-        files.directory.mkdir(mode=0o700, parents=True)
+        files = ServerDirectory(self.settings.clickhouse_dir)
+        files.path.mkdir(mode=0o700, parents=True)
         # While this is held the server is needed: it does not outlive a test that was killed.
-        self._users = files.users.open("a")
+        self._users = files.users_lock.open("a")
         fcntl.flock(self._users, fcntl.LOCK_SH)
         self.start()
         found = endpoint(self.settings)

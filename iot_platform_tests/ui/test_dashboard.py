@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from playwright.sync_api import BrowserContext, ConsoleMessage, Request, expect
+from playwright.sync_api import BrowserContext, ConsoleMessage, Request, ViewportSize, expect
 
 from iot_platform.clickhouse.client import connect
+from iot_platform.clickhouse.embedded_server import running_server
 from iot_platform.clickhouse.migrations import migrated_session
-from iot_platform.clickhouse.server import running_server
 from iot_platform.settings import Settings
 from iot_platform_tests.dashboard.dashboard_data import TYPES, insert_days, insert_meters, insert_reading
 from iot_platform_tests.e2e.commands import environment
@@ -112,7 +112,8 @@ class Seen:
 def ui(platform: Platform, profile: BrowserContext, request: pytest.FixtureRequest) -> Iterator[DashboardUI]:
     """A new page; at the end it has asked no other host and complained of nothing."""
     page = profile.new_page()
-    page.set_viewport_size(getattr(request, "param", {"width": 1440, "height": 1000}))
+    default = ViewportSize(width=1440, height=1000)
+    page.set_viewport_size(getattr(request, "param", default))
     seen = Seen()
     page.on("request", seen.request)
     page.on("console", seen.message)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from iot_platform.alerts.problem import Problem, one_line
 from iot_platform.clickhouse.client import connect
-from iot_platform.clickhouse.server import running_server
+from iot_platform.clickhouse.embedded_server import running_server
 from iot_platform.defs.alerts.alert_context import Site, cause_of, utc
 from iot_platform.defs.alerts.checks import check_problems, evaluations
 from iot_platform.defs.alerts.runs import run_problems

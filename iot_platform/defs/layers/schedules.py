@@ -12,9 +12,9 @@ from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.defs.jobs import LAST, NIGHTLY, PRIORITY, SOON, all_layers_job
 from iot_platform.defs.start_status import SCHEDULE_STATUS
 from iot_platform.errors import ServerError
-from iot_platform.layers.blocked_days import holds
+from iot_platform.layers.blocked_days import blocked_days
 from iot_platform.layers.catalog import DERIVED_LAYERS, partition_day
-from iot_platform.layers.status import open_partitions
+from iot_platform.layers.status import unverified_partitions
 from iot_platform.settings import Settings
 
 # The days of a night are split into runs that are short enough to be repeated. The next nights do the rest.
@@ -76,8 +76,8 @@ def day_ranges(days: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
 
 def _unverified_and_blocked_days(settings: Settings) -> tuple[set[dt.date], set[dt.date]]:
     with migrated_session(settings) as client:
-        found = {partition for layer in DERIVED_LAYERS for partition in open_partitions(client, layer)}
-        blocked = {hold.day for hold in holds(client, [layer.name for layer in DERIVED_LAYERS])}
+        found = {partition for layer in DERIVED_LAYERS for partition in unverified_partitions(client, layer)}
+        blocked = {found.day for found in blocked_days(client, [layer.name for layer in DERIVED_LAYERS])}
     return {day for partition in found if (day := partition_day(partition))}, blocked
 
 

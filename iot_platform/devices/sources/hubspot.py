@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from iot_platform.devices.contract import COLUMNS, REQUIRED
 from iot_platform.devices.sources.api import ATTEMPTS, TRANSIENT_STATUS, Api, ApiError
-from iot_platform.devices.sources.source import Delivery, without_secrets
+from iot_platform.devices.sources.source import CRM, Delivery, without_secrets
 from iot_platform.errors import SourceError
 from iot_platform.security.escaping import visible
 
@@ -61,7 +61,7 @@ class HubSpotSource:
     ``modified``: the property with the time of an object's last change. Raises SourceError for settings that cannot be.
     """
 
-    name = "crm"
+    name = CRM
 
     def __init__(
         self,

@@ -1,0 +1,20 @@
+"""The files of one server: where its data, its password, its locks and its logs are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class ServerDirectory:
+    """The paths in a server's directory. It creates nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.data = path / "data"
+        self.temporary = path / "tmp"
+        self.config = path / "config"
+        self.password = path / "password"
+        self.record = path / "server.json"
+        self.log = path / "server.log"
+        self.server_lock = path / "server.lock"
+        self.users_lock = path / "users.lock"
