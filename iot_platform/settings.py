@@ -96,6 +96,15 @@ class Settings(BaseSettings):
         default=False,
         description="Start Dagster's sensors and schedules with Dagster. False: switch them on in the Dagster UI.",
     )
+    ingestion_interval_s: int = Field(
+        default=300, ge=0, description="Shortest time between two ingestion runs. Each run costs a process and 0.3 MB."
+    )
+    runs_kept_days: int = Field(
+        default=14,
+        gt=0,
+        description="Days after which finished Dagster runs are removed, with their logs. Runs that hold the newest "
+        "materialization of a day or an open problem are kept.",
+    )
     prove_today_cron: str = Field(default="10 * * * *", description="When today's layers are verified (UTC).")
     prove_closed_days_cron: str = Field(
         default="30 6 * * *", description="When unverified days before today are verified (UTC)."
