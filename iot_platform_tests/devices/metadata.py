@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.devices.refresh import RefreshResult, refresh_devices
 from iot_platform.devices.restatement import Restatement, restate
+from iot_platform.devices.sources.csv_file import DeviceCsvSource
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import summarize
 
@@ -21,6 +23,11 @@ Device = tuple[int, str] | tuple[int, str, str]
 
 
 SIX: list[Device] = [(device, f"c{device}") for device in range(1, 7)]
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """The validated rows of a CSV file."""
+    return DeviceCsvSource(str(path), complete=False, timeout_s=10, max_bytes=1 << 20).read().devices
 
 
 def insert_readings(client: Client) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from iot_platform.devices.contract import read_devices, validate_devices
+from iot_platform.devices.source_rows import validate_devices
 from iot_platform.devices.versions import Difference, difference
 from iot_platform.devices.violations import ContractError
 from iot_platform.errors import SourceError
+from iot_platform_tests.devices.metadata import read_csv
 
-LIMIT = 1 << 20
 HEADER = "device_id,customer_id,building_type,latitude,longitude,valid_from\n"
 NOW = dt.datetime(2026, 5, 1, 10, 40, tzinfo=dt.UTC)
 
@@ -21,7 +21,7 @@ NOW = dt.datetime(2026, 5, 1, 10, 40, tzinfo=dt.UTC)
 def read(tmp_path: Path, text: str) -> pd.DataFrame:
     path = tmp_path / "devices.csv"
     path.write_text(text, encoding="utf-8")
-    return read_devices(path, LIMIT)
+    return read_csv(path)
 
 
 def test_a_good_file(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_every_violation_is_reported_with_its_line(tmp_path: Path) -> None:
     }
     message = str(error.value)
     assert "devices.csv: 13 violations" in message
-    assert "line 2: latitude: '95' is not in (-90, 90)" in message
+    assert "line 2: latitude: '95' is not from -90 to 90" in message
     assert "nothing was changed" in message
 
 
@@ -73,9 +73,9 @@ def test_missing_column_and_broken_text(tmp_path: Path) -> None:
     path = tmp_path / "latin.csv"
     path.write_bytes(HEADER.encode() + b"1,M\xfcller,office,1,1,\n")
     with pytest.raises(SourceError, match="line 2: not UTF-8"):
-        read_devices(path, LIMIT)
+        read_csv(path)
     with pytest.raises(SourceError, match="cannot be read"):
-        read_devices(tmp_path / "none.csv", LIMIT)
+        read_csv(tmp_path / "none.csv")
 
 
 def devices(*rows: tuple[int, str, str | None]) -> pd.DataFrame:

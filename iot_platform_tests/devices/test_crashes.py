@@ -93,10 +93,10 @@ def test_days_that_could_not_be_restated_stay_open_for_the_next_refresh(
 
 # Where a refresh is killed: the function that it does not survive, and whether the versions are stored by then.
 KILLS = {
-    "before the requests": ("iot_platform.devices.refresh.invalidation", False),
+    "before the invalidation": ("iot_platform.devices.refresh.invalidation", False),
     "before the versions are stored": ("iot_platform.devices.refresh._store", False),
     "before the reload": ("iot_platform.devices.refresh.reload_dictionaries", True),
-    "after the reload": ("iot_platform.devices.affected.Touched.look_again", True),
+    "after the reload": ("iot_platform.devices.affected.AffectedDays.add_late_arrivals", True),
     "before the restatement": ("iot_platform.devices.refresh.repeat_unfinished_invalidations", True),
 }
 

@@ -177,7 +177,7 @@ def test_a_crm_that_stays_down_is_given_up(
     stub[0].faults = {fault: 1}
     with pytest.raises(SourceError, match=message) as error:
         crm_source(Settings()).read()
-    assert "The stored metadata stays as it is." in str(error.value) and TOKEN not in str(error.value)
+    assert "The stored metadata was not changed." in str(error.value) and TOKEN not in str(error.value)
     assert len(stub[1]) == ATTEMPTS
 
 
@@ -196,7 +196,7 @@ def test_retry_after_is_heeded_up_to_a_bound(stub: tuple[Stub, list[str]], csv: 
     [
         ("TOKEN", "", "needs a token: set IOT_CRM_TOKEN"),
         ("TOKEN", "wrong", "refuses the token .HTTP 401.*IOT_CRM_TOKEN"),
-        ("OBJECT", "p_other", "not there .HTTP 404.*IOT_CRM_OBJECT"),
+        ("OBJECT", "p_other", "does not exist .HTTP 404.*IOT_CRM_OBJECT"),
         ("FIELDS", '{"device_id": "nr"}', "IOT_CRM_FIELDS names no property for building_type, customer_id"),
         ("URL", "http://crm.example", "unencrypted. Use https"),
     ],

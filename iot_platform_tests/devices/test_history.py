@@ -161,7 +161,12 @@ def test_half_a_file_is_refused(filled: Client) -> None:
     before = filled.query("SELECT count() FROM device_metadata").result_rows
     with pytest.raises(SourceError) as error:
         refresh_devices(filled, frame(*everyone[:10]), NOW, complete=True, where="crm.csv")
-    for part in ("crm.csv: lists 10 devices", "10 of the 20 known ones (50%)", "more than 20%", "Nothing was changed"):
+    for part in (
+        "crm.csv: lists 10 devices",
+        "10 of the 20 known ones (50%)",
+        "closes at most 20%",
+        "Nothing was changed",
+    ):
         assert part in str(error.value)
     with pytest.raises(SourceError, match="lists 0 devices"):
         refresh_devices(filled, frame(), NOW, complete=True)
@@ -191,9 +196,9 @@ def test_a_dry_run_changes_nothing(filled: Client) -> None:
 
 def test_the_same_device_twice_is_refused(filled: Client) -> None:
     twice = frame((7, "a"), (8, "b"))
-    with pytest.raises(ContractError, match=r"row 1: device_id: '007' stands more than once"):
+    with pytest.raises(ContractError, match=r"row 1: device_id: '007' occurs more than once"):
         refresh_devices(filled, twice.assign(device_id=["7", "007"]), NOW, device_ids="numeric")
-    with pytest.raises(ContractError, match=r"row 0: device_id: '7' stands more than once"):
+    with pytest.raises(ContractError, match=r"row 0: device_id: '7' occurs more than once"):
         refresh_devices(filled, frame((7, "a"), (7, "b", "1970-01-01")), NOW)
     assert filled.query("SELECT count() FROM device_metadata").result_rows == [(0,)]
 

@@ -23,7 +23,7 @@ from iot_platform.defs.devices.schedule import (
     refresh_metadata_schedule,
 )
 from iot_platform.defs.devices.sensor import SETTLED, metadata_csv_sensor
-from iot_platform.devices.sources.configured import configured_source, csv_source
+from iot_platform.devices.sources.configured import configured_source, device_csv_source
 from iot_platform.devices.sources.source import without_secrets
 from iot_platform.errors import SourceError
 from iot_platform.settings import Settings
@@ -101,7 +101,7 @@ def test_the_sensor_waits_for_a_file_that_is_being_written(csv: Path) -> None:
 def test_the_sensor_skips_with_the_reason(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "devices.csv: cannot be read: No such file" in reason_of(tick(None))
     csv.mkdir()
-    assert "cannot be read: it is no plain file" in reason_of(tick(None))
+    assert "cannot be read: it is not a regular file" in reason_of(tick(None))
     monkeypatch.setenv("IOT_DEVICES_CSV", "nowhere://bucket/devices.csv")
     assert "Protocol not known: nowhere" in reason_of(tick(None))
     monkeypatch.setenv("IOT_DEVICES_SOURCE", "crm")
@@ -260,16 +260,16 @@ def test_a_csv_behind_a_url(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for path, problem in (("gone", "there is no such file"), ("broken", "HTTP status 503")):
             monkeypatch.setenv("IOT_DEVICES_CSV", f"{url}/{path}?signature=verysecret")
             with pytest.raises(SourceError, match=problem) as error:
-                csv_source(Settings()).read()
+                device_csv_source(Settings()).read()
             assert "verysecret" not in str(error.value) and error.value.__cause__ is None
     with pytest.raises(SourceError, match="cannot be read") as error:
-        csv_source(Settings()).read()
+        device_csv_source(Settings()).read()
     assert "verysecret" not in str(error.value)
 
 
 def test_a_source_that_is_not_known_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IOT_DEVICES_SOURCE", "salesforce")
-    with pytest.raises(SourceError, match="'salesforce' is no source.*Known: csv, crm"):
+    with pytest.raises(SourceError, match="'salesforce'.*Known: csv, crm"):
         configured_source(Settings())
 
 

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.devices.contract import validate_devices
 from iot_platform.devices.refresh import refresh_devices
 from iot_platform.devices.restatement import restate
+from iot_platform.devices.source_rows import validate_devices
 from iot_platform.devices.violations import ContractError
 from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE, L4, MARTS
 from iot_platform.layers.proof import prove_all
@@ -123,7 +123,7 @@ def test_a_zone_from_the_source_wins_and_a_new_one_restates_its_device_alone(
 
 
 def test_a_zone_that_does_not_exist_is_refused_and_one_that_clickhouse_lacks_counts_as_utc(schema: Client) -> None:
-    with pytest.raises(ContractError, match="time_zone: 'Europe/Lundon' is no IANA time zone"):
+    with pytest.raises(ContractError, match="time_zone: 'Europe/Lundon' is not an IANA time zone"):
         validate_devices(devices(time_zone=["", "Europe/Lundon", "", ""]))
     columns = ["device_id", "customer_id", "building_type", "latitude", "longitude", "time_zone"]
     schema.insert("device_metadata", [(1, "C", "office", 1.0, 2.0, "Mars/Olympus")], column_names=columns)
