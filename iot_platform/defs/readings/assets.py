@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.decoration import decoration
-from iot_platform.defs.partitions import daily, days_of_run, in_one_run
+from iot_platform.defs.partitions import daily, days_of_run, in_runs_of_many_days
 from iot_platform.defs.platform_asset import platform_asset
 from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.readings.windows import day_window
@@ -40,7 +40,7 @@ ARRIVAL_WINDOW = {
     late_h=2,
     stale_h=6,
     partitions_def=daily,
-    backfill_policy=in_one_run,
+    backfill_policy=in_runs_of_many_days,
     config_schema=ARRIVAL_WINDOW,
 )
 def l1_power_raw(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
