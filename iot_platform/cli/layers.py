@@ -41,8 +41,8 @@ def prove(
     """Verify the data: compare each day of each layer with its definition, and rebuild the days that differ.
 
     Only unverified days are compared: those to which something was written, or whose metadata or limits have changed,
-    since they were verified. --full compares all days. Readings may keep arriving meanwhile: writers never wait for more
-    than a second.
+    since they were verified. --full compares all days. Readings may keep arriving meanwhile; writers never wait for
+    more than a second.
 
     Exit code: 0 if everything is equal (after rebuilds), 1 if something still differs.
     """
