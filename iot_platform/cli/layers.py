@@ -14,6 +14,7 @@ from iot_platform.cli.output import echo_json, say, show_summary, show_table
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.layers import proof as proofs
 from iot_platform.layers.catalog import DERIVED_LAYERS, IMPOSSIBLE_TIMES, LAYERS_BY_NAME, partition_day
+from iot_platform.layers.comparison import Proof
 from iot_platform.layers.partitions import partitions
 from iot_platform.layers.summary import summarize
 from iot_platform.settings import Settings
@@ -72,14 +73,14 @@ def _in_range(partition: str, first: dt.datetime | None, last: dt.datetime | Non
     return (first is None or first.date() <= day) and (last is None or day <= last.date())
 
 
-def _as_json(proof: proofs.Proof) -> dict[str, Any]:
+def _as_json(proof: Proof) -> dict[str, Any]:
     values = asdict(proof)
     for name in ("found", "proved", "expected"):
         values[name]["kWh"] = float(values[name]["kWh"])
     return {**values, "difference": proof.difference()}
 
 
-def _show(done: list[proofs.Proof], unchanged: int, *, dry_run: bool) -> None:
+def _show(done: list[Proof], unchanged: int, *, dry_run: bool) -> None:
     different = [proof for proof in done if proof.difference()]
     if different:
         show_table(

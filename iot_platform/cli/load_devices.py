@@ -77,12 +77,8 @@ def devices(file: Path, device_ids: str, complete: bool, dry_run: bool, no_resta
         outcome = None if dry_run or no_restate else _restate(client, result, quiet=as_json)
     if as_json:
         echo_json(_as_json(file, result, outcome, dry_run=dry_run))
-    elif isinstance(outcome, Restatement):
-        _show_restatement(result, outcome)
-    elif dry_run:
-        say("Nothing was changed.")
-    elif result.days and no_restate:
-        say("These days are unverified. The next refresh restates them, or run `iot-platform prove`.")
+    else:
+        _show_outcome(result, outcome, dry_run=dry_run)
     if isinstance(outcome, ProofError):
         raise outcome
 
@@ -113,6 +109,15 @@ def _show_difference(file: Path, result: RefreshResult, *, dry_run: bool) -> Non
         with_changed_limits = len(result.days) - len(result.affected)
         if with_changed_limits > 0:
             say(f"On {with_changed_limits:,} more days other limits per building type apply to readings.")
+
+
+def _show_outcome(result: RefreshResult, outcome: Restatement | ProofError | None, *, dry_run: bool) -> None:
+    if isinstance(outcome, Restatement):
+        _show_restatement(result, outcome)
+    elif dry_run:
+        say("Nothing was changed.")
+    elif result.days and outcome is None:
+        say("These days are unverified. The next refresh restates them, or run `iot-platform prove`.")
 
 
 def _show_restatement(result: RefreshResult, restatement: Restatement) -> None:

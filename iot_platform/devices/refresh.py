@@ -1,4 +1,9 @@
-"""Refresh the stored device metadata: store what is new or changed in a source, all of it or nothing."""
+"""Refresh the stored device metadata: store what is new or changed in a source, all of it or nothing.
+
+All versions are inserted in one block, and the days they affect are invalidated before and after it. Then the
+dictionaries are reloaded, even if nothing changed: so a refresh completes an earlier one that was killed. Readings keep
+arriving meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -60,13 +65,17 @@ class RefreshResult:
     changes: pd.DataFrame
     affected: pd.DataFrame
     touched: dict[Layer, set[str]]
-    days: list[str]
     before: pa.Table
+
+    @property
+    def days(self) -> list[str]:
+        """The affected partitions, oldest first."""
+        return sorted(self.touched[L4])
 
     @property
     def counts(self) -> dict[str, int]:
         """The four counts by name."""
-        return {name: getattr(self, name) for name in ("new", "changed", "closed", "unchanged")}
+        return {"new": self.new, "changed": self.changed, "closed": self.closed, "unchanged": self.unchanged}
 
 
 def refresh_devices(
@@ -82,14 +91,10 @@ def refresh_devices(
 ) -> RefreshResult:
     """Store what is new or changed in ``frame`` (the contract's columns; ids as numbers or text).
 
-    For a changed device without valid_from, the new version starts at the hour of ``now`` (timezone-aware). With
-    ``complete``, devices that the frame does not list are closed from that hour on; versions.py has the rules.
-    ``dry_run`` changes nothing. ``device_ids``: how to read ids; default: the rule of ``load readings``.
-
-    All versions are inserted in one block, and the days they affect are invalidated before and after it. Then the
-    dictionaries are reloaded, even if nothing changed: so a refresh completes an earlier one that was killed. Readings
-    keep arriving meanwhile. Raises ContractError with the first violations, and SourceError for mixed ids or if more
-    than ``max_closed_share`` of the devices would be closed; then nothing was changed. ``where`` names the source.
+    ``now`` (timezone-aware) and ``complete``: see versions.py. ``dry_run`` changes nothing. ``device_ids``: how to read
+    ids; default: the rule of ``load readings``. Raises ContractError with the first violations, and SourceError for
+    mixed ids or if more than ``max_closed_share`` of the devices would be closed; then nothing was changed. ``where``
+    names the source.
     """
     devices = validate_devices(frame, where=where, row_name=str(frame.index.name or "row"))
     texts = devices["device_id"].astype(str).tolist()
@@ -104,21 +109,16 @@ def refresh_devices(
         devices["device_id"] = pd.Series(ids, index=devices.index, dtype="int64")
         found = difference(stored, devices, now, complete=complete)
         affected = AffectedDays(client, found.stretches, changed_limits(client, stored, found.versions))
-        days = sorted(affected.layers[L4])
-        before = energy_by_customer(client, days)
+        before = energy_by_customer(client, affected.layers[L4])
         if not dry_run:
             _apply(client, found, affected)
         meters = meter_names(client, found.changes["device_id"], dict(zip(ids, texts, strict=True)))
     return RefreshResult(
-        new=found.new,
-        changed=found.changed,
-        closed=found.closed,
-        unchanged=found.unchanged,
+        **found.counts,
         device_ids=kind,
         changes=found.changes.assign(meter=meters),
         affected=affected.readings,
         touched=affected.layers,
-        days=days,
         before=before,
     )
 

@@ -12,9 +12,10 @@ from iot_platform.devices.energy import EnergyChange, energy_by_customer
 from iot_platform.devices.refresh import TABLE, RefreshResult
 from iot_platform.errors import PlatformError, ProofError
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, MARTS, RAW_TABLE, Layer
+from iot_platform.layers.comparison import Proof
 from iot_platform.layers.invalidations import pending_invalidations
 from iot_platform.layers.partitions import grouped, partition_rows
-from iot_platform.layers.proof import Proof, prove_partitions
+from iot_platform.layers.proof import prove_partitions
 
 
 @dataclass(frozen=True)

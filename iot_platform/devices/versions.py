@@ -1,4 +1,14 @@
-"""Compare a source of metadata with the stored history: which versions are new, changed, closed or unchanged."""
+"""Compare a source of metadata with the stored history: which versions are new, changed, closed or unchanged.
+
+The rules:
+
+- A row with valid_from is valid from then on.
+- A device's only row, without valid_from, is what is valid now. For an unknown device it has always been valid; for a
+  known one it starts a version at the current hour, if it differs from the version of that hour.
+- If a device has several rows, the one without valid_from has always been valid.
+- A complete source lists every device that exists. A device that it does not list is closed from the current hour on,
+  and its later versions are withdrawn. A closed device that it lists again is back from the current hour on.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +42,11 @@ class Difference:
     unchanged: int
 
     @property
+    def counts(self) -> dict[str, int]:
+        """The four counts by name."""
+        return {"new": self.new, "changed": self.changed, "closed": self.closed, "unchanged": self.unchanged}
+
+    @property
     def versions(self) -> pd.DataFrame:
         """device_id, valid_from, the attributes and is_removed of the versions to store."""
         return self.changes[_VERSION]
@@ -46,16 +61,7 @@ def difference(stored: pd.DataFrame, incoming: pd.DataFrame, now: dt.datetime, *
     """Compare metadata from a source with the stored versions.
 
     ``stored``: device_id, valid_from, attributes, is_removed. ``incoming``: the contract's columns, with numeric
-    device_id; times in UTC. The rules:
-
-    - A row with valid_from is valid from then on.
-    - A device's only row, without valid_from, is what is valid now. For an unknown device it has always been valid; for
-      a known one it starts a version at the hour of ``now`` if it differs from the version of that hour.
-    - If a device has several rows, the one without valid_from has always been valid.
-
-    With ``complete``, the source lists every device that exists. A device that it does not list is closed from the
-    hour of ``now`` on, and its later versions are withdrawn. A closed device that it lists again is back from that
-    hour on.
+    device_id; times in UTC. ``complete``: the source lists every device that exists. See the rules above.
     """
     hour = hour_of(now)
     rows = incoming.reset_index(drop=True)

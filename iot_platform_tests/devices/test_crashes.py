@@ -18,8 +18,9 @@ from iot_platform.devices.refresh import refresh_devices
 from iot_platform.devices.restatement import restate
 from iot_platform.errors import ProofError
 from iot_platform.layers.catalog import DERIVED_LAYERS, L3, L4, Layer
+from iot_platform.layers.comparison import Proof
 from iot_platform.layers.dictionaries import reload_dictionaries
-from iot_platform.layers.proof import Proof, prove_all, prove_partitions
+from iot_platform.layers.proof import prove_all, prove_partitions
 from iot_platform.layers.status import unverified_partitions
 from iot_platform_tests.devices.metadata import (
     DAYS,

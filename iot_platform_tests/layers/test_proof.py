@@ -20,8 +20,9 @@ from iot_platform.layers.catalog import (
     QUARANTINE,
     Layer,
 )
+from iot_platform.layers.comparison import Proof
 from iot_platform.layers.partitions import partitions
-from iot_platform.layers.proof import Proof, prove_all, prove_partitions
+from iot_platform.layers.proof import prove_all, prove_partitions
 from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
 

@@ -16,7 +16,8 @@ from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.write_pause import wait_while_paused
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, RAW_TABLE
-from iot_platform.layers.proof import Proof, prove_all
+from iot_platform.layers.comparison import Proof
+from iot_platform.layers.proof import prove_all
 from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
 from iot_platform.readings import exactly_once
