@@ -1,4 +1,4 @@
-"""Device metadata on its way into the table and the views."""
+"""Load device metadata: into the table, the views, and with the command."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def refresh(client: Client, tmp_path: Path, text: str, now: dt.datetime = NOW) -
 
 
 def customer_at(client: Client, device: int, time: str) -> str:
-    """What the join of a reading at this time finds."""
+    """The customer that a reading at this time is joined with."""
     client.command("TRUNCATE TABLE l3_power_joined")
     client.command(f"INSERT INTO l2_power_cleaned VALUES ('{time}', {device}, 1, now64(6))")
     return str(client.query("SELECT customer_id FROM l3_power_joined").result_rows[0][0])
@@ -46,7 +46,7 @@ def test_versions_reach_the_views(schema: Client, tmp_path: Path) -> None:
     assert result.changes["valid_from"].tolist() == [pd.Timestamp("2026-05-01 10:00", tz="UTC")]
     assert customer_at(schema, 1, "2026-05-01 09:59:59") == "a"
     assert customer_at(schema, 1, "2026-05-01 10:00:00") == "A"
-    # Twice the same is nothing new, and can never multiply readings.
+    # Loading the same file twice changes nothing, and never multiplies readings.
     assert refresh(schema, tmp_path, "1,A,office,1,2,\n2,b,lab,3,4,\n").unchanged == 2
     assert schema.query("SELECT count() FROM device_metadata FINAL").result_rows == [(3,)]
 
@@ -73,7 +73,7 @@ def test_a_bad_file_changes_nothing(schema: Client, tmp_path: Path) -> None:
     assert schema.query("SELECT count() FROM meter_ids").result_rows == [(0,)]
 
 
-def test_numeric_ids_that_are_no_numbers_are_listed_with_their_line(schema: Client, tmp_path: Path) -> None:
+def test_ids_that_are_not_numbers_are_listed_with_their_line(schema: Client, tmp_path: Path) -> None:
     rows = "".join(f"{n},b,lab,1,1,\n" for n in range(1, 30))
     with pytest.raises(ContractError, match="line 31: device_id: 'b1' is not a number from 1 to 999,999,999"):
         refresh(schema, tmp_path, rows + "b1,A,office,1,2,\n")
@@ -95,7 +95,7 @@ def test_a_refresh_is_one_block(schema: Client, tmp_path: Path) -> None:
 
 @pytest.fixture
 def command(server: Endpoint, schema: Client, tmp_path: Path) -> Callable[..., Result]:
-    """Runs ``load devices`` with options on a file of these lines."""
+    """Run ``load devices`` with options on a file with these lines."""
     url = f"http://{server.username}:{server.password}@{server.host}:{server.port}"
     env = {"IOT_CLICKHOUSE_URL": url, "IOT_CLICKHOUSE_DATABASE": str(schema.database), "IOT_HOME": str(tmp_path)}
 
@@ -113,7 +113,7 @@ def test_the_command(command: Callable[..., Result]) -> None:
 
 
 def test_the_command_records_its_refreshes(schema: Client, command: Callable[..., Result], tmp_path: Path) -> None:
-    """They have a source of their own: a file that is loaded by hand does not make the configured source fresh."""
+    """Their source is named ``file``: loading a file by hand does not make the configured source fresh."""
     before = dt.datetime.now(dt.UTC)
     assert command("1,a,office,1,2,\n2,b,office,1,2,\n", "--dry-run").exit_code == 0
     assert command("1,a,office,1,2,\n2,b,office,95,2,\n", "--dry-run").exit_code == 1
@@ -136,7 +136,7 @@ def test_the_command_records_its_refreshes(schema: Client, command: Callable[...
     assert "line 2: latitude: '95'" in problem and before <= started_at.replace(tzinfo=dt.UTC)
 
 
-def test_the_command_restates_and_tells(schema: Client, command: Callable[..., Result]) -> None:
+def test_the_command_restates_and_shows_the_energy(schema: Client, command: Callable[..., Result]) -> None:
     schema.command(
         "INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) SELECT "
         "toDateTime('2026-01-05', 'UTC') + 3600 * number, 1 + number % 2, 1.5 FROM numbers(48)"
@@ -158,7 +158,7 @@ def test_the_command_restates_and_tells(schema: Client, command: Callable[..., R
     told = json.loads(command("1,c,office,1,2,2026-01-06\n2,d,office,1,2,2026-01-06\n", "--json").stdout)
     assert told["affected"] == [{"day": "2026-01-06", "devices": 1, "readings": 12}]
     assert [change["what"] for change in told["changes"]] == ["customer_id: b -> d"]
-    # The day that was left open is restated along.
+    # The day that was left unverified is restated as well.
     assert told["restated"]["days"] == ["2026-01-06"] and told["problem"] is None
     assert {row["customer_id"]: row["kWh_after"] for row in told["restated"]["customers"]} == {
         "a": 0,

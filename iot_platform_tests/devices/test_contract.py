@@ -1,4 +1,4 @@
-"""The contract of device metadata: every breach with its line; and what a change means for the history."""
+"""The contract of device metadata: each violation with its line; and the versions that a change makes."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def counts(found: Difference) -> tuple[int, int, int]:
     return found.new, found.changed, found.unchanged
 
 
-def test_a_first_version_holds_since_ever_and_a_change_from_this_hour() -> None:
+def test_a_first_version_has_always_been_valid_and_a_change_starts_this_hour() -> None:
     found = difference(nothing(), devices((1, "a", None), (2, "b", None)), NOW)
     assert counts(found) == (2, 0, 0)
     stored = apply(nothing(), found)
@@ -119,7 +119,7 @@ def test_a_first_version_holds_since_ever_and_a_change_from_this_hour() -> None:
     assert counts(difference(stored, devices((2, "B", None)), NOW + dt.timedelta(days=9))) == (0, 0, 1)
 
 
-def test_backdated_version_affects_the_time_until_the_next_one() -> None:
+def test_a_backdated_version_affects_the_time_until_the_next_one() -> None:
     first = devices((1, "a", None), (1, "c", "2026-03-01"))
     stored = apply(nothing(), difference(nothing(), first, NOW))
     assert counts(difference(stored, first, NOW)) == (0, 0, 2)

@@ -79,7 +79,7 @@ def test_a_changed_limit_invalidates_the_days_with_affected_readings(schema: Cli
     columns = ["device_id", "customer_id", "building_type", "latitude", "longitude"]
     devices = pd.DataFrame([(n, "c", kind, 1.0, 1.0) for n, kind in enumerate("aabb", start=1)], columns=columns)
     refresh_devices(schema, devices, DAY)
-    # Each reading on a day of its own; device 5 has no metadata.
+    # Each reading is on a separate day; device 5 has no metadata.
     rows = [
         (DAY + dt.timedelta(days=10 * device + step), device, kWh)
         for device in range(1, 6)
@@ -89,7 +89,7 @@ def test_a_changed_limit_invalidates_the_days_with_affected_readings(schema: Cli
     assert all(proof.is_equal for proof in prove_all(schema))
 
     def invalidated(touched: set[str]) -> set[tuple[int, float]]:
-        """Device and kWh of the readings whose day must be proved again."""
+        """Device and kWh of the readings whose day is unverified now."""
         return {(device, kWh) for time, device, kWh in rows if f"{time:%Y%m%d}" in touched}
 
     assert invalidated(first := set_limit(schema, "device", "1", 15)) == {(1, 20.0)}
