@@ -13,8 +13,8 @@ from iot_platform.clickhouse.drift import schema_drift
 from iot_platform.defs.layers.check_runner import find
 from iot_platform.defs.layers.rules import RULES
 from iot_platform.settings import Settings
+from iot_platform_tests.defs.check_data import DAY, ERROR, NEXT_DAY, facts, hours_of, insert, sent
 from iot_platform_tests.defs.dagster_runs import run_checks
-from iot_platform_tests.defs.test_checks import DAY, ERROR, NEXT_DAY, facts, hours_of, insert, sent
 
 
 @pytest.fixture
