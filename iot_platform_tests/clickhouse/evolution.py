@@ -23,8 +23,8 @@ from iot_platform.layers.catalog import DERIVED_LAYERS, L4
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
+from iot_platform.readings.batch_writer import Batch, BatchWriter
 from iot_platform.readings.contract import READING_SCHEMA
-from iot_platform.readings.writer import Batch, Writer
 from iot_platform.settings import Settings
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "900_voltage.sql"
@@ -141,7 +141,7 @@ class Traffic:
             client.close()
 
     def _write(self, client: Client, writer: int) -> Iterator[None]:
-        writes = Writer(client, f"writer {writer}")
+        writes = BatchWriter(client, f"writer {writer}")
         with writes.exclusive():
             for number in range(10_000):
                 began = time.monotonic()

@@ -19,9 +19,9 @@ from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, RAW_TABLE
 from iot_platform.layers.proof import Proof, prove_all
 from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
-from iot_platform.readings import delivery
+from iot_platform.readings import exactly_once
+from iot_platform.readings.batch_writer import Batch, BatchWriter
 from iot_platform.readings.contract import READING_SCHEMA
-from iot_platform.readings.writer import Batch, Writer
 from iot_platform.settings import Settings
 
 DAY_S = 1_767_225_600
@@ -68,7 +68,7 @@ class LiveWriter(threading.Thread):
             raise
 
     def _write(self) -> None:
-        writer, random = Writer(self.client, "live"), np.random.default_rng(1)
+        writer, random = BatchWriter(self.client, "live"), np.random.default_rng(1)
         with writer.exclusive():
             while not self.stop.is_set():
                 readings = random_readings(random, BATCH_ROWS)
@@ -85,7 +85,7 @@ def live(server: Endpoint, database: str, schema: Client, monkeypatch: pytest.Mo
         writer.longest_wait_s = max(writer.longest_wait_s, waited_s)
         return waited_s
 
-    monkeypatch.setattr(delivery, "wait_while_paused", measured)
+    monkeypatch.setattr(exactly_once, "wait_while_paused", measured)
     return writer
 
 

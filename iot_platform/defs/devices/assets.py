@@ -7,7 +7,7 @@ import dagster as dg
 from iot_platform.defs.platform_asset import platform_asset
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.devices.sources.configured import SOURCES
-from iot_platform.security.secret_values import secrets_hidden
+from iot_platform.security.secret_values import hide_secrets_in_errors
 from iot_platform.settings import Settings
 
 DEVICES = "device_metadata"
@@ -64,5 +64,5 @@ def device_metadata(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -
     """
     from iot_platform.defs.devices.refresh import refresh
 
-    with secrets_hidden():
+    with hide_secrets_in_errors():
         refresh(context, clickhouse)

@@ -10,7 +10,7 @@ from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.decoration import decoration
 from iot_platform.defs.layers.check_runner import SAMPLE_LINES, read_query
 from iot_platform.defs.resources import POOL, ClickHouse
-from iot_platform.security.escaping import markdown_code, visible
+from iot_platform.security.escaping import escape_line, markdown_code_block
 from iot_platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def metadata_source_is_fresh(context: dg.AssetCheckExecutionContext, clickhouse:
         "sql": _shown(sql.replace("{source:String}", f"'{settings.devices_source}'")),
     }
     if not passed:
-        facts["last_problem"] = visible(row["last_problem"], PROBLEM_LENGTH) or "no attempt has failed"
+        facts["last_problem"] = escape_line(row["last_problem"], PROBLEM_LENGTH) or "no attempt has failed"
         facts["what_to_do"] = dg.MetadataValue.md(FRESH_TO_DO.strip())
     return dg.AssetCheckResult(
         passed=passed,
@@ -128,7 +128,7 @@ def _breach_facts(sql: str, found: "pd.DataFrame") -> dict[str, dg.MetadataValue
 
 
 def _shown(sql: str) -> dg.MarkdownMetadataValue:
-    return dg.MetadataValue.md(markdown_code(sql, "sql"))
+    return dg.MetadataValue.md(markdown_code_block(sql, "sql"))
 
 
 metadata_checks = [metadata_source_is_fresh, metadata_contract_holds]

@@ -22,7 +22,7 @@ from iot_platform.devices.sources.csv_file import CsvSource
 from iot_platform.errors import ProofError, SourceError
 from iot_platform.security.private_files import private_directory
 from iot_platform.settings import Settings
-from iot_platform.simulator.simulator import Simulator
+from iot_platform.simulator.simulated_readings import Simulator
 
 
 def refresh(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:

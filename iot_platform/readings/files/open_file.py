@@ -12,9 +12,9 @@ from typing import BinaryIO, Literal, cast
 import pyarrow as pa
 
 from iot_platform.errors import SourceError
-from iot_platform.readings.files.csv_source import CsvSource
-from iot_platform.readings.files.parquet_source import ParquetSource
-from iot_platform.readings.files.rows import Fingerprint, RowSource
+from iot_platform.readings.files.csv_rows import CsvRowSource
+from iot_platform.readings.files.parquet_rows import ParquetRowSource
+from iot_platform.readings.files.raw_rows import Fingerprint, RowSource
 
 PARQUET = b"PAR1"
 Compression = Literal["gzip", "zstd"]
@@ -46,10 +46,12 @@ def open_rows(path: Path) -> RowSource:
     try:
         compression = next((name for magic, name in COMPRESSIONS.items() if _starts_with(raw, magic)), None)
         if compression is None:
-            return ParquetSource(path, raw) if _starts_with(raw, PARQUET) else CsvSource(path, raw, raw.tell, size)
+            return (
+                ParquetRowSource(path, raw) if _starts_with(raw, PARQUET) else CsvRowSource(path, raw, raw.tell, size)
+            )
         if _unpacked_start(path, compression) == PARQUET:
-            return ParquetSource(path, _to_temporary_file(_unpacked(raw, compression), path))
-        return CsvSource(path, _unpacked(raw, compression), raw.tell, size)
+            return ParquetRowSource(path, _to_temporary_file(_unpacked(raw, compression), path))
+        return CsvRowSource(path, _unpacked(raw, compression), raw.tell, size)
     except BaseException:
         raw.close()
         raise

@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from iot_platform.errors import SourceError
 from iot_platform.readings.contract import READING_SCHEMA
+from iot_platform.readings.files.column_mapping import ColumnMapping, to_readings
 from iot_platform.readings.files.columns import choose_columns
-from iot_platform.readings.files.csv_source import CsvSource
-from iot_platform.readings.files.mapping import Mapping, to_readings
-from iot_platform.readings.files.rows import Reject
+from iot_platform.readings.files.csv_rows import CsvRowSource
+from iot_platform.readings.files.raw_rows import Reject
 
 PIECE_BYTES = 4 << 20
 LONGEST_LINE_BYTES = 1 << 20
@@ -33,7 +33,7 @@ class LineParser:
         self._where = Path(where)
         source = self._open(b"")
         columns = choose_columns(source.column_names, timestamp=None, device=None, value=None, unit=None)
-        self._mapping = Mapping(columns, timezone, "numeric")
+        self._mapping = ColumnMapping(columns, timezone, "numeric")
 
     def parse(self, lines: bytes) -> tuple[pa.Table, list[Reject]]:
         """The readings in some whole lines, and the lines that are none (place 1: the first of them)."""
@@ -45,12 +45,12 @@ class LineParser:
             rejects += [Reject(reject.place - 1, reject.reason, reject.text) for reject in bad]
         return pa.concat_tables(tables).combine_chunks(), rejects
 
-    def _open(self, lines: bytes) -> CsvSource:
+    def _open(self, lines: bytes) -> CsvRowSource:
         content = self._header + lines
-        return CsvSource(self._where, BytesIO(content), lambda: 0, len(content))
+        return CsvRowSource(self._where, BytesIO(content), lambda: 0, len(content))
 
 
-def line_pieces(descriptor: int, where: str, wait_s: float) -> Iterator[bytes]:
+def read_whole_lines(descriptor: int, where: str, wait_s: float) -> Iterator[bytes]:
     """Whole lines from a file descriptor, as soon as there are some; b"" when none came for ``wait_s`` seconds.
 
     Raises SourceError at a last line without an end: a sender that died may have written half of a number.

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from iot_platform.errors import SourceError
-from iot_platform.readings.files.rows import RawRows
+from iot_platform.readings.files.raw_rows import RawRows
 
 # Fixed, because decisions made on the first rows must not depend on a setting.
 ROWS_AT_ONCE = 250_000
 
 
-class ParquetSource:
+class ParquetRowSource:
     """A Parquet file, read a bounded number of rows at a time. Raises SourceError when it is damaged."""
 
     place_name = "row"

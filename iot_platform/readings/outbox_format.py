@@ -13,7 +13,7 @@ import pyarrow as pa
 _FRAME = struct.Struct("<IIQ")
 
 
-def frame_of(readings: pa.Table, positions: int) -> bytes:
+def encode_frame(readings: pa.Table, positions: int) -> bytes:
     """The bytes of some readings that cover ``positions`` positions."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, readings.schema) as stream:
@@ -22,7 +22,7 @@ def frame_of(readings: pa.Table, positions: int) -> bytes:
     return _FRAME.pack(len(payload), zlib.crc32(payload), positions) + payload
 
 
-def frames(path: Path) -> Iterator[tuple[pa.Table, int, int]]:
+def read_frames(path: Path) -> Iterator[tuple[pa.Table, int, int]]:
     """Per frame: its readings, the positions that it covers, and where it ends in the file; up to a torn one."""
     end = 0
     with path.open("rb") as file:

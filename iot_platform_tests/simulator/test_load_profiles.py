@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from iot_platform.errors import PlatformError
-from iot_platform.simulator import consumption, population, profiles
+from iot_platform.simulator import consumption, load_profiles, population
 from iot_platform.simulator.faults import FaultRates
-from iot_platform.simulator.profiles import BUILDING_TYPES, TIME_ZONE, energy_shares, holidays, quarter_shares
-from iot_platform.simulator.simulator import Simulator
+from iot_platform.simulator.load_profiles import BUILDING_TYPES, TIME_ZONE, energy_shares, holidays, quarter_shares
+from iot_platform.simulator.simulated_readings import Simulator
 
 TYPES = list(BUILDING_TYPES)
 HOURLY = Simulator(devices=300, interval_s=3600, seed=2, faults=FaultRates.none())
@@ -154,7 +154,7 @@ def test_buildings_follow_the_local_clock(before_s: int, after_s: int) -> None:
 
 
 def test_the_repeated_and_the_skipped_hour() -> None:
-    forward = profiles.wall_clock_s(np.array([utc_s(2026, 3, 29, 0, 59), utc_s(2026, 3, 29, 1)]))
+    forward = load_profiles.wall_clock_s(np.array([utc_s(2026, 3, 29, 0, 59), utc_s(2026, 3, 29, 1)]))
     assert (forward == [utc_s(2026, 3, 29, 1, 59), utc_s(2026, 3, 29, 3)]).all()
     assert share("bakery", utc_s(2026, 10, 25, 0)) == share("bakery", utc_s(2026, 10, 25, 1))
     day = [utc_s(2026, 10, 24, 22) + hour * 3600 for hour in range(25)]

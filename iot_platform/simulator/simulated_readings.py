@@ -25,7 +25,7 @@ from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.settings import Settings
 from iot_platform.simulator import consumption, population
 from iot_platform.simulator.faults import LABELS, MAX_DELAY_S, FaultRates, Faulty, Kind, delay_s, spoil
-from iot_platform.simulator.hashing import Floats, UInt64s, draw
+from iot_platform.simulator.random_numbers import Floats, UInt64s, draw
 
 #: Raised whenever the readings of an unchanged simulator change, so that the stream gets a new name.
 _VERSION = 1

@@ -16,7 +16,7 @@ from iot_platform.errors import PlatformError
 from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.settings import Settings
 from iot_platform.simulator.faults import FaultRates
-from iot_platform.simulator.simulator import ARRIVAL_SCHEMA, Simulator
+from iot_platform.simulator.simulated_readings import ARRIVAL_SCHEMA, Simulator
 
 NEW_YEAR = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 MANY_FAULTS = FaultRates(negative=0.05, nan=0, spike=0.05, late=0.1, duplicate=0.1, missing=0.1)

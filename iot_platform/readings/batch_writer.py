@@ -1,4 +1,7 @@
-"""The one way into L1: each batch of a source arrives exactly once, whatever is repeated, killed or run twice."""
+"""Write batches of readings into L1, each exactly once, even if processes are killed, repeated or run twice.
+
+This is the only way into L1.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ from iot_platform.clickhouse.client import server_time
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.errors import SourceError
 from iot_platform.layers.catalog import RAW_TABLE
-from iot_platform.readings.arrivals import with_arrival_times
+from iot_platform.readings.arrival_times import with_arrival_times
 from iot_platform.readings.contract import READING_SCHEMA
-from iot_platform.readings.delivery import deliver, deliver_missing
-from iot_platform.readings.ledger import EPOCH, Entry, Ledger, Range, cut, open_ranges
+from iot_platform.readings.exactly_once import insert_missing, insert_once
+from iot_platform.readings.ledger import EPOCH, Ledger, LedgerEntry, Range, split_ranges, uncommitted_ranges
 
 _L1_COLUMNS = (
     f"SELECT name FROM system.columns WHERE database = currentDatabase() AND table = '{RAW_TABLE}' "
@@ -34,11 +37,11 @@ _L1_COLUMNS = (
 class Batch:
     """Readings that cover a half-open range of a source's positions.
 
-    Columns: those of READING_SCHEMA, and any that L1 has besides them (all others are dropped).
+    Columns: those of READING_SCHEMA and further columns of L1. Columns that L1 does not have are dropped.
 
-    Positions are whole numbers that the source can always give again with the same readings: rows of a file, epoch
-    seconds of a stream. A range may hold fewer readings than positions, also none. ``arrived_at``: when the platform
-    accepted the readings; None: when they are first sent.
+    Positions are whole numbers, such as row numbers of a file or epoch seconds of a stream. The source must always
+    return the same readings for the same range. A range may contain fewer readings than positions, or none.
+    ``arrived_at``: when the platform accepted the readings; None: use the time at which they are first sent.
     """
 
     position_from: int
@@ -51,12 +54,12 @@ class Batch:
         return self.position_from, self.position_to
 
 
-class Writer:
-    """Writes the batches of one source through one client; not for use by several threads.
+class BatchWriter:
+    """Writes the batches of one source through one client. Not thread-safe.
 
-    ``source`` names the content for good: it must contain a hash of everything that decides which readings a range
-    holds (bytes of a file, seed and settings of a simulator). The same name with other content would lose readings,
-    because the server takes them for a retry.
+    ``source`` identifies the content: it must contain a hash of everything that decides which readings a range
+    contains (the bytes of a file; the seed and settings of a simulator). If the content changed under the same name,
+    readings would be lost, because the server would take them for a retry.
     """
 
     def __init__(self, client: Client, source: str, description: str = "") -> None:
@@ -65,63 +68,60 @@ class Writer:
         self._client = client
         self._source = source
         self._ledger = Ledger(client, source, description)
-        self._exclusive_depth = 0
+        self._is_exclusive = False
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keep other processes from writing this source. Hold it from ``gaps`` to the last ``write``.
+        """Lock the source, so that no other process writes it. Use it from ``ranges_to_write`` to the last ``write``.
 
-        ``write`` takes it by itself when it is not held. Raises PlatformError when another process keeps it.
+        ``write`` locks the source itself unless this writer has locked it. Raises PlatformError when another process
+        keeps the lock for too long.
         """
-        if self._exclusive_depth:
-            self._exclusive_depth += 1
-            try:
-                yield
-            finally:
-                self._exclusive_depth -= 1
+        if self._is_exclusive:
+            yield
             return
         with server_lock(self._client, f"source_{_digest(self._source)[:16]}"):
-            self._exclusive_depth = 1
+            self._is_exclusive = True
             try:
                 yield
             finally:
-                self._exclusive_depth = 0
+                self._is_exclusive = False
 
-    def gaps(self, position_from: int, position_to: int) -> list[Range]:
+    def uncommitted_ranges(self, position_from: int, position_to: int) -> list[Range]:
         """Ranges that are not committed yet, in order.
 
-        A range whose insert had no answer comes back with exactly its old bounds, also where they exceed the asked
-        range: write it as one batch.
+        A range whose insert got no answer is returned with its old bounds, even if they exceed the given range. Write
+        it as one batch.
         """
-        return [gap for gap, _ in self._open_ranges(position_from, position_to)]
+        return [uncommitted for uncommitted, _ in self._uncommitted(position_from, position_to)]
 
-    def cuts(self, position_from: int, position_to: int, size: int) -> list[Range]:
-        """``gaps``, cut into ranges of at most ``size`` positions that can be written one by one."""
-        return list(cut(self._open_ranges(position_from, position_to), size))
+    def ranges_to_write(self, position_from: int, position_to: int, size: int) -> list[Range]:
+        """``uncommitted_ranges``, split into ranges of at most ``size`` positions. Write each as one batch."""
+        return list(split_ranges(self._uncommitted(position_from, position_to), size))
 
-    def readings(self, position_from: int, position_to: int) -> int:
-        """Number of readings in L1 from the committed batches that overlap a range."""
+    def committed_readings(self, position_from: int, position_to: int) -> int:
+        """Number of readings in the committed batches that overlap a range."""
         entries = self._ledger.entries(position_from, position_to)
         return sum(entry.readings for entry in entries if entry.state == "committed")
 
     def end(self) -> int | None:
-        """Number of positions of a finite source; None until ``finish`` was called once."""
+        """Number of positions of a finite source; None until ``record_end`` has been called."""
         return self._ledger.end()
 
-    def finish(self, end: int) -> None:
-        """Remember that the source has no positions from ``end`` on."""
+    def record_end(self, end: int) -> None:
+        """Store that the source has no positions from ``end`` on."""
         self._ledger.record_end(end)
 
     def write(self, batch: Batch) -> int:
-        """Insert a batch into L1 as one block; returns the number of readings, 0 if it was committed before.
+        """Insert a batch into L1 as one block; returns its number of readings, or 0 if it was committed before.
 
-        A batch that was sent before, with an unknown outcome, is compared with L1 and only what is missing is inserted.
-        Raises ValueError for a range that cuts through one already written, SourceError when the source gives other
-        readings than at the first attempt, and clickhouse_connect's Error when the server refuses or stays away; the
-        range is then open for the next run.
+        If an earlier attempt has an unknown outcome, the batch is compared with L1 and only missing rows are inserted.
+        Raises ValueError if the range overlaps a written range without being equal to it, SourceError if the source
+        returns other readings than at the first attempt, and clickhouse_connect's Error if the server refuses the
+        insert or stays unreachable; then the range stays uncommitted and the next run writes it.
         """
         if batch.position_from >= batch.position_to:
-            raise ValueError(f"Batch of {self._source}: empty range {batch.range}.")
+            raise ValueError(f"Batch of {self._source}: the range {batch.range} is empty.")
         with self.exclusive():
             before = retries.with_retries(lambda: self._ledger.entries(*batch.range))
             known = self._same_range(batch, before) if before else None
@@ -136,16 +136,16 @@ class Writer:
             retries.with_retries(lambda: self._ledger.record(entry))
         return entry.readings
 
-    def _send(self, readings: pa.Table, entry: Entry, now: dt.datetime, *, was_sent: bool) -> None:
+    def _send(self, readings: pa.Table, entry: LedgerEntry, now: dt.datetime, *, was_sent: bool) -> None:
         rows = with_arrival_times(self._insertable(readings), entry.ingested_at)
         if was_sent:
-            retries.with_retries(lambda: deliver_missing(self._client, rows, entry.token))
+            retries.with_retries(lambda: insert_missing(self._client, rows, entry.token))
         else:
             retries.with_retries(lambda: self._ledger.record(replace(entry, state="sending")))
-            deliver(self._client, rows, entry.token, now)
+            insert_once(self._client, rows, entry.token, now)
 
     def _insertable(self, readings: pa.Table) -> pa.Table:
-        """The columns of a reading, and what L1 has of the others (a migration may have added some)."""
+        """The columns of a reading, and those further columns that L1 has (migrations may have added some)."""
         rows = readings.select(READING_SCHEMA.names).cast(READING_SCHEMA)
         others = [name for name in readings.column_names if name not in READING_SCHEMA.names]
         if others:
@@ -154,39 +154,39 @@ class Writer:
                 rows = rows.append_column(name, readings[name])
         return rows
 
-    def _open_ranges(self, position_from: int, position_to: int) -> list[tuple[Range, bool]]:
-        return open_ranges(self._ledger.entries(position_from, position_to), position_from, position_to)
+    def _uncommitted(self, position_from: int, position_to: int) -> list[tuple[Range, bool]]:
+        return uncommitted_ranges(self._ledger.entries(position_from, position_to), position_from, position_to)
 
-    def _entry(self, batch: Batch, ingested_at: dt.datetime) -> Entry:
+    def _entry(self, batch: Batch, ingested_at: dt.datetime) -> LedgerEntry:
         token = f"{self._source}/{batch.position_from}-{batch.position_to}"
         first, last = _time_range(batch.readings)
-        return Entry(
+        return LedgerEntry(
             position_from=batch.position_from,
             position_to=batch.position_to,
             state="committed",
             token=token,
             readings=batch.readings.num_rows,
-            total_kWh=_finite_sum(batch.readings["power_usage_kWh"]),
+            total_kWh=sum_finite(batch.readings["power_usage_kWh"]),
             first_timestamp=first,
             last_timestamp=last,
             ingested_at=ingested_at,
         )
 
-    def _same_range(self, batch: Batch, before: list[Entry]) -> Entry:
+    def _same_range(self, batch: Batch, before: list[LedgerEntry]) -> LedgerEntry:
         if len(before) > 1 or before[0].range != batch.range:
             raise ValueError(
-                f"Batch {batch.range} of {self._source} cuts through ranges already written: "
-                f"{[entry.range for entry in before]}. Ask gaps() or cuts() and write just what they return."
+                f"Batch {batch.range} of {self._source} overlaps ranges already written: "
+                f"{[entry.range for entry in before]}. Write only the ranges that ranges_to_write() returns."
             )
         return before[0]
 
-    def _check_same_content(self, known: Entry, entry: Entry) -> None:
+    def _check_same_content(self, known: LedgerEntry, entry: LedgerEntry) -> None:
         same_sum = math.isclose(known.total_kWh, entry.total_kWh, rel_tol=1e-9, abs_tol=1e-9)
         if known.readings != entry.readings or not same_sum:
             raise SourceError(
                 f"Source {self._source}, positions {entry.range}: first sent with {known.readings} readings "
                 f"({known.total_kWh} kWh), now {entry.readings} ({entry.total_kWh} kWh). Nothing was written: a source "
-                "must always give the same readings for a range. Give changed content another source name."
+                "must always return the same readings for a range. Use another source name for changed content."
             )
 
 
@@ -194,7 +194,8 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _finite_sum(values: pa.ChunkedArray[Any]) -> float:
+def sum_finite(values: pa.ChunkedArray[Any]) -> float:
+    """The sum of the values that are neither NaN nor infinite."""
     return float(pc.sum(values.filter(pc.is_finite(values))).as_py() or 0.0)
 
 

@@ -16,13 +16,13 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.devices.meter_ids import MeterIds
 from iot_platform.errors import SourceError
+from iot_platform.readings.batch_writer import Batch, BatchWriter
 from iot_platform.readings.contract import READING_SCHEMA
+from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions, decide_id_kind, to_readings
 from iot_platform.readings.files.columns import choose_columns
-from iot_platform.readings.files.mapping import FileOptions, Mapping, decide_ids, to_readings
-from iot_platform.readings.files.opening import fingerprint, open_rows
+from iot_platform.readings.files.open_file import fingerprint, open_rows
+from iot_platform.readings.files.raw_rows import Fingerprint, RawRows, Reject, RowSource
 from iot_platform.readings.files.rejects import RejectReport
-from iot_platform.readings.files.rows import Fingerprint, RawRows, Reject, RowSource
-from iot_platform.readings.writer import Batch, Writer
 
 # Rows are sorted by time within windows of this many rows before they are cut into batches. In a file that is sorted
 # by meter every batch would otherwise touch every day of every layer, and each touched day costs a part per table.
@@ -75,13 +75,13 @@ class FileLoader:
             mapping, rows = self._mapping(path, source)
             name = _source_name(print_, mapping)
             result = FileResult(file=str(path), source=name, mapping=mapping.describe(), place_name=source.place_name)
-            writer = Writer(self._client, name, f"{path.name}: {mapping.describe()}")
+            writer = BatchWriter(self._client, name, f"{path.name}: {mapping.describe()}")
             report = RejectReport(self._rejects(print_), source.place_name)
             with writer.exclusive(), closing(report):
                 end = writer.end()
-                if end is not None and not writer.gaps(0, end):
+                if end is not None and not writer.uncommitted_ranges(0, end):
                     result.rows_read = end
-                    result.already_loaded = writer.readings(0, end)
+                    result.already_loaded = writer.committed_readings(0, end)
                     result.was_complete = True
                 else:
                     parsed = self._parsed(rows, mapping, report, source, progress)
@@ -94,7 +94,7 @@ class FileLoader:
         result.seconds = time.monotonic() - started
         return result
 
-    def _mapping(self, path: Path, source: RowSource) -> tuple[Mapping, Iterator[RawRows]]:
+    def _mapping(self, path: Path, source: RowSource) -> tuple[ColumnMapping, Iterator[RawRows]]:
         options = self._options
         try:
             columns = choose_columns(
@@ -108,11 +108,16 @@ class FileLoader:
             raise SourceError(f"{path}: {error}") from error
         rows = source.rows(columns.names)
         first = next(rows, None)
-        kind = decide_ids(first, columns, options, str(path))
-        return Mapping(columns, options.timezone, kind), chain([first] if first else [], rows)
+        kind = decide_id_kind(first, columns, options, str(path))
+        return ColumnMapping(columns, options.timezone, kind), chain([first] if first else [], rows)
 
     def _parsed(
-        self, rows: Iterator[RawRows], mapping: Mapping, report: RejectReport, source: RowSource, progress: Progress
+        self,
+        rows: Iterator[RawRows],
+        mapping: ColumnMapping,
+        report: RejectReport,
+        source: RowSource,
+        progress: Progress,
     ) -> Iterator[tuple[int, pa.Table]]:
         """Per piece of the file: number of rows, and the readings among them."""
         for piece in rows:
@@ -121,17 +126,17 @@ class FileLoader:
             progress(source.progress())
             yield piece.records, readings
 
-    def _write(self, writer: Writer, parsed: Iterator[tuple[int, pa.Table]], result: FileResult) -> None:
+    def _write(self, writer: BatchWriter, parsed: Iterator[tuple[int, pa.Table]], result: FileResult) -> None:
         position = 0
         for records, readings in windows(parsed, WINDOW_ROWS):
-            for start, stop in writer.cuts(position, position + records, self._batch_rows):
+            for start, stop in writer.ranges_to_write(position, position + records, self._batch_rows):
                 batch = Batch(start, stop, readings.slice(start - position, stop - start))
                 result.inserted += writer.write(batch)
             result.already_loaded += readings.num_rows
             position += records
         result.already_loaded -= result.inserted
         result.rows_read = position
-        writer.finish(position)
+        writer.record_end(position)
 
 
 def windows(parsed: Iterator[tuple[int, pa.Table]], size: int) -> Iterator[tuple[int, pa.Table]]:
@@ -162,6 +167,6 @@ def _sorted(tables: list[pa.Table]) -> pa.Table:
     return table.take(pc.sort_indices(times))
 
 
-def _source_name(print_: Fingerprint, mapping: Mapping) -> str:
+def _source_name(print_: Fingerprint, mapping: ColumnMapping) -> str:
     options = hashlib.sha256(f"{SCHEME}/{mapping.key()}".encode()).hexdigest()
     return f"file:{print_.sha256[:16]}:{options[:8]}"

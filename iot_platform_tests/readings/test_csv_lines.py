@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from iot_platform.errors import SourceError
+from iot_platform.readings.csv_lines import read_whole_lines
+from iot_platform.readings.files.raw_rows import Reject
 from iot_platform.readings.files.rejects import RejectReport
-from iot_platform.readings.files.rows import Reject
-from iot_platform.readings.lines import line_pieces
 
 
 def pieces_of(*written: bytes) -> list[bytes]:
@@ -20,7 +20,7 @@ def pieces_of(*written: bytes) -> list[bytes]:
         for text in written:
             os.write(writer, text)
         os.close(writer)
-        return list(line_pieces(reader, "stream x", 5.0))
+        return list(read_whole_lines(reader, "stream x", 5.0))
     finally:
         os.close(reader)
 
@@ -33,7 +33,7 @@ def test_half_a_line_of_a_sender_that_died_is_no_reading() -> None:
     reader, writer = os.pipe()
     os.write(writer, b"a,b\n1,2\n3,45")  # it wanted to write 3,4567
     os.close(writer)
-    pieces = line_pieces(reader, "stream x", 5.0)
+    pieces = read_whole_lines(reader, "stream x", 5.0)
     assert next(pieces) == b"a,b\n1,2\n"
     with pytest.raises(SourceError, match="stream x: the last line, b'3,45', has no line end"):
         next(pieces)

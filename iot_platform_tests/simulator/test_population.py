@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from iot_platform.simulator.load_profiles import BUILDING_TYPES
 from iot_platform.simulator.population import BOUNDING_BOX
-from iot_platform.simulator.profiles import BUILDING_TYPES
-from iot_platform.simulator.simulator import Simulator
+from iot_platform.simulator.simulated_readings import Simulator
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from iot_platform.devices.meter_ids import IdKind, MeterIds, guess_kind, numeric
 from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.files.columns import Columns
 from iot_platform.readings.files.parsing import parse_energy, parse_ids, parse_timestamps, reasons_of
-from iot_platform.readings.files.rows import RawRows, Reject
+from iot_platform.readings.files.raw_rows import RawRows, Reject
 
 BAD_DEVICE_ID = "device_id_not_1_to_999999999"
 
@@ -33,7 +33,7 @@ class FileOptions:
 
 
 @dataclass(frozen=True)
-class Mapping:
+class ColumnMapping:
     """Everything that decides which readings a file's bytes mean."""
 
     columns: Columns
@@ -52,7 +52,7 @@ class Mapping:
         )
 
 
-def decide_ids(rows: RawRows | None, columns: Columns, options: FileOptions, where: str) -> IdKind:
+def decide_id_kind(rows: RawRows | None, columns: Columns, options: FileOptions, where: str) -> IdKind:
     """How meter ids are read: as asked, or by the first rows of the file. Raises SourceError when they are mixed."""
     if options.device_ids != "auto":
         return options.device_ids
@@ -62,7 +62,7 @@ def decide_ids(rows: RawRows | None, columns: Columns, options: FileOptions, whe
     return guess_kind(ids.to_pylist(), f"{where}, column {columns.device!r}")
 
 
-def to_readings(rows: RawRows, mapping: Mapping, meter_ids: MeterIds | None) -> tuple[pa.Table, list[Reject]]:
+def to_readings(rows: RawRows, mapping: ColumnMapping, meter_ids: MeterIds | None) -> tuple[pa.Table, list[Reject]]:
     """The readings among some rows, and the rows that are none, in the order of the file.
 
     ``meter_ids`` is asked for the numbers of external ids; numeric ones need none.

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from iot_platform.clickhouse import retries
 from iot_platform.errors import PlatformError, SourceError
 from iot_platform.layers.catalog import DERIVED_LAYERS, RAW_TABLE
-from iot_platform.readings import writer as writer_module
+from iot_platform.readings import batch_writer
+from iot_platform.readings.batch_writer import Batch, BatchWriter
 from iot_platform.readings.contract import READING_SCHEMA
-from iot_platform.readings.writer import Batch, Writer
 
 START = int(dt.datetime(2026, 1, 1, tzinfo=dt.UTC).timestamp())
 LAYERS = [RAW_TABLE, *(layer.table for layer in DERIVED_LAYERS)]
@@ -58,7 +58,7 @@ def states(client: Client) -> list[tuple[Any, ...]]:
 def test_one_batch_is_one_block_in_every_layer(schema: Client) -> None:
     # 60,000 rows of one day: more than max_block_size, so the views would cut them without the writer's settings.
     table = readings(60_000, step_s=1)
-    assert Writer(schema, "s").write(Batch(0, 60_000, table)) == 60_000
+    assert BatchWriter(schema, "s").write(Batch(0, 60_000, table)) == 60_000
     found = schema.query(
         "SELECT table, max(max_block_number) - min(min_block_number) + 1 FROM system.parts "
         "WHERE database = currentDatabase() GROUP BY table"
@@ -70,7 +70,7 @@ def test_a_large_batch_behind_the_views_stays_one_block(schema: Client) -> None:
     table = readings(300_000, step_s=0, every_bad=10**9).set_column(
         1, "device_id", pa.array(range(1, 300_001), pa.uint32())
     )
-    Writer(schema, "s").write(Batch(0, 1, table))
+    BatchWriter(schema, "s").write(Batch(0, 1, table))
     rows = schema.query(
         "SELECT table, count() FROM system.parts WHERE database = currentDatabase() AND startsWith(table, 'l') "
         "AND table LIKE 'l%power%' AND active GROUP BY table"
@@ -80,11 +80,11 @@ def test_a_large_batch_behind_the_views_stays_one_block(schema: Client) -> None:
 
 def test_a_retried_batch_adds_nothing_to_any_layer(schema: Client) -> None:
     batch = Batch(0, 2000, readings(2000, step_s=60))
-    Writer(schema, "s").write(batch)
+    BatchWriter(schema, "s").write(batch)
     once = contents(schema)
     # As after a crash between the insert and its record in the ledger.
     schema.command("TRUNCATE TABLE ingestion_ledger")
-    assert Writer(schema, "s").write(batch) == 2000
+    assert BatchWriter(schema, "s").write(batch) == 2000
     assert contents(schema) == once
     assert once["l1_power_raw"][0] == 2000
     assert once["l2_power_cleaned"][0] == once["l3_power_joined"][0] == once["readings"]
@@ -92,10 +92,10 @@ def test_a_retried_batch_adds_nothing_to_any_layer(schema: Client) -> None:
 
 def test_a_committed_batch_is_not_sent_again(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = Batch(0, 10, readings(10))
-    assert Writer(schema, "s").write(batch) == 10
+    assert BatchWriter(schema, "s").write(batch) == 10
     monkeypatch.setattr(schema, "raw_insert", lambda *_, **__: pytest.fail("sent again"))
-    assert Writer(schema, "s").write(batch) == 0
-    assert Writer(schema, "s").gaps(0, 20) == [(10, 20)]
+    assert BatchWriter(schema, "s").write(batch) == 0
+    assert BatchWriter(schema, "s").uncommitted_ranges(0, 20) == [(10, 20)]
 
 
 def failing(real: Callable[..., Any], *errors: Exception, after: bool = False) -> Callable[..., Any]:
@@ -119,7 +119,7 @@ def test_lost_answers_and_busy_servers_are_retried(
 ) -> None:
     errors = [OperationalError("connection reset"), DatabaseError("too many parts", code=252)]
     monkeypatch.setattr(schema, "raw_insert", failing(schema.raw_insert, *errors, after=after))
-    assert Writer(schema, "s").write(Batch(0, 100, readings(100))) == 100
+    assert BatchWriter(schema, "s").write(Batch(0, 100, readings(100))) == 100
     assert contents(schema)["l1_power_raw"][0] == 100
 
 
@@ -128,12 +128,12 @@ def test_a_refused_batch_is_open_with_its_old_cut(schema: Client, monkeypatch: p
     with monkeypatch.context() as patch:
         patch.setattr(schema, "raw_insert", failing(schema.raw_insert, DatabaseError("no", code=60), after=True))
         with pytest.raises(DatabaseError):
-            Writer(schema, "s").write(Batch(0, 20, table.slice(0, 20)))
+            BatchWriter(schema, "s").write(Batch(0, 20, table.slice(0, 20)))
     assert states(schema) == [(0, 20, "sending", 20)]
-    writer = Writer(schema, "s")
-    assert writer.gaps(0, 10) == [(0, 20)]
-    assert writer.cuts(0, 30, 5) == [(0, 20), (20, 25), (25, 30)]
-    with pytest.raises(ValueError, match=r"\(0, 5\) of s cuts through .*\[\(0, 20\)\]"):
+    writer = BatchWriter(schema, "s")
+    assert writer.uncommitted_ranges(0, 10) == [(0, 20)]
+    assert writer.ranges_to_write(0, 30, 5) == [(0, 20), (20, 25), (25, 30)]
+    with pytest.raises(ValueError, match=r"\(0, 5\) of s overlaps ranges already written: .*\[\(0, 20\)\]"):
         writer.write(Batch(0, 5, table.slice(0, 5)))
     with pytest.raises(SourceError, match="first sent with 20 readings"):
         writer.write(Batch(0, 20, table.slice(0, 19)))
@@ -145,30 +145,30 @@ def test_a_server_that_stays_away_is_an_error(schema: Client, monkeypatch: pytes
     errors = [OperationalError("connection refused")] * retries.ATTEMPTS
     monkeypatch.setattr(schema, "raw_insert", failing(schema.raw_insert, *errors))
     with pytest.raises(OperationalError):
-        Writer(schema, "s").write(Batch(0, 1, readings(1)))
+        BatchWriter(schema, "s").write(Batch(0, 1, readings(1)))
 
 
 def test_an_empty_batch_is_only_recorded(schema: Client) -> None:
-    writer = Writer(schema, "s", "nothing")
+    writer = BatchWriter(schema, "s", "nothing")
     assert writer.write(Batch(0, 60, READING_SCHEMA.empty_table())) == 0
     assert states(schema) == [(0, 60, "committed", 0)]
-    assert writer.gaps(0, 60) == []
-    with pytest.raises(ValueError, match="empty range"):
+    assert writer.uncommitted_ranges(0, 60) == []
+    with pytest.raises(ValueError, match="is empty"):
         writer.write(Batch(60, 60, READING_SCHEMA.empty_table()))
 
 
 def test_the_end_of_a_source_is_remembered(schema: Client) -> None:
-    writer = Writer(schema, "s")
+    writer = BatchWriter(schema, "s")
     assert writer.end() is None
     writer.write(Batch(0, 5, readings(5)))
-    writer.finish(5)
-    assert (writer.end(), writer.gaps(0, 5), writer.readings(0, 5)) == (5, [], 5)
-    assert Writer(schema, "other").end() is None
+    writer.record_end(5)
+    assert (writer.end(), writer.uncommitted_ranges(0, 5), writer.committed_readings(0, 5)) == (5, [], 5)
+    assert BatchWriter(schema, "other").end() is None
 
 
 def test_the_ledger_says_what_a_batch_held(schema: Client) -> None:
     table = readings(3, every_bad=100).append_column("label", pa.array(["a", "b", "c"]))
-    Writer(schema, "s", "by hand").write(Batch(0, 9, table))
+    BatchWriter(schema, "s", "by hand").write(Batch(0, 9, table))
     query = "SELECT readings, total_kWh, first_timestamp, last_timestamp, description FROM ingestion_ledger FINAL"
     [(count, kWh, first, last, description)] = schema.query(query).result_rows
     assert (count, kWh, description) == (3, 2.0, "by hand")  # -1 + 1 + 2
@@ -184,9 +184,9 @@ def test_two_processes_write_a_source_once(schema: Client, server: Any, database
     def load() -> None:
         access = {"username": server.username, "password": server.password, "database": database}
         with clickhouse_connect.get_client(host=server.host, port=server.port, **access) as own:
-            writer = Writer(own, "s")
+            writer = BatchWriter(own, "s")
             with writer.exclusive():
-                for start, stop in writer.cuts(0, 400, 100):
+                for start, stop in writer.ranges_to_write(0, 400, 100):
                     written.append(writer.write(Batch(start, stop, table.slice(start, stop - start))))
 
     threads = [threading.Thread(target=load) for _ in range(3)]
@@ -201,10 +201,10 @@ def test_two_processes_write_a_source_once(schema: Client, server: Any, database
 def test_a_source_in_use_is_an_error(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     from iot_platform.clickhouse import lock
 
-    monkeypatch.setattr(writer_module, "server_lock", lambda client, name: lock.server_lock(client, name, wait_s=0.2))
-    with Writer(schema, "s").exclusive(), pytest.raises(PlatformError, match="still held"):
-        Writer(schema, "s").write(Batch(0, 1, readings(1)))
-    Writer(schema, "s").write(Batch(0, 1, readings(1)))
+    monkeypatch.setattr(batch_writer, "server_lock", lambda client, name: lock.server_lock(client, name, wait_s=0.2))
+    with BatchWriter(schema, "s").exclusive(), pytest.raises(PlatformError, match="still held"):
+        BatchWriter(schema, "s").write(Batch(0, 1, readings(1)))
+    BatchWriter(schema, "s").write(Batch(0, 1, readings(1)))
 
 
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -222,8 +222,8 @@ def test_any_cut_and_interruption_gives_the_same_layers(
     name = f"s{schema.query('SELECT generateUUIDv4()').result_rows[0][0]}"
     table = readings(30, step_s=1200)
     for size in [*sizes, 15]:
-        writer = Writer(schema, name)
-        for count, (start, stop) in enumerate(writer.cuts(0, 30, size)):
+        writer = BatchWriter(schema, name)
+        for count, (start, stop) in enumerate(writer.ranges_to_write(0, 30, size)):
             if size is not sizes[-1] and count >= stop_after and lose_answer:
                 with pytest.MonkeyPatch.context() as patch:
                     lost = failing(schema.raw_insert, DatabaseError("lost", code=60), after=True)

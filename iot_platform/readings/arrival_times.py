@@ -1,4 +1,7 @@
-"""The arrival time of a reading: which of two with one key is newer, and which batch a row of L1 came with."""
+"""Arrival times (the column ``ingested_at``).
+
+They tell which of two readings of the same meter and time is newer, and which batch a row of L1 belongs to.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-COLUMN = "ingested_at"
+INGESTED_AT = "ingested_at"
 
 
 def with_arrival_times(readings: pa.Table, arrived_at: dt.datetime) -> pa.Table:
-    """The readings with the column ``ingested_at``: ``arrived_at`` (UTC) for all of them.
+    """Add the column ``ingested_at`` with the value ``arrived_at`` (UTC).
 
-    Where a batch has one (device_id, timestamp) several times, the second, third ... arrived one, two ... microseconds
-    later: the last one is the newest, as in the order of the batch.
+    If a batch contains a (device_id, timestamp) several times, the second, third ... of them get one, two ...
+    microseconds more: the last one in the batch is the newest.
     """
     base = round(arrived_at.timestamp() * 1e6)
     keys = pd.Series(_keys(readings))
@@ -24,13 +27,13 @@ def with_arrival_times(readings: pa.Table, arrived_at: dt.datetime) -> pa.Table:
     arrivals = np.full(len(keys), base, dtype=np.int64)
     if is_repeated.any():
         arrivals[is_repeated] += keys[is_repeated].groupby(keys[is_repeated]).cumcount().to_numpy()
-    return readings.append_column(COLUMN, pa.array(arrivals).cast(pa.timestamp("us", "UTC")))
+    return readings.append_column(INGESTED_AT, pa.array(arrivals).cast(pa.timestamp("us", "UTC")))
 
 
 def missing_rows(batch: pa.Table, found: pa.Table) -> pa.Table:
-    """The rows of a batch that are not among those ``found`` in L1, each as often as it is missing.
+    """The rows of a batch that are missing among the rows ``found`` in L1, each as often as it is missing.
 
-    Both have the columns of a reading and ``ingested_at``; values are compared bit by bit (NaN equals itself).
+    Both tables have the columns of a reading and ``ingested_at``. Values are compared bit by bit, so NaN equals NaN.
     """
     wanted, present = _comparable(batch), _comparable(found)
     columns = list(wanted.columns)
@@ -41,7 +44,7 @@ def missing_rows(batch: pa.Table, found: pa.Table) -> pa.Table:
 
 
 def _keys(readings: pa.Table) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """One number for each (device_id, timestamp)."""
+    """(device_id, timestamp) as one integer per row."""
     seconds = readings["timestamp"].cast(pa.int64()).to_numpy().astype(np.uint64)
     return (readings["device_id"].to_numpy().astype(np.uint64) << np.uint64(32)) | seconds
 
@@ -52,6 +55,6 @@ def _comparable(rows: pa.Table) -> pd.DataFrame:
         {
             "key": _keys(rows),
             "bits": values.view(np.uint64),
-            "arrived": rows[COLUMN].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(),
+            "arrived": rows[INGESTED_AT].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(),
         }
     )

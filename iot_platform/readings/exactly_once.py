@@ -1,4 +1,4 @@
-"""One batch into L1, exactly once: the insert, its retries, and the comparison with L1 after a crash."""
+"""Insert one batch into L1 exactly once: insert, retry, and compare with L1 after a crash."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from iot_platform.clickhouse.blocks import insert_block
 from iot_platform.clickhouse.write_pause import wait_while_paused
 from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import RAW_TABLE
-from iot_platform.readings.arrivals import COLUMN, missing_rows
+from iot_platform.readings.arrival_times import INGESTED_AT, missing_rows
 from iot_platform.readings.contract import READING_SCHEMA
 
-# The server's clock tells its start to the second.
+# The server reports its uptime in whole seconds.
 CLOCK_TOLERANCE_S = 2
 RUNNING_INSERT_WAIT_S = 600.0
 
 
-def deliver(client: Client, readings: pa.Table, token: str, sent_at: dt.datetime) -> None:
-    """Insert readings (with their arrival times) that were never sent before; ``sent_at``: now, by the server's clock.
+def insert_once(client: Client, readings: pa.Table, token: str, sent_at: dt.datetime) -> None:
+    """Insert readings (with their arrival times) that were never sent before; ``sent_at``: the server's current time.
 
-    An attempt without an answer is repeated under the same token, which the server drops if the first one got in. That
-    memory cannot be trusted after a restart of ClickHouse: from then on only what L1 lacks is inserted. Raises
-    clickhouse_connect's Error when the server refuses or stays away.
+    An attempt without an answer is repeated with the same deduplication token: the server drops the second insert if
+    the first one succeeded. This cannot be relied on after a restart of ClickHouse: then the readings are compared with
+    L1 and only missing ones are inserted. Raises clickhouse_connect's Error when the server refuses the insert or
+    stays unreachable.
     """
     attempted = False
 
@@ -37,7 +38,7 @@ def deliver(client: Client, readings: pa.Table, token: str, sent_at: dt.datetime
         nonlocal attempted
         wait_while_paused(client)
         if attempted and _started_at(client) > sent_at - dt.timedelta(seconds=CLOCK_TOLERANCE_S):
-            deliver_missing(client, readings, token)
+            insert_missing(client, readings, token)
             return
         attempted = True
         insert_block(client, RAW_TABLE, readings, token=token)
@@ -45,11 +46,12 @@ def deliver(client: Client, readings: pa.Table, token: str, sent_at: dt.datetime
     retries.with_retries(attempt)
 
 
-def deliver_missing(client: Client, readings: pa.Table, token: str) -> int:
-    """Insert what L1 lacks of readings whose fate is unknown, under a new token; returns how many.
+def insert_missing(client: Client, readings: pa.Table, token: str) -> int:
+    """Insert those readings of an earlier insert with an unknown outcome that L1 lacks; returns how many.
 
-    Waits for an earlier insert of the same token that may still be running. The days need a proof afterwards, because
-    views may lack what L1 has: L1's rows are newer than their last proof, so they are open already.
+    Waits until an earlier insert with the same token has ended, and uses a new token. The later layers may lack rows
+    that L1 has. That is repaired by the next proof: L1's rows are newer than the last proof of their days, so these
+    days are unverified already.
     """
     _wait_for_running_insert(client, token)
     missing = missing_rows(readings, _present(client, readings))
@@ -65,13 +67,13 @@ def _started_at(client: Client) -> dt.datetime:
 
 
 def _present(client: Client, readings: pa.Table) -> pa.Table:
-    """The rows of L1 with the arrival times of a batch. (L1's parts have a min-max index of both times.)"""
+    """The rows of L1 within a batch's arrival times and timestamps. (L1 has a min-max index of both.)"""
     seconds: Any = pc.min_max(readings["timestamp"].cast(pa.int64()))
-    arrivals: Any = pc.min_max(readings[COLUMN].cast(pa.int64()))
-    columns = ", ".join([*READING_SCHEMA.names, COLUMN])
+    arrivals: Any = pc.min_max(readings[INGESTED_AT].cast(pa.int64()))
+    columns = ", ".join([*READING_SCHEMA.names, INGESTED_AT])
     found: pa.Table = client.query_arrow(
         f"SELECT {columns} FROM {RAW_TABLE} "
-        f"WHERE {COLUMN} BETWEEN fromUnixTimestamp64Micro({{first_arrival:Int64}}, 'UTC') "
+        f"WHERE {INGESTED_AT} BETWEEN fromUnixTimestamp64Micro({{first_arrival:Int64}}, 'UTC') "
         f"AND fromUnixTimestamp64Micro({{last_arrival:Int64}}, 'UTC') "
         "AND timestamp BETWEEN toDateTime({first:UInt32}, 'UTC') AND toDateTime({last:UInt32}, 'UTC')",
         parameters={
@@ -89,15 +91,15 @@ def _present(client: Client, readings: pa.Table) -> pa.Table:
 
 def _wait_for_running_insert(client: Client, token: str) -> None:
     deadline = time.monotonic() + RUNNING_INSERT_WAIT_S
-    quiet = 0
-    # Twice: the first look can come before the server has begun with a request that a killed writer left behind.
-    while quiet < 2:
+    idle_checks = 0
+    # Two checks without such an insert: the server may not have started the request of a killed writer at the first.
+    while idle_checks < 2:
         rows = client.query(
             "SELECT count() FROM system.processes WHERE query_kind = 'Insert' "
             "AND startsWith(Settings['insert_deduplication_token'], {token:String})",
             parameters={"token": token},
         ).result_rows
-        quiet = 0 if rows[0][0] else quiet + 1
+        idle_checks = 0 if rows[0][0] else idle_checks + 1
         if time.monotonic() > deadline:
             raise PlatformError(
                 f"An earlier insert of batch {token} is still running after {RUNNING_INSERT_WAIT_S:.0f} s. Nothing was "

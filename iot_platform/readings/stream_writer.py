@@ -12,8 +12,8 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import OutboxFullError
+from iot_platform.readings.batch_writer import Batch, BatchWriter
 from iot_platform.readings.outbox import Outbox, SealedBatch
-from iot_platform.readings.writer import Batch, Writer
 from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
 
@@ -121,7 +121,7 @@ class StreamWriter:
 
     def _deliver_through(self, client: Client) -> None:
         """Deliver batches until the stream is closed; raises the first error."""
-        writer = Writer(client, self.source, self._description)
+        writer = BatchWriter(client, self.source, self._description)
         with writer.exclusive():
             while True:
                 with self._changed:

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from iot_platform.errors import SourceError
-from iot_platform.readings.files.csv_records import Record, RecordCutter
-from iot_platform.readings.files.rows import Column, RawRows, Reject
+from iot_platform.readings.files.csv_records import Record, RecordSplitter
+from iot_platform.readings.files.raw_rows import Column, RawRows, Reject
 
 BLOCK_BYTES = 8 << 20
 LONGEST_LINE_BYTES = 64 << 20
@@ -24,7 +24,7 @@ UTF16 = (b"\xff\xfe", b"\xfe\xff")
 WRONG_COLUMN_COUNT = "wrong_column_count"
 
 
-class CsvSource:
+class CsvRowSource:
     """A CSV file with a header line. The delimiter (comma, semicolon, tab or bar) is read from the header.
 
     Fields may be quoted by ``"`` and hold line ends. Rows with another number of columns than the header are
@@ -102,7 +102,7 @@ class CsvSource:
             raise SourceError(f"{self._path}: no header line; neither a CSV nor a Parquet file.")
         self._delimiter = max(DELIMITERS, key=text.count)
         self._header = [name.strip() for name in next(csv.reader([text], delimiter=self._delimiter))]
-        self._cutter = RecordCutter(self._delimiter, len(self._header))
+        self._cutter = RecordSplitter(self._delimiter, len(self._header))
         self._rest = b""
         self._line += 1
         return rest

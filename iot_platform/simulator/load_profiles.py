@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from iot_platform.errors import PlatformError
-from iot_platform.simulator.hashing import Floats
+from iot_platform.simulator.random_numbers import Floats
 
 #: Time zone of the simulated city (Munich); the profiles are in its local time, readings in UTC.
 TIME_ZONE = "Europe/Berlin"
