@@ -29,7 +29,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from iot_platform.cli import cli
 from iot_platform.definitions import defs as platform_defs
-from iot_platform.defs.alerts.alert_context import Site, cause_of, days_of_tags
+from iot_platform.defs.alerts.alert_context import AlertContext, cause_of, days_of_tags
 from iot_platform.defs.alerts.problems import current_problems
 from iot_platform.services.process import free_port
 from iot_platform.settings import Settings
@@ -142,8 +142,8 @@ def test_the_platform_tells_of_a_day_that_a_check_holds_back(
     platform.command(f"INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES ('{DAY}', 1, 5)")
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         run_job("all_layers_job", instance, DAY, raise_on_error=False)
-        site = Site(instance, platform_defs.get_repository_def(), Settings())
-        check, held_back = current_problems(site, [], dt.datetime.now(dt.UTC))
+        context = AlertContext(instance, platform_defs.get_repository_def(), Settings())
+        check, held_back = current_problems(context, [], dt.datetime.now(dt.UTC))
     assert check.title == f"Check every_reading_has_metadata of l3_power_joined is red for {DAY}"
     assert (held_back.cause, held_back.kind) == (check.cause, "run")
     assert held_back.detail.startswith("Not done since: l4_power_agg_hourly")

@@ -20,7 +20,7 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 
 
 @dataclass(frozen=True)
-class Site:
+class AlertContext:
     """Where to look, what belongs to this code location, and the settings of the platform."""
 
     instance: dg.DagsterInstance

@@ -13,7 +13,7 @@ from iot_platform.defs.alerts.alert_context import (
     PARTITION,
     RANGE_END,
     RANGE_START,
-    Site,
+    AlertContext,
     cause_of,
     days_of_tags,
     span,
@@ -55,21 +55,25 @@ class Plan:
 
 
 def run_problems(
-    site: Site, evaluations: Evaluations, red_checks: Sequence[Problem], known_runs: Sequence[str], now: dt.datetime
+    context: AlertContext,
+    evaluations: Evaluations,
+    failed_checks: Sequence[Problem],
+    known_runs: Sequence[str],
+    now: dt.datetime,
 ) -> list[Problem]:
     """Failed runs with assets that were not materialized, or checks not evaluated, since they began.
 
     Of several that failed at the same work, the newest. ``known_runs``: failed runs to look at whatever their age.
     A run that was stopped by a red check has the cause of that check.
     """
-    causes = {problem.run_id: problem.cause for problem in red_checks}
+    causes = {problem.run_id: problem.cause for problem in failed_checks}
     problems = []
-    for record, retrying in _newest_of_each_work(site.instance, known_runs, now):
-        plan = _plan(site.instance, record.dagster_run.run_id)
-        left = _left_to_do(site.instance, evaluations, record, plan)
+    for record, retrying in _newest_of_each_work(context.instance, known_runs, now):
+        plan = _plan(context.instance, record.dagster_run.run_id)
+        left = _left_to_do(context.instance, evaluations, record, plan)
         if left is not None:
             cause = causes.get(record.dagster_run.run_id, plan.cause)
-            problems.append(_problem(site, record, plan, left, cause, retrying))
+            problems.append(_problem(context, record, plan, left, cause, retrying))
     return problems
 
 
@@ -159,7 +163,9 @@ def _start(record: RunRecord) -> float:
     return record.start_time or record.create_timestamp.timestamp()
 
 
-def _problem(site: Site, record: RunRecord, plan: Plan, left: Sequence[str], cause: str, retrying: bool) -> Problem:
+def _problem(
+    context: AlertContext, record: RunRecord, plan: Plan, left: Sequence[str], cause: str, retrying: bool
+) -> Problem:
     run, partition = record.dagster_run, span(days_of_tags(record.dagster_run.tags))
     assets = ", ".join(sorted(key.to_user_string() for key in plan.assets))
     is_ad_hoc = run.job_name.startswith(IMPLICIT_JOB) or bool(run.asset_selection)
@@ -169,10 +175,10 @@ def _problem(site: Site, record: RunRecord, plan: Plan, left: Sequence[str], cau
         kind="run",
         title=one_line(f"{name}" + (f" of {partition}" if partition else "") + " failed"),
         cause=cause,
-        owner=site.owners([*plan.assets, *(key.asset_key for key in plan.checks)]),
+        owner=context.owners([*plan.assets, *(key.asset_key for key in plan.checks)]),
         partition=partition,
         detail=one_line(f"Not done since: {', '.join(left)}.") if left else "",
-        link=site.run_link(run.run_id),
+        link=context.run_link(run.run_id),
         since=utc(record.end_time) if record.end_time else record.update_timestamp,
         retrying=retrying,
         run_id=run.run_id,

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from iot_platform.alerts.channel import HOW_TO_CONFIGURE, channels
 from iot_platform.alerts.incident import Pace
 from iot_platform.alerts.outbox import AlertState, look
-from iot_platform.defs.alerts.alert_context import Site
+from iot_platform.defs.alerts.alert_context import AlertContext
 from iot_platform.defs.alerts.problems import SENSOR_NAME, current_problems
 from iot_platform.errors import PlatformError
 from iot_platform.security.secret_values import hide_secrets_in_errors
@@ -48,8 +48,8 @@ def _look_and_send(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
     repository = context.repository_def
     assert repository is not None
     state, now = _stored(context.cursor), _now()
-    site = Site(context.instance, repository, settings)
-    problems = current_problems(site, state.incident.run_ids, now)
+    alert_context = AlertContext(context.instance, repository, settings)
+    problems = current_problems(alert_context, state.incident.run_ids, now)
     state, errors = look(state, problems, configured, now, pace(settings))
     for error in errors:
         context.log.error(error)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from iot_platform.defs import table_metadata as tables
+from iot_platform.defs.check_queries import SAMPLE_LINES, read_query
 from iot_platform.defs.decoration import decoration
-from iot_platform.defs.layers.check_runner import SAMPLE_LINES, read_query
 from iot_platform.defs.resources import POOL, ClickHouse
 from iot_platform.security.escaping import escape_line, markdown_code_block
 from iot_platform.settings import Settings

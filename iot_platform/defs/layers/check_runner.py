@@ -12,14 +12,12 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import table_metadata as tables
+from iot_platform.defs.check_queries import SAMPLE_LINES, read_query
 from iot_platform.defs.layers.rules import Rule
 from iot_platform.layers.catalog import L4, RAW_TABLE, partition_day, partition_id
 from iot_platform.layers.partitions import grouped, partition_rows
-from iot_platform.security.escaping import markdown_code_block
-from iot_platform.settings import Settings
+from iot_platform.security.escaping import markdown_code
 
-# Lines of offenders that a check shows; its SQL gives them all.
-SAMPLE_LINES = 20
 # Days that are listed by name.
 DAYS_SHOWN = 10
 # Without partitions a check looks at all days: ClickHouse's whole range of Date.
@@ -76,26 +74,26 @@ class Findings:
         return f"{self.days[0]}" if len(self.days) == 1 else f"{self.days[0]} to {self.days[-1]}"
 
     def metadata(self) -> dict[str, dg.MetadataValue | int | float | str]:
-        """Counts, a sample of the offenders, the SQL that shows them all, and what to do."""
+        """Counts, the SQL that shows all offenders, and what to do."""
         unit = self.rule.unit
         facts: dict[str, dg.MetadataValue | int | float | str] = {
             "days": self.scope,
             unit: _number(self.total),
             f"offending_{unit}": _number(self.offending),
             "offending_share": float(f"{self.share:.3g}"),
-            "sql": dg.MetadataValue.md(markdown_code_block(self.sql, "sql")),
+            "sql": dg.MetadataValue.md(markdown_code(self.sql, "sql")),
         }
         if self.lines:
-            facts["offenders"] = dg.MetadataValue.md(self._table())
             listed = ", ".join(map(str, sorted(self.offending_by_day)[-DAYS_SHOWN:]))
             facts["offending_days"] = f"{len(self.offending_by_day)}: {listed}"
-            facts["what_to_do"] = dg.MetadataValue.md(self.rule.to_do)
+            facts["what_to_do"] = dg.MetadataValue.md(self.rule.remediation)
         return facts
 
-    def _table(self) -> str:
+    def sample(self) -> dg.MetadataValue:
+        """The first offenders as a table."""
         table = tables.markdown_table(self.columns, self.lines)
         more = self.offenders - len(self.lines)
-        return f"{table}\n\nand {more:,} more: run `sql`." if more else table
+        return dg.MetadataValue.md(f"{table}\n\nand {more:,} more: run `sql`." if more else table)
 
 
 def find(client: Client, rule: Rule, days: Sequence[dt.date]) -> Findings:
@@ -153,15 +151,10 @@ def _pieces(client: Client, days: Sequence[dt.date]) -> Iterator[tuple[dt.date, 
     yield first, last
 
 
-def read_query(check: str) -> str:
-    """The text of a check's query."""
-    return (Settings().sql_dir / "checks" / f"{check}.sql").read_text(encoding="utf-8").strip()
-
-
 def _totals(client: Client, rule: Rule, first: dt.date, last: dt.date) -> dict[dt.date, float]:
     time = "ts_hour" if rule.counted_table == L4.name else "timestamp"
     rows = client.query(
-        f"SELECT toDate({time}) AS day, {rule.of} FROM {quoted(rule.counted_table)} "
+        f"SELECT toDate({time}) AS day, {rule.denominator_sql} FROM {quoted(rule.counted_table)} "
         "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY day",
         parameters={"first": first, "last": last, **rule.parameters},
     ).result_rows

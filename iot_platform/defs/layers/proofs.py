@@ -106,8 +106,9 @@ def _prove(context: dg.AssetExecutionContext, client: Client, layer: Layer, want
 
 
 def _facts(proof: Proof) -> Metadata:
+    difference = proof.difference()
     facts: dict[str, dg.MetadataValue | int | float | str | bool] = {
-        "proof": proof.difference() and f"rebuilt; found {proof.difference()}" or "equal to its definition",
+        "proof": f"rebuilt; found {difference}" if difference else "equal to its definition",
         "rebuilt": proof.was_rebuilt,
         "dagster/partition_row_count": proof.proved.rows,
         "readings": proof.proved.readings,

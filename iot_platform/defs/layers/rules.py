@@ -27,13 +27,13 @@ class Rule:
 
     name: str
     asset: str
-    fact: str
-    to_do: str
+    description: str
+    remediation: str
     warn_share: float = 0.0
     error_share: float | None = None
     blocking: bool = False
     table: str = ""
-    of: str = READINGS
+    denominator_sql: str = READINGS
     unit: str = "readings"
     # What did not arrive is not among what is counted: the total is both.
     counts_absent: bool = False
@@ -69,7 +69,8 @@ RULES = (
         "Look at the meters in `offenders` and at what brings their readings in. All of them: nothing arrives, look at "
         "the ingestion. Those that were removed: close them in the metadata.",
         # Those that are silent may have sent earlier on the day: only who was heard at its end is counted.
-        of="uniqExactIf(device_id, timestamp >= least(toDateTime(toDate(timestamp) + 1, 'UTC'), now('UTC')) "
+        denominator_sql="uniqExactIf(device_id, "
+        "timestamp >= least(toDateTime(toDate(timestamp) + 1, 'UTC'), now('UTC')) "
         "- toIntervalSecond({silent_hours:Float64} * 3600))",
         unit="devices",
         counts_absent=True,
@@ -153,7 +154,7 @@ RULES = (
         "The energy of each reading can be given to a customer and a building type",
         "As for `every_reading_has_metadata`; here by kWh and building type. A type that lacks most of its energy: its "
         "devices fell out of the source of the metadata.",
-        of="sumIf(power_usage_kWh, isFinite(power_usage_kWh))",
+        denominator_sql="sumIf(power_usage_kWh, isFinite(power_usage_kWh))",
         unit="kWh",
     ),
     Rule(
@@ -163,7 +164,7 @@ RULES = (
         "Materialize `l4_power_agg_hourly` of the day: it is rebuilt from L3. Dashboards are wrong until then.",
         error_share=0.0,
         blocking=True,
-        of="uniqExact(device_id)",
+        denominator_sql="uniqExact(device_id)",
         unit="devices",
     ),
 )
