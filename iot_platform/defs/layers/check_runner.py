@@ -16,7 +16,7 @@ from iot_platform.defs.check_queries import SAMPLE_LINES, read_query
 from iot_platform.defs.layers.rules import Rule
 from iot_platform.layers.catalog import L4, RAW_TABLE, partition_day, partition_id
 from iot_platform.layers.partitions import grouped, partition_rows
-from iot_platform.security.escaping import markdown_code
+from iot_platform.security.escaping import markdown_code_block
 
 # Days that are listed by name.
 DAYS_SHOWN = 10
@@ -81,7 +81,7 @@ class Findings:
             unit: _number(self.total),
             f"offending_{unit}": _number(self.offending),
             "offending_share": float(f"{self.share:.3g}"),
-            "sql": dg.MetadataValue.md(markdown_code(self.sql, "sql")),
+            "sql": dg.MetadataValue.md(markdown_code_block(self.sql, "sql")),
         }
         if self.lines:
             listed = ", ".join(map(str, sorted(self.offending_by_day)[-DAYS_SHOWN:]))
