@@ -28,12 +28,12 @@ def test_a_red_day_is_held_until_its_check_is_green(platform: Client, instance: 
     insert(platform, "l2_power_cleaned", f"('{DAY}', 1, -5)")
     # Whoever looks at all days, as "Execute all" in the UI does, learns which ones are red.
     found = run_checks(instance, "l2_power_cleaned")["every_reading_is_within_limits"]
-    assert not found.passed and facts(found)["red_days"] == DAY
+    assert not found.passed and facts(found)["failed_days"] == DAY
     held = prove_l3(instance, DAY, last_day=NEXT_DAY, raise_on_error=False)
     assert not held.success
     failure = next(event for event in held.all_node_events if event.is_step_failure)
     text = str(failure.event_specific_data.user_failure_data.description)
-    assert "1 days of l3_power_joined are held back by red checks of l2_power_cleaned; 1 other days" in text
+    assert "1 days of l3_power_joined are blocked by failed checks of l2_power_cleaned; 1 other days" in text
     assert f"{DAY}: every_reading_is_within_limits of l2_power_cleaned found 1" in text
     # The other day is materialized, so L4 can follow it.
     records = instance.fetch_materializations(dg.AssetKey("l3_power_joined"), limit=10).records

@@ -140,7 +140,7 @@ def test_days_too_large_for_one_query_are_looked_at_one_by_one(
     tags = {"dagster/asset_partition_range_start": DAY, "dagster/asset_partition_range_end": NEXT_DAY}
     monkeypatch.setattr("iot_platform.layers.partitions.ROWS_PER_QUERY", 1)
     found = facts(run_checks(instance, "l2_power_cleaned", tags=tags)["every_reading_is_within_limits"])
-    assert (found["offending_readings"], found["red_days"]) == (2, f"{DAY}, {NEXT_DAY}")
+    assert (found["offending_readings"], found["failed_days"]) == (2, f"{DAY}, {NEXT_DAY}")
     assert [line.split(" | ")[0] for line in found["offenders"].splitlines()[2:]] == ["| 1", "| 3"]
 
 

@@ -165,7 +165,7 @@ def find_the_offenders_of_a_failed_check(ui: DagsterUI, platform: Platform) -> N
     ui.materialize("l3_power_joined", DAY)
     assert ui.wait_for_run(known) == "FAILURE"
     run = next(iter(ui.known_runs() - known))
-    ui.open(f"/runs/{run}", "held back by red checks of l2_power_cleaned")
+    ui.open(f"/runs/{run}", "blocked by failed checks of l2_power_cleaned")
     # Below that are only the paths of a stack trace.
     ui.page.set_viewport_size({"width": 1640, "height": 760})
     ui.picture("held-back", height=540)

@@ -1,4 +1,4 @@
-"""Everything that is wrong now."""
+"""All current problems."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ PROBE_TIMEOUT_S = 5
 
 
 def current_problems(context: AlertContext, known_runs: Sequence[str], now: dt.datetime) -> list[Problem]:
-    """Failed runs, red checks, stale assets, schedules and sensors that cannot be evaluated, ClickHouse away.
+    """Failed runs, failed checks, stale assets, failed schedules and sensors, and an unreachable ClickHouse.
 
-    ``known_runs``: failed runs to look at whatever their age.
+    ``known_runs``: failed runs that count whatever their age.
     """
     evaluated = evaluations(context)
-    red_checks = check_problems(context, evaluated)
+    failed_checks = check_problems(context, evaluated)
     found = [
-        *red_checks,
-        *run_problems(context, evaluated, red_checks, known_runs, now),
+        *failed_checks,
+        *run_problems(context, evaluated, failed_checks, known_runs, now),
         *stale_assets(context),
         *failed_ticks(context),
         *clickhouse_away(context, now),
@@ -44,7 +44,7 @@ def current_problems(context: AlertContext, known_runs: Sequence[str], now: dt.d
 
 
 def stale_assets(context: AlertContext) -> list[Problem]:
-    """Assets whose freshness policy fails, as Dagster's freshness daemon last found."""
+    """Assets whose freshness policy has failed, as last found by Dagster's freshness daemon."""
     keys = sorted(context.graph.materializable_asset_keys)
     return [
         Problem(
@@ -64,15 +64,15 @@ def stale_assets(context: AlertContext) -> list[Problem]:
 
 
 def failed_ticks(context: AlertContext) -> list[Problem]:
-    """Running schedules and sensors whose newest evaluation failed: what they should have started is missing.
+    """Running schedules and sensors whose newest evaluation failed: they could not request their runs.
 
-    Only evaluations since they were switched on count: switching one off and on is how to acknowledge it.
+    Only evaluations since they were switched on count: to acknowledge a failure, switch the schedule off and on.
     """
     problems = []
     for state in context.instance.all_instigator_state():
         name = state.instigator_name
         is_ours = context.repository.has_schedule_def(name) or context.repository.has_sensor_def(name)
-        # Its own failed tick could not be told by it.
+        # The alerts sensor cannot report its own failure.
         if not state.is_running or not is_ours or name == SENSOR_NAME:
             continue
         ticks = context.instance.get_ticks(
@@ -85,7 +85,7 @@ def failed_ticks(context: AlertContext) -> list[Problem]:
                 Problem(
                     key=f"tick/{name}",
                     kind="tick",
-                    title=f"{kind} {name} failed to ask for its runs",
+                    title=f"{kind} {name} could not request its runs",
                     cause=cause_of(ticks[0].error, "The tick failed."),
                     owner="",
                     partition="",
@@ -98,9 +98,9 @@ def failed_ticks(context: AlertContext) -> list[Problem]:
 
 
 def clickhouse_away(context: AlertContext, now: dt.datetime) -> list[Problem]:
-    """The configured ClickHouse server, when it does not answer: runs try again for minutes before they fail.
+    """The configured ClickHouse server, when it does not answer. Runs would fail only after minutes of retries.
 
-    The embedded server is started by whoever needs it.
+    The embedded server is not checked: it is started when it is needed.
     """
     if context.settings.clickhouse_url is None:
         return []
@@ -111,7 +111,7 @@ def clickhouse_away(context: AlertContext, now: dt.datetime) -> list[Problem]:
             connect(endpoint, settings).close()
         return []
     except MissingDatabaseError:
-        # It answers; the first run makes the database.
+        # The server answers. The first run creates the database.
         return []
     except ServerError as error:
         return [
@@ -119,7 +119,7 @@ def clickhouse_away(context: AlertContext, now: dt.datetime) -> list[Problem]:
                 key="server/clickhouse",
                 kind="server",
                 title="ClickHouse does not answer",
-                # As a run says it that fails of it: then they are of one cause.
+                # The same text as in a run that fails of it, so that both have the same cause.
                 cause=one_line(f"{type(error).__name__}: {error}"),
                 owner=context.settings.owner,
                 partition="",

@@ -1,4 +1,4 @@
-"""What a refresh of the metadata tells Dagster."""
+"""What a refresh of the metadata reports to Dagster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Facts = Mapping[str, dg.MetadataValue | int | float]
 
 
 def source_facts(source: Source, delivery: Delivery) -> Facts:
-    """What was read from where, and how far."""
+    """What was read, from where, and up to which position."""
     return {
         "source": dg.MetadataValue.text(source.name),
         "location": dg.MetadataValue.text(escape_line(source.location)),

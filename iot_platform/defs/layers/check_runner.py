@@ -1,4 +1,4 @@
-"""Run a check's query from sql/checks/ and say what it found."""
+"""Run a check's query from sql/checks/ and report what it found."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BY_DAY, _OFFENDERS = "by_day", "number_of_offenders"
 
 @dataclass(frozen=True)
 class Findings:
-    """What a check found: by day what offends and the total, and the first ``lines`` of ``offenders``, worst first."""
+    """What a check found: offending amount and total by day, and the first ``lines`` of ``offenders``, worst first."""
 
     rule: Rule
     days: Sequence[dt.date]
@@ -42,21 +42,21 @@ class Findings:
 
     @property
     def offending(self) -> float:
-        """What offends, in the rule's unit."""
+        """The offending amount, in the rule's unit."""
         return sum(self.offending_by_day.values())
 
     @property
     def total(self) -> float:
-        """All there is, in the rule's unit."""
+        """The total, in the rule's unit."""
         return sum(self.total_by_day.values())
 
     @property
     def share(self) -> float:
-        """The offending share of all; 0 when there is nothing."""
+        """The offending share of the total; 0 when there is nothing."""
         return self.offending / self.total if self.total else float(self.offending > 0)
 
     def days_above(self, share: float | None) -> dict[dt.date, float]:
-        """Days with a larger offending share, and what offends on them; None: no day ever."""
+        """Days whose offending share is larger than ``share``, with the offending amount; ``share`` None: no days."""
         if share is None:
             return {}
         return {
@@ -97,20 +97,19 @@ class Findings:
 
 
 def find(client: Client, rule: Rule, days: Sequence[dt.date]) -> Findings:
-    """Look for what breaks a rule on some days (they follow each other), or on all days when there are none.
+    """Find what breaks a rule on some consecutive days, or on all days when ``days`` is empty.
 
-    Days that are too many or too large for one query are looked at in several; then the sample begins with the worst
-    of the first of them.
+    Too many or too large days are split over several queries. The sample then begins with the worst of the first query.
     """
     sql = read_query(rule.name)
-    # The order of a subquery is lost outside of it.
+    # The order of a subquery does not survive outside of it.
     body, order = sql.rsplit("\nORDER BY ", maxsplit=1)
     offending: dict[dt.date, float] = {}
     total: dict[dt.date, float] = {}
     offenders, columns, lines = 0, list[str](), list[Sequence[object]]()
     for first, last in _pieces(client, days):
         result = client.query(
-            # Only the sample leaves ClickHouse; every line of it tells what all of them come to.
+            # Only the sample leaves ClickHouse; each of its lines has the totals of all lines.
             f"SELECT * REPLACE (sumMap({_BY_DAY}) OVER () AS {_BY_DAY}), count() OVER () AS {_OFFENDERS} "
             f"FROM (\n{body}\n) ORDER BY {order} LIMIT {SAMPLE_LINES}",
             parameters={"first_day": first, "last_day": last, **rule.parameters},
@@ -139,10 +138,10 @@ def find(client: Client, rule: Rule, days: Sequence[dt.date]) -> Findings:
 
 
 def _pieces(client: Client, days: Sequence[dt.date]) -> Iterator[tuple[dt.date, dt.date]]:
-    """First and last days of what one query looks at, so that its memory does not grow with the days of a run."""
+    """First and last day of each query, so that its memory does not grow with the days of a run."""
     rows = partition_rows(client, RAW_TABLE)
     first, last = (days[0], days[-1]) if days else ALL_DAYS
-    # Other layers may have days that L1 does not: the pieces leave none out.
+    # Other layers may have days that L1 lacks: the pieces leave none out.
     known = days or sorted(day for partition in rows if (day := partition_day(partition)))
     by_partition = {partition_id(day): day for day in known}
     for group in list(grouped(list(by_partition), rows))[:-1]:
@@ -166,6 +165,6 @@ def _number(value: float) -> int | float:
 
 
 def _with_values(sql: str, values: Mapping[str, object]) -> str:
-    """The query as a person can run it in any client."""
+    """The query with its values, to be run in any client."""
     sql = re.sub(r"^--.*\n", "", sql, flags=re.MULTILINE)
     return re.sub(r"\{(\w+):\w+\}", lambda match: str(values[match[1]]), sql)

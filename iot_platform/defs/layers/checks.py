@@ -1,4 +1,4 @@
-"""The checks of the layers, made from the rules. Each is named as the fact that it states."""
+"""The checks of the layers, made from the rules. The name of a check says what must hold."""
 
 # No `from __future__ import annotations` here: Dagster refuses a context whose annotation is a string.
 
@@ -54,8 +54,9 @@ def _description(rule: Rule) -> str:
     above = f" above {warn:.2%}" if warn else ""
     effect = f"**Warns**{above}" if error is None or error > warn else ""
     if error is not None:
-        red = "**red**" + (f" above {error:.2%}" if error else " at the first one")
-        effect = ", ".join(filter(None, [effect, red])) + (", and the next layer is held back" if rule.blocking else "")
+        fails = "**fails**" + (f" above {error:.2%}" if error else " at the first offender")
+        effect = ", ".join(filter(None, [effect, fails]))
+        effect += ". A day that fails is blocked for the next layer" if rule.blocking else ""
     return f"{rule.description}. {effect[:1].upper()}{effect[1:]}.\n\n{rule.remediation}"
 
 
@@ -68,12 +69,12 @@ def _sentence(found: Findings) -> str:
 
 
 def _thresholds(rule: Rule) -> Mapping[str, float]:
-    red = {} if rule.error_share is None else {"red_above_share": rule.error_share}
-    return {"warns_above_share": rule.warn_share, **red, **rule.parameters}
+    fails = {} if rule.error_share is None else {"fails_above_share": rule.error_share}
+    return {"warns_above_share": rule.warn_share, **fails, **rule.parameters}
 
 
 def _failed_days(failed: Mapping[dt.date, float]) -> Mapping[str, str]:
-    return {"red_days": ", ".join(map(str, sorted(failed)))} if failed else {}
+    return {"failed_days": ", ".join(map(str, sorted(failed)))} if failed else {}
 
 
 layer_checks = [_check(rule) for rule in RULES]
