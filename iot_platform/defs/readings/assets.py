@@ -86,13 +86,13 @@ def _ingest(
     days: Sequence[dt.date],
 ) -> Metadata:
     # It imports pyarrow and pandas.
-    from iot_platform.simulator.ingestion import ingest_simulated
+    from iot_platform.simulator.ingestion import ingest_simulated_readings
 
     start, end = day_window(days[0], days[-1], dt.datetime.now(dt.UTC))
     window: Mapping[str, str | None] = context.op_execution_context.op_config
     if (first := window.get("start")) and (last := window.get("end")):
         start, end = dt.datetime.fromisoformat(first), dt.datetime.fromisoformat(last)
-    added = ingest_simulated(client, clickhouse.settings(), start, end)
+    added = ingest_simulated_readings(client, clickhouse.settings(), start, end)
     context.log.info(f"Arrivals of {start:%F %T} .. {end:%F %T} UTC: {added.rows:,} new readings.")
     return {
         "added_readings": added.rows,
