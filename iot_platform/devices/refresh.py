@@ -54,7 +54,8 @@ class RefreshResult:
     new, changed, unchanged: rows of the source; closed: devices. ``changes``: see Difference, with a further column
     ``meter``: the name of the device in the source. ``affected``: partition_id, devices and readings of the days on
     which readings get other metadata (affected.affected_device_days has them by device). ``touched``: the unverified
-    partitions by layer. ``before``: energy per customer (energy.py) on these ``days``, before the change took effect.
+    partitions by layer. ``days``: those of L4, without days in which readings arrived during the refresh. ``before``: the
+    energy per customer (energy.py) on these days before the change took effect.
     """
 
     new: int
@@ -65,12 +66,8 @@ class RefreshResult:
     changes: pd.DataFrame
     affected: pd.DataFrame
     touched: dict[Layer, set[str]]
+    days: list[str]
     before: pa.Table
-
-    @property
-    def days(self) -> list[str]:
-        """The affected partitions, oldest first."""
-        return sorted(self.touched[L4])
 
     @property
     def counts(self) -> dict[str, int]:
@@ -109,7 +106,8 @@ def refresh_devices(
         devices["device_id"] = pd.Series(ids, index=devices.index, dtype="int64")
         found = difference(stored, devices, now, complete=complete)
         affected = AffectedDays(client, found.stretches, changed_limits(client, stored, found.versions))
-        before = energy_by_customer(client, affected.layers[L4])
+        days = sorted(affected.layers[L4])
+        before = energy_by_customer(client, days)
         if not dry_run:
             _apply(client, found, affected)
         meters = meter_names(client, found.changes["device_id"], dict(zip(ids, texts, strict=True)))
@@ -119,6 +117,7 @@ def refresh_devices(
         changes=found.changes.assign(meter=meters),
         affected=affected.readings,
         touched=affected.layers,
+        days=days,
         before=before,
     )
 
