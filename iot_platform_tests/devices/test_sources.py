@@ -169,7 +169,7 @@ def test_while_the_source_is_down_the_metadata_stays_and_the_check_fails_with_ti
         age(platform, hours)
         checked = run_checks(instance, "device_metadata")["metadata_source_is_fresh"]
         assert not checked.passed and checked.severity == severity
-        assert f"last read well {hours}.0 hours ago" in str(checked.description)
+        assert f"last read {hours}.0 hours ago" in str(checked.description)
         assert "No such file" in facts(checked)["last_problem"]
         sql = facts(checked)["sql"].removeprefix("```sql\n").removesuffix("\n```")
         assert platform.query(sql).row_count == 1
