@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from iot_platform.security.private_files import private_directory
+from iot_platform.clickhouse_embedded.private_files import private_directory
 
 KEEP_LOGS_DAYS = 7
 

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 # The type of a message of the application: header lines to send before its "http.response.start", whose status is
 # then 200 whatever it says (X-ClickHouse-Progress: ASGI has no such thing).
-EARLY_HEADERS = "iot.response.early"
+EARLY_HEADERS = "clickhouse_embedded.response.early"
 _CONTENT_LENGTH, _CONNECTION = b"content-length", b"connection"
 
 

@@ -1,9 +1,11 @@
-"""ClickHouse's numbered errors, as the HTTP interface shows them: code, name, HTTP status, text."""
+"""Errors of the server process, and ClickHouse's numbered errors as clients get them: code, name, HTTP status, text."""
 
 from __future__ import annotations
 
 import os
 import re
+
+from iot_platform.clickhouse_embedded.record import ServerRecord
 
 SYNTAX_ERROR = 62
 UNKNOWN_FORMAT = 73
@@ -68,6 +70,29 @@ _STATUS = {code: status for status, codes in _STATUS_CODES.items() for code in c
 
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)\s*(?:\(version .*\))?\s*$")
+
+
+class EmbeddedServerError(Exception):
+    """The server cannot start or run; the message says why."""
+
+    exit_code = 1
+
+
+class DirectoryInUseError(EmbeddedServerError):
+    """Another server uses the directory: that of ``record``, or (None) one that is starting or stopping."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, record: ServerRecord | None) -> None:
+        super().__init__(message)
+        self.record = record
+
+
+class MissingPackageError(EmbeddedServerError):
+    """A package that the server needs is not installed."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__(f"The embedded ClickHouse needs the package {package}: pip install 'iot-platform[embedded]'")
 
 
 class ClickHouseError(Exception):

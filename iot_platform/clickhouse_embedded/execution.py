@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from iot_platform.clickhouse_embedded.denied import denied
-from iot_platform.clickhouse_embedded.engine import BASE_SETTINGS, ID_SETTING, Engine, Handle, identifier
+from iot_platform.clickhouse_embedded.engine import ID_SETTING, Engine
 from iot_platform.clickhouse_embedded.errors import READONLY, ClickHouseError
+from iot_platform.clickhouse_embedded.handle import BASE_SETTINGS, Handle, identifier
 from iot_platform.clickhouse_embedded.judge import Judge
 from iot_platform.clickhouse_embedded.lexer import Token, tokens
 from iot_platform.clickhouse_embedded.pipes import Inserter, Output

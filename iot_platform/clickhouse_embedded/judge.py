@@ -13,9 +13,10 @@ import re
 import threading
 from collections.abc import Mapping
 
-from iot_platform.clickhouse_embedded.engine import BASE_SETTINGS, Engine, Handle, literal
+from iot_platform.clickhouse_embedded.engine import Engine
 from iot_platform.clickhouse_embedded.errors import SYNTAX_ERROR, UNKNOWN_QUERY_PARAMETER, ClickHouseError
 from iot_platform.clickhouse_embedded.guard import Guard
+from iot_platform.clickhouse_embedded.handle import BASE_SETTINGS, Handle, literal
 from iot_platform.clickhouse_embedded.lexer import tokens, unclosed_heredocs
 from iot_platform.clickhouse_embedded.rewrite import lost_name, with_names, without_password
 from iot_platform.clickhouse_embedded.statement import InsertHead, Statement, insert_head, parse

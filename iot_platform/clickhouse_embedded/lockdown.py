@@ -90,9 +90,12 @@ def _lock_in(rights: Rights) -> str:
 
 
 def _python_paths() -> set[str]:
-    """Where this interpreter's modules and shared libraries are; not a checkout, which may hold a home beside them."""
+    """Where this interpreter's modules and shared libraries are, and this package.
+
+    Not the checkout around it, which may have a home in it.
+    """
     packages = {path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")}
-    return {sys.prefix, sys.base_prefix, sys.exec_prefix, *packages, str(Path(__file__).resolve().parents[1])}
+    return {sys.prefix, sys.base_prefix, sys.exec_prefix, *packages, str(Path(__file__).resolve().parent)}
 
 
 def _allow(fence: Landlock, path: Path, access: AccessFs) -> None:

@@ -16,8 +16,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from iot_platform.clickhouse_embedded.engine import Handle
 from iot_platform.clickhouse_embedded.errors import ClickHouseError, from_engine
+from iot_platform.clickhouse_embedded.handle import Handle
 from iot_platform.clickhouse_embedded.lexer import tokens
 from iot_platform.clickhouse_embedded.statement import InsertHead, Statement, format_name
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from iot_platform.clickhouse_embedded.engine import CLIENT_ID, VIEWS, identifier
+from iot_platform.clickhouse_embedded.engine import CLIENT_ID, VIEWS
+from iot_platform.clickhouse_embedded.handle import identifier
 from iot_platform.clickhouse_embedded.lexer import Token, tokens
 from iot_platform.clickhouse_embedded.statement import Statement, parse
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 
-from iot_platform.clickhouse_embedded.engine import BASE_SETTINGS, ID_SETTING, Engine, Handle, literal
+from iot_platform.clickhouse_embedded.engine import ID_SETTING, Engine
 from iot_platform.clickhouse_embedded.errors import (
     INVALID_SESSION_TIMEOUT,
     SESSION_IS_LOCKED,
@@ -15,6 +15,7 @@ from iot_platform.clickhouse_embedded.errors import (
     USER_SESSION_LIMIT_EXCEEDED,
     ClickHouseError,
 )
+from iot_platform.clickhouse_embedded.handle import BASE_SETTINGS, Handle, literal
 from iot_platform.clickhouse_embedded.lexer import Token
 from iot_platform.clickhouse_embedded.text import decoded
 

@@ -23,7 +23,7 @@ import pytest
 from iot_platform.clickhouse.embedded_server import running_server, stop_server
 from iot_platform.clickhouse.endpoint import Endpoint, endpoint
 from iot_platform.clickhouse_embedded.directory import ServerDirectory
-from iot_platform.clickhouse_embedded.engine import Handle
+from iot_platform.clickhouse_embedded.handle import Handle
 from iot_platform.clickhouse_embedded.pipes import Inserter
 from iot_platform.clickhouse_embedded.record import read_record
 from iot_platform.clickhouse_embedded.statement import InsertHead

@@ -22,7 +22,8 @@ from iot_platform_tests.clickhouse_embedded.guard.canaries import Canaries, cana
 from iot_platform_tests.clickhouse_embedded.guard.grammar import Grammar
 
 if TYPE_CHECKING:
-    from iot_platform.clickhouse_embedded.engine import Engine, Handle
+    from iot_platform.clickhouse_embedded.engine import Engine
+    from iot_platform.clickhouse_embedded.handle import Handle
 
 # So that a statement that loops (loop(), numbers) ends.
 _LIMITS = {"max_execution_time": "1", "max_result_rows": "1000", "result_overflow_mode": "break"}
