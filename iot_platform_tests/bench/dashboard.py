@@ -193,7 +193,7 @@ def _asking_clickhouse(
     endpoint: Endpoint, settings: Settings, tiles: Mapping[str, Compiled]
 ) -> Callable[[str], object]:
     client = connect(endpoint, settings)
-    return lambda tile: client.query(tiles[tile].sql, parameters=tiles[tile].parameters).result_rows
+    return lambda tile: client.query(tiles[tile].sql, parameters=dict(tiles[tile].parameters)).result_rows
 
 
 def _asking_duckdb(duck: duckdb.DuckDBPyConnection, asked: Mapping[str, dt.datetime]) -> Callable[[str], object]:
@@ -262,7 +262,8 @@ def _compare(
     for name, compiled in tiles.items():
         # Whole, not cut by the tile's limit: which rows it would show is not decided.
         sql = compiled.sql if name == "top_devices" else compiled.unlimited
-        ours, theirs = _numbers(client.query(sql, parameters=compiled.parameters).result_rows), _numbers(ask(name))
+        ours = _numbers(client.query(sql, parameters=dict(compiled.parameters)).result_rows)
+        theirs = _numbers(ask(name))
         same = len(ours) == len(theirs) and all(
             math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-6)
             for mine, other in zip(ours, theirs, strict=True)

@@ -74,7 +74,7 @@ def _generated(directory: Path, sizes: Sizes) -> dict[str, Path]:
     parquet.write_table(readings, files["generated parquet"])
     # Times as people write them: 2026-02-02T00:00:00Z
     times = readings["timestamp"].cast(pa.timestamp("s")).cast(pa.string())
-    texts = pa.array([f"{time.replace(' ', 'T')}Z" for time in times.to_pylist()])
+    texts = pa.array([f"{str(time).replace(' ', 'T')}Z" for time in times.to_pylist()], pa.string())
     csv.write_csv(readings.set_column(0, "timestamp", texts), files["generated csv"])
     return files
 

@@ -72,7 +72,10 @@ def voltages(client: Client) -> dict[str, int]:
 
 def columns(client: Client) -> dict[str, list[tuple[Any, ...]]]:
     query = "SELECT name, type, comment FROM system.columns WHERE database = currentDatabase() AND table = {t:String}"
-    return {t: client.query(f"{query} ORDER BY position", parameters={"t": t}).result_rows for t in TABLES}
+    return {
+        t: [tuple(row) for row in client.query(f"{query} ORDER BY position", parameters={"t": t}).result_rows]
+        for t in TABLES
+    }
 
 
 def assert_every_layer_has_what_l1_has(client: Client) -> None:

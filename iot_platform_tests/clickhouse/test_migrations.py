@@ -98,8 +98,8 @@ def test_processes_that_migrate_at_once_apply_each_file_once(server: Endpoint, c
     for worker in workers:
         worker.join(timeout=30)
     assert sorted(map(len, applied_by)) == [0, 0, len(applied(client))]
-    rows = client.query("SELECT count(), uniqExact(name) FROM schema_migrations").first_row
-    assert rows[0] == rows[1]
+    [(rows, names)] = client.query("SELECT count(), uniqExact(name) FROM schema_migrations").result_rows
+    assert rows == names
 
 
 def test_a_lock_is_held_by_one_and_says_by_whom(client: Client) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -27,8 +28,8 @@ def add_device(client: Client, *values: object) -> None:
         client.command(f"SYSTEM RELOAD DICTIONARY {dictionary}")
 
 
-def value(client: Client, query: str) -> object:
-    return client.query(query).first_row[0]
+def value(client: Client, query: str) -> Any:
+    return client.query(query).result_rows[0][0]
 
 
 def test_average_over_several_inserts_is_the_average_of_all_readings(schema: Client) -> None:

@@ -73,7 +73,7 @@ def test_a_column_is_added_while_readings_flow(server: Endpoint, platform: Clien
         "+ {days:UInt32} * (toHour(timestamp) * 60 + toMinute(timestamp)) FROM l1_power_raw WHERE voltage IS NULL",
         parameters={"rows": ROWS, "days": DAYS},
     ).result_rows
-    assert without and all(accepted[batch] < migrated for batch in without)
+    assert without and all(accepted[writer, number] < migrated for writer, number in without)
     [[kWh, count]] = platform.query("SELECT sum(total_kWh), sum(readings) FROM l4_power_agg_hourly").result_rows
     values = [readings(writer, number)["power_usage_kWh"].to_numpy() for writer, number in accepted]
     good = np.concatenate(values)

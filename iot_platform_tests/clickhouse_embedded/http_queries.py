@@ -9,21 +9,21 @@ import httpx
 from iot_platform.clickhouse.endpoint import Endpoint
 
 
-def post(http: httpx.Client, sql: str | bytes, status: int = 200, **params: object) -> httpx.Response:
+def post(http: httpx.Client, sql: str | bytes, status: int = 200, /, **params: str | int) -> httpx.Response:
     """The answer to ``sql`` in the body, which must have ``status``."""
-    response = http.post("/", content=sql, params={**http.params, **params})
+    response = http.post("/", content=sql, params=http.params.merge(params))
     assert response.status_code == status, response.text
     return response
 
 
-def rows(http: httpx.Client, sql: str, **params: object) -> str:
+def rows(http: httpx.Client, sql: str | bytes, /, **params: str | int) -> str:
     """The result of ``sql`` without its last line end."""
     return post(http, sql, **params).text.rstrip("\n")
 
 
 def code(response: httpx.Response) -> str:
     """ClickHouse's number of the error; "" without one."""
-    return response.headers.get("X-ClickHouse-Exception-Code", "")
+    return str(response.headers.get("X-ClickHouse-Exception-Code", ""))
 
 
 def raw(server: Endpoint, *parts: bytes, timeout_s: float = 20) -> socket.socket:

@@ -89,7 +89,10 @@ def test_one_way_to_log_in_only(server: Endpoint) -> None:
 
 def test_a_password_that_is_not_utf8_is_wrong(server: Endpoint) -> None:
     credentials = base64.b64encode(b"default:\xff\xfe").decode()
-    for headers in ({"Authorization": f"Basic {credentials}"}, {"X-ClickHouse-Key": b"\xff"}):
+    for headers in (
+        httpx.Headers({"Authorization": f"Basic {credentials}"}),
+        httpx.Headers({b"X-ClickHouse-Key": b"\xff"}),
+    ):
         answer = httpx.get(server.url, params={"query": "SELECT 1"}, headers=headers)
         assert code(answer) == "516"
 
@@ -114,7 +117,7 @@ def test_failed_logins_are_told_and_slowed_down(server: Endpoint, server_log: Pa
 
 def test_the_wait_grows_and_is_forgotten(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     now = 1000.0
-    monkeypatch.setattr(logins.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     failed = FailedLogins()
     with caplog.at_level(logging.WARNING):
         waits = [failed.add("10.0.0.1", "eve\nroot logged in") for _ in range(40)]

@@ -99,7 +99,7 @@ def test_names_beyond_ascii_in_headers(http: httpx.Client, database: str) -> Non
     name = f"{database}_ü"
     post(http, f"CREATE DATABASE `{name}`")
     try:
-        headers = {"X-ClickHouse-Database": name.encode(), "X-ClickHouse-Query-Id": "Zähler".encode()}
+        headers = {b"X-ClickHouse-Database": name.encode(), b"X-ClickHouse-Query-Id": "Zähler".encode()}
         answer = http.post("/", content="SELECT currentDatabase()", headers=headers)
         assert answer.text == f"{name}\n"
         raw_headers = dict(answer.headers.raw)

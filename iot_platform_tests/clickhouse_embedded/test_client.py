@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import clickhouse_connect
 import numpy as np
@@ -24,7 +25,7 @@ from clickhouse_connect.driver.external import ExternalData
 from iot_platform.clickhouse.endpoint import Endpoint
 
 
-def connect(server: Endpoint, database: str, **options: object) -> Client:
+def connect(server: Endpoint, database: str, **options: Any) -> Client:
     return clickhouse_connect.get_client(
         host=server.host,
         port=server.port,
@@ -89,7 +90,7 @@ def test_raw_insert(readings: Client) -> None:
 def test_every_way_to_read(readings: Client) -> None:
     readings.insert_df("r", frame())
     query = "SELECT * FROM r ORDER BY timestamp"
-    assert readings.query(query).first_row[1:] == (0, 0.0)
+    assert readings.query(query).result_rows[0][1:] == (0, 0.0)
     assert readings.query_df(query)["kWh"].tolist() == [row[2] for row in ROWS]
     assert readings.query_df_arrow(query)["device_id"].tolist() == list(range(5))
     assert readings.query_arrow(query).column("device_id").to_pylist() == list(range(5))
@@ -145,7 +146,7 @@ def test_parameters_are_bound(client: Client) -> None:
     moment = dt.datetime(2026, 1, 1, 12)
     query = "SELECT {a:String}, {b:Array(Int64)}, {c:DateTime('UTC')}, {d:Nullable(Int8)}, {e:Float64}"
     given = {"a": "x'y\\z\t\n{a}", "b": [1, -2], "c": moment, "d": None, "e": 0.1}
-    row = client.query(query, parameters=given).first_row
+    row = client.query(query, parameters=given).result_rows[0]
     assert (row[0], row[1], row[3], row[4]) == (given["a"], given["b"], None, 0.1)
     assert client.query("SELECT %(x)s, %(y)s", parameters={"x": "it's", "y": 3}).first_row == ("it's", 3)
     client.command("CREATE TABLE {t:Identifier} (a Int8) ENGINE = Memory", parameters={"t": "odd name"})
@@ -237,7 +238,8 @@ def test_sixteen_threads_with_a_client_each(server: Endpoint, database: str, rea
         with connect(server, database) as client:
             for _ in range(5):
                 client.insert("r", [(ROWS[0][0], number, 1.0)] * 100, column_names=COLUMNS)
-            return int(client.command("SELECT count() FROM r WHERE device_id = {n:UInt32}", parameters={"n": number}))
+            query = "SELECT count() FROM r WHERE device_id = {n:UInt32}"
+            return int(client.query(query, parameters={"n": number}).result_rows[0][0])
 
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(work, range(16))) == [500] * 16

@@ -145,7 +145,7 @@ def test_blocks_are_those_of_another_client(size: int) -> None:
 def _sealed(method: int, plain_size: int, packed: bytes, size: int | None = None) -> bytes:
     body = bytes([method]) + (len(packed) + 9 if size is None else size).to_bytes(4, "little")
     body += plain_size.to_bytes(4, "little") + packed
-    number = CityHash128(body)
+    number: int = CityHash128(body)
     return (number >> 64).to_bytes(8, "little") + (number & (2**64 - 1)).to_bytes(8, "little") + body
 
 

@@ -51,6 +51,7 @@ def quick() -> Iterator[Endpoint]:
         def check() -> None:
             while not stop.wait(0.05):
                 for connection in list(server.server_state.connections):
+                    assert isinstance(connection, Connection)
                     connection.loop.call_soon_threadsafe(connection.close_if_overdue, time.monotonic())
 
         checker = threading.Thread(target=check)

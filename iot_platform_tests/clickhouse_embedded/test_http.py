@@ -397,8 +397,12 @@ def test_a_parameter_may_name_a_column(http: httpx.Client, sql: str) -> None:
 
 def test_requests_that_replace_each_other_do_not_stop_the_server(server: Endpoint, http: httpx.Client) -> None:
     """Each waited in a thread until there was none left for the one that they waited for."""
-    same = {**http.params, "query_id": "same", "replace_running_query": 1}
-    same["replace_running_query_max_wait_ms"] = 60_000
+    wanted: dict[str, str | int] = {
+        "query_id": "same",
+        "replace_running_query": 1,
+        "replace_running_query_max_wait_ms": 60_000,
+    }
+    same = http.params.merge(wanted)
 
     def ask(_: int) -> int:
         headers = {"X-ClickHouse-Key": server.password}

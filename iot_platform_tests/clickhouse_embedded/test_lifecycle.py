@@ -19,6 +19,7 @@ from typing import cast
 import httpx
 import psutil
 import pytest
+from pydantic import SecretStr
 
 from iot_platform.clickhouse.embedded_server import running_server, stop_server
 from iot_platform.clickhouse.endpoint import Endpoint, endpoint
@@ -274,7 +275,8 @@ def test_a_reused_process_id_is_not_the_server(settings: Settings) -> None:
 def test_an_external_server_is_used_as_it_is(
     tmp_path: Path, url: str, password: str | None, expected: Endpoint
 ) -> None:
-    settings = Settings(home=tmp_path, clickhouse_url=url, clickhouse_password=password)
+    secret = SecretStr(password) if password else None
+    settings = Settings(home=tmp_path, clickhouse_url=SecretStr(url), clickhouse_password=secret)
     assert endpoint(settings) == expected
     with running_server(settings) as found:
         assert found == expected
@@ -284,7 +286,7 @@ def test_an_external_server_is_used_as_it_is(
 @pytest.mark.parametrize("url", ["ch:8123", "tcp://ch:9000", "http://:8123", "http://u:sec%20ret@ch:port"])
 def test_a_wrong_url_is_named_without_its_secrets(tmp_path: Path, url: str) -> None:
     with pytest.raises(ServerError, match="IOT_CLICKHOUSE_URL") as error:
-        endpoint(Settings(home=tmp_path, clickhouse_url=url))
+        endpoint(Settings(home=tmp_path, clickhouse_url=SecretStr(url)))
     assert "sec" not in str(error.value)
 
 

@@ -27,7 +27,7 @@ def test_sessions_keep_tables_and_settings(http: httpx.Client) -> None:
 
 
 def test_a_session_expires(http: httpx.Client) -> None:
-    session = {"session_id": "short", "session_timeout": 1}
+    session: dict[str, str | int] = {"session_id": "short", "session_timeout": 1}
     post(http, "CREATE TEMPORARY TABLE x (a Int8)", **session)
     time.sleep(1.5)
     assert code(post(http, "SELECT 1", 500, **session, session_check=1)) == "372"

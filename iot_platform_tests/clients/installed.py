@@ -17,7 +17,8 @@ def installed(name: str) -> ModuleType:
     """The module ``name``; without it the test module that asks is skipped, with CI set it fails."""
     if os.environ.get("CI"):
         return importlib.import_module(name)
-    return pytest.importorskip(name, reason=f"{name} is missing: {HOW}")
+    module: ModuleType = pytest.importorskip(name, reason=f"{name} is missing: {HOW}")
+    return module
 
 
 def dbt_command() -> str:

@@ -6,7 +6,6 @@ import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
 from uuid import UUID
 
 import clickhouse_connect
@@ -21,14 +20,14 @@ from clickhouse_connect.driver.external import ExternalData
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform_tests.clients.rows import HARD_TEXT, ROWS, TYPES, create_table
 
-T = TypeVar("T")
+Work = Callable[[AsyncClient], Awaitable[None]]
 
 
 @pytest.fixture
-def run(server: Endpoint, database: str) -> Callable[[Callable[[AsyncClient], Awaitable[T]]], T]:
+def run(server: Endpoint, database: str) -> Callable[[Work], None]:
     """Run a coroutine function with an asynchronous client of the database."""
 
-    async def with_client(work: Callable[[AsyncClient], Awaitable[T]]) -> T:
+    async def with_client(work: Work) -> None:
         client = await clickhouse_connect.get_async_client(
             host=server.host,
             port=server.port,
@@ -38,12 +37,12 @@ def run(server: Endpoint, database: str) -> Callable[[Callable[[AsyncClient], Aw
             autogenerate_session_id=False,
         )
         async with client:
-            return await work(client)
+            await work(client)
 
     return lambda work: asyncio.run(with_client(work))
 
 
-def test_async_insert_and_read_back(run: Callable[..., T]) -> None:
+def test_async_insert_and_read_back(run: Callable[[Work], None]) -> None:
     async def work(client: AsyncClient) -> None:
         await client.command(create_table("t"))
         summary = await client.insert("t", ROWS, column_names=list(TYPES))
@@ -55,7 +54,7 @@ def test_async_insert_and_read_back(run: Callable[..., T]) -> None:
     run(work)
 
 
-def test_async_queries_run_side_by_side(run: Callable[..., T]) -> None:
+def test_async_queries_run_side_by_side(run: Callable[[Work], None]) -> None:
     async def work(client: AsyncClient) -> None:
         started = asyncio.Event()
 
@@ -63,7 +62,7 @@ def test_async_queries_run_side_by_side(run: Callable[..., T]) -> None:
             started.set()
             # sleepEachRow makes the short ones overlap with it; only their answers are compared, no times.
             rows = await client.query("SELECT sum(number + sleepEachRow(0.1)) FROM numbers(10)")
-            return int(rows.first_row[0])
+            return int(rows.result_rows[0][0])
 
         long_one = asyncio.create_task(long_query())
         await started.wait()
@@ -74,7 +73,7 @@ def test_async_queries_run_side_by_side(run: Callable[..., T]) -> None:
     run(work)
 
 
-def test_async_streams(run: Callable[..., T]) -> None:
+def test_async_streams(run: Callable[[Work], None]) -> None:
     async def work(client: AsyncClient) -> None:
         query = "SELECT number, if(number % 2, NULL, 'ü') AS text FROM numbers(200000)"
         count = 0
@@ -91,7 +90,7 @@ def test_async_streams(run: Callable[..., T]) -> None:
     run(work)
 
 
-def test_async_frames_and_arrow(run: Callable[..., T]) -> None:
+def test_async_frames_and_arrow(run: Callable[[Work], None]) -> None:
     async def work(client: AsyncClient) -> None:
         await client.command("CREATE TABLE f (a UInt8, b Nullable(String)) ENGINE = MergeTree ORDER BY a")
         await client.insert_df("f", pd.DataFrame({"a": [1, 2], "b": [HARD_TEXT, None]}).astype({"a": "uint8"}))
@@ -102,7 +101,7 @@ def test_async_frames_and_arrow(run: Callable[..., T]) -> None:
     run(work)
 
 
-def test_async_errors(run: Callable[..., T]) -> None:
+def test_async_errors(run: Callable[[Work], None]) -> None:
     async def work(client: AsyncClient) -> None:
         with pytest.raises(DatabaseError, match="UNKNOWN_TABLE") as error:
             await client.query("SELECT * FROM nope")
@@ -120,8 +119,9 @@ def test_external_data_of_two_files_and_settings(client: Client, tmp_path: Path)
     meters.write_text('id,name\n1,"Grüße, ""x"""\n2,plain\nbroken,row\n')
     data = ExternalData(str(meters), fmt="CSVWithNames", structure=["id UInt32", "name String"])
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, pa.schema([("meter", pa.uint32()), ("kWh", pa.float64())])) as writer:
-        writer.write(pa.record_batch({"meter": pa.array([1, 1, 2], pa.uint32()), "kWh": [0.5, 0.25, 8.0]}))
+    usage = pa.table({"meter": pa.array([1, 1, 2], pa.uint32()), "kWh": pa.array([0.5, 0.25, 8.0])})
+    with pa.ipc.new_file(sink, usage.schema) as writer:
+        writer.write(usage)
     data.add_file(
         file_name="usage", fmt="Arrow", structure=["meter UInt32", "kWh Float64"], data=sink.getvalue().to_pybytes()
     )
@@ -169,7 +169,7 @@ def test_parameters_of_many_types(client: Client) -> None:
 
 def test_bytes_that_are_not_utf8_in_a_query(client: Client) -> None:
     every_byte = bytes(range(1, 256))
-    digits = client.query("SELECT hex($every$) AS digits", parameters={"$every$": every_byte}).first_row[0]
+    digits = client.query("SELECT hex($every$) AS digits", parameters={"$every$": every_byte}).result_rows[0][0]
     assert bytes.fromhex(digits) == every_byte
 
 

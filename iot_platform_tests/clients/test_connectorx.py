@@ -30,10 +30,12 @@ def plain(rows: list[dict[str, object]]) -> list[tuple[object, ...]]:
 def wanted() -> list[tuple[object, ...]]:
     found = []
     for row in ROWS:
-        values = row._replace(
-            price=float(row.price), at=row.at.replace(tzinfo=None), fine=row.fine.replace(tzinfo=None)
-        )
-        found.append(tuple(value for name, value in values._asdict().items() if name != "kind"))
+        values = row._asdict() | {
+            "price": float(row.price),
+            "at": row.at.replace(tzinfo=None),
+            "fine": row.fine.replace(tzinfo=None),
+        }
+        found.append(tuple(value for name, value in values.items() if name != "kind"))
     return found
 
 

@@ -19,7 +19,7 @@ pl = installed("polars")
 def test_read_through_arrow(filled: Client) -> None:
     frame = pl.from_arrow(filled.query_arrow("SELECT * FROM t ORDER BY id", use_strings=True))
     # ClickHouse's Arrow has DateTime as a number of seconds.
-    assert frame.rows() == [tuple(row._replace(at=int(row.at.timestamp()))) for row in ROWS]
+    assert frame.rows() == [tuple((row._asdict() | {"at": int(row.at.timestamp())}).values()) for row in ROWS]
 
 
 def test_query_df_arrow_gives_a_polars_frame(filled: Client) -> None:

@@ -25,7 +25,7 @@ from dagster._core.scheduler.instigation import (
     TickStatus,
 )
 from dagster._core.storage.tags import WILL_RETRY_TAG
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
 from iot_platform.alerts.problem import Problem
 from iot_platform.cli import cli
@@ -356,12 +356,14 @@ class Ticks:
         monkeypatch.setattr(module, "_now", lambda: self.now)
 
     def tick(self, times: int = 1) -> dg.SensorResult:
+        result = None
         for _ in range(times):
             self.now += dt.timedelta(seconds=30)
             context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, definitions=defs)
             result = alerts_sensor(context)
             assert isinstance(result, dg.SensorResult)
             self.cursor = result.cursor
+        assert isinstance(result, dg.SensorResult)
         return result
 
 

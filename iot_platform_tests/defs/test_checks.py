@@ -111,7 +111,9 @@ def test_few_readings_without_metadata_warn_many_hold_l4_back(
     evaluation = {e.check_name: e for e in result.get_asset_check_evaluations()}["every_reading_has_metadata"]
     assert not evaluation.passed and evaluation.severity == ERROR
     assert facts(evaluation)["offenders"].splitlines()[2].startswith("| 1 | 2 | 10 |")
-    materialized = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
+    materialized = {
+        event.asset_key and event.asset_key.to_user_string() for event in result.get_asset_materialization_events()
+    }
     assert "l3_power_joined" in materialized and "l4_power_agg_hourly" not in materialized
     monkeypatch.setenv("IOT_CHECKS", '{"every_reading_has_metadata": {"error_share": 1}}')
     evaluation = run_checks(instance, "l3_power_joined", day=DAY)["every_reading_has_metadata"]
@@ -205,7 +207,7 @@ def test_a_red_day_is_held_until_its_check_is_green(platform: Client, instance: 
     held = prove_l3(instance, DAY, last_day=NEXT_DAY, raise_on_error=False)
     assert not held.success
     failure = next(event for event in held.all_node_events if event.is_step_failure)
-    text = str(failure.event_specific_data.user_failure_data.description)  # type: ignore[union-attr]
+    text = str(failure.event_specific_data.user_failure_data.description)
     assert "1 days of l3_power_joined are held back by red checks of l2_power_cleaned; 1 other days" in text
     assert f"{DAY}: every_reading_is_within_limits of l2_power_cleaned found 1" in text
     # The other day is materialized, so L4 can follow it.

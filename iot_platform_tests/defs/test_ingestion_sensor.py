@@ -124,7 +124,9 @@ def at(day: int, month: int = 1) -> dg.ScheduleEvaluationContext:
 def test_schedules_ask_for_the_day_they_are_about(platform: Client) -> None:
     today = prove_today_schedule(at(5))
     assert isinstance(today, dg.RunRequest) and today.partition_key == "2026-01-05"
-    [yesterday] = prove_closed_days_schedule(at(5))
+    requested = prove_closed_days_schedule(at(5))
+    assert isinstance(requested, list)
+    [yesterday] = requested
     assert isinstance(yesterday, dg.RunRequest) and yesterday.partition_key == "2026-01-04"
     assert isinstance(prove_closed_days_schedule(at(1)), dg.SkipReason)
 
@@ -141,8 +143,9 @@ def test_each_night_all_open_days_are_proved(platform: Client) -> None:
 
 
 def test_a_night_runs_red_days_alone(platform: Client) -> None:
-    for day in ("2026-01-02", "2026-01-03", "2026-01-04"):
-        platform.command(f"INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES ('{day}', 1, 1.5)")
+    for partition in ("2026-01-02", "2026-01-03", "2026-01-04"):
+        columns = "timestamp, device_id, power_usage_kWh"
+        platform.command(f"INSERT INTO l1_power_raw ({columns}) VALUES ('{partition}', 1, 1.5)")
     day = dt.date(2026, 1, 3)
     record(platform, "l2_power_cleaned", "every_reading_is_within_limits", {day: 1.0}, [day], "run")
     requests = prove_closed_days_schedule(at(6))

@@ -33,7 +33,7 @@ def insert_readings(client: Client) -> None:
 
 
 def frame(*devices: Device) -> pd.DataFrame:
-    rows = [(device, customer, "office", 1.0, 2.0, *(when or [None])) for device, customer, *when in devices]
+    rows = [(*device[:2], "office", 1.0, 2.0, *(device[2:] or (None,))) for device in devices]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -17,8 +17,8 @@ from iot_platform.devices import refresh, restatement
 from iot_platform.devices.refresh import refresh_devices
 from iot_platform.devices.restatement import restate
 from iot_platform.errors import ProofError
-from iot_platform.layers.catalog import DERIVED_LAYERS, L3, L4
-from iot_platform.layers.proof import prove_all
+from iot_platform.layers.catalog import DERIVED_LAYERS, L3, L4, Layer
+from iot_platform.layers.proof import Proof, prove_all, prove_partitions
 from iot_platform.layers.status import open_partitions
 from iot_platform_tests.devices.metadata import (
     DAYS,
@@ -69,12 +69,12 @@ def test_days_that_could_not_be_restated_stay_open_for_the_next_refresh(
 ) -> None:
     load_and_restate(filled, *SIX)
     changed = [(1, "new", "2026-01-06T09:00:00Z"), *SIX[1:]]
-    prove = restatement.prove_partitions
+    prove = prove_partitions
 
-    def failing(client: Client, layer: object, wanted: list[str], **options: str) -> object:
+    def failing(client: Client, layer: Layer, wanted: list[str], run_id: str) -> list[Proof]:
         if layer is L4 and wanted == [DAYS[2]]:
             raise ProofError("something else writes into it")
-        return prove(client, layer, wanted, **options)  # type: ignore[arg-type]
+        return prove(client, layer, wanted, run_id=run_id)
 
     monkeypatch.setattr(restatement, "prove_partitions", failing)
     monkeypatch.setattr(restatement, "grouped", lambda days, rows: [[day] for day in days])

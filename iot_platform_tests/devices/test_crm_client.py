@@ -78,7 +78,7 @@ def test_more_changes_than_one_search_may_have(stub: tuple[Stub, list[str]], csv
     assert found["device_id"].nunique() == len(found) == SEARCH_RESULTS + SEARCH_PAGE + 1
     # The stub refuses what HubSpot refuses.
     url = f"{crm_source(Settings()).location}/search"
-    body = {"limit": SEARCH_PAGE, "after": str(SEARCH_RESULTS)}
+    body: dict[str, str | int] = {"limit": SEARCH_PAGE, "after": str(SEARCH_RESULTS)}
     answer = requests.post(url, json=body, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10)
     assert answer.status_code == 400 and "at most 10000 results" in answer.text
 

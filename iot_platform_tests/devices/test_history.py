@@ -64,8 +64,8 @@ def test_a_device_that_appears_after_its_readings(filled: Client) -> None:
     assert restated.days == DAYS[1:] and restated.rebuilt[L3.name] == restated.rebuilt[L4.name] == 2
     [without, customer] = restated.energy.customers()
     energy = Decimal("0.6") * 96
-    assert (without.customer_id, without.kWh_before, without.kWh_after) == ("", energy, 0)
-    assert (customer.customer_id, customer.kWh_before, customer.kWh_after) == ("c6", 0, energy)
+    assert (without.customer_id, without.kWh_before, without.kWh_after) == ("", energy, Decimal(0))
+    assert (customer.customer_id, customer.kWh_before, customer.kWh_after) == ("c6", Decimal(0), energy)
     total = Decimal("2.1") * 96
     assert restated.energy.total() == (total, total) and restated.energy.more_readings() == 0
     assert is_settled(filled)
@@ -141,7 +141,7 @@ def test_limits_per_building_type_follow_the_building_type(schema: Client) -> No
     assert open_partitions(schema, L2) == open_partitions(schema, QUARANTINE) == ["20260106"]
     restated = restate(schema, result)
     assert restated.rebuilt == dict.fromkeys([layer.name for layer in DERIVED_LAYERS], 1)
-    assert restated.energy.total() == (0, 500) and restated.energy.more_readings() == 1
+    assert restated.energy.total() == (Decimal(0), Decimal(500)) and restated.energy.more_readings() == 1
     assert is_settled(schema)
 
     # Removed, it has the default limit again; a limit of its own comes before that of any building type.

@@ -138,7 +138,8 @@ def test_the_schedules_say_what_to_read(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_schedules_have_their_times() -> None:
-    times = {each.name: (each.cron_schedule, each.execution_timezone) for each in defs.schedules or []}
+    schedules = [each for each in defs.schedules or [] if isinstance(each, dg.ScheduleDefinition)]
+    times = {each.name: (each.cron_schedule, each.execution_timezone) for each in schedules}
     assert times["refresh_metadata_schedule"] == ("0 * * * *", "UTC")
     assert times["compare_metadata_schedule"] == ("20 4 * * *", "UTC")
     assert times["check_metadata_schedule"] == ("5 * * * *", "UTC")

@@ -105,6 +105,6 @@ def test_nothing_stays_behind(results: dict[str, Any], directory: Path) -> None:
 
 def _mentions(process: psutil.Process, directory: Path) -> bool:
     try:
-        return process.environ().get("IOT_HOME", "").startswith(str(directory))
+        return str(process.environ().get("IOT_HOME", "")).startswith(str(directory))
     except (psutil.AccessDenied, psutil.NoSuchProcess):
         return False

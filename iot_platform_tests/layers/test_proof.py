@@ -64,8 +64,8 @@ def state(client: Client) -> list[object]:
     ]
 
 
-def proofs_by_layer(client: Client, **options: bool) -> dict[str, Proof]:
-    return {proof.layer: proof for proof in prove_all(client, [PARTITION], **options)}
+def proofs_by_layer(client: Client, repair: bool = True) -> dict[str, Proof]:
+    return {proof.layer: proof for proof in prove_all(client, [PARTITION], repair=repair)}
 
 
 def test_a_second_proof_finds_everything_equal(filled: Client) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.endpoint import Endpoint
+from iot_platform.clickhouse.write_pause import wait_while_paused
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, RAW_TABLE
 from iot_platform.layers.proof import Proof, prove_all
 from iot_platform.layers.status import open_partitions
@@ -38,7 +40,7 @@ DAMAGES = [
 def random_readings(random: np.random.Generator, rows: int) -> pa.Table:
     """Readings of one day; keys come from so few that about one in ten was sent before."""
     seconds = DAY_S + random.integers(0, 1440, rows) * 60
-    columns = [
+    columns: list[pa.Array[Any]] = [
         pa.array(seconds).cast(pa.timestamp("s", "UTC")),
         pa.array(random.integers(1, 2000, rows), pa.uint32()),
         pa.array(random.integers(0, 64, rows) / 8),
@@ -76,7 +78,7 @@ class LiveWriter(threading.Thread):
 @pytest.fixture
 def live(server: Endpoint, database: str, schema: Client, monkeypatch: pytest.MonkeyPatch) -> LiveWriter:
     writer = LiveWriter(server, database)
-    wait = delivery.wait_while_paused
+    wait = wait_while_paused
 
     def measured(client: Client) -> float:
         waited_s = wait(client)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -62,7 +63,7 @@ def test_the_most_specific_limit_holds(schema: Client) -> None:
         ("city", "", 5, "the scope is one of"),
     ],
 )
-def test_limits_without_sense_are_refused(schema: Client, scope: str, key: str, max_kWh: float, message: str) -> None:
+def test_limits_without_sense_are_refused(schema: Client, scope: Any, key: str, max_kWh: float, message: str) -> None:
     with pytest.raises(PlatformError, match=message):
         set_limit(schema, scope, key, max_kWh)
     assert limits(schema) == []

@@ -6,6 +6,7 @@ import datetime as dt
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import clickhouse_connect
 import numpy as np
@@ -81,7 +82,12 @@ def joined_readings() -> pd.DataFrame:
 def filled_marts(server: Endpoint) -> Iterator[Client]:
     """A database with those readings, inserted in pieces, with duplicates and readings that are refused."""
     name = f"test_{secrets.token_hex(6)}"
-    login = {"host": server.host, "port": server.port, "username": server.username, "password": server.password}
+    login: dict[str, Any] = {
+        "host": server.host,
+        "port": server.port,
+        "username": server.username,
+        "password": server.password,
+    }
     with clickhouse_connect.get_client(**login) as admin:
         admin.command(f"CREATE DATABASE {name}")
         with clickhouse_connect.get_client(**login, database=name) as client:

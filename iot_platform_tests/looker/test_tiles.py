@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -55,19 +56,22 @@ def test_single_values(
     assert answer(marts, "with_metadata", filters) == [(pytest.approx(frame["known"].mean(), rel=1e-12),)]
 
 
+def newest_first(row: tuple[Any, ...]) -> tuple[float, str]:
+    return -row[0].timestamp(), row[1]
+
+
 @pytest.mark.parametrize(("filters", "wanted"), FILTERS, ids=IDS)
 def test_usage_over_time(
     marts: Client, readings: pd.DataFrame, filters: Filters, wanted: Callable[[pd.DataFrame], pd.Series]
 ) -> None:
     frame = readings[wanted(readings)]
     hours = frame["timestamp"].dt.floor("h").dt.tz_localize(None)
-    expected = {
-        (hour.to_pydatetime(), kind): energy(group) for (hour, kind), group in frame.groupby([hours, "building_type"])
-    }
+    groups = frame.groupby([hours, "building_type"])
+    expected = {(pd.Timestamp(str(hour)).to_pydatetime(), kind): energy(group) for (hour, kind), group in groups}
     rows = answer(marts, "usage_over_time", filters)
     assert {(hour, kind): kWh for hour, kind, kWh in rows} == expected
     assert len(rows) == len(expected)
-    assert [row[:2] for row in rows] == sorted((row[:2] for row in rows), key=lambda key: (-key[0].timestamp(), key[1]))
+    assert [row[:2] for row in rows] == [row[:2] for row in sorted(rows, key=newest_first)]
 
 
 @pytest.mark.parametrize(("filters", "wanted"), FILTERS, ids=IDS)

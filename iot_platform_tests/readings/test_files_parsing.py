@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -97,7 +98,7 @@ def test_local_times_and_the_hours_of_daylight_saving() -> None:
     ],
     ids=lambda column: str(column.type),
 )
-def test_typed_columns_of_time(column: pa.Array) -> None:
+def test_typed_columns_of_time(column: pa.Array[Any]) -> None:
     assert parse_timestamps(column, "UTC").values.to_pylist() == [NOON]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +15,7 @@ def ledgers(draw: st.DrawFn) -> list[Entry]:
     bounds = sorted(draw(st.sets(st.integers(0, 60), max_size=14)))
     entries = []
     for start, stop in zip(bounds, bounds[1:], strict=False):
-        state = draw(st.sampled_from(["committed", "sending", None]))
+        state: Literal["committed", "sending"] | None = draw(st.sampled_from(["committed", "sending", None]))
         if state:
             entries.append(Entry(start, stop, state, token="t"))
     return entries

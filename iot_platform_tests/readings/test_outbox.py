@@ -20,11 +20,12 @@ MIB = 1 << 20
 
 
 def readings(*values: float) -> pa.Table:
-    columns = [pa.array([1_767_225_600] * len(values)).cast(pa.timestamp("s", "UTC")), [7] * len(values), list(values)]
-    return pa.Table.from_arrays([pa.array(c) for c in columns], schema=READING_SCHEMA)
+    count = len(values)
+    times = pa.array([1_767_225_600] * count).cast(pa.timestamp("s", "UTC"))
+    return pa.Table.from_arrays([times, pa.array([7] * count), pa.array(values)], schema=READING_SCHEMA)
 
 
-def accepted(outbox: Outbox) -> list[float]:
+def accepted(outbox: Outbox) -> list[float | None]:
     """Every value in the batches, in order."""
     outbox.seal()
     return [value for batch in outbox.sealed() for value in batch.read()["power_usage_kWh"].to_pylist()]

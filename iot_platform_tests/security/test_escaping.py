@@ -7,6 +7,7 @@ import datetime as dt
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import matplotlib.text
 import pytest
@@ -121,7 +122,7 @@ def test_a_mail_has_one_subject_and_no_control_characters(text: str) -> None:
     message = Message(id="1", incident="1", subject=text, text=text)
     mailbox = Mailbox(read_smtp_url(SecretStr("smtp://127.0.0.1:25")), "iot@example.com", "ops@example.com")
     mail = mailbox._mail(message)  # noqa: SLF001
-    assert "Bcc" not in mail and len(mail.get_all("Subject")) == 1
+    assert "Bcc" not in mail and len(mail.get_all("Subject", [])) == 1
     assert not CONTROL.search(str(mail["Subject"])) and not CONTROL.search(mail.get_content())
     assert mail.as_bytes()
 
@@ -145,7 +146,7 @@ def test_pictures_take_all_text_literally() -> None:
     seen = []
     original = matplotlib.text.Text.draw
 
-    def draw(self: matplotlib.text.Text, *arguments: object, **options: object) -> None:
+    def draw(self: matplotlib.text.Text, *arguments: Any, **options: Any) -> None:
         seen.append((self.get_text(), self.get_parse_math()))
         original(self, *arguments, **options)
 

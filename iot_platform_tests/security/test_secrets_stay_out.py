@@ -148,7 +148,7 @@ def test_whatever_an_error_quotes_is_hidden(canaries: Mapping[str, str]) -> None
         result = dg.materialize(
             [asset(step) for step in (post, handled, mail, failure)], instance=instance, raise_on_error=False
         )
-        shown = "".join(record.to_json() for record in instance.all_logs(result.run_id))
+        shown = "".join(dg.serialize_value(record) for record in instance.all_logs(result.run_id))
     assert "It did not answer." in shown and "RetryRequested" in shown and "***" in shown
     assert leaks(Path(canaries["DAGSTER_HOME"]), shown) == []
 

@@ -17,7 +17,7 @@ def settings(first_day: dt.datetime) -> Settings:
 
 
 def rows(client: Client) -> int:
-    return int(client.query("SELECT count() FROM l1_power_raw").first_row[0])
+    return int(client.query("SELECT count() FROM l1_power_raw").result_rows[0][0])
 
 
 def test_windows_that_overlap_add_each_reading_once(schema: Client) -> None:

@@ -20,8 +20,8 @@ TYPES = list(BUILDING_TYPES)
 HOURLY = Simulator(devices=300, interval_s=3600, seed=2, faults=FaultRates.none())
 
 
-def utc_s(*time: int) -> int:
-    return int(dt.datetime(*time, tzinfo=dt.UTC).timestamp())  # type: ignore[arg-type]
+def utc_s(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> int:
+    return int(dt.datetime(year, month, day, hour, minute, tzinfo=dt.UTC).timestamp())
 
 
 def share(kind: str, start_s: int, interval_s: int = 3600, shift_s: int = 0) -> float:
@@ -45,28 +45,34 @@ def by_type(year: pd.DataFrame) -> pd.DataFrame:
     return year.T.groupby(kinds).mean().T
 
 
+def local_times(frame: pd.DataFrame) -> pd.DatetimeIndex:
+    """The rows' times."""
+    assert isinstance(frame.index, pd.DatetimeIndex)
+    return frame.index
+
+
 def test_households_use_most_in_the_evening_and_least_at_night(by_type: pd.DataFrame) -> None:
-    hours = by_type.residential.groupby(by_type.index.hour).mean()
-    assert 17 <= hours.idxmax() <= 20
+    hours = by_type.residential.groupby(local_times(by_type).hour).mean()
+    assert hours.idxmax() in range(17, 21)
     assert hours.loc[18:20].mean() > 2 * hours.loc[1:4].mean()
 
 
 def test_solar_homes_draw_little_at_noon_in_summer(by_type: pd.DataFrame) -> None:
-    june = by_type[by_type.index.month == 6].residential_solar
-    hours = june.groupby(june.index.hour).mean()
+    june = by_type[local_times(by_type).month == 6]
+    hours = june.residential_solar.groupby(local_times(june).hour).mean()
     assert hours.loc[11:14].mean() < 0.5 * hours.loc[19:22].mean()
 
 
 def test_offices_rest_at_weekends_and_bakeries_on_sundays(by_type: pd.DataFrame) -> None:
-    days = by_type.groupby(by_type.index.day_of_week).mean()
+    days = by_type.groupby(local_times(by_type).day_of_week).mean()
     assert days.office.loc[5:6].max() < 0.35 * days.office.loc[0:4].min()
     assert days.bakery.loc[5] > 1.5 * days.bakery.loc[6]
     assert days.bakery.loc[0:4].mean() > 1.5 * days.bakery.loc[6]
 
 
 def test_bakeries_start_before_offices(by_type: pd.DataFrame) -> None:
-    workdays = by_type[by_type.index.day_of_week < 5]
-    hours = workdays.groupby(workdays.index.hour).mean()
+    workdays = by_type[local_times(by_type).day_of_week < 5]
+    hours = workdays.groupby(local_times(workdays).hour).mean()
     assert hours.bakery.loc[5] > 0.7 * hours.bakery.max()
     assert hours.office.loc[5] < 0.2 * hours.office.max()
 
@@ -77,7 +83,7 @@ def test_holidays_are_like_sundays(by_type: pd.DataFrame) -> None:
 
 
 def test_households_use_more_in_winter_than_in_summer(by_type: pd.DataFrame) -> None:
-    months = by_type.residential.groupby(by_type.index.month).mean()
+    months = by_type.residential.groupby(local_times(by_type).month).mean()
     assert months.loc[[12, 1, 2]].mean() > 1.2 * months.loc[[6, 7, 8]].mean()
 
 

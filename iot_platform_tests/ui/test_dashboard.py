@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from playwright.sync_api import BrowserContext, ConsoleMessage, Request, expect
+from playwright.sync_api import BrowserContext, ConsoleMessage, Request, ViewportSize, expect
 
 from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.embedded_server import running_server
@@ -112,7 +112,8 @@ class Seen:
 def ui(platform: Platform, profile: BrowserContext, request: pytest.FixtureRequest) -> Iterator[DashboardUI]:
     """A new page; at the end it has asked no other host and complained of nothing."""
     page = profile.new_page()
-    page.set_viewport_size(getattr(request, "param", {"width": 1440, "height": 1000}))
+    default = ViewportSize(width=1440, height=1000)
+    page.set_viewport_size(getattr(request, "param", default))
     seen = Seen()
     page.on("request", seen.request)
     page.on("console", seen.message)
