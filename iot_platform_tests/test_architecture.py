@@ -44,10 +44,6 @@ LONGER = {
     "iot_platform/settings.py": "one list of all settings",
     "iot_platform_tests/defs/test_alerts_sensor.py": "being cut",
     "iot_platform_tests/defs/test_checks.py": "being cut",
-    "iot_platform_tests/clickhouse_embedded/test_client.py": "being cut",
-    "iot_platform_tests/clickhouse_embedded/test_guard.py": "being cut",
-    "iot_platform_tests/clickhouse_embedded/test_http.py": "being cut",
-    "iot_platform_tests/clickhouse_embedded/test_lifecycle.py": "being cut",
 }
 
 

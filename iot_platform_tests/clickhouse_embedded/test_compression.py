@@ -22,14 +22,13 @@ from clickhouse_driver.reader import read_binary_uint8, read_binary_uint128
 from clickhouse_driver.writer import write_binary_uint8, write_binary_uint128
 from starlette.requests import Request
 
-from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse_embedded import native_blocks
 from iot_platform.clickhouse_embedded.body import Body
 from iot_platform.clickhouse_embedded.compression import Decompressor
 from iot_platform.clickhouse_embedded.errors import ClickHouseError
 from iot_platform.clickhouse_embedded.native_blocks import BlockCompressor, BlockDecompressor
 from iot_platform.clickhouse_embedded.request import read_request
-from iot_platform_tests.clickhouse_embedded.http_queries import code, post, rows
+from iot_platform_tests.clickhouse_embedded.http_queries import Server, code, post, rows
 
 _PACKERS = {
     "gzip": gzip.compress,
@@ -278,7 +277,7 @@ def test_bodies_are_decompressed_in_worker_threads(encoding: str) -> None:
     assert loop_thread not in threads
 
 
-def test_connectorx_reads(server: Endpoint, http: httpx.Client, database: str) -> None:
+def test_connectorx_reads(server: Server, http: httpx.Client, database: str) -> None:
     """It asks for compress=1."""
     post(http, "CREATE TABLE t (a Int64, s String) ENGINE = MergeTree ORDER BY a")
     post(http, "INSERT INTO t SELECT number, concat('value ', toString(number % 7)) FROM numbers(200000)")
