@@ -1,4 +1,4 @@
-"""Who may talk to the server: the generated password, and the credentials of a request."""
+"""The server's password, and the credentials of a request."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_or_create_password(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Credentials:
-    """Who a request says it is."""
+    """The user and password of a request."""
 
     user: str
     password: str
@@ -54,7 +54,7 @@ class Credentials:
 
 
 def credentials(headers: Mapping[str, str], params: Mapping[str, str]) -> Credentials:
-    """The credentials of a request: Basic, X-ClickHouse-User and -Key, or in the URL; as in ClickHouse one way only."""
+    """The credentials of a request: Basic, X-ClickHouse-User and -Key, or in the URL; only one of them is allowed."""
     user = header_text(headers.get("x-clickhouse-user", ""))
     key = header_text(headers.get("x-clickhouse-key", ""))
     basic = headers.get("authorization")

@@ -1,4 +1,4 @@
-"""The HTTP interface: routes, who may pass, and errors."""
+"""The HTTP interface: routes, logins and errors."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from iot_platform.clickhouse_embedded.sessions import Sessions
 log = logging.getLogger(__name__)
 
 _DRAIN_BYTES = 256 * 1024 * 1024
-_DRAIN_STRANGER_BYTES = 1024 * 1024
-_DRAIN_STRANGER_S = 2.0
+_DRAIN_REFUSED_BYTES = 1024 * 1024
+_DRAIN_REFUSED_S = 2.0
 _SHORT_BYTES = 16 * 1024  # of a URL: shorter ones are not worth a worker thread
 
 
@@ -45,7 +45,7 @@ class App:
         self._trusted_hosts = trusted_hosts
         self._failed_logins = FailedLogins()
         self._judge = Judge(engine, password)
-        # Somewhat more threads than queries, so that KILL QUERY and clean-up always find one.
+        # More threads than queries, so that KILL QUERY and the clean-up always get one.
         self.pool = ThreadPoolExecutor(MAX_QUERIES + 28, "query")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,7 +118,7 @@ class App:
 
 
 def _simple_answer(request: Request, trusted_hosts: Collection[str]) -> PlainTextResponse | None:
-    """The answer to anything that is not a query of a trusted caller."""
+    """The answer to a request that is not a query, or is refused; None: it is a query."""
     host, path = request.headers.get("host", ""), request.scope["path"]
     if not host_is_trusted(host, trusted_hosts) or not origin_is_trusted(request.headers.get("origin"), host):
         text = "Refused: call this server by its address or localhost (Host header), and not from a web page.\n"
@@ -140,15 +140,15 @@ async def _fail(request: Request, exchange: Exchange, error: ClickHouseError) ->
         return
     if exchange.logged_in:
         await _drain(request, _DRAIN_BYTES)
-    elif request.headers.get("expect", "").lower() != "100-continue":  # who expects it sends nothing before
+    elif request.headers.get("expect", "").lower() != "100-continue":  # such a client has sent no body yet
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DRAIN_STRANGER_S):
-                await _drain(request, _DRAIN_STRANGER_BYTES)
+            async with asyncio.timeout(_DRAIN_REFUSED_S):
+                await _drain(request, _DRAIN_REFUSED_BYTES)
     await exchange.fail(error, close=not exchange.logged_in)
 
 
 async def _drain(request: Request, limit: int) -> None:
-    """Read on: a client that is still sending would see a broken pipe instead of the error."""
+    """Read the rest of the body: a client that is still sending would see a broken pipe instead of the error."""
     drained = 0
     try:
         async for data in request.stream():

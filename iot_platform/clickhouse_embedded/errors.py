@@ -114,7 +114,7 @@ class ClickHouseError(Exception):
         return f"Code: {self.code}. DB::Exception: {self.message} ({self.name}) (version {version} (official build))\n"
 
 
-# What is the server's own business, in messages of the engine: pipes, its views, its setting for query ids.
+# Internals of the server in the engine's messages: pipes, its views, its setting for query ids.
 _OWN_NAMES = (
     (re.compile(r": \(in file/uri /dev/fd/\d+\)|: While executing File: data for INSERT was parsed from file"), ""),
     (re.compile(r"'?/dev/fd/\d+'?"), "the data of the request"),
@@ -124,7 +124,7 @@ _OWN_NAMES = (
 
 
 def _without_own_names(text: str) -> str:
-    # The server's working directory is that of its data.
+    # The server's working directory contains its data.
     text = text.replace(f"{os.getcwd()}/", "")
     for pattern, replacement in _OWN_NAMES:
         text = pattern.sub(replacement, text)

@@ -15,9 +15,9 @@ from iot_platform.clickhouse_embedded.text import decoded, encoded
 ENGINE_ERRORS = (ChdbError, RuntimeError)  # what the engine's Python module raises
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-# clickhouse-local's conveniences, off as on a server; async_insert is silently synchronous in this engine.
-# The gateway bounds a statement (64 MiB); the engine gets its own rendering, which is longer. Not 0, without limit:
-# the engine cuts log_comment to this size, too.
+# Conveniences of clickhouse-local are off, as on a server; async_insert would be silently synchronous in this engine.
+# dispatch.py limits a statement to 64 MiB; its rendering is longer. 0, no limit, is not possible: the engine cuts
+# log_comment to this size, too.
 BASE_SETTINGS = {
     "implicit_select": "0",
     "allow_introspection_functions": "0",
@@ -52,11 +52,11 @@ class Handle:
         self.connection = connection
 
     def query(self, sql: str, fmt: str = "TabSeparated", params: Mapping[str, str] | None = None) -> Any:
-        """Run any statement; the whole result comes back at once. Text and ``params`` may hold any bytes (text.py)."""
+        """Run any statement; returns the whole result. Text and ``params`` may contain any bytes (text.py)."""
         given = dict(params or {})
         if _is_utf8(given):
             return self._query(sql, fmt, given)
-        # The engine's module takes parameters as UTF-8 only, but not in SET.
+        # The engine's module takes parameters only as UTF-8; SET takes any bytes.
         for name in given:
             if not _PLAIN_NAME.fullmatch(name):
                 raise ClickHouseError(BAD_QUERY_PARAMETER, f"Not the name of a query parameter: {name!r}")
@@ -75,13 +75,13 @@ class Handle:
             raise from_engine(error) from None
 
     def query_one(self, sql: str, fmt: str, params: Mapping[str, str]) -> Any:
-        """Run a client's statement: the engine itself must see exactly one in it, whatever was put together."""
+        """Run a client's statement. The engine's own parser must find exactly one statement in it."""
         if self.classify(sql)["statement_count"] > 1:
             raise ClickHouseError(SYNTAX_ERROR, "Syntax error (Multi-statements are not allowed)")
         return self.query(sql, fmt, params)
 
     def classify(self, sql: str) -> Mapping[str, Any]:
-        """What the engine's parser says of ``sql``: statement_count and query_class."""
+        """The verdict of the engine's parser on ``sql``: statement_count and query_class."""
         try:
             verdict: Mapping[str, Any] = self.connection._conn.classify_query(encoded(sql))  # noqa: SLF001
         except UnicodeDecodeError as error:
@@ -96,6 +96,6 @@ class Handle:
         self.query(use + "SET " + ", ".join(f"{name} = {literal(value)}" for name, value in settings.items()))
 
     def close(self) -> None:
-        """Give the connection back; temporary tables vanish."""
+        """Close the connection, which drops its temporary tables."""
         with contextlib.suppress(Exception):
             self.connection.close()
