@@ -25,6 +25,7 @@ from iot_platform.defs.layers.schedules import prove_closed_days_schedule, prove
 from iot_platform.defs.layers.schema_check import schema_is_as_in_sql
 from iot_platform.defs.looker.assets import looker_assets
 from iot_platform.defs.looker.checks import looker_checks, looker_checks_job, looker_checks_schedule
+from iot_platform.defs.old_runs import remove_old_runs_job, remove_old_runs_schedule
 from iot_platform.defs.readings import assets as readings
 from iot_platform.defs.readings.sensor import simulated_ingestion_sensor
 from iot_platform.defs.resources import ClickHouse, no_values
@@ -42,6 +43,7 @@ defs = dg.Definitions(
         jobs.refresh_metadata_job,
         jobs.metadata_checks_job,
         looker_checks_job,
+        remove_old_runs_job,
     ],
     schedules=[
         prove_today_schedule,
@@ -50,6 +52,7 @@ defs = dg.Definitions(
         compare_metadata_schedule,
         check_metadata_schedule,
         looker_checks_schedule,
+        remove_old_runs_schedule,
     ],
     sensors=[simulated_ingestion_sensor, layer_automation_sensor, alerts_sensor, metadata_csv_sensor],
     resources={"clickhouse": ClickHouse(), "io_manager": no_values},

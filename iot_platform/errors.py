@@ -1,12 +1,12 @@
-"""The platform's own errors: each message says what happened, where, what was kept and what to do next."""
+"""The platform's own exceptions. Each message says what happened, where, what was kept and what to do next."""
 
 
 class PlatformError(Exception):
-    """Base of every error the platform raises on purpose; the command line prints it without a traceback."""
+    """Base class of all errors that the platform raises; the command line prints them without a traceback."""
 
 
 class SettingsError(PlatformError):
-    """A setting names something that there is not."""
+    """A setting is invalid, or refers to something that does not exist."""
 
 
 class ServerError(PlatformError):
@@ -14,32 +14,32 @@ class ServerError(PlatformError):
 
 
 class MissingDatabaseError(ServerError):
-    """The server is there, but the platform's database is not."""
+    """The server answers, but the platform's database does not exist."""
 
 
 class MigrationError(PlatformError):
-    """The schema in the database and the files in sql/ do not agree."""
+    """The schema in the database differs from the files in sql/."""
 
 
 class SourceError(PlatformError):
-    """An input file or source cannot be used as it is."""
+    """An input file or another source of data cannot be used."""
 
 
 class ProofError(PlatformError):
-    """A partition could not be proved equal to its definition."""
+    """Verifying a partition failed: it differs from what its layer's definition computes."""
 
 
 class OutboxFullError(PlatformError):
-    """The outbox takes no more readings; those it was given with this call were not accepted."""
+    """The outbox is full; the readings of this call were not accepted."""
 
 
 class DeliveryError(PlatformError):
-    """A channel did not take an alert; it can be sent again. The message holds no secret."""
+    """An alert could not be sent through a channel; it can be sent again. The message contains no secret."""
 
 
 class LookmlError(PlatformError):
-    """The LookML project cannot be used as it is; the message names the file and the object."""
+    """The LookML project is invalid; the message names the file and the object."""
 
 
 class FilterError(LookmlError):
-    """A filter expression is not understood or does not fit its field."""
+    """A filter expression cannot be parsed, or does not fit the type of its field."""

@@ -10,8 +10,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from iot_platform.security.http_access import NAME
-from iot_platform.security.secret_files import SecretFiles
+from iot_platform.security.http_access import HOST_NAME
+from iot_platform.security.secret_files import SecretFileSource
 
 PACKAGE_DIR = Path(__file__).resolve().parent
 
@@ -95,6 +95,15 @@ class Settings(BaseSettings):
     automation_enabled: bool = Field(
         default=False,
         description="Start Dagster's sensors and schedules with Dagster. False: switch them on in the Dagster UI.",
+    )
+    ingestion_interval_s: int = Field(
+        default=300, ge=0, description="Shortest time between two ingestion runs. Each run costs a process and 0.3 MB."
+    )
+    runs_kept_days: int = Field(
+        default=14,
+        gt=0,
+        description="Days after which finished Dagster runs are removed, with their logs. Runs that hold the newest "
+        "materialization of a day or an open problem are kept.",
     )
     prove_today_cron: str = Field(default="10 * * * *", description="When today's layers are verified (UTC).")
     prove_closed_days_cron: str = Field(
@@ -220,13 +229,13 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order of precedence: arguments in code, then files of secrets, then environment variables."""
-        return init_settings, SecretFiles(settings_cls), env_settings
+        return init_settings, SecretFileSource(settings_cls), env_settings
 
     @field_validator("trusted_hosts", mode="after")
     @classmethod
     def _host_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         names = tuple(map(str.lower, names))
-        if wrong := [name for name in names if not NAME.fullmatch(name)]:
+        if wrong := [name for name in names if not HOST_NAME.fullmatch(name)]:
             raise ValueError(f"{', '.join(map(repr, wrong))}: give host names only, without scheme, port or wildcard")
         return names
 

@@ -6,7 +6,6 @@ from typing import Protocol
 
 from iot_platform.alerts.mail import Mailbox, read_smtp_url
 from iot_platform.alerts.message import Message
-from iot_platform.alerts.webhook import Webhook
 from iot_platform.errors import PlatformError
 from iot_platform.settings import Settings
 
@@ -31,6 +30,9 @@ def channels(settings: Settings) -> dict[str, Channel]:
     found: dict[str, Channel] = {}
     # An empty value is none: a compose file hands on what is not set as ''.
     if settings.alert_webhook_url:
+        # It imports requests, which most processes of Dagster never use.
+        from iot_platform.alerts.webhook import Webhook
+
         found["webhook"] = Webhook(settings.alert_webhook_url)
     mail = {
         "IOT_ALERT_SMTP_URL": settings.alert_smtp_url,

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from iot_platform.alerts.message import Message
 from iot_platform.alerts.problem import one_line
 from iot_platform.errors import DeliveryError, PlatformError
-from iot_platform.security.escaping import visible, visible_lines
-from iot_platform.security.secret_values import hidden
+from iot_platform.security.escaping import escape_line, escape_lines
+from iot_platform.security.secret_values import hide_secrets
 
 TIMEOUT_S = 10
 SUBMISSION_PORT, SMTPS_PORT = 587, 465
@@ -67,7 +67,7 @@ class Mailbox:
         except (OSError, smtplib.SMTPException) as error:
             raise DeliveryError(
                 f"The mail server {self.server.host}:{self.server.port} did not take the message to {self.recipient}: "
-                f"{hidden(one_line(str(error))) or type(error).__name__}"
+                f"{hide_secrets(one_line(str(error))) or type(error).__name__}"
             ) from None
 
     def _connected(self) -> smtplib.SMTP:
@@ -99,11 +99,11 @@ class Mailbox:
         mail = EmailMessage()
         mail["From"] = self.sender
         mail["To"] = self.recipient
-        mail["Subject"] = visible(f"[iot_platform] {message.subject}")
+        mail["Subject"] = escape_line(f"[iot_platform] {message.subject}")
         # All mails of an incident make one thread; a mail that was sent twice has the same id.
         mail["Message-ID"] = f"<{message.id}@iot-platform>"
         mail["References"] = f"<{message.incident}@iot-platform>"
         # Mail programs that answer by themselves (out of office) leave it alone.
         mail["Auto-Submitted"] = "auto-generated"
-        mail.set_content(visible_lines(message.plain_text()))
+        mail.set_content(escape_lines(message.plain_text()))
         return mail

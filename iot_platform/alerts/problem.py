@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from iot_platform.security.escaping import visible
+from iot_platform.security.escaping import escape_line
 
 MAX_TEXT = 300
 
@@ -47,5 +47,5 @@ class Problem:
 
 def one_line(text: str, limit: int = MAX_TEXT) -> str:
     """A text of any origin as one line of at most ``limit`` characters, without logins in URLs."""
-    line = visible(_LOGIN.sub("", text))
+    line = escape_line(_LOGIN.sub("", text))
     return line if len(line) <= limit else f"{line[: limit - 3]}..."

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from iot_platform.alerts.message import Group, Message, heading
 from iot_platform.errors import DeliveryError, PlatformError
-from iot_platform.security.escaping import chat, chat_link, visible
+from iot_platform.security.escaping import chat_link, escape_chat, escape_line
 
 TIMEOUT_S = 10
 # Slack's limits, with the header and the closing text among the blocks.
@@ -52,21 +52,21 @@ class Webhook:
 
 def payload(message: Message) -> dict[str, Any]:
     """The JSON of a message: ``text`` for notifications and plain receivers, ``blocks`` for the rest."""
-    header = visible(message.subject, MAX_HEADER)
+    header = escape_line(message.subject, MAX_HEADER)
     blocks: list[dict[str, Any]] = [
         {"type": "header", "text": {"type": "plain_text", "text": header, "emoji": False}},
-        _section(chat(message.text)),
+        _section(escape_chat(message.text)),
     ]
     for group in message.groups:
         blocks += _sections(group)
-    return {"text": chat(message.subject), "blocks": blocks[:MAX_BLOCKS]}
+    return {"text": escape_chat(message.subject), "blocks": blocks[:MAX_BLOCKS]}
 
 
 def _sections(group: Group) -> list[dict[str, Any]]:
     """A group as one block, or as several where its lines need more room than one has."""
-    texts = [f"*{chat(heading(group))}*"]
+    texts = [f"*{escape_chat(heading(group))}*"]
     for line in group.lines:
-        text = f"• {chat_link(line.link, line.title)} {chat(line.detail)}"
+        text = f"• {chat_link(line.link, line.title)} {escape_chat(line.detail)}"
         if len(texts[-1]) + len(text) < MAX_BLOCK_TEXT:
             texts[-1] += f"\n{text}"
         else:

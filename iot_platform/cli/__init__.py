@@ -11,7 +11,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from pydantic import ValidationError
 
 from iot_platform.errors import PlatformError
-from iot_platform.security.escaping import visible_lines
+from iot_platform.security.escaping import escape_lines
 from iot_platform.security.private_files import keep_new_files_private
 
 # Subcommand -> where it is defined and what --help says of it (so that --help imports nothing heavy).
@@ -77,5 +77,5 @@ def main(*args: Any, **kwargs: Any) -> None:
 
 def _fail(message: str) -> NoReturn:
     # Here rather than from cli.output, which loads what --help does not need.
-    click.echo(visible_lines(f"Error: {message}"), err=True)
+    click.echo(escape_lines(f"Error: {message}"), err=True)
     sys.exit(1)

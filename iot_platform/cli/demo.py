@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -16,23 +15,20 @@ from iot_platform.cli.output import echo_json, say, show_summary
 from iot_platform.cli.up import DAGSTER_PORT
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
-from iot_platform.layers.catalog import DERIVED_LAYERS, RAW_TABLE
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import Summary, summarize
-from iot_platform.security.child_environment import python_environment
 from iot_platform.security.private_files import state_directory
-from iot_platform.services.dagster import CODE, running_dagster
+from iot_platform.services.dagster import running_dagster
 from iot_platform.services.dashboard import DASHBOARD_PORT, running_dashboard
 from iot_platform.services.instance import environment
+from iot_platform.services.materialize import materialize_layers, refresh_metadata
 from iot_platform.services.process import free_port
 from iot_platform.services.signals import interrupt_on_stop_signals
 from iot_platform.services.supervision import watch
 from iot_platform.settings import Settings
 from iot_platform.simulator.ingestion import first_simulated_day
 
-MATERIALIZE_TIMEOUT_S = 3600
 INTERRUPTED = 130
-ALL_LAYERS = (RAW_TABLE, *(layer.name for layer in DERIVED_LAYERS))
 
 
 @click.command()
@@ -43,7 +39,7 @@ ALL_LAYERS = (RAW_TABLE, *(layer.name for layer in DERIVED_LAYERS))
 def demo(days: int, exit_after: bool, as_json: bool, port: int) -> None:
     """Bring up ClickHouse, the schema, simulated meters and Dagster; prove every day; keep running until Ctrl-C.
 
-    Everything lands in IOT_HOME. Run again, it goes on where it stopped.
+    Everything is stored in IOT_HOME. A second run continues where the first one stopped.
     """
     interrupt_on_stop_signals()
     settings = Settings()
@@ -62,6 +58,8 @@ def demo(days: int, exit_after: bool, as_json: bool, port: int) -> None:
                 echo_json({**summary.as_json(), "seconds": round(time.monotonic() - started, 1)})
             if not exit_after:
                 _keep_running(settings, env, port)
+    except PlatformError as error:
+        raise PlatformError(f"{error}\nRun `iot-platform demo` again: it continues where it stopped.") from error
     except KeyboardInterrupt:
         say("Stopped.")
         sys.exit(0 if ready and not exit_after else INTERRUPTED)
@@ -87,45 +85,33 @@ def _demo_environment(client: Client, settings: Settings, days: int) -> dict[str
 
 def _materialize(settings: Settings, env: Mapping[str, str]) -> None:
     """Materialize the metadata, then all days of all layers, as a user of the Dagster UI would."""
-    first, last = env["IOT_FIRST_DAY"], dt.datetime.now(dt.UTC).date().isoformat()
-    days = (dt.date.fromisoformat(last) - dt.date.fromisoformat(first)).days + 1
-    say(f"Dagster materializes the metadata and {days} days of {settings.simulator_devices} meters ...")
+    first, last = dt.date.fromisoformat(env["IOT_FIRST_DAY"]), dt.datetime.now(dt.UTC).date()
+    days = (last - first).days + 1
     log = state_directory(settings.root, "logs") / "materialize.log"
-    for selection, partition_range in (("device_metadata", None), (",".join(ALL_LAYERS), f"{first}...{last}")):
-        command = [sys.executable, "-m", "dagster", "asset", "materialize", *CODE, "--select", selection]
-        if partition_range:
-            command += ["--partition-range", partition_range]
-        with log.open("ab") as output:
-            code = subprocess.run(
-                command,
-                env=python_environment(env),
-                cwd=env["DAGSTER_HOME"],
-                stdout=output,
-                stderr=output,
-                timeout=MATERIALIZE_TIMEOUT_S,
-                check=False,
-            ).returncode
-        if code:
-            tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
-            raise PlatformError(f"Materializing {selection!r} failed (exit code {code}). The end of {log}:\n{tail}")
+    say(f"Dagster materializes the metadata and {days} days of {settings.simulator_devices} meters. Log: {log}")
+    refresh_metadata(env, log)
+    for done in materialize_layers(first, last, env, log):
+        if done < days:
+            say(f"{done} of {days} days are materialized.")
 
 
 def _prove_the_rest(client: Client) -> None:
     """Prove the days that Dagster does not offer: readings of a user's own files in this home."""
-    for _ in prove_all(client, only_open=True):
+    for _ in prove_all(client, only_unverified=True):
         pass
 
 
 def _keep_running(settings: Settings, env: Mapping[str, str], preferred_port: int) -> None:
     port = free_port(preferred_port, settings.host)
+    report = partial(say, err=True)
     say("Starting the Dagster UI and daemon, and the dashboard ...")
     with (
         running_dashboard(settings, free_port(DASHBOARD_PORT, settings.host), env) as dashboard,
-        running_dagster(settings, port, {**env, "IOT_DASHBOARD_URL": dashboard.url}) as dagster,
+        running_dagster(settings, port, {**env, "IOT_DASHBOARD_URL": dashboard.url}, report) as dagster,
     ):
         say(f"Dagster UI: {dagster.url}")
         say(f"Dashboard: {dashboard.url}")
         say('ClickHouse: `iot-platform db url` shows how to connect; `iot-platform sql "SELECT ..."` asks it.')
         say("New readings arrive every minute. Ctrl-C ends everything.")
         sys.stdout.flush()
-        watch([dagster, dashboard], partial(say, err=True))
+        watch([dagster, dashboard], report, None)

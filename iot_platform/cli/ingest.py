@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from iot_platform.cli.output import say
 from iot_platform.errors import OutboxFullError, PlatformError
+from iot_platform.readings.csv_lines import LineParser, read_whole_lines
 from iot_platform.readings.files.rejects import RejectReport
-from iot_platform.readings.lines import LineParser, line_pieces
-from iot_platform.readings.stream import StreamWriter
+from iot_platform.readings.stream_writer import StreamWriter
 from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
 
@@ -82,7 +82,7 @@ def _accept_all(
 ) -> None:
     parser: LineParser | None = None
     shown_at = time.monotonic()
-    for piece in line_pieces(sys.stdin.fileno(), f"stream {name}", STATE_EVERY_S):
+    for piece in read_whole_lines(sys.stdin.fileno(), f"stream {name}", STATE_EVERY_S):
         if stopped.is_set():
             say("Stopped; what was accepted is being delivered.", err=True)
             return

@@ -51,7 +51,7 @@ def prove(
         with Progress(transient=True, disable=as_json or not sys.stderr.isatty()) as progress:
             task = progress.add_task("Proving", total=len(wanted) * len(layers))
             done = []
-            for proof in proofs.prove_all(client, wanted, layers, repair=not dry_run, only_open=not full):
+            for proof in proofs.prove_all(client, wanted, layers, repair=not dry_run, only_unverified=not full):
                 done.append(proof)
                 progress.update(task, advance=1, description=f"Proving {proof.layer} {proof.partition}")
     all_equal = all(proof.is_equal for proof in done)

@@ -19,11 +19,11 @@ from iot_platform.cli.load_devices import DEVICE_IDS, devices
 from iot_platform.cli.output import echo_json, say
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
+from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.columns import UNITS
-from iot_platform.readings.files.load import FileLoader, FileResult
-from iot_platform.readings.files.mapping import FileOptions
-from iot_platform.readings.files.rows import Fingerprint
-from iot_platform.security.escaping import visible_lines
+from iot_platform.readings.files.loader import FileLoader, FileResult
+from iot_platform.readings.files.raw_rows import Fingerprint
+from iot_platform.security.escaping import escape_lines
 from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
 
@@ -82,7 +82,7 @@ def readings(files: tuple[Path, ...], rejects: Path | None, strict: bool, as_jso
     with migrated_session(settings) as client, _progress() as progress:
         loader = FileLoader(client, FileOptions(**options), batch_rows=settings.batch_rows, rejects=rejects_of)
         for path in files:
-            task = progress.add_task(visible_lines(path.name), total=1.0)
+            task = progress.add_task(escape_lines(path.name), total=1.0)
             try:
                 results.append(loader.load(path, partial(_show_progress, progress, task)))
             except PlatformError as error:

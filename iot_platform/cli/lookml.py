@@ -13,9 +13,10 @@ from iot_platform.cli.output import echo_json, say, show_table
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import LookmlError
 from iot_platform.looker import checks
+from iot_platform.looker.compiler import compile_query
 from iot_platform.looker.dictionary import field_dictionary
 from iot_platform.looker.project import Project, load_project
-from iot_platform.looker.query import Query, compile_query
+from iot_platform.looker.query import Query
 from iot_platform.settings import Settings
 
 

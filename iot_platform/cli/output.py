@@ -13,14 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from iot_platform.layers.summary import Summary
-from iot_platform.security.escaping import visible_lines
+from iot_platform.security.escaping import escape_lines
 
 PIPE_WIDTH = 200
 
 
 def say(text: str, *, err: bool = False) -> None:
     """A text for people on standard output (``err``: standard error). Its control characters are shown, not obeyed."""
-    click.echo(visible_lines(text), err=err)
+    click.echo(escape_lines(text), err=err)
 
 
 def echo_json(value: object) -> None:
@@ -38,7 +38,7 @@ def show_table(
         numeric = bool(cells) and all(isinstance(row[index], int | float) for row in cells)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
-        table.add_row(*(Text(visible_lines((text or _text)(cell))) for cell in row))
+        table.add_row(*(Text(escape_lines((text or _text)(cell))) for cell in row))
     # A pipe has no width; 80 columns would fold the names.
     console = Console()
     if not console.is_terminal:

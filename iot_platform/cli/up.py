@@ -17,7 +17,7 @@ from iot_platform.services.dashboard import DASHBOARD_PORT, running_dashboard
 from iot_platform.services.instance import environment
 from iot_platform.services.process import free_port
 from iot_platform.services.signals import interrupt_on_stop_signals
-from iot_platform.services.supervision import Watched, watch
+from iot_platform.services.supervision import UNHEALTHY_TIMEOUT_S, Watched, watch
 from iot_platform.settings import Settings
 
 DAGSTER_PORT = 3000
@@ -35,16 +35,18 @@ def up(port: int, with_dashboard: bool, dashboard_port: int, as_json: bool) -> N
     the dashboard.
 
     Applies the schema first. Dagster's storage is that of DAGSTER_HOME, or of the home when that is not set. Says so
-    once all of them are healthy, and looks at them every half a minute. Ctrl-C or SIGTERM ends everything it started.
+    once all of them are healthy, checks them every half a minute, and restarts a process that has ended. Ctrl-C or
+    SIGTERM ends everything it started.
     Sensors and schedules run when IOT_AUTOMATION_ENABLED is set, or were switched on in the UI.
 
-    Exit code 0: stopped; 1: something could not start, ended by itself, or stayed unhealthy; its log is named then
-    (IOT_HOME/logs).
+    Exit code 0: stopped; 1: something could not start, ended again and again, or was unhealthy for ten minutes; its
+    log is named then (IOT_HOME/logs).
     """
     interrupt_on_stop_signals()
     settings = Settings()
     overrides = {name: os.environ[name] for name in ("DAGSTER_HOME", "IOT_DASHBOARD_URL") if os.environ.get(name)}
     started = time.monotonic()
+    report = partial(say, err=True)
     try:
         with migrated_session(settings), ExitStack() as stack:
             services: list[Watched] = []
@@ -56,7 +58,7 @@ def up(port: int, with_dashboard: bool, dashboard_port: int, as_json: bool) -> N
                 # Dagster links to it.
                 overrides = {"IOT_DASHBOARD_URL": services[0].url, **overrides}
             dagster = stack.enter_context(
-                running_dagster(settings, free_port(port, settings.host), environment(settings, overrides))
+                running_dagster(settings, free_port(port, settings.host), environment(settings, overrides), report)
             )
             services.append(dagster)
             urls["url"] = dagster.url
@@ -68,6 +70,6 @@ def up(port: int, with_dashboard: bool, dashboard_port: int, as_json: bool) -> N
                 shown += f"  Dashboard: {urls['dashboard_url']}" if with_dashboard else ""
                 say(f"Healthy after {seconds} s. {shown}  Logs: {settings.root / 'logs'}")
             sys.stdout.flush()
-            watch(services, partial(say, err=True))
+            watch(services, report, UNHEALTHY_TIMEOUT_S)
     except KeyboardInterrupt:
         say("Stopped.", err=True)

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import sqlglot
 from clickhouse_connect.driver.binding import quote_identifier
-from sqlglot import TokenType
 
+from iot_platform.clickhouse_embedded.lexer import tokens
 from iot_platform.errors import MigrationError
 
 
@@ -33,8 +32,8 @@ class Migration:
 def split_statements(text: str) -> Iterator[str]:
     """Cut SQL text at the semicolons that end statements (not those in comments or strings)."""
     start: int | None = None
-    for token in sqlglot.tokenize(text, read="clickhouse"):
-        if token.token_type == TokenType.SEMICOLON:
+    for token in tokens(text):
+        if token.text == ";":
             if start is not None:
                 yield text[start : token.start]
             start = None
@@ -52,12 +51,12 @@ def with_source(select: str, database: str, source: str, table: str) -> str:
     """
     if table == source:
         return select
-    tokens = sqlglot.tokenize(select, read="clickhouse")
+    found = list(tokens(select))
     result, position = [], 0
-    for first, dot, second in zip(tokens, tokens[1:], tokens[2:], strict=False):
-        if (first.text, dot.token_type, second.text) == (database, TokenType.DOT, source):
+    for first, dot, second in zip(found, found[1:], found[2:], strict=False):
+        if (first.name, dot.text, second.name) == (database, ".", source):
             result += [select[position : second.start], quote_identifier(table)]
-            position = second.end + 1
+            position = second.end
     if not result:
         raise MigrationError(f"A view that should read {database}.{source} does not: {select}")
     return "".join([*result, select[position:]])

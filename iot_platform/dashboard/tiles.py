@@ -12,9 +12,10 @@ from typing import Any
 from iot_platform.dashboard.clickhouse_pool import Source, UnavailableError
 from iot_platform.dashboard.query_cache import Answers
 from iot_platform.errors import PlatformError
+from iot_platform.looker.compiler import Column, Compiled, compile_query
 from iot_platform.looker.dashboard import Dashboard, DashboardFilter
 from iot_platform.looker.project import Project
-from iot_platform.looker.query import DEFAULT_LIMIT, MAX_LIMIT, Column, Compiled, Query, compile_query
+from iot_platform.looker.query import DEFAULT_LIMIT, MAX_LIMIT, Query
 from iot_platform.settings import Settings
 
 KEPT_ANSWERS = 256

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from iot_platform.security.escaping import label
+from iot_platform.security.escaping import escape_label
 
 if TYPE_CHECKING:  # each start of a Dagster process would wait for matplotlib, and most of them draw nothing
     from matplotlib.figure import Figure
@@ -59,7 +59,7 @@ def _bars(title: str, summary: str, shown: Sequence[Bar]) -> Figure:
     # By their position, not by their names: two of them may read the same.
     places = range(len(shown))
     axes.barh(places, [bar.value for bar in shown], color=COLOURS[0], height=0.66)
-    axes.set_yticks(places, [label(bar.name.replace("_", " ")) for bar in shown])
+    axes.set_yticks(places, [escape_label(bar.name.replace("_", " ")) for bar in shown])
     axes.invert_yaxis()
     axes.set_xlim(0, max((bar.value for bar in shown), default=0) or 1)
     for row, bar in enumerate(shown):

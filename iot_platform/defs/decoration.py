@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from iot_platform.security.escaping import visible_lines
-from iot_platform.security.secret_values import hidden
+from iot_platform.security.escaping import escape_lines
+from iot_platform.security.secret_values import hide_secrets
 
 
 @contextmanager
@@ -21,5 +21,5 @@ def decoration(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever goes wrong in a picture, what was proved stays proved
-        shown = visible_lines(hidden("".join(traceback.format_exception(error))))
+        shown = escape_lines(hide_secrets("".join(traceback.format_exception(error))))
         context.log.error(f"{what} could not be made and is left out; the result itself stands.\n{shown}")

@@ -1,4 +1,4 @@
-"""Jobs for the usual selections."""
+"""Jobs for the usual selections, and which of them go first when runs wait."""
 
 from __future__ import annotations
 
@@ -6,36 +6,46 @@ import dagster as dg
 
 from iot_platform.layers.catalog import DERIVED_LAYERS, RAW_TABLE
 
+# Runs without this tag have priority 0: backfills, and what people launch.
+PRIORITY = "dagster/priority"
+FIRST, SOON, LAST = "10", "5", "-5"
+# Limits in dagster.yaml keep runs with this tag from taking all slots.
+NIGHTLY = "iot_platform/nightly"
+
 LAYERS = dg.AssetSelection.assets(*(layer.name for layer in DERIVED_LAYERS))
 
 ingestion_job = dg.define_asset_job(
     "ingestion_job",
-    # Each minute: its checks look at whole days, and run with the hourly proof.
+    # Runs every few minutes. The checks look at whole days and run with the hourly proof.
     selection=dg.AssetSelection.assets(RAW_TABLE).without_checks(),
-    description="Bring in the readings of a day (L1 only; the views carry them on).",
+    # The sensor requests nothing while a run goes on, so one that hangs must not go on for ever.
+    tags={PRIORITY: FIRST, "dagster/max_runtime": "3600"},
+    description="Ingest the readings of a period into L1; the views carry them through the other layers.",
 )
 
 prove_job = dg.define_asset_job(
     "prove_job",
     selection=LAYERS,
-    description="Prove L2, quarantine, L3 and the marts of L4 of a day; what differs is rebuilt. Runs their checks.",
+    description="Verify L2, quarantine, L3 and the marts of L4 of a day, rebuild what differs, and run their checks.",
 )
 
 all_layers_job = dg.define_asset_job(
     "all_layers_job",
     selection=dg.AssetSelection.assets(RAW_TABLE) | LAYERS,
-    description="Bring in what is missing of a day, then prove all of its layers and run their checks.",
+    description="Ingest what is missing of a day, then verify all of its layers and run their checks.",
 )
 
 refresh_metadata_job = dg.define_asset_job(
     "refresh_metadata_job",
     selection=dg.AssetSelection.assets("device_metadata"),
+    tags={PRIORITY: FIRST},
     description="Refresh the device metadata from its source.",
 )
 
 metadata_checks_job = dg.define_asset_job(
     "metadata_checks_job",
-    # A check of a failed run is skipped: how old the metadata is has to be asked without a refresh as well.
+    # When a refresh fails, its checks are skipped. The age of the metadata must be checked then, too.
     selection=dg.AssetSelection.checks_for_assets("device_metadata"),
+    tags={PRIORITY: FIRST},
     description="Check the device metadata without refreshing it.",
 )

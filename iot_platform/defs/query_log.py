@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 
-from iot_platform.security.escaping import markdown_code
+from iot_platform.security.escaping import markdown_code_block
 from iot_platform.settings import Settings
 
 QUERIES_OF_RUN = """\
@@ -22,7 +22,7 @@ ORDER BY event_time_microseconds"""
 def queries_of_run(run: dg.DagsterRun, settings: Settings) -> dict[str, dg.MetadataValue]:
     """The SQL that lists a run's queries, and, on a ClickHouse server, the link to its own page."""
     sql = QUERIES_OF_RUN.format(run_id=run.run_id)
-    facts: dict[str, dg.MetadataValue] = {"clickhouse_queries": dg.MetadataValue.md(markdown_code(sql, "sql"))}
+    facts: dict[str, dg.MetadataValue] = {"clickhouse_queries": dg.MetadataValue.md(markdown_code_block(sql, "sql"))}
     if settings.clickhouse_url is not None:
         parts = urlsplit(settings.clickhouse_url.get_secret_value())
         # Without user and password: the page asks for them.

@@ -12,7 +12,7 @@ from clickhouse_connect.driver.exceptions import Error
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.clickhouse.retries import is_transient
 from iot_platform.errors import ServerError
-from iot_platform.security.secret_values import secrets_hidden
+from iot_platform.security.secret_values import hide_secrets_in_errors
 from iot_platform.settings import Settings
 
 # Everything that uses ClickHouse shares this pool; dagster.yaml says how many steps at once.
@@ -40,7 +40,7 @@ class ClickHouse(dg.ConfigurableResource):  # type: ignore[type-arg]
         No error leaves it with a secret in its text: Dagster stores and shows all of them.
         """
         comment = {"dagster_run_id": run.run_id, "dagster_job": run.job_name, "asset": asset}
-        with secrets_hidden():
+        with hide_secrets_in_errors():
             try:
                 with migrated_session(self.settings(), comment=comment) as client:
                     yield client

@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
 from iot_platform.clickhouse.statements import read_migrations
-from iot_platform.security.escaping import CELL_LENGTH, markdown
+from iot_platform.security.escaping import CELL_LENGTH, escape_markdown
 from iot_platform.settings import Settings
 
 PREVIEW_ROWS = 8
@@ -102,7 +102,7 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, 
         return "(no rows)"
     numeric = [all(isinstance(row[index], int | float) for row in rows) for index in range(len(columns))]
     lines = [
-        "| " + " | ".join(map(markdown, columns)) + " |",
+        "| " + " | ".join(map(escape_markdown, columns)) + " |",
         "|" + "|".join("---:" if right else "---" for right in numeric) + "|",
         *("| " + " | ".join(_cell(value, cell_length) for value in row) + " |" for row in rows),
     ]
@@ -116,4 +116,4 @@ def _cell(value: object, length: int) -> str:
         return value.strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
         return f"{value:.6g}" if math.isfinite(value) else str(value)
-    return markdown(value, length)
+    return escape_markdown(value, length)

@@ -161,7 +161,7 @@ def _staged(client: Client, columns: dict[str, str], rows: pd.DataFrame) -> Iter
     floats = {"Float64": pa.float64()}
     schema = pa.schema({name: floats.get(type_name, pa.uint32()) for name, type_name in columns.items()})
     described = ", ".join(f"{quoted(name)} {type_name}" for name, type_name in columns.items())
-    # What a killed process leaves behind is dropped by the next proof: see layers/copies.py.
+    # A table that a killed process leaves behind is dropped by the next proof: see layers/staging.py.
     client.command(f"CREATE TABLE {quoted(table)} ({described}) ENGINE = Memory COMMENT '{escaped(this_process())}'")
     try:
         if not rows.empty:

@@ -10,7 +10,6 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.blocks import insert_block
-from iot_platform.clickhouse.client import quoted
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.devices.affected import Touched
 from iot_platform.devices.contract import validate_devices
@@ -20,14 +19,12 @@ from iot_platform.devices.numbering import expected_numbers, meter_names, regist
 from iot_platform.devices.versions import ATTRIBUTES, KEY, Difference, devices_in_use, difference
 from iot_platform.errors import SourceError
 from iot_platform.layers.catalog import L4, Layer
-from iot_platform.layers.invalidations import input_change, repeat_unfinished
+from iot_platform.layers.dictionaries import reload_dictionaries
+from iot_platform.layers.invalidations import invalidation, repeat_unfinished_invalidations
 from iot_platform.limits.limits_by_type import judged_otherwise
 from iot_platform.settings import MAX_CLOSED_SHARE
 
 TABLE = "device_metadata"
-# All that the views look up, limits included: what a killed change of limits has left is mended by a refresh as well.
-DICTIONARIES = ("device_current", "device_history", "device_limits", "reading_time_limits")
-
 # Of fewer devices than this a share says nothing.
 FEW_DEVICES = 5
 
@@ -125,12 +122,6 @@ def refresh_devices(
     )
 
 
-def reload_dictionaries(client: Client, *names: str) -> None:
-    """Let the views see what is stored now; without names all that the views look up."""
-    for name in names or DICTIONARIES:
-        client.command(f"SYSTEM RELOAD DICTIONARY {quoted(str(client.database), name)}")
-
-
 def _guard(stored: pd.DataFrame, numbers: list[int], now: dt.datetime, max_closed_share: float, where: str) -> None:
     """Refuse half a file: it must not wipe out the metadata."""
     known = devices_in_use(stored, now)
@@ -149,13 +140,13 @@ def _guard(stored: pd.DataFrame, numbers: list[int], now: dt.datetime, max_close
 def _apply(client: Client, found: Difference, touched: Touched) -> None:
     if not found.changes.empty:
         counts = f"{found.new:,} new, {found.changed:,} changed, {found.closed:,} closed"
-        with input_change(client, touched.layers, f"Device metadata: {counts}") as changed_at:
+        with invalidation(client, touched.layers, f"Device metadata: {counts}") as changed_at:
             _store(client, found.versions, changed_at)
             reload_dictionaries(client)
             touched.look_again()
     else:
         reload_dictionaries(client)
-    repeat_unfinished(client)
+    repeat_unfinished_invalidations(client)
 
 
 def _stored(client: Client) -> pd.DataFrame:

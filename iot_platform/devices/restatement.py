@@ -12,7 +12,7 @@ from iot_platform.devices.energy import EnergyChange, energy_by_customer
 from iot_platform.devices.refresh import TABLE, RefreshResult
 from iot_platform.errors import PlatformError, ProofError
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, MARTS, RAW_TABLE, Layer
-from iot_platform.layers.invalidations import unanswered
+from iot_platform.layers.invalidations import pending_invalidations
 from iot_platform.layers.partitions import grouped, partition_rows
 from iot_platform.layers.proof import Proof, prove_partitions
 
@@ -74,7 +74,7 @@ def restate(
 
 
 def _wanted(client: Client, result: RefreshResult) -> dict[Layer, set[str]]:
-    wanted = {layer: result.touched[layer] | unanswered(client, layer, TABLE) for layer in DERIVED_LAYERS}
+    wanted = {layer: result.touched[layer] | pending_invalidations(client, layer, TABLE) for layer in DERIVED_LAYERS}
     # Whoever rebuilds a layer has to look at those below.
     wanted[L3] |= wanted[L2]
     for mart in MARTS:

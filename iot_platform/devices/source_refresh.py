@@ -12,7 +12,7 @@ from iot_platform.devices.refresh import RefreshResult, refresh_devices
 from iot_platform.devices.refresh_log import last_good_read, record_failure, record_success
 from iot_platform.devices.sources.source import Delivery, Source
 from iot_platform.errors import PlatformError
-from iot_platform.security.secret_values import hidden
+from iot_platform.security.secret_values import hide_secrets
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def refresh_from_source(
             where=source.location,
         )
     except PlatformError as error:
-        record_failure(client, source, started_at, hidden(str(error)), run_id)
+        record_failure(client, source, started_at, hide_secrets(str(error)), run_id)
         raise
     record_success(client, source, started_at, delivery, result, run_id)
     return SourceRefresh(delivery, result)

@@ -52,8 +52,10 @@ def breaches(versions: pd.DataFrame) -> pd.DataFrame:
     ``versions``: device_id, valid_from (UTC), customer_id, building_type, latitude, longitude, time_zone; one
     row per version.
     """
-    rows = versions.reset_index(drop=True)
     columns = ["device_id", "valid_from", "column", "value", "problem"]
+    if versions.empty:
+        return pd.DataFrame(columns=columns)
+    rows = versions.reset_index(drop=True)
     try:
         STORED.validate(rows, lazy=True)
     except SchemaErrors as errors:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from iot_platform.errors import SourceError
-from iot_platform.security.escaping import visible
+from iot_platform.security.escaping import escape_line
 
 # Of a file that is wrong throughout its beginning is enough to know.
 MOST_TOLD = 100
@@ -59,4 +59,4 @@ class ContractError(SourceError):
 
 def shown(value: object) -> str:
     """A value of the source in a message: quoted, on one line, and cut when it is long."""
-    return f"'{visible(value, VALUE_LENGTH)}'" if isinstance(value, str) else repr(value)
+    return f"'{escape_line(value, VALUE_LENGTH)}'" if isinstance(value, str) else repr(value)

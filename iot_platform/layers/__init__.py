@@ -1,1 +1,1 @@
-"""The layers: what each one is, how a day of it is proved and rebuilt, and a summary of all."""
+"""The layers: their definitions, proofs, rebuilds and summary, and what definitions depend on."""

@@ -1,4 +1,4 @@
-"""Which days of a layer are red: the newest outcome of each blocking check, by day, in ClickHouse."""
+"""Days that a failed check blocks: the table ``check_results`` has each blocking check's newest outcome by day."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _COLUMNS = ["asset", "check_name", "day", "is_red", "offending", "run_id"]
 
 
 @dataclass(frozen=True)
-class Hold:
-    """A day that a check holds back."""
+class BlockedDay:
+    """A day on which a check of a layer failed: the layers that are made of it leave this day out."""
 
     day: dt.date
     asset: str
@@ -26,27 +26,37 @@ class Hold:
         return f"{self.day}: {self.check} of {self.asset} found {self.offending:,} (run {self.run_id[:8]})"
 
 
-def record(
-    client: Client, asset: str, check: str, red: Mapping[dt.date, float], looked_at: Sequence[dt.date], run_id: str
+def record_outcome(
+    client: Client,
+    asset: str,
+    check: str,
+    failed: Mapping[dt.date, float],
+    checked_days: Sequence[dt.date],
+    run_id: str,
 ) -> None:
-    """Store what a check found: its ``red`` days with what offends, and green for the others that it looked at.
+    """Store the outcome of a check: the ``failed`` days with their number of offenders; the others passed.
 
-    ``looked_at``: the days; empty: all there are, so that every day that was red and is not any more turns green.
+    ``checked_days``: the days that the check looked at. Empty: all days, so that each day that failed before and is
+    not among ``failed`` passes now.
     """
-    days: Iterable[dt.date] = looked_at or {hold.day for hold in holds(client, [asset], check=check)} | red.keys()
-    rows = [[asset, check, day, int(day in red), int(red.get(day, 0)), run_id] for day in sorted(days)]
+    days: Iterable[dt.date] = (
+        checked_days or {blocked.day for blocked in blocked_days(client, [asset], check=check)} | failed.keys()
+    )
+    rows = [[asset, check, day, int(day in failed), int(failed.get(day, 0)), run_id] for day in sorted(days)]
     if rows:
         client.insert(TABLE, rows, column_names=_COLUMNS)
 
 
-def holds(
+def blocked_days(
     client: Client, assets: Sequence[str], days: Sequence[dt.date] | None = None, *, check: str = ""
-) -> list[Hold]:
-    """The red days of some assets, oldest first; ``days``: only among these; ``check``: only of this one."""
+) -> list[BlockedDay]:
+    """The blocked days of some assets, oldest first; only among ``days`` and only by ``check``, where given."""
     rows = client.query(
         f"SELECT day, asset, check_name, offending, run_id FROM {TABLE} FINAL "
         "WHERE is_red AND asset IN {assets:Array(String)} AND ({all_days:Bool} OR day IN {days:Array(Date)}) "
         "AND ({check:String} = '' OR check_name = {check:String}) ORDER BY day, asset, check_name",
         parameters={"assets": list(assets), "all_days": days is None, "days": list(days or []), "check": check},
     ).result_rows
-    return [Hold(day, str(asset), str(name), int(offending), str(run)) for day, asset, name, offending, run in rows]
+    return [
+        BlockedDay(day, str(asset), str(name), int(offending), str(run)) for day, asset, name, offending, run in rows
+    ]

@@ -1,4 +1,4 @@
-"""The layers of the platform: their tables, the views that define them, and where a day of each one lies."""
+"""The layers of the platform: their tables, the materialized views that define them, and their daily partitions."""
 
 from __future__ import annotations
 
@@ -11,51 +11,59 @@ IMPOSSIBLE_TIMES = "0"
 
 @dataclass(frozen=True)
 class Layer:
-    """A derived layer: ``table`` holds what the materialized view ``view`` makes of ``source``.
+    """A derived layer: the materialized view ``view`` fills ``table`` from the table ``source``.
 
-    ``inputs`` are tables that the definition looks up besides. ``kWh`` and ``readings`` are SQL expressions that sum
-    the layer's energy and count its readings. ``time`` is the column of a row's time.
+    ``kWh_sql`` and ``readings_sql`` are SQL expressions over the layer's rows: their energy, and the number of readings
+    behind them. ``needs_final``: merges combine rows of this table, so it is read with FINAL. ``lookup_tables``: other
+    tables that the definition reads, through dictionaries. ``time_column``: the time of a row.
 
-    A large day is compared in pieces: ``source_piece_key`` is an expression over the source that is the same for all
-    rows that make one row of the layer; ``own_piece_key`` is one over the layer's table.
+    A large day is compared in pieces. ``source_piece_key`` is an expression over the source; it is the same for all
+    rows of the source that make one row of the layer. ``table_piece_key`` is its counterpart over the layer's table.
     """
 
     name: str
     table: str
     view: str
     source: str
-    kWh: str
-    readings: str = "count()"
-    final: bool = False
+    kWh_sql: str
+    readings_sql: str = "count()"
+    needs_final: bool = False
     has_impossible_times: bool = False
-    inputs: tuple[str, ...] = ()
-    time: str = "timestamp"
+    lookup_tables: tuple[str, ...] = ()
+    time_column: str = "timestamp"
     source_piece_key: str = "device_id"
-    own_piece_key: str = "device_id"
+    table_piece_key: str = "device_id"
 
 
-# Sums in exact decimals, as in L4: equal readings give equal sums in any order. (5e-10 rounds.) Raw, refused and
-# damaged values may be infinite or beyond any decimal: those of more than 1e9 kWh are left out of the sum.
-_EXACT_KWH = (
+# Sums in exact decimals, as in L4: equal readings give equal sums in any order. (5e-10 rounds.) Raw, rejected and
+# damaged values may be infinite or beyond any decimal: values of more than 1e9 kWh are left out of the sum.
+READINGS_KWH_SQL = (
     "sum(toDecimal64(if(isFinite(power_usage_kWh) AND abs(power_usage_kWh) < 1e9, "
     "power_usage_kWh + if(power_usage_kWh < 0, -5e-10, 5e-10), 0), 9))"
 )
 
 RAW_TABLE = "l1_power_raw"
-# A limit may stand for a building type, so metadata decides too.
-LIMIT_INPUTS = ("power_limits", "time_limits", "device_metadata")
-L2 = Layer("l2_power_cleaned", "l2_power_cleaned", "mv_l1_to_l2", RAW_TABLE, _EXACT_KWH, inputs=LIMIT_INPUTS)
+# A limit may apply to a building type, so a change of metadata can change which readings are valid.
+LIMIT_TABLES = ("device_metadata", "power_limits", "time_limits")
+L2 = Layer(
+    "l2_power_cleaned", "l2_power_cleaned", "mv_l1_to_l2", RAW_TABLE, READINGS_KWH_SQL, lookup_tables=LIMIT_TABLES
+)
 QUARANTINE = Layer(
     "power_quarantine",
     "power_quarantine",
     "mv_l1_to_quarantine",
     RAW_TABLE,
-    _EXACT_KWH,
+    READINGS_KWH_SQL,
     has_impossible_times=True,
-    inputs=LIMIT_INPUTS,
+    lookup_tables=LIMIT_TABLES,
 )
 L3 = Layer(
-    "l3_power_joined", "l3_power_joined", "mv_l2_to_l3", "l2_power_cleaned", _EXACT_KWH, inputs=("device_metadata",)
+    "l3_power_joined",
+    "l3_power_joined",
+    "mv_l2_to_l3",
+    "l2_power_cleaned",
+    READINGS_KWH_SQL,
+    lookup_tables=("device_metadata",),
 )
 L4 = Layer(
     "l4_power_agg_hourly",
@@ -63,9 +71,9 @@ L4 = Layer(
     "mv_l3_to_l4_hourly",
     "l3_power_joined",
     "sum(total_kWh)",
-    readings="sum(readings)",
-    final=True,
-    time="ts_hour",
+    readings_sql="sum(readings)",
+    needs_final=True,
+    time_column="ts_hour",
 )
 BY_BUILDING_TYPE = Layer(
     "l4_power_by_building_type_hourly",
@@ -73,11 +81,11 @@ BY_BUILDING_TYPE = Layer(
     "mv_l3_to_l4_by_building_type",
     "l3_power_joined",
     "sum(total_kWh)",
-    readings="sum(readings)",
-    final=True,
-    time="ts_hour",
+    readings_sql="sum(readings)",
+    needs_final=True,
+    time_column="ts_hour",
     source_piece_key="toStartOfHour(timestamp)",
-    own_piece_key="ts_hour",
+    table_piece_key="ts_hour",
 )
 BY_DEVICE = Layer(
     "l4_power_by_device_daily",
@@ -85,19 +93,18 @@ BY_DEVICE = Layer(
     "mv_l3_to_l4_by_device",
     "l3_power_joined",
     "sum(total_kWh)",
-    readings="sum(readings)",
-    final=True,
-    time="ts_hour",
+    readings_sql="sum(readings)",
+    needs_final=True,
+    time_column="ts_hour",
 )
-# What dashboards read; all of them are made of L3.
+# The tables for dashboards. All of them are made from L3.
 MARTS = (L4, BY_BUILDING_TYPE, BY_DEVICE)
 
-# In the order of the chain: a layer's source stands before it.
+# In the order in which data flows: a layer comes after its source.
 DERIVED_LAYERS: tuple[Layer, ...] = (L2, QUARANTINE, L3, *MARTS)
-# An insert into one of them moves on to those behind it.
+# An insert into one of these tables continues into the later ones.
 CHAIN_TABLES = (RAW_TABLE, *(layer.table for layer in DERIVED_LAYERS))
 LAYERS_BY_NAME = {layer.name: layer for layer in DERIVED_LAYERS}
-RAW_KWH = _EXACT_KWH
 
 
 def partition_id(day: dt.date) -> str:

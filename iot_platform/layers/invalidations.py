@@ -1,4 +1,8 @@
-"""Days to prove again because metadata or limits have changed, which no version of a partition tells."""
+"""Days that a change of metadata or limits makes unverified.
+
+Such a change writes nothing into the partitions of these days, so their versions do not show it. Therefore each change
+stores which days it invalidates, in the table ``proof_requests``.
+"""
 
 from __future__ import annotations
 
@@ -13,83 +17,86 @@ from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, L2, L3, QUARANTINE, La
 
 TABLE = "proof_requests"
 # Layers whose definitions look up metadata or limits.
-LOOKING_UP = (L2, QUARANTINE, L3)
+LAYERS_WITH_LOOKUPS = (L2, QUARANTINE, L3)
 _COLUMNS = ["layer", "partition_id", "changed_at", "requested_at", "reason"]
 
 
 @contextmanager
-def input_change(client: Client, touched: Mapping[Layer, Collection[str]], reason: str) -> Iterator[dt.datetime]:
-    """Request proofs of the partitions that a change of metadata or limits touches, around that change.
+def invalidation(client: Client, touched: Mapping[Layer, Collection[str]], reason: str) -> Iterator[dt.datetime]:
+    """Invalidate the partitions ``touched`` by a change of metadata or limits that the ``with`` block stores.
 
-    The block stores the change, with the yielded time as its ``recorded_at``, and reloads the dictionaries. Requested
-    before it, so that a crash leaves the days open; and once more after it, because a proof that ran meanwhile may
-    still have seen the old dictionaries. ``touched`` names the layers whose definition looks the change up; those
-    below follow when these are rebuilt. The block may add partitions to it that readings came to meanwhile. When the
-    block raises, the first requests stay: a proof too many does no harm.
+    The block stores the change with the yielded time as its ``recorded_at`` and reloads the dictionaries. It may add
+    partitions to ``touched`` that readings arrived in meanwhile. The layers in ``touched`` are those whose definition
+    looks up the change; later layers become unverified when these are rebuilt.
+
+    Each invalidation is stored twice. Before the block, so that the days are unverified after a crash; and after it,
+    because a proof that ran meanwhile may still have used the old dictionaries. If the block raises, the first ones
+    stay: an unnecessary proof does no harm.
     """
     changed_at = server_time(client)
-    first = _names(touched)
+    first = _rows(touched)
     _insert(client, first, changed_at, changed_at, reason)
     yield changed_at
-    found = _names(touched)
-    # Those that the block has added get both requests, or they would look unfinished.
+    found = _rows(touched)
+    # Partitions that the block added get both rows, or they would look unfinished.
     _insert(client, [name for name in found if name not in first], changed_at, changed_at, reason)
     _insert(client, found, changed_at, server_time(client), reason)
 
 
-def repeat_unfinished(client: Client) -> int:
-    """Request the proofs of changes again that were killed before their dictionaries were reloaded.
+def repeat_unfinished_invalidations(client: Client) -> int:
+    """Store the second invalidation of changes that were killed before they reloaded the dictionaries.
 
-    Call it after a reload, under the lock of the changed table. Returns the number of requests. Readings that arrived
-    since such a change still met the old dictionaries: the days that were written to are requested, too.
+    Call it after a reload, under the lock of the changed table. Readings that arrived since such a change were joined
+    with the old dictionaries, so the days that were written to since are invalidated too. Returns the number of
+    invalidations.
     """
     unfinished = client.query(
         f"SELECT changed_at, any(reason), groupArrayIf((layer, partition_id), count = 1) FROM (SELECT layer, "
         f"partition_id, changed_at, any(reason) AS reason, count() AS count FROM {TABLE} "
         "GROUP BY layer, partition_id, changed_at) GROUP BY changed_at HAVING countIf(count = 1) > 0"
     ).result_rows
-    requests = 0
+    count = 0
     for naive, reason, names in unfinished:
         changed_at = naive.replace(tzinfo=dt.UTC)
-        written = _names({layer: _written_since(client, layer, changed_at) for layer in LOOKING_UP})
+        written = _rows({layer: _written_since(client, layer, changed_at) for layer in LAYERS_WITH_LOOKUPS})
         late = [name for name in written if name not in names]
         _insert(client, late, changed_at, changed_at, reason)
         _insert(client, [*names, *late], changed_at, server_time(client), reason)
-        requests += len(names) + len(late)
-    return requests
+        count += len(names) + len(late)
+    return count
 
 
-def unanswered(client: Client, layer: Layer, changed_table: str) -> set[str]:
-    """Partitions of a layer that no proof has found equal since a change of a table requested it."""
+def pending_invalidations(client: Client, layer: Layer, changed_table: str) -> set[str]:
+    """Partitions of a layer that a change of ``changed_table`` invalidated and that were not verified since."""
     rows = client.query(
         f"""
-        SELECT requests.partition_id
+        SELECT invalidations.partition_id
         FROM
         (
             SELECT partition_id, max(requested_at) AS at FROM {TABLE}
             WHERE layer = {{layer:String}} AND changed_at IN (SELECT recorded_at FROM {quoted(changed_table)})
             GROUP BY partition_id
-        ) AS requests
+        ) AS invalidations
         LEFT JOIN
         (
             SELECT partition_id, max(proved_at) AS at FROM partition_proofs
             WHERE layer = {{layer:String}} AND is_equal
             GROUP BY partition_id
-        ) AS proofs ON proofs.partition_id = requests.partition_id
-        WHERE requests.at >= proofs.at
+        ) AS proofs ON proofs.partition_id = invalidations.partition_id
+        WHERE invalidations.at >= proofs.at
         """,
         parameters={"layer": layer.name},
     ).result_rows
     return {str(row[0]) for row in rows}
 
 
-def _names(touched: Mapping[Layer, Collection[str]]) -> list[tuple[str, str]]:
-    # A change without days leaves a trace, too: rows in the input tables without one were written past the platform.
+def _rows(touched: Mapping[Layer, Collection[str]]) -> list[tuple[str, str]]:
+    # A change without days gets a row too: by it status.py tells the platform's changes from rows inserted by hand.
     return [(layer.name, partition) for layer, found in touched.items() for partition in sorted(found)] + [("", "")]
 
 
 def _written_since(client: Client, layer: Layer, time: dt.datetime) -> set[str]:
-    """Days of a layer's source that were written to since. (Merges count, too: they can only make it more.)"""
+    """Days of a layer's source that were written to since ``time``. (Merged days are included; that does no harm.)"""
     rows = client.query(
         "SELECT DISTINCT partition_id FROM system.parts WHERE active AND database = currentDatabase() "
         "AND table = {table:String} AND modification_time >= toStartOfSecond({time:DateTime64(6, 'UTC')})",

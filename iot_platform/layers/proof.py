@@ -1,4 +1,4 @@
-"""Prove that a partition of a layer equals its definition, and rebuild it when it does not."""
+"""Verify that a partition of a layer equals its definition, and rebuild it if it does not. This is a *proof*."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ from iot_platform.clickhouse.lock import drop_abandoned_locks
 from iot_platform.clickhouse.write_pause import pause_inserts
 from iot_platform.errors import ProofError
 from iot_platform.layers.catalog import CHAIN_TABLES, DERIVED_LAYERS, IMPOSSIBLE_TIMES, RAW_TABLE, Layer
-from iot_platform.layers.definition import Definition, Fingerprint, with_definition
+from iot_platform.layers.definition import Definition, PartitionFingerprint, with_definition
 from iot_platform.layers.partitions import Version, grouped, partition_rows, partition_versions, partitions
 from iot_platform.layers.rebuild import Rebuilt, rebuild_partitions
-from iot_platform.layers.staging import drop_abandoned_copies, working_copies
-from iot_platform.layers.status import open_partitions
+from iot_platform.layers.staging import drop_abandoned_tables, staging_tables
+from iot_platform.layers.status import unverified_partitions
 
-# A rebuild is compared again; more than one is needed only when something else writes into the layer meanwhile.
+# A rebuilt partition is compared again. It still differs only if something else writes into the layer meanwhile.
 MAX_ROUNDS = 5
 
 
 @dataclass(frozen=True)
 class Proof:
-    """The outcome for one partition of one layer: ``found`` before, ``proved`` after, ``expected`` by definition.
+    """The outcome for one partition of one layer.
 
-    It speaks of ``source_version`` and ``own_version`` (layers/partitions.py): while both stand, it holds.
-    ``arrived_rows`` came into the source during the rebuild; the next proof speaks of them. ``duplicates``: for L2,
-    valid readings of L1 beyond one per device and timestamp.
+    ``found``: what it contained; ``expected``: by its definition; ``proved``: what it contains now.
+
+    The proof is valid for ``source_version`` and ``own_version`` of the partition (see layers/partitions.py).
+    ``arrived_rows``: rows that arrived in the source during the rebuild, and that the next proof covers.
+    ``duplicates``: for L2, valid readings of L1 beyond the first per device and timestamp.
     """
 
     layer: str
@@ -40,16 +42,16 @@ class Proof:
     source_version: str
     own_version: str
     l1_rows: int
-    found: Fingerprint
-    proved: Fingerprint
-    expected: Fingerprint
+    found: PartitionFingerprint
+    proved: PartitionFingerprint
+    expected: PartitionFingerprint
     compared_at: dt.datetime
     duration_s: float
     arrived_rows: int = 0
     duplicates: int = 0
 
     def difference(self) -> str:
-        """In words, what was found to differ from the definition; empty when nothing did."""
+        """The difference that was found, in words; empty if there was none."""
         if not self.was_rebuilt and self.is_equal:
             return ""
         rows = self.found.rows - self.expected.rows
@@ -63,35 +65,35 @@ def prove_all(
     layers: Sequence[Layer] = DERIVED_LAYERS,
     *,
     repair: bool = True,
-    only_open: bool = False,
+    only_unverified: bool = False,
     run_id: str = "",
 ) -> Iterator[Proof]:
-    """Prove partitions (default: all there are) of the layers in the order of the chain, group by group.
+    """Prove partitions (default: all) of the layers, group by group, each layer after its source.
 
-    ``only_open``: leave out those whose last proof still holds, which is known without reading any data. What proofs
-    that were killed left behind is dropped first.
+    ``only_unverified``: skip partitions with a valid proof; this is known without reading any data. First it drops
+    locks and staging tables that killed processes left behind.
     """
     drop_abandoned_locks(client)
-    drop_abandoned_copies(client)
+    drop_abandoned_tables(client)
     names = partitions(client, layers) if wanted is None else wanted
     for group in grouped(names, partition_rows(client, RAW_TABLE)):
         for layer in layers:
             own = [name for name in group if name != IMPOSSIBLE_TIMES or layer.has_impossible_times]
-            if only_open:
-                still_open = set(open_partitions(client, layer))
-                own = [name for name in own if name in still_open]
+            if only_unverified:
+                unverified = set(unverified_partitions(client, layer))
+                own = [name for name in own if name in unverified]
             yield from prove_partitions(client, layer, own, repair=repair, run_id=run_id)
 
 
 def prove_partitions(
     client: Client, layer: Layer, wanted: Sequence[str], *, repair: bool = True, run_id: str = ""
 ) -> list[Proof]:
-    """Compare partitions of ``layer`` with its definition; rebuild those that differ when ``repair`` is set.
+    """Compare partitions of ``layer`` with its definition; with ``repair``, rebuild those that differ.
 
-    The source layer must be proved first. Readings may arrive all the while: what is compared or rebuilt is the state
-    of one moment, and readings after it are carried by the views as ever. The outcomes are recorded in
-    partition_proofs and returned in the order asked for. Raises ProofError when a partition still differs after several
-    rebuilds; L1 and the source are untouched then.
+    Prove the source layer first. Readings may arrive meanwhile: each comparison and each rebuild covers the state of
+    one moment, and the views process later readings as usual. The outcomes are stored in partition_proofs and returned
+    in the order of ``wanted``. Raises ProofError if a partition still differs after several rebuilds; L1 and the source
+    are never changed.
     """
     if not wanted:
         return []
@@ -101,7 +103,7 @@ def prove_partitions(
         raise ProofError(
             f"{layer.name}, partition {broken.partition}: {broken.difference()} at first, and still "
             f"{broken.proved.rows:,} rows, {broken.proved.kWh:,.3f} kWh after {MAX_ROUNDS} rebuilds: something else "
-            f"writes into {layer.table}. L1 is untouched; find the writer in system.query_log, prove the day again."
+            f"writes into {layer.table}. L1 is unchanged. Find the writer in system.query_log and prove the day again."
         )
     return list(proofs.values())
 
@@ -122,10 +124,10 @@ def _prove(client: Client, definition: Definition, wanted: Sequence[str], *, rep
 
 
 def _after_rebuild(before: Proof, rebuilt: Rebuilt, again: Proof | None, seconds: float) -> Proof:
-    """What a rebuild has proved. What was found stays what the first look saw, with the definition of that moment.
+    """The proof after a rebuild. ``found`` and ``expected`` stay those of the first comparison.
 
-    Where readings arrived since the moment that was rebuilt, the proof speaks of that moment: the swap was checked.
-    Elsewhere the layer has been compared ``again``.
+    ``again``: the comparison after the rebuild. Without one, or if more readings arrived before it, the proof covers
+    the moment that was rebuilt: the swap of partitions is verified by itself.
     """
     after = replace(before, was_rebuilt=True, arrived_rows=rebuilt.arrived_rows, duration_s=before.duration_s + seconds)
     if again is None or (not again.is_equal and again.source_version != rebuilt.source_version):
@@ -151,30 +153,30 @@ def _after_rebuild(before: Proof, rebuilt: Rebuilt, again: Proof | None, seconds
 
 
 def _compare(client: Client, definition: Definition, wanted: Sequence[str]) -> dict[str, Proof]:
-    """Compare as things are, and those partitions that were written to meanwhile once more, as copies of one moment."""
+    """Compare the live tables, then compare again, on snapshots, the partitions written to meanwhile."""
     if not wanted:
         return {}
     layer = definition.layer
-    look = _Look(client, definition, wanted)
-    proofs = look.compare()
-    source, own = look.versions()
+    comparison = _Comparison(client, definition, wanted)
+    proofs = comparison.run()
+    source, own = comparison.current_versions()
     moving = [
         name
         for name, proof in proofs.items()
         if (proof.source_version, proof.own_version) != (str(source.get(name, "")), str(own.get(name, "")))
     ]
     if moving:
-        with working_copies(client) as copies:
+        with staging_tables(client) as staging:
             with pause_inserts(client, CHAIN_TABLES):
-                look = _Look(client, definition, moving)
-                source_copy = copies.of(layer.source, [name for name in moving if name in look.source])
-                own_copy = copies.of(layer.table, [name for name in moving if name in look.own])
-            proofs |= look.compare(source_copy, own_copy)
+                comparison = _Comparison(client, definition, moving)
+                source_copy = staging.copy_of(layer.source, [name for name in moving if name in comparison.source])
+                own_copy = staging.copy_of(layer.table, [name for name in moving if name in comparison.own])
+            proofs |= comparison.run(source_copy, own_copy)
     return proofs
 
 
-class _Look:
-    """One comparison: the versions are taken first, so that what changes during it leaves the proof open."""
+class _Comparison:
+    """One comparison. It takes the versions first, so that a later change makes the partition unverified."""
 
     def __init__(self, client: Client, definition: Definition, wanted: Sequence[str]) -> None:
         self._client = client
@@ -183,17 +185,17 @@ class _Look:
         self._started = time.monotonic()
         self._at = server_time(client)
         self._l1_rows = partition_rows(client, RAW_TABLE)
-        self.source, self.own = self.versions()
+        self.source, self.own = self.current_versions()
 
-    def versions(self) -> tuple[dict[str, Version], dict[str, Version]]:
-        """Versions of the source's and the layer's partitions now."""
+    def current_versions(self) -> tuple[dict[str, Version], dict[str, Version]]:
+        """The versions that the partitions of the source and of the layer have now."""
         layer = self._definition.layer
         return partition_versions(self._client, layer.source), partition_versions(
-            self._client, layer.table, merges_rows=layer.final
+            self._client, layer.table, merges_rows=layer.needs_final
         )
 
-    def compare(self, source: str | None = None, table: str | None = None) -> dict[str, Proof]:
-        """Compare the layer's table with what its definition makes of its source, or copies of both."""
+    def run(self, source: str | None = None, table: str | None = None) -> dict[str, Proof]:
+        """Compare the layer's table with its definition, or copies of the source and of the table."""
         definition, wanted = self._definition, self._wanted
         actual = definition.actual(wanted, table=table)
         expected = definition.expected(wanted, source=source)

@@ -1,8 +1,11 @@
-"""Tables beside the layers, for the time of a proof: copies of partitions, and what is made to take their place."""
+"""Staging tables: temporary tables beside the layers, e.g. copies of partitions, or rows that will replace them.
+
+Each has the process that made it in its comment, so that the tables of killed processes can be found and dropped.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -12,64 +15,63 @@ from iot_platform.clickhouse.client import escaped, quoted
 from iot_platform.clickhouse.lock import is_alive, this_process
 
 PREFIX = "staging_"
-# When the maker of a table ran on another machine, only age tells that it is gone.
+# A process on another machine cannot be looked up. Its tables count as abandoned at this age.
 ABANDONED_S = 86_400
 
 
-class Copies:
-    """Makes tables like others; all of them are dropped at the end of ``working_copies``."""
+class StagingTables:
+    """Creates staging tables and drops all of them in the end; see ``staging_tables``."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._names: list[str] = []
 
-    def empty(self, like: str) -> str:
-        """The name of a new table with the columns, keys and settings of ``like``."""
-        name = f"{PREFIX}{like}_{uuid4().hex[:12]}"
-        self._names.append(name)
-        self._client.command(
-            f"CREATE TABLE {quoted(name)} AS {quoted(like)} COMMENT '{escaped(this_process())}'",
-        )
-        return name
+    def like(self, table: str) -> str:
+        """Create an empty table with the columns, keys and settings of ``table``; returns its name."""
+        return self._create(table, f"AS {quoted(table)}")
 
-    def of(self, table: str, partitions: Sequence[str]) -> str:
-        """The name of a copy of partitions as they are now: hard links, so it takes milliseconds and no room."""
-        name = self.empty(table)
+    def copy_of(self, table: str, partitions: Sequence[str]) -> str:
+        """Copy partitions of ``table`` as they are now; returns the name of the copy.
+
+        ClickHouse makes hard links, so the copy takes milliseconds and no disk space.
+        """
+        name = self.like(table)
         for partition in partitions:
             self._client.command(
                 f"ALTER TABLE {quoted(name)} ATTACH PARTITION ID '{int(partition)}' FROM {quoted(table)}"
             )
         return name
 
-    def arrivals(self) -> str:
-        """The name of a new table for arrival times by partition."""
-        name = f"{PREFIX}arrivals_{uuid4().hex[:12]}"
-        self._names.append(name)
-        self._client.command(
-            f"CREATE TABLE {quoted(name)} (partition_id String, ingested_at DateTime64(6, 'UTC')) ENGINE = Memory "
-            f"COMMENT '{escaped(this_process())}'"
-        )
-        return name
+    def in_memory(self, kind: str, columns: Mapping[str, str]) -> str:
+        """Create an empty table in memory; ``columns``: type by name. Returns its name, which contains ``kind``."""
+        described = ", ".join(f"{quoted(name)} {type_name}" for name, type_name in columns.items())
+        return self._create(kind, f"({described}) ENGINE = Memory")
 
     def drop(self) -> None:
-        """Drop all of them."""
+        """Drop all tables that were created."""
         while self._names:
             self._client.command(f"DROP TABLE IF EXISTS {quoted(self._names.pop())} SYNC")
 
+    def _create(self, kind: str, definition: str) -> str:
+        name = f"{PREFIX}{kind}_{uuid4().hex[:12]}"
+        self._names.append(name)
+        self._client.command(f"CREATE TABLE {quoted(name)} {definition} COMMENT '{escaped(this_process())}'")
+        return name
+
 
 @contextmanager
-def working_copies(client: Client) -> Iterator[Copies]:
-    """Copies for the length of a block. What processes that were killed left behind is dropped first."""
-    drop_abandoned_copies(client)
-    copies = Copies(client)
+def staging_tables(client: Client) -> Iterator[StagingTables]:
+    """Staging tables for the length of a ``with`` block. First it drops those that killed processes left behind."""
+    drop_abandoned_tables(client)
+    tables = StagingTables(client)
     try:
-        yield copies
+        yield tables
     finally:
-        copies.drop()
+        tables.drop()
 
 
-def drop_abandoned_copies(client: Client) -> None:
-    """Drop the tables of processes that were killed: their copies keep the room of data that is long replaced."""
+def drop_abandoned_tables(client: Client) -> None:
+    """Drop the staging tables of killed processes: they keep data on disk that the layers no longer use."""
     rows = client.query(
         "SELECT name, comment, now() - metadata_modification_time FROM system.tables "
         "WHERE database = currentDatabase() AND startsWith(name, {prefix:String})",

@@ -1,4 +1,4 @@
-"""What every layer holds, whether it is proved, and whether energy and readings are conserved between layers."""
+"""What each layer contains, whether it is verified, and whether readings and energy are conserved between layers."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from iot_platform.layers.catalog import (
     L3,
     MARTS,
     QUARANTINE,
-    RAW_KWH,
     RAW_TABLE,
+    READINGS_KWH_SQL,
 )
-from iot_platform.layers.status import open_partitions
+from iot_platform.layers.status import unverified_partitions
 
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One layer: rows, readings behind them, energy in kWh, days, and the days that no valid proof covers."""
+    """One layer: its rows, the readings behind them, energy in kWh, days, and unverified days."""
 
     name: str
     rows: int
@@ -34,13 +34,13 @@ class LayerSummary:
 
     @property
     def proved(self) -> bool:
-        """True when a valid proof covers every day of the layer and of the one above."""
+        """Whether every day is verified."""
         return not self.unproved
 
 
 @dataclass(frozen=True)
 class Summary:
-    """All layers and the sum rules that must hold between them."""
+    """All layers, and the sum rules between them."""
 
     layers: dict[str, LayerSummary]
     rejected: dict[str, int]
@@ -50,7 +50,7 @@ class Summary:
 
     @property
     def readings_conserved(self) -> bool:
-        """L1 = L2 + quarantine + duplicates, and L2 = L3 = readings of L4's marts."""
+        """Readings: L1 = L2 + quarantine + duplicates, and L2 = L3 = each mart of L4."""
         raw, cleaned = self.layers[RAW_TABLE].readings, self.layers[L2.name].readings
         return raw == cleaned + self.layers[QUARANTINE.name].readings + self.duplicates and all(
             self.layers[layer.name].readings == cleaned for layer in (L3, *MARTS)
@@ -58,16 +58,16 @@ class Summary:
 
     @property
     def conserved(self) -> bool:
-        """Both sum rules: readings from L1 to L4, energy from L2 to L4."""
+        """Both sum rules: readings from L1 to L4, and energy from L2 to L4."""
         return self.readings_conserved and self.kWh_conserved
 
     @property
     def proved(self) -> bool:
-        """Every day of every layer is proved."""
+        """Whether every day of every layer is verified."""
         return all(layer.proved for layer in self.layers.values())
 
     def as_json(self) -> dict[str, Any]:
-        """The summary as plain values for a script."""
+        """The summary as plain values, for scripts."""
         return {
             "layers": {name: {**asdict(layer), "proved": layer.proved} for name, layer in self.layers.items()},
             "rejected": self.rejected,
@@ -79,14 +79,17 @@ class Summary:
 
 
 def summarize(client: Client) -> Summary:
-    """Count every layer. Reads all of L1 once for the duplicates; memory stays bounded by the sort order of L1."""
-    sums = {layer.name: _sums(client, layer.table, layer.readings, layer.kWh, layer.final) for layer in DERIVED_LAYERS}
-    raw = _sums(client, RAW_TABLE, "count()", RAW_KWH, final=False)
+    """Summarize every layer. It reads all of L1 once to count duplicates, in sort order, so memory is bounded."""
+    sums = {
+        layer.name: _sums(client, layer.table, layer.readings_sql, layer.kWh_sql, layer.needs_final)
+        for layer in DERIVED_LAYERS
+    }
+    raw = _sums(client, RAW_TABLE, "count()", READINGS_KWH_SQL, final=False)
     layers = {RAW_TABLE: LayerSummary(RAW_TABLE, raw[0], raw[1], float(raw[2]), raw[3])}
     for layer in DERIVED_LAYERS:
         rows, readings, kWh, partitions = sums[layer.name]
         layers[layer.name] = LayerSummary(
-            layer.name, rows, readings, float(kWh), partitions, open_partitions(client, layer)
+            layer.name, rows, readings, float(kWh), partitions, unverified_partitions(client, layer)
         )
     return Summary(
         layers=layers,
@@ -113,7 +116,7 @@ def _counts_by_reason(client: Client) -> dict[str, int]:
 
 
 def count_duplicates(client: Client, partition: str | None = None) -> int:
-    """Valid readings of L1 beyond the first of their (device_id, timestamp): all of them, or of one partition."""
+    """Valid readings of L1 beyond the first per (device_id, timestamp), in one partition or (default) in all."""
     where = "" if partition is None else " AND _partition_id = {partition:String}"
     row = client.query(
         f"SELECT sum(copies - 1) FROM (SELECT count() AS copies FROM {quoted(RAW_TABLE)} "

@@ -11,9 +11,9 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
 from iot_platform.clickhouse.lock import server_lock
-from iot_platform.devices.refresh import reload_dictionaries
 from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, L2, QUARANTINE, RAW_TABLE, Layer
-from iot_platform.layers.invalidations import input_change, repeat_unfinished
+from iot_platform.layers.dictionaries import reload_dictionaries
+from iot_platform.layers.invalidations import invalidation, repeat_unfinished_invalidations
 
 # All that decides about a reading; a limit of a building type also depends on the metadata.
 _INPUTS = ("device_metadata", "power_limits", "time_limits")
@@ -45,12 +45,12 @@ def store_limit(
     """
     touched: dict[Layer, set[str]] = {L2: set(), QUARANTINE: set()}
     _look(client, judged_otherwise, touched)
-    with input_change(client, touched, reason) as changed_at:
+    with invalidation(client, touched, reason) as changed_at:
         client.insert(table, [[*row.values(), changed_at]], column_names=[*row, "recorded_at"])
         reload_dictionaries(client)
         # What arrived since the first look may have been judged, and even proved, by the old limit.
         _look(client, judged_otherwise, touched)
-    repeat_unfinished(client)
+    repeat_unfinished_invalidations(client)
     return touched[QUARANTINE]
 
 

@@ -15,9 +15,10 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from iot_platform.clickhouse.client import quoted
 from iot_platform.clickhouse.retries import is_transient
 from iot_platform.errors import LookmlError
+from iot_platform.looker.compiler import Compiled, compile_query
 from iot_platform.looker.fields import View
 from iot_platform.looker.project import Project
-from iot_platform.looker.query import Compiled, Query, compile_query
+from iot_platform.looker.query import Query
 
 # Tiles that show the largest few on purpose.
 TOP_TILES = frozenset({"top_devices"})

@@ -48,7 +48,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Dashboard:
-    """A dashboard, with its filters and tiles in the order of the file."""
+    """A dashboard, with its filters and tiles in the order of its ``file`` (relative to the project)."""
 
     name: str
     title: str
@@ -56,6 +56,7 @@ class Dashboard:
     filters: tuple[DashboardFilter, ...]
     tiles: tuple[Tile, ...]
     is_crossfiltered: bool
+    file: str
     where: str
 
     def defaults(self) -> dict[str, str]:

@@ -30,15 +30,18 @@ _COLUMNS = 24  # of the newspaper layout
 FieldCheck = Callable[[str, str, str], None]
 
 
-def read_dashboards(file: Path, where: str, model: str, check_field: FieldCheck) -> list[Dashboard]:
-    """The dashboards of a .dashboard.lookml file. Raises LookmlError naming what is not known or not right."""
+def read_dashboards(path: Path, file: str, model: str, check_field: FieldCheck) -> list[Dashboard]:
+    """The dashboards of a .dashboard.lookml file; ``file`` is its path relative to the project.
+
+    Raises LookmlError naming what is unknown or wrong.
+    """
     try:
-        raw = yaml.load(file.read_text(encoding="utf-8"), _Loader)
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except yaml.YAMLError as error:
-        raise LookmlError(f"{where}: cannot be read as YAML: {error}") from error
+        raise LookmlError(f"{file}: cannot be read as YAML: {error}") from error
     if not fits(raw, [dict]):
-        raise LookmlError(f"{where}: must be a list of dashboards.")
-    return [_Reader(where, model, check_field).dashboard(each) for each in raw]
+        raise LookmlError(f"{file}: must be a list of dashboards.")
+    return [_Reader(file, model, check_field).dashboard(each) for each in raw]
 
 
 class _Loader(yaml.SafeLoader):
@@ -53,11 +56,11 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Reader:
-    def __init__(self, where: str, model: str, check_field: FieldCheck) -> None:
-        self._where, self._model, self._check_field = where, model, check_field
+    def __init__(self, file: str, model: str, check_field: FieldCheck) -> None:
+        self._file, self._where, self._model, self._check_field = file, file, model, check_field
 
     def dashboard(self, raw: Mapping[str, Any]) -> Dashboard:
-        self._where = f"{self._where}, dashboard {raw.get('dashboard')}"
+        self._where = f"{self._file}, dashboard {raw.get('dashboard')}"
         check_shape(raw, DASHBOARD, self._where)
         for parameter, wanted in (("layout", "newspaper"), ("preferred_viewer", "dashboards-next")):
             _one_of(raw, parameter, {wanted}, self._where)
@@ -74,6 +77,7 @@ class _Reader:
             filters=filters,
             tiles=tiles,
             is_crossfiltered=raw.get("crossfilter_enabled") is True,
+            file=self._file,
             where=self._where,
         )
 

@@ -11,7 +11,13 @@ from iot_platform.looker import liquid
 from iot_platform.looker.timeframes import Grammar, Kind
 
 TABLE = "${TABLE}"
+_COLUMN = re.compile(r"\$\{TABLE\}\.(\w+)")
 _TABLE_NAME = re.compile(r"@\{database\}\.([A-Za-z_][A-Za-z0-9_]*)")
+
+
+def columns_of(sql: str) -> set[str]:
+    """The columns of ``${TABLE}`` that an SQL expression reads."""
+    return set(_COLUMN.findall(sql))
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,13 @@ class Field:
 
 @dataclass(frozen=True)
 class View:
-    """One view; ``fields`` by their full names ``view.field``."""
+    """One view; ``fields`` by their full names ``view.field``. ``file``: relative to the project."""
 
     name: str
     label: str
     table: liquid.Template
     fields: Mapping[str, Field]
+    file: str
     where: str
 
     def table_for(self, in_query: frozenset[str]) -> str:

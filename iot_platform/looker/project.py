@@ -21,12 +21,13 @@ from iot_platform.settings import Settings
 
 @dataclass(frozen=True)
 class Explore:
-    """What can be asked together: the fields of the view with the same name."""
+    """What one query can ask for: the fields of the view with the same name. ``file``: relative to the project."""
 
     name: str
     label: str
     description: str
     view: View
+    file: str
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,21 @@ class Project:
 
 
 def load_project(path: Path | None = None) -> Project:
-    """Read and check a LookML project; ``path``: its directory, default the one that comes with the platform.
+    """Read and check a LookML project, the SQL of its fields included; see ``read_project``."""
+    # It imports an SQL parser.
+    from iot_platform.looker.sql_expressions import check_expressions
 
-    Raises LookmlError naming the file, the object and what of it is not known or not right.
+    project = read_project(path)
+    for view in project.views.values():
+        check_expressions(view)
+    return project
+
+
+def read_project(path: Path | None = None) -> Project:
+    """Read a LookML project and check it, except for the syntax of the SQL in its fields.
+
+    ``path``: its directory; default: the one that comes with the platform. Raises LookmlError naming the file, the
+    object, and what is unknown or wrong in it.
     """
     directory = path or Settings().looker_dir
     (manifest_file,) = _files(directory, "manifest.lkml")
@@ -148,7 +161,8 @@ def _explores(model: Mapping[str, Any], views: Mapping[str, View], where: str) -
         check_parameters("explore", raw, f"{where}, explore {name}")
         if name not in views:
             raise LookmlError(f"{where}, explore {name}: there is no view {name}.")
-        explores[name] = Explore(name, str(raw.get("label", name)), str(raw.get("description", "")), views[name])
+        label, description = str(raw.get("label", name)), str(raw.get("description", ""))
+        explores[name] = Explore(name, label, description, views[name], where)
     return explores
 
 

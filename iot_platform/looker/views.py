@@ -6,13 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import sqlglot
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
-
 from iot_platform.errors import LookmlError
 from iot_platform.looker import liquid
-from iot_platform.looker.fields import TABLE, Field, View
+from iot_platform.looker.fields import TABLE, Field, View, columns_of
 from iot_platform.looker.lookml_schema import check_parameters, flag, name_of
 from iot_platform.looker.timeframes import TIMEFRAMES, Grammar, Kind
 
@@ -33,15 +29,16 @@ _AGGREGATES = {
 }
 
 
-def make_view(raw: Mapping[str, Any], where: str) -> View:
+def make_view(raw: Mapping[str, Any], file: str) -> View:
     """A view from lkml's dictionary. Raises LookmlError naming file, object and what is not understood."""
-    name = name_of(raw, where)
-    where = f"{where}, view {name}"
+    name = name_of(raw, file)
+    where = f"{file}, view {name}"
     check_parameters("view", raw, where)
     if "sql_table_name" not in raw:
         raise LookmlError(f"{where}: sql_table_name is missing.")
     fields = {field.full_name: field for field in _Builder(name, raw, where).fields()}
-    view = View(name, str(raw.get("label", _words(name))), liquid.parse(raw["sql_table_name"], where), fields, where)
+    table = liquid.parse(raw["sql_table_name"], where)
+    view = View(name, str(raw.get("label", _words(name))), table, fields, file, where)
     for unknown in sorted(view.table.fields() - fields.keys()):
         raise LookmlError(f"{where}: sql_table_name asks for {unknown}, which is no field of it.")
     view.tables()
@@ -136,7 +133,7 @@ class _Builder:
             is_measure=kind == "measure",
             parts=parts,
             base=base or next(iter(parts.values())),
-            columns=frozenset(column for sql in parts.values() for column in _columns(sql, where)),
+            columns=frozenset(column for sql in parts.values() for column in columns_of(sql)),
             label=label,
             description=str(raw.get("description", "")),
             group_label=str(
@@ -180,20 +177,6 @@ class _Builder:
         if kind == "measure":
             sql = _AGGREGATES[self._known_type(target, _AGGREGATES, where)].format(sql)
         return f"({TIMEFRAMES[timeframe].sql.format(sql) if timeframe else sql})"
-
-
-def _columns(sql: str, where: str) -> Iterator[str]:
-    """The columns of ${TABLE} that an expression reads; other names in it are refused."""
-    try:
-        tree = sqlglot.parse_one(sql.replace(TABLE, "this_table"), read="clickhouse")
-    except SqlglotError as error:
-        raise LookmlError(f"{where}: {sql!r} is no SQL expression: {str(error).splitlines()[0]}") from error
-    if tree.find(exp.Query):
-        raise LookmlError(f"{where}: {sql!r} has a subquery; that belongs into ClickHouse.")
-    for column in tree.find_all(exp.Column):
-        if column.table != "this_table":
-            raise LookmlError(f"{where}: {column.sql()} in {sql!r} must be ${{TABLE}}.{column.name} or ${{field}}.")
-        yield column.name
 
 
 def _words(name: str) -> str:

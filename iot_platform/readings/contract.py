@@ -1,4 +1,4 @@
-"""What a reading is: the three columns that every source delivers and every layer keeps."""
+"""The schema of a reading: the three columns that every source delivers and every layer has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 #
 # timestamp        start of the interval, UTC, whole seconds
 # device_id        the meter
-# power_usage_kWh  energy used in the interval that starts at ``timestamp`` (energy, in spite of the column's name)
+# power_usage_kWh  energy used in the interval that starts at ``timestamp`` (not power, despite the name)
 _COLUMNS: dict[str, pa.DataType] = {
     "timestamp": pa.timestamp("s", tz="UTC"),
     "device_id": pa.uint32(),

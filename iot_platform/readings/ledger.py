@@ -1,4 +1,4 @@
-"""What a source has delivered so far: the table ``ingestion_ledger`` and the algebra of its ranges."""
+"""The table ``ingestion_ledger``: which ranges of a source's positions are in L1."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One batch of a source: the half-open range of positions it covers, and what it held."""
+class LedgerEntry:
+    """One batch of a source: the half-open range of positions that it covers, and a summary of its readings."""
 
     position_from: int
     position_to: int
@@ -35,15 +35,15 @@ class Entry:
 
 
 class Ledger:
-    """The ledger of one source. ``description`` is for people who read the table."""
+    """The ledger entries of one source. ``description`` is stored for people who read the table."""
 
     def __init__(self, client: Client, source: str, description: str = "") -> None:
         self._client = client
         self._source = source
         self._description = description
 
-    def entries(self, position_from: int, position_to: int) -> list[Entry]:
-        """Batches that overlap a range, in order."""
+    def entries(self, position_from: int, position_to: int) -> list[LedgerEntry]:
+        """Entries that overlap a range, in order."""
         rows = self._client.query(
             "SELECT position_from, position_to, toString(state), token, readings, total_kWh, first_timestamp, "
             "last_timestamp, ingested_at "
@@ -52,10 +52,10 @@ class Ledger:
             "ORDER BY position_from",
             parameters={"source": self._source, "from": position_from, "to": position_to},
         ).result_rows
-        return [Entry(*row[:-3], *(time.replace(tzinfo=dt.UTC) for time in row[-3:])) for row in rows]
+        return [LedgerEntry(*row[:-3], *(time.replace(tzinfo=dt.UTC) for time in row[-3:])) for row in rows]
 
     def end(self) -> int | None:
-        """Number of positions the source has, when a load has once seen its end."""
+        """Number of positions of the source; None until a load has reached its end."""
         rows = self._client.query(
             "SELECT max(position_from) FROM ingestion_ledger "
             "WHERE source = {source:String} AND position_from = position_to HAVING count() > 0",
@@ -63,8 +63,8 @@ class Ledger:
         ).result_rows
         return int(rows[0][0]) if rows else None
 
-    def record(self, entry: Entry) -> None:
-        """Write one entry; a later one of the same range takes its place."""
+    def record(self, entry: LedgerEntry) -> None:
+        """Write one entry; it replaces an earlier entry of the same range."""
         columns = {
             "source": self._source,
             "position_from": entry.position_from,
@@ -81,15 +81,17 @@ class Ledger:
         self._client.insert("ingestion_ledger", [list(columns.values())], column_names=list(columns))
 
     def record_end(self, position: int) -> None:
-        """Remember that the source ends at ``position``: an empty range, so that nothing overlaps it."""
-        self.record(Entry(position, position, "committed", token=""))
+        """Store that the source ends at ``position``: as an empty range, which overlaps no other."""
+        self.record(LedgerEntry(position, position, "committed", token=""))
 
 
-def open_ranges(entries: Iterable[Entry], position_from: int, position_to: int) -> list[tuple[Range, bool]]:
-    """The parts of a range that are not committed, in order; True marks one that was sent with an unknown outcome.
+def uncommitted_ranges(
+    entries: Iterable[LedgerEntry], position_from: int, position_to: int
+) -> list[tuple[Range, bool]]:
+    """The parts of a range that are not committed, in order; True: an insert was sent and its outcome is unknown.
 
-    Such a range keeps its old bounds even where they exceed the asked range: its token stands for exactly these
-    readings, and only with the same ones may it be sent again.
+    Such a part keeps its old bounds, even if they exceed the given range: its deduplication token stands for exactly
+    these readings, so it must be sent again with the same ones.
     """
     found: list[tuple[Range, bool]] = []
     position = position_from
@@ -106,8 +108,8 @@ def open_ranges(entries: Iterable[Entry], position_from: int, position_to: int) 
     return found
 
 
-def cut(ranges: Iterable[tuple[Range, bool]], size: int) -> Iterator[Range]:
-    """Ranges of at most ``size`` positions; those already sent once stay whole."""
+def split_ranges(ranges: Iterable[tuple[Range, bool]], size: int) -> Iterator[Range]:
+    """Split ranges into ranges of at most ``size`` positions; a range that was sent before is not split."""
     for (start, stop), was_sent in ranges:
         if was_sent:
             yield start, stop

@@ -27,7 +27,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from iot_platform.errors import OutboxFullError, PlatformError
-from iot_platform.readings.frames import frame_of, frames
+from iot_platform.readings.outbox_format import encode_frame, read_frames
 from iot_platform.security.private_files import private_directory
 
 
@@ -45,7 +45,7 @@ class SealedBatch:
 
         Raises PlatformError when the file is not whole any more.
         """
-        found = list(frames(self.path))
+        found = list(read_frames(self.path))
         whole, readable = self.position_to - self.position_from, sum(positions for _, positions, _ in found)
         if readable != whole:
             raise PlatformError(
@@ -113,7 +113,7 @@ class Outbox:
         They survive any crash from then on. Raises OutboxFullError when the bound or the disk is reached: then nothing
         of them was accepted, and all that was accepted before is safe.
         """
-        frame = frame_of(readings, positions)
+        frame = encode_frame(readings, positions)
         used = self._sealed_bytes + self._size
         if used + len(frame) > self._max_bytes:
             raise OutboxFullError(
@@ -220,7 +220,7 @@ class Outbox:
         self._size = self._rows = 0
         self._end = self._start
         self._opened_at = time.monotonic()
-        for table, positions, end in frames(path):
+        for table, positions, end in read_frames(path):
             self._size, self._rows, self._end = end, self._rows + table.num_rows, self._end + positions
         self._reopen(self._size)
 

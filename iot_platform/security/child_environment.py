@@ -1,4 +1,4 @@
-"""The environment of the Python processes that the platform starts: they import nothing from the current folder."""
+"""The environment of child processes: Python must not import modules from the current directory."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def python_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """A copy for a child process. PYTHONSAFEPATH keeps the current folder off ``sys.path``, also for its own children.
+    """A copy of an environment for a Python child process and the processes that it starts.
 
-    PYTHONPATH keeps its absolute entries only: an empty one, as in ``export PYTHONPATH=$PYTHONPATH:/lib``, means the
-    current folder, too.
+    PYTHONSAFEPATH keeps the current directory off ``sys.path``. PYTHONPATH keeps only its absolute entries, because an
+    empty entry, as in ``export PYTHONPATH=$PYTHONPATH:/lib``, also means the current directory.
     """
     paths = environment.get("PYTHONPATH", "").split(os.pathsep)
     safe = [path for path in paths if Path(path).is_absolute()]

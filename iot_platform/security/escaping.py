@@ -1,8 +1,8 @@
-"""Text from data made literal for the medium that shows it: one function per medium.
+"""Escape text from data for the medium that shows it: one function per medium.
 
-A customer's name, a line of a file or an error message may hold markup, formulas, mentions or control characters.
-Whatever shows text that this program has not written itself passes it through the function of its medium. (The
-dashboard's pages have theirs in dashboard/static/js/escape.js.)
+A customer's name, a line of a file or an error message may contain markup, formulas, mentions or control characters.
+Code that shows text it has not written itself must pass it through the function of its medium. (The dashboard's pages
+have theirs in dashboard/static/js/escape.js.)
 """
 
 from __future__ import annotations
@@ -12,16 +12,25 @@ import unicodedata
 
 CELL_LENGTH, LABEL_LENGTH = 200, 26
 
-# They join letters and emoji of many scripts, and hide nothing.
+# Zero-width joiners: many scripts and emoji need them, and they hide nothing.
 _JOINERS = "\u200c\u200d"
-# Markdown without any meaning in the middle of a line. The rest stands in a code span, where nothing has a meaning.
+# Text without any meaning in Markdown. All other text goes into a code span, where nothing has a meaning.
 _PLAIN_MARKDOWN = re.compile(r"(?!>|[-+] |\d+[.)] )[\w .,:;()+/%='\"…–>-]*")
 _LINK = re.compile(r"://|www\.", re.IGNORECASE)
 _OUTER_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
-# What a chat makes links, pictures or mentions of. A space without width inside of it keeps the text readable.
-_CHAT_SIGNS = re.compile(r"@(?=\S)|:(?=//)|www(?=\.)|(?<=])(?=[(\[:])|!(?=\[)", re.IGNORECASE)
+# What a chat turns into a mention, a link, a picture or an emoji. A space of no width after it prevents that. The two
+# digits keep times such as 10:30:00 as they are.
+_CHAT_SIGNS = re.compile(
+    r"@(?=\S)|:(?=//)|www(?=\.)|(?<=])(?=[(\[:])|!(?=\[)|(?!(?<=\d\d):\d\d:):(?=[^\s:]+:)", re.IGNORECASE
+)
+# What makes a quote, a heading or a list at the beginning of a line.
+_CHAT_LINE_START = re.compile(r"[>#+-]|\d+[.)]")
 _ZERO_WIDTH_SPACE = "\u200b"
-# Where a spreadsheet begins a cell, whichever separator it takes, and what makes that cell a formula.
+# Bold, strike-through and code. Slack has no escape for these signs and takes a space of no width for the edge of a
+# word, so signs that look alike stand in for them. Underscores mean italics only at the edge of a word.
+_CHAT_FORMATS = str.maketrans({"*": "\u2217", "~": "\u223c", "`": "\u02cb"})
+_LOW_LINE = "\u02cd"
+# The beginning of a cell, whichever separator the spreadsheet uses, when the cell would be a formula.
 _FORMULA = re.compile(
     r"(?:^|(?<=[,;|\t\r\n\"]))"
     r"(?! *[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)? *(?:[,;|\t\r\n\"]|$))"
@@ -29,8 +38,8 @@ _FORMULA = re.compile(
 )
 
 
-def visible(text: str, limit: int | None = None) -> str:
-    """The text for plain text of one line, such as a mail's subject: at most ``limit`` characters, none of them hidden.
+def escape_line(text: str, limit: int | None = None) -> str:
+    """One line of plain text, such as a mail's subject: at most ``limit`` characters, none of them hidden.
 
     White space becomes single spaces; control and direction characters are written as escapes, e.g. ``\\x1b``.
     """
@@ -38,51 +47,56 @@ def visible(text: str, limit: int | None = None) -> str:
     return line if limit is None or len(line) <= limit else f"{line[: limit - 1]}…"
 
 
-def visible_lines(text: str) -> str:
-    """The text for a terminal, a log or the body of a mail: as ``visible``, but its lines and spaces stay."""
+def escape_lines(text: str) -> str:
+    """Plain text for a terminal, a log or the body of a mail: as escape_line, but lines and spaces are kept."""
     return "\n".join(_without_controls(line.expandtabs()) for line in text.split("\n"))
 
 
-def label(text: str) -> str:
-    """The text beside a bar or a curve. (What draws it also switches mathematical notation off.)"""
-    return visible(text, LABEL_LENGTH)
+def escape_label(text: str) -> str:
+    """The label of a bar or a curve in a chart. (The charts also turn off mathematical notation.)"""
+    return escape_line(text, LABEL_LENGTH)
 
 
-def markdown(text: object, limit: int = CELL_LENGTH) -> str:
-    """The text inside a line or a table cell of Markdown.
+def escape_markdown(text: object, limit: int = CELL_LENGTH) -> str:
+    """Text within a line or a table cell of Markdown.
 
-    What is not plain becomes a code span: it is the only place where neither links nor HTML nor mentions are read.
+    Text with any markup becomes a code span: only there are links, HTML and mentions ignored.
     """
-    # A bar would end the cell, also in a code span.
-    return "&#124;".join(map(_literal_markdown, visible(str(text), limit).split("|")))
+    # A bar ends a table cell, even within a code span.
+    return "&#124;".join(map(_literal_markdown, escape_line(str(text), limit).split("|")))
 
 
-def markdown_code(text: str, language: str = "") -> str:
-    """The text as a block of code in Markdown."""
+def markdown_code_block(text: str, language: str = "") -> str:
+    """A block of code in Markdown that contains the text."""
     fence = "`" * max(3, _longest_run(text) + 1)
-    return f"{fence}{language}\n{visible_lines(text)}\n{fence}"
+    return f"{fence}{language}\n{escape_lines(text)}\n{fence}"
 
 
-def chat(text: str, limit: int | None = None) -> str:
-    """The text for Slack's ``mrkdwn`` and for Mattermost's Markdown: no mention, no link, no picture.
+def escape_chat(text: str, limit: int | None = None) -> str:
+    """Text for Slack's ``mrkdwn`` and Mattermost's Markdown: no mention, link, picture, emoji or formatting.
 
-    Slack reads ``&``, ``<`` and ``>``; Mattermost reads ``@name``, addresses and Markdown's links and pictures.
+    Slack reads ``&``, ``<`` and ``>``; Mattermost reads ``@name``, addresses, and Markdown's links and pictures; both
+    read ``*bold*``, ``_italics_``, ``~struck~``, code and ``:emoji:``.
     """
-    shown = _CHAT_SIGNS.sub(lambda match: f"{match[0]}{_ZERO_WIDTH_SPACE}", visible(text, limit))
-    return _slack_entities(shown)
+    line = escape_line(text, limit).translate(_CHAT_FORMATS)
+    line = _OUTER_UNDERSCORE.sub(_LOW_LINE, line)
+    line = _CHAT_SIGNS.sub(lambda match: f"{match[0]}{_ZERO_WIDTH_SPACE}", line)
+    if _CHAT_LINE_START.match(line):
+        line = f"{_ZERO_WIDTH_SPACE}{line}"
+    return _slack_entities(line)
 
 
 def chat_link(url: str, text: str) -> str:
-    """A link of our own in a chat message, named by a text."""
-    return f"<{_slack_entities(visible(url).replace('|', '%7C'))}|{chat(text)}>"
+    """A link to one of our own pages in a chat message; ``text`` is what it shows."""
+    return f"<{_slack_entities(escape_line(url).replace('|', '%7C'))}|{escape_chat(text)}>"
 
 
-def csv_cell(text: str) -> str:
-    """The text for a cell of a CSV that a person may open in a spreadsheet: never a formula.
+def escape_csv_cell(text: str) -> str:
+    """The text of a CSV cell that a spreadsheet never takes for a formula.
 
-    An apostrophe stands before each ``=``, ``+``, ``-``, ``@``, tab, line end and apostrophe that begins the cell or
-    follows a separator (comma, semicolon, bar, tab, line end or quote) in it; a number such as -5 stays as it is. To
-    read the text back, remove one apostrophe from the beginning of the cell and after each separator.
+    An apostrophe is put before each ``=``, ``+``, ``-``, ``@``, tab, line end and apostrophe at the beginning of the
+    cell or after a separator within it (comma, semicolon, bar, tab, line end or quote); a number such as -5 is kept as
+    it is. To get the text back, remove one apostrophe from the beginning of the cell and after each separator.
     """
     return _FORMULA.sub("'", text)
 
@@ -94,7 +108,7 @@ def _without_controls(text: str) -> str:
 
 
 def _escape(sign: str) -> str:
-    # A no-break space and its like; not the separators of lines.
+    # Zs: the no-break space and similar ones; line separators have other categories.
     if unicodedata.category(sign) == "Zs":
         return " "
     return sign.encode("unicode_escape").decode("ascii")

@@ -1,4 +1,4 @@
-"""Which HTTP requests a local server takes: the rules for the Host and Origin headers, one home for all servers."""
+"""Which HTTP requests a local server accepts: the rules for the Host and Origin headers."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import socket
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
-# As a browser writes it: a name, an IPv4 address or an IPv6 address in brackets, and perhaps a port. Nothing else.
+# As browsers write it: a name, an IPv4 address or an IPv6 address in brackets, with or without a port.
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
-NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?")
+HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?")
 
 HOST_REFUSED = "Refused: call this server by its address, as localhost, or by a name in IOT_TRUSTED_HOSTS.\n"
 
 
 def host_is_trusted(host_header: str, trusted: Collection[str] = ()) -> bool:
-    """Whether the Host header names this machine: by address, as localhost, by its own name or by a ``trusted`` one.
+    """Whether the Host header is an address, localhost, the name of this machine or one of the ``trusted`` names.
 
-    A web page that rebinds its own domain name to 127.0.0.1 reaches the port, but with its name in the Host header.
-    ``trusted`` are lower-case names without a port.
+    This stops DNS rebinding: a web page whose domain name resolves to 127.0.0.1 reaches the port, but sends its own
+    name in the Host header. ``trusted`` names are in lower case and have no port.
     """
     match = _HOST.fullmatch(host_header)
     if match is None:
@@ -33,9 +33,9 @@ def host_is_trusted(host_header: str, trusted: Collection[str] = ()) -> bool:
 
 
 def origin_is_trusted(origin: str | None, host_header: str) -> bool:
-    """Whether no web page sent the request (no Origin header), or a page of this very server.
+    """Whether the request has no Origin header (no web page sent it), or comes from a page of this server.
 
-    The scheme is not compared: behind a reverse proxy that ends TLS, the page is https and this server http.
+    The scheme is not compared: behind a reverse proxy with TLS, the page is https and this server http.
     """
     if origin is None:
         return True

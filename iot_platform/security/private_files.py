@@ -1,4 +1,4 @@
-"""Directories of the platform's own state: nobody but its user can look into them."""
+"""Keep the platform's files private: only its own user can read them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from iot_platform.errors import PlatformError
 UMASK = 0o077
 _MODE = 0o700
 _OTHERS = 0o077
-# A home of which at least one of these is there already is a home, and not somebody's directory of other things.
+# A directory with at least one of these in it is taken for a home of the platform.
 _OF_A_HOME = ("clickhouse", "dagster", "logs", "rejects", "outbox")
 
 
@@ -25,41 +25,46 @@ def keep_new_files_private() -> None:
 
 
 def private_directory(path: Path) -> Path:
-    """A directory that only this user can enter, made with its parents when it is missing; returns ``path``.
+    """Make sure that ``path`` is a directory that only this user can enter; returns ``path``.
 
-    One that is there and open to others (an older version made it, or a umask of 0) is closed, with all in it. Raises
-    PlatformError when it belongs to another user.
+    A missing directory is created, with its parents. If other users have rights on an existing one (an older version
+    or a umask of 0 gave them), these are removed from it and all its content. Raises PlatformError when it belongs to
+    another user.
     """
     missing = [directory for directory in (path, *path.parents) if not directory.exists()]
     for directory in reversed(missing):
         directory.mkdir(mode=_MODE, exist_ok=True)
     for directory in missing:
-        # The umask has no say in it.
+        # mkdir applies the umask to the mode; chmod does not.
         directory.chmod(_MODE)
     if stat.S_IMODE(path.stat().st_mode) & _OTHERS:
-        _close(path, chain([path], _entries(path)))
+        _remove_rights_of_others(path, chain([path], _entries(path)))
     return path
 
 
 def state_directory(home: Path, name: str) -> Path:
-    """The private directory ``name`` in a home, which is closed as well. Raises PlatformError as private_directory."""
-    _close_home(home)
+    """Make sure that a home and its directory ``name`` are private; returns the directory.
+
+    Raises PlatformError when one of them belongs to another user.
+    """
+    _make_home_private(home)
     return private_directory(home / name)
 
 
-def _close_home(home: Path) -> None:
-    """Close the home itself as private_directory does; what else lies in it keeps its rights.
+def _make_home_private(home: Path) -> None:
+    """Make the home itself private, and none of its content.
 
-    A directory that is no home yet, and has other things in it, is left open: its subdirectories are closed.
+    A directory of other things that is only now becoming a home keeps its rights: only the platform's directories in
+    it become private.
     """
     if not home.exists():
         private_directory(home)
     is_open = stat.S_IMODE(home.stat().st_mode) & _OTHERS
-    # /tmp and the like are shared on purpose.
+    # Directories such as /tmp are shared on purpose.
     is_shared = home.parent == home or bool(home.stat().st_mode & stat.S_ISVTX)
     is_home = any((home / name).is_dir() for name in _OF_A_HOME) or not any(home.iterdir())
     if is_open and is_home and not is_shared:
-        _close(home, [home])
+        _remove_rights_of_others(home, [home])
 
 
 def _entries(path: Path) -> Iterator[Path]:
@@ -68,15 +73,15 @@ def _entries(path: Path) -> Iterator[Path]:
             yield Path(directory, name)
 
 
-def _close(path: Path, entries: Iterable[Path]) -> None:
+def _remove_rights_of_others(path: Path, entries: Iterable[Path]) -> None:
     for entry in entries:
         try:
             mode = stat.S_IMODE(entry.lstat().st_mode)
-            # A link has no rights of its own, and its target may be anybody's.
+            # A link has no rights of its own, and its target may be any file.
             if mode & _OTHERS and not entry.is_symlink():
                 entry.chmod(mode & ~_OTHERS)
         except FileNotFoundError:
-            # A running process has removed it.
+            # A running process has just removed it.
             continue
         except PermissionError as error:
             raise PlatformError(

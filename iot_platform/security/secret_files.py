@@ -15,14 +15,18 @@ from iot_platform.errors import SettingsError
 SUFFIX = "_FILE"
 
 
-class SecretFiles(PydanticBaseSettingsSource):
-    """Every secret setting may be given as the path of a file with it; the file is read anew for each ``Settings()``.
+class SecretFileSource(PydanticBaseSettingsSource):
+    """Reads secret settings from files: ``IOT_<SETTING>_FILE`` is the path of a file that contains the secret.
 
-    White space around the secret is no part of it. An empty file is a secret that is not set.
+    Each ``Settings()`` reads the file again. White space around the secret is ignored; an empty file means that the
+    secret is not set.
     """
 
     def __call__(self) -> dict[str, Any]:
-        """The settings that come from files. Raises SettingsError for a file that cannot be read, or one too many."""
+        """The settings that come from files.
+
+        Raises SettingsError for a file that cannot be read, and for a secret that is also set as a variable.
+        """
         found: dict[str, Any] = {}
         for name, field in self.settings_cls.model_fields.items():
             value, key, _ = self.get_field_value(field, name)
@@ -31,7 +35,7 @@ class SecretFiles(PydanticBaseSettingsSource):
         return found
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """The value of one setting or None, its name, and that it is not JSON."""
+        """The value of one setting (None: no file names it), its name, and False: the value is not JSON."""
         variable = f"{self.config.get('env_prefix', '')}{field_name}".upper()
         path = os.environ.get(variable + SUFFIX)
         if not path or not (field.annotation is SecretStr or SecretStr in get_args(field.annotation)):

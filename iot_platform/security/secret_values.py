@@ -1,4 +1,7 @@
-"""The second fence around secrets: what is stored or shown goes through here, in case an error quotes one."""
+"""Remove secrets from texts that are stored or shown, in case an error message quotes one.
+
+This is the second line of defence. The first: secrets are SecretStr, and messages are written without them.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,17 @@ from iot_platform.errors import PlatformError
 from iot_platform.settings import Settings
 
 HIDDEN = "***"
-# Shorter ones would be found in any text.
+# A shorter secret would be found in almost any text.
 MIN_LENGTH = 4
 
 
-def hidden(text: str) -> str:
-    """The text with ``***`` in place of every secret of the settings, whole or as a part of its URL.
+def hide_secrets(text: str) -> str:
+    """The text with ``***`` in place of every secret of the settings, including the secret parts of URLs.
 
-    While the settings cannot be read, nobody knows what is secret: then no text is given out.
+    When the settings cannot be read, it is not known what is secret: then the whole text is withheld.
     """
     try:
-        values = _values()
+        values = _secret_values()
     except (PlatformError, ValidationError) as error:
         return f"(text withheld: the settings cannot be read, {type(error).__name__})"
     for value in values:
@@ -32,50 +35,51 @@ def hidden(text: str) -> str:
 
 
 @contextmanager
-def secrets_hidden() -> Iterator[None]:
-    """Whatever is raised inside the block leaves it without secrets in its text, its causes and its contexts.
+def hide_secrets_in_errors() -> Iterator[None]:
+    """Remove secrets from any exception that leaves the block, including its causes and contexts.
 
-    An error without any is raised as it is; one that quotes a secret becomes a PlatformError with the rest of its text.
+    An exception without secrets is raised unchanged; one that quotes a secret becomes a PlatformError with the rest of
+    its text.
     """
     try:
         yield
     except Exception as error:
-        cleaned = without_secrets_in_chain(error)
+        cleaned = _without_secrets(error)
         if cleaned is error:
             raise
         raise cleaned from cleaned.__cause__
 
 
-def without_secrets_in_chain(error: BaseException) -> BaseException:
-    """The error, or one in its place, whose chain quotes no secret. Causes are changed in place."""
+def _without_secrets(error: BaseException) -> BaseException:
+    """The exception, or a replacement, with no secret in its whole chain. Causes are changed in place."""
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     text = "".join(traceback.format_exception_only(error)).strip()
-    if hidden(text) != text or hidden(repr(error.args)) != repr(error.args):
-        result: BaseException = PlatformError(hidden(text)).with_traceback(error.__traceback__)
+    if hide_secrets(text) != text or hide_secrets(repr(error.args)) != repr(error.args):
+        result: BaseException = PlatformError(hide_secrets(text)).with_traceback(error.__traceback__)
     else:
         result = error
     if cause is not None:
-        result.__cause__ = without_secrets_in_chain(cause)
+        result.__cause__ = _without_secrets(cause)
     return result
 
 
-def _values() -> list[str]:
-    """Every secret, and what is secret in one that is a URL: longest first, as one may be a part of another."""
+def _secret_values() -> list[str]:
+    """Every secret, and the secret parts of URLs; the longest first, because one may contain another."""
     settings = Settings()
     fields = [getattr(settings, name) for name in Settings.model_fields]
     found: set[str] = set()
     for value in (field.get_secret_value() for field in fields if isinstance(field, SecretStr)):
-        found |= _of_url(value) if "://" in value else {value, *value.split()}
+        found |= _secrets_in_url(value) if "://" in value else {value, *value.split()}
     if settings.alert_webhook_url:
-        # Whoever knows its path can post.
+        # Anybody who knows the path of the webhook can post to it.
         found |= {settings.alert_webhook_url.get_secret_value().partition("://")[2].partition("/")[2]}
     if settings.devices_csv and "://" in settings.devices_csv:
-        found |= _of_url(settings.devices_csv)
+        found |= _secrets_in_url(settings.devices_csv)
     return sorted((value for value in found if len(value) >= MIN_LENGTH), key=len, reverse=True)
 
 
-def _of_url(url: str) -> set[str]:
-    """Password and query of a URL (signatures stand there). Of what is none, all of it."""
+def _secrets_in_url(url: str) -> set[str]:
+    """Password and query (signatures) of a URL. Of text that is not a valid URL, the whole of it."""
     try:
         parts = urlsplit(url)
         secret = {parts.password or "", unquote(parts.password or ""), parts.query}

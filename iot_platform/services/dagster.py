@@ -1,9 +1,9 @@
-"""Dagster's code location, webserver and daemon, and whether they are well."""
+"""Dagster's code server, webserver and daemon: start them, restart them, ask whether they are well."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import requests
 from iot_platform.errors import PlatformError
 from iot_platform.security.private_files import state_directory
 from iot_platform.services.instance import create_storage
-from iot_platform.services.process import START_TIMEOUT_S, Service, free_port
+from iot_platform.services.process import Service, free_port
 from iot_platform.services.signals import ignore_stop_signals
 from iot_platform.settings import PACKAGE_DIR, Settings
 
@@ -29,7 +29,17 @@ load_from:
 # How Dagster's commands find the code. They import from the working directory first: that of the platform itself.
 CODE = ("-m", "iot_platform.definitions", "-d", str(PACKAGE_DIR.parent))
 
+# Not `dagster code-server start`: it serves the code from a child process, which ends itself after 30 seconds without
+# a heartbeat (a suspended laptop is enough), while the parent goes on and looks healthy. This one is a single process
+# without heartbeats: it runs or it has ended.
+CODE_SERVER = ("dagster", "api", "grpc")
+
+# A busy machine needs minutes.
+START_TIMEOUT_S = 600
+REPORT_INTERVAL_S = 30
 HEALTH_TIMEOUT_S = 10
+# Of an error message, which may be a whole traceback.
+MESSAGE_LENGTH = 500
 HEALTH_QUERY = """
 {
   workspaceOrError {
@@ -51,13 +61,13 @@ class Dagster:
     url: str
     services: list[Service]
 
-    def check(self) -> None:
-        """Raise PlatformError, with the end of its log, when one of the processes has ended."""
-        for service in self.services:
-            service.check()
+    def keep_running(self) -> list[str]:
+        """Restart processes that have ended; returns a message for each."""
+        messages = [service.restart_if_ended() for service in self.services]
+        return [message for message in messages if message]
 
     def problems(self) -> list[str]:
-        """What is not well, in words, as the webserver tells it; empty: all is. Raises no error for a dead service."""
+        """Messages that say what is not well, as the webserver sees it; empty: all is well."""
         try:
             answer = requests.post(f"{self.url}/graphql", json={"query": HEALTH_QUERY}, timeout=HEALTH_TIMEOUT_S)
             answer.raise_for_status()
@@ -66,28 +76,45 @@ class Dagster:
             return [f"The webserver does not answer: {error}"]
         return [*_location_problems(found["workspaceOrError"]), *_daemon_problems(found["instance"]["daemonHealth"])]
 
-    def wait_until_healthy(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Wait until nothing is wrong. Raises PlatformError when a process ends or the time is over."""
-        deadline = time.monotonic() + timeout_s
+    def wait_until_healthy(self, report: Callable[[str], None], timeout_s: float = START_TIMEOUT_S) -> None:
+        """Wait until nothing is wrong; ``report`` gets a message every REPORT_INTERVAL_S.
+
+        Raises PlatformError when a process ends or the time is over.
+        """
+        started = time.monotonic()
+        reported = 0.0
         while problems := self.problems():
-            self.check()
-            if time.monotonic() > deadline:
-                raise PlatformError(f"Dagster is not healthy after {timeout_s:.0f} s: {' '.join(problems)}")
+            for service in self.services:
+                service.check()
+            waited = time.monotonic() - started
+            if waited > timeout_s:
+                raise PlatformError(
+                    f"Dagster is not healthy after {timeout_s:.0f} s: {' '.join(problems)} "
+                    f"Logs: {self.services[0].log.parent}"
+                )
+            if waited - reported > REPORT_INTERVAL_S:
+                reported = waited
+                report(
+                    f"Dagster is still starting after {waited:.0f} s. {' '.join(problems)} "
+                    f"Logs: {self.services[0].log.parent}"
+                )
             time.sleep(0.5)
 
 
 @contextmanager
-def running_dagster(settings: Settings, port: int, env: Mapping[str, str]) -> Iterator[Dagster]:
-    """Code location, webserver (answering on ``port``) and daemon for the length of a ``with`` block.
+def running_dagster(
+    settings: Settings, port: int, env: Mapping[str, str], report: Callable[[str], None]
+) -> Iterator[Dagster]:
+    """Code server, webserver (answering on ``port``) and daemon for the length of a ``with`` block.
 
-    One process holds the code for the other two: they start faster, and a reload in the UI reaches both.
+    The code server holds the code for the other two. ``report`` gets a message when the start takes long.
     """
     create_storage(Path(env["DAGSTER_HOME"]))
     logs = state_directory(settings.root, "logs")
     code_port = free_port(0, "127.0.0.1")
     workspace = state_directory(settings.root, "dagster") / "workspace.yaml"
     workspace.write_text(WORKSPACE.format(port=code_port), encoding="utf-8")
-    code_server = ("dagster", "code-server", "start", "-h", "127.0.0.1", "-p", str(code_port), *CODE)
+    code_server = (*CODE_SERVER, "-h", "127.0.0.1", "-p", str(code_port), *CODE)
     webserver = ("iot_platform.services.webserver", "-h", settings.host, "-p", str(port), "-w", str(workspace))
     daemon = ("dagster._daemon", "run", "-w", str(workspace))
     commands = {"code-location": code_server, "dagster-webserver": webserver, "dagster-daemon": daemon}
@@ -100,7 +127,7 @@ def running_dagster(settings: Settings, port: int, env: Mapping[str, str]) -> It
             stack.callback(services[-1].stop)
         stack.callback(ignore_stop_signals)  # registered last, so it runs first
         dagster = Dagster(f"http://{settings.host}:{port}", services)
-        dagster.wait_until_healthy()
+        dagster.wait_until_healthy(report)
         yield dagster
 
 
@@ -111,7 +138,8 @@ def _location_problems(workspace: Mapping[str, Any]) -> list[str]:
     for entry in workspace["locationEntries"]:
         loaded = entry["locationOrLoadError"] or {"__typename": "loading"}
         if loaded["__typename"] != "RepositoryLocation":
-            problems.append(f"Code location {entry['name']}: {loaded.get('message', 'still loading')}")
+            message = " ".join(loaded.get("message", "still loading").split())
+            problems.append(f"Code location {entry['name']}: {message[:MESSAGE_LENGTH]}")
     return problems or ([] if workspace["locationEntries"] else ["There is no code location."])
 
 

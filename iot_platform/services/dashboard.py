@@ -1,4 +1,4 @@
-"""The preview of the LookML dashboard as a service, and whether it is well."""
+"""The preview of the LookML dashboard as a service."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ class Dashboard:
     url: str
     service: Service
 
-    def check(self) -> None:
-        """Raise PlatformError, with the end of its log, when the process has ended."""
-        self.service.check()
+    def keep_running(self) -> list[str]:
+        """Restart the process when it has ended; returns a message then."""
+        message = self.service.restart_if_ended()
+        return [message] if message else []
 
     def problems(self) -> list[str]:
-        """What is not well, in words; empty: it answers. An outage of ClickHouse is none: the page shows it."""
+        """Messages that say what is not well; empty: it answers. The page itself shows an outage of ClickHouse."""
         try:
             requests.get(f"{self.url}/healthz", timeout=HEALTH_TIMEOUT_S).raise_for_status()
         except requests.RequestException as error:
@@ -48,7 +49,7 @@ def running_dashboard(settings: Settings, port: int, env: Mapping[str, str]) -> 
         dashboard = Dashboard(f"http://{settings.host}:{port}", service)
         deadline = time.monotonic() + START_TIMEOUT_S
         while problems := dashboard.problems():
-            dashboard.check()
+            service.check()
             if time.monotonic() > deadline:
                 raise PlatformError(" ".join(problems))
             time.sleep(0.2)

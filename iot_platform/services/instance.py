@@ -10,22 +10,43 @@ from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
 
 INSTANCE_CONFIG = """\
-# Dagster's instance of this home: SQLite storage and logs beside this file. Yours to change: it is written once.
-# deploy/dagster.yaml is the one for production (Postgres).
+# Dagster's instance of this home: SQLite storage and logs beside this file. It is written once; you may change it.
+# deploy/dagster.yaml is the one for production (Postgres). docs/operators-guide.md explains the choices.
 
-# Runs wait in a queue. Within them, steps that use ClickHouse share the pool "clickhouse".
+# Runs wait in a queue; the daemon looks at it each second. When the code location cannot be reached, a run keeps its
+# place in the queue for five minutes instead of failing.
+run_queue:
+  dequeue_interval_seconds: 1
+  max_user_code_failure_retries: 20
+  user_code_failure_retry_delay: 15
+
+# Backfills and the nightly proof of closed days never take all slots: at least one is left for ingestion, metadata and
+# the hourly proof. These go first when several runs wait (tag dagster/priority). Steps that use ClickHouse share the
+# pool "clickhouse".
 concurrency:
   runs:
     max_concurrent_runs: 4
+    tag_concurrency_limits:
+      - key: dagster/backfill
+        limit: 2
+      - key: iot_platform/nightly
+        limit: 1
   pools:
-    default_limit: 3
+    default_limit: 4
     granularity: op
 
-# A run whose process died is found and fails, instead of running for ever; then it is tried again. What fails in a run
-# is not: its steps try again by themselves when the cause is known to pass.
+# A failed tick of a schedule is evaluated again every few seconds, for some hours.
+scheduler:
+  module: dagster.core.scheduler
+  class: DagsterDaemonScheduler
+  config:
+    max_tick_retries: 2000
+
+# A run whose process died is marked as failed and started again. A run that failed by itself is not: its steps have
+# already been retried where the error may pass. A busy machine may take minutes to start a run.
 run_monitoring:
   enabled: true
-  start_timeout_seconds: 180
+  start_timeout_seconds: 900
   poll_interval_seconds: 30
 run_retries:
   enabled: true
@@ -35,24 +56,26 @@ run_retries:
 freshness:
   enabled: true
 
-# Days that ticks are kept; runs and their logs stay until they are deleted.
+# Days that ticks are kept. Old runs are removed by remove_old_runs_job (IOT_RUNS_KEPT_DAYS).
 retention:
   schedule:
     purge_after_days:
-      skipped: 7
-      success: 90
-      failure: 90
+      skipped: 2
+      success: 30
+      failure: 30
       started: 7
   sensor:
     purge_after_days:
-      skipped: 2
-      success: 30
-      failure: 90
+      skipped: 1
+      success: 7
+      failure: 30
       started: 7
   auto_materialize:
     purge_after_days:
-      skipped: 2
-      success: 30
+      skipped: 1
+      success: 7
+      failure: 30
+      started: 7
 
 telemetry:
   enabled: false

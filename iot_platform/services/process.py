@@ -1,4 +1,4 @@
-"""Child processes that serve: started, watched, and ended with all they started."""
+"""Child processes that serve: start them, see whether they run, end them and everything they started."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,9 @@ from iot_platform.security.private_files import UMASK
 
 STOP_TIMEOUT_S = 20
 START_TIMEOUT_S = 120
+# A service that ends again and again is broken: restarting it would only hide that.
+MAX_RESTARTS, RESTART_WINDOW_S = 5, 600
+LINES_SHOWN = 15
 
 
 def free_port(preferred: int, host: str) -> int:
@@ -39,17 +43,22 @@ class Service:
     def __init__(
         self, name: str, command: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path | None = None
     ) -> None:
-        """Start ``python -m COMMAND``; its output goes to the file ``log``, in a directory that is there.
+        """Start ``python -m COMMAND``; its output goes to the file ``log``, in an existing directory.
 
-        ``cwd``: its folder; None: ours.
+        ``cwd``: the working directory; None: ours.
         """
         self.name = name
         self.log = log
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", *command],
-                env=python_environment(env),
-                cwd=cwd,
+        self._command, self._env, self._cwd = command, env, cwd
+        self._restarts: deque[float] = deque(maxlen=MAX_RESTARTS)
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", *self._command],
+                env=python_environment(self._env),
+                cwd=self._cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -63,12 +72,29 @@ class Service:
         if code is not None:
             raise PlatformError(f"{self.name} ended with exit code {code}. The end of {self.log}:\n{self._tail()}")
 
+    def restart_if_ended(self) -> str | None:
+        """Start the process again when it has ended; returns a message then.
+
+        Raises PlatformError when it has ended more than MAX_RESTARTS times within RESTART_WINDOW_S.
+        """
+        code = self._process.poll()
+        if code is None:
+            return None
+        now = time.monotonic()
+        if len(self._restarts) == MAX_RESTARTS and now - self._restarts[0] < RESTART_WINDOW_S:
+            self.check()
+        self._restarts.append(now)
+        # Runs that the code server had started: Dagster's monitoring takes them for dead now, and starts them again.
+        self._signal(signal.SIGKILL)
+        self._process = self._start()
+        return f"{self.name} ended with exit code {code} and was started again. Log: {self.log}"
+
     def stop(self) -> None:
-        """End the process and everything it started: asked first, after STOP_TIMEOUT_S seconds by force."""
+        """End the process and everything it started: SIGTERM first, SIGKILL after STOP_TIMEOUT_S seconds."""
         self._signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_TIMEOUT_S)
-        # Children that outlived the parent (code servers, runs) are in the session that was made for it.
+        # Children that outlive it, such as runs, are in its session.
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while self._signal(signal.SIGTERM) and time.monotonic() < deadline:
             self._process.poll()
@@ -84,4 +110,5 @@ class Service:
         return True
 
     def _tail(self) -> str:
-        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join([line for line in lines if line.strip()][-LINES_SHOWN:])

@@ -9,8 +9,8 @@ from typing import NoReturn, Protocol
 from iot_platform.errors import PlatformError
 
 HEALTH_INTERVAL_S = 30
-# A busy machine may miss a heartbeat. A service that fails this many health checks in a row is not well.
-MAX_FAILED_CHECKS = 4
+# Long enough for a suspended laptop or a paused virtual machine to recover by itself.
+UNHEALTHY_TIMEOUT_S = 600
 
 
 class Watched(Protocol):
@@ -20,27 +20,35 @@ class Watched(Protocol):
     def url(self) -> str:
         """Address of its web page."""
 
-    def check(self) -> None:
-        """Raise PlatformError when one of its processes has ended."""
+    def keep_running(self) -> list[str]:
+        """Restart processes that have ended and may be restarted; returns a message for each.
+
+        Raises PlatformError when a process has ended that is not restarted.
+        """
 
     def problems(self) -> list[str]:
         """Messages that say what is not well; empty: all is well."""
 
 
-def watch(services: Sequence[Watched], report: Callable[[str], None]) -> NoReturn:
-    """Check processes every second and health every HEALTH_INTERVAL_S; ``report`` gets each health problem.
+def watch(services: Sequence[Watched], report: Callable[[str], None], timeout_s: float | None) -> NoReturn:
+    """Check processes every second and health every HEALTH_INTERVAL_S; ``report`` gets restarts and health problems.
 
-    Raises PlatformError when a process has ended, or after MAX_FAILED_CHECKS failed health checks in a row.
+    Raises PlatformError when a process has ended for good, or when something was unhealthy for ``timeout_s`` seconds
+    (None: waits for ever).
     """
     failed_checks = 0
     while True:
         for _ in range(HEALTH_INTERVAL_S):
             time.sleep(1)
             for service in services:
-                service.check()
+                for message in service.keep_running():
+                    report(message)
         problems = [problem for service in services for problem in service.problems()]
+        if failed_checks and not problems:
+            report("Healthy again.")
         failed_checks = failed_checks + 1 if problems else 0
+        unhealthy_s = failed_checks * HEALTH_INTERVAL_S
+        if problems and timeout_s is not None and unhealthy_s >= timeout_s:
+            raise PlatformError(f"Not healthy for {unhealthy_s} s: {' '.join(problems)}")
         for problem in problems:
-            report(f"Not healthy ({failed_checks} of {MAX_FAILED_CHECKS}): {problem}")
-        if failed_checks == MAX_FAILED_CHECKS:
-            raise PlatformError(f"Not healthy for {failed_checks * HEALTH_INTERVAL_S} s: {' '.join(problems)}")
+            report(f"Waiting, not healthy for {unhealthy_s} s: {problem}")

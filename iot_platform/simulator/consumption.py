@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iot_platform.simulator.faults import FAULT_BITS
-from iot_platform.simulator.hashing import Floats, UInt64s, draw, unit
+from iot_platform.simulator.load_profiles import energy_shares
 from iot_platform.simulator.population import Population
-from iot_platform.simulator.profiles import energy_shares
+from iot_platform.simulator.random_numbers import Floats, UInt64s, draw, unit
 
 #: Steps per kWh of a meter's register: it counts whole 0.0001 kWh.
 STEPS_PER_KWH = 10_000

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iot_platform.errors import PlatformError
-from iot_platform.simulator.hashing import Floats, UInt64s, unit
+from iot_platform.simulator.random_numbers import Floats, UInt64s, unit
 
 #: A late reading, or the second copy of a duplicate, arrives at most this long after the end of its interval.
 MAX_DELAY_S = 6 * 3600

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.readings.writer import Batch, Writer
+from iot_platform.readings.batch_writer import Batch, BatchWriter, sum_finite
 from iot_platform.settings import Settings
-from iot_platform.simulator.simulator import Simulator
+from iot_platform.simulator.simulated_readings import Simulator
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ def ingest_simulated(
     """
     simulator = Simulator.from_settings(settings)
     installed = dt.datetime.combine(settings.first_day, dt.time(), dt.UTC)
-    writer = Writer(client, simulator.source(), "simulated meters")
+    writer = BatchWriter(client, simulator.source(), "simulated meters")
     step_s = max(1, settings.batch_rows // simulator.devices) * simulator.interval_s
     total = IngestResult()
     with writer.exclusive():
         # A window before the first day is not recorded as sent: with an earlier first day it can still be.
         first = int(max(start, installed).timestamp())
-        for position_from, position_to in writer.cuts(first, int(end.timestamp()), step_s):
+        for position_from, position_to in writer.ranges_to_write(first, int(end.timestamp()), step_s):
             window_end = _instant(position_to)
             arrivals = simulator.arrivals(_instant(position_from), window_end)
             arrivals = arrivals.filter(pc.greater_equal(arrivals["timestamp"], pa.scalar(installed)))
@@ -72,10 +72,9 @@ def _instant(epoch_s: int) -> dt.datetime:
 
 
 def _added(total: IngestResult, arrivals: pa.Table) -> IngestResult:
-    values = arrivals["power_usage_kWh"]
     labels = dict(total.labels)
     counts = arrivals.group_by("label").aggregate([([], "count_all")]).to_pydict()
     for label, count in zip(counts["label"], counts["count_all"], strict=True):
         labels[label] = labels.get(label, 0) + count
-    kWh = float(pc.sum(values.filter(pc.is_finite(values))).as_py() or 0.0)
+    kWh = sum_finite(arrivals["power_usage_kWh"])
     return IngestResult(total.rows + arrivals.num_rows, total.kWh + kWh, total.batches + 1, labels)

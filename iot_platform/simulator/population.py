@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from iot_platform.simulator.hashing import Floats, UInt64s, stream_keys, uniform
-from iot_platform.simulator.profiles import BUILDING_TYPES
+from iot_platform.simulator.load_profiles import BUILDING_TYPES
+from iot_platform.simulator.random_numbers import Floats, UInt64s, stream_keys, uniform
 
 #: Of each ten consecutive device_ids the first six are homes and the last four meters of businesses: any handful of
 #: meters shows both, and the share does not depend on how many meters are simulated.

@@ -14,8 +14,8 @@ from iot_platform.clickhouse.client import connect, quoted
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.migrations import create_database, migrate
 from iot_platform.clickhouse.statements import split_statements
-from iot_platform.devices.refresh import reload_dictionaries
-from iot_platform.readings.writer import Batch, Writer
+from iot_platform.layers.dictionaries import reload_dictionaries
+from iot_platform.readings.batch_writer import Batch, BatchWriter
 from iot_platform.settings import Settings
 
 TEXTBOOK = Path(__file__).with_name("textbook.sql")
@@ -91,7 +91,7 @@ class Contestants:
         for name, client in self.clients.items():
             for table in TABLES[name]:
                 client.command(f"TRUNCATE TABLE {table} SYNC")
-        self.inserts[WRITER] = _exactly_once(Writer(self.clients[WRITER], source))
+        self.inserts[WRITER] = _exactly_once(BatchWriter(self.clients[WRITER], source))
 
     def check(self, rows: int) -> None:
         """A figure of a chain that lost or doubled rows would mean nothing. Raises RuntimeError."""
@@ -125,7 +125,7 @@ def _plain(client: Client) -> Insert:
     return insert
 
 
-def _exactly_once(writer: Writer) -> Insert:
+def _exactly_once(writer: BatchWriter) -> Insert:
     def insert(rows: pa.Table, number: int) -> None:
         writer.write(Batch(number, number + 1, rows))
 

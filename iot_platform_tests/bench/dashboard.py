@@ -23,9 +23,9 @@ from iot_platform.clickhouse.blocks import ONE_BLOCK
 from iot_platform.clickhouse.client import connect, quoted
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.migrations import create_database, migrate
-from iot_platform.devices.refresh import reload_dictionaries
+from iot_platform.layers.dictionaries import reload_dictionaries
+from iot_platform.looker.compiler import Compiled, compile_query
 from iot_platform.looker.project import Project, load_project
-from iot_platform.looker.query import Compiled, compile_query
 from iot_platform.settings import Settings
 from iot_platform_tests.bench.inserts import Say
 from iot_platform_tests.bench.sizes import Sizes

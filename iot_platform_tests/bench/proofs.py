@@ -12,8 +12,8 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.blocks import ONE_BLOCK
 from iot_platform.clickhouse.client import connect, quoted
 from iot_platform.clickhouse.endpoint import Endpoint
-from iot_platform.devices.refresh import reload_dictionaries
 from iot_platform.layers.catalog import DERIVED_LAYERS
+from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.settings import Settings
 from iot_platform_tests.bench.contestants import VERSIONS
 from iot_platform_tests.bench.figures import spread

@@ -24,10 +24,9 @@ from hypothesis import strategies as st
 from iot_platform.cli.load import load
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.errors import SourceError
-from iot_platform.readings.files import csv_source
-from iot_platform.readings.files import load as load_module
-from iot_platform.readings.files.load import FileLoader, FileResult
-from iot_platform.readings.files.mapping import FileOptions
+from iot_platform.readings.files import csv_rows, loader
+from iot_platform.readings.files.column_mapping import FileOptions
+from iot_platform.readings.files.loader import FileLoader, FileResult
 from iot_platform.settings import PACKAGE_DIR
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -97,8 +96,8 @@ def test_bad_rows_are_reported_and_the_rest_is_loaded(schema: Client, tmp_path: 
 def test_an_interrupted_load_goes_on_whatever_the_batch_size(
     schema: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load_module, "WINDOW_ROWS", 40)
-    monkeypatch.setattr(csv_source, "BLOCK_BYTES", 600)
+    monkeypatch.setattr(loader, "WINDOW_ROWS", 40)
+    monkeypatch.setattr(csv_rows, "BLOCK_BYTES", 600)
     # Sorted by meter, with bad rows in between: windows sort by time, positions must still mean the same rows.
     rows = [
         f"{START + dt.timedelta(minutes=minute):%Y-%m-%dT%H:%MZ},{meter},{'bad' if minute == 7 else minute}"

@@ -21,10 +21,10 @@ from iot_platform.clickhouse.statements import split_statements
 from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import DERIVED_LAYERS, L4
 from iot_platform.layers.proof import prove_all
-from iot_platform.layers.status import open_partitions
+from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
+from iot_platform.readings.batch_writer import Batch, BatchWriter
 from iot_platform.readings.contract import READING_SCHEMA
-from iot_platform.readings.writer import Batch, Writer
 from iot_platform.settings import Settings
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "900_voltage.sql"
@@ -95,7 +95,7 @@ def assert_every_layer_has_what_l1_has(client: Client) -> None:
 
 def prove_everything(client: Client) -> None:
     assert all(proof.is_equal for proof in prove_all(client))
-    assert [open_partitions(client, layer) for layer in DERIVED_LAYERS] == [[]] * len(DERIVED_LAYERS)
+    assert [unverified_partitions(client, layer) for layer in DERIVED_LAYERS] == [[]] * len(DERIVED_LAYERS)
     assert summarize(client).conserved
 
 
@@ -141,7 +141,7 @@ class Traffic:
             client.close()
 
     def _write(self, client: Client, writer: int) -> Iterator[None]:
-        writes = Writer(client, f"writer {writer}")
+        writes = BatchWriter(client, f"writer {writer}")
         with writes.exclusive():
             for number in range(10_000):
                 began = time.monotonic()
@@ -156,7 +156,7 @@ class Traffic:
 
     def _prove(self, client: Client) -> Iterator[None]:
         while True:
-            for _ in prove_all(client, only_open=True):
+            for _ in prove_all(client, only_unverified=True):
                 yield
             yield
 

@@ -18,10 +18,10 @@ from iot_platform.defs import table_metadata as tables
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, QUARANTINE
 from iot_platform.layers.definition import Definition
 from iot_platform.layers.proof import prove_all, prove_partitions
-from iot_platform.layers.status import open_partitions
+from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
-from iot_platform.readings.stream import StreamWriter
-from iot_platform.readings.writer import Batch, Writer
+from iot_platform.readings.batch_writer import Batch, BatchWriter
+from iot_platform.readings.stream_writer import StreamWriter
 from iot_platform.settings import Settings
 from iot_platform_tests.clickhouse.evolution import (
     ADDED,
@@ -81,7 +81,7 @@ def test_a_column_is_added_while_readings_flow(server: Endpoint, platform: Clien
 
 
 def test_what_was_under_way_is_mended_by_the_next_proof(platform: Client, evolving: Evolving) -> None:
-    writer = Writer(platform, "s")
+    writer = BatchWriter(platform, "s")
     writer.write(Batch(0, 1, readings(0, 0)))
     prove_everything(platform)
     for statement in STATEMENTS[:L1_HAS_IT]:
@@ -90,7 +90,7 @@ def test_what_was_under_way_is_mended_by_the_next_proof(platform: Client, evolvi
     evolving.add_example()
     migrate(platform, evolving)
     assert voltages(platform) == dict.fromkeys(TABLES, 0) | {"l1_power_raw": ROWS}
-    assert [open_partitions(platform, layer) for layer in DERIVED_LAYERS] == [[FIRST_DAY]] * len(DERIVED_LAYERS)
+    assert [unverified_partitions(platform, layer) for layer in DERIVED_LAYERS] == [[FIRST_DAY]] * len(DERIVED_LAYERS)
     # The marts without the voltage had nothing to mend.
     rebuilt = {proof.layer for proof in prove_all(platform) if proof.was_rebuilt}
     assert rebuilt == {layer.name for layer in (L2, QUARANTINE, L3, L4)}
@@ -99,14 +99,14 @@ def test_what_was_under_way_is_mended_by_the_next_proof(platform: Client, evolvi
 
 
 def test_days_from_before_stay_proved_and_can_be_rebuilt(platform: Client, evolving: Evolving) -> None:
-    writer = Writer(platform, "s")
+    writer = BatchWriter(platform, "s")
     for number in range(DAYS):
         writer.write(Batch(number, number + 1, readings(0, number)))
     prove_everything(platform)
     energy = platform.query("SELECT * FROM l4_power_agg_hourly ORDER BY ALL").result_rows
     evolving.add_example()
     migrate(platform, evolving)
-    assert [open_partitions(platform, layer) for layer in DERIVED_LAYERS] == [[]] * len(DERIVED_LAYERS)
+    assert [unverified_partitions(platform, layer) for layer in DERIVED_LAYERS] == [[]] * len(DERIVED_LAYERS)
     found = platform.query("SELECT * FROM l4_power_agg_hourly ORDER BY ALL").result_rows
     assert found == [(*row, None, None) for row in energy]
 
@@ -127,7 +127,7 @@ def test_days_from_before_stay_proved_and_can_be_rebuilt(platform: Client, evolv
 def test_a_proof_that_a_migration_overtakes_is_made_again(
     platform: Client, evolving: Evolving, monkeypatch: pytest.MonkeyPatch, overtaken: str
 ) -> None:
-    writer = Writer(platform, "s")
+    writer = BatchWriter(platform, "s")
     writer.write(Batch(0, 1, readings(0, 0)))
     real, calls = getattr(Definition, overtaken), []
 
@@ -145,7 +145,7 @@ def test_a_proof_that_a_migration_overtakes_is_made_again(
     [proof] = prove_partitions(platform, L2, [FIRST_DAY])
     assert proof.is_equal and proof.was_rebuilt
     assert voltages(platform)["l2_power_cleaned"] == len([d for d in range(ROWS + 1, 2 * ROWS + 1) if d % 7])
-    assert open_partitions(platform, L2) == []
+    assert unverified_partitions(platform, L2) == []
 
 
 def test_a_stream_delivers_the_column_without_a_restart(platform: Client, evolving: Evolving) -> None:
@@ -177,7 +177,7 @@ def test_a_value_that_is_no_number_does_not_unsettle_the_extremes(platform: Clie
 
 
 def test_the_migration_can_be_interrupted_anywhere_and_run_again(platform: Client, evolving: Evolving) -> None:
-    writer = Writer(platform, "s")
+    writer = BatchWriter(platform, "s")
     for done in range(1, len(STATEMENTS) + 1):
         for statement in STATEMENTS[:done]:
             platform.command(statement)
@@ -209,10 +209,10 @@ def test_the_example_changes_the_views_in_nothing_else(platform: Client, evolvin
 
 
 def test_dagster_shows_the_new_columns(platform: Client, evolving: Evolving) -> None:
-    Writer(platform, "s").write(Batch(0, 1, readings(0, 0, 10)))
+    BatchWriter(platform, "s").write(Batch(0, 1, readings(0, 0, 10)))
     evolving.add_example()
     migrate(platform, evolving)
-    Writer(platform, "s").write(Batch(1, 2, readings(0, 1, 10)))
+    BatchWriter(platform, "s").write(Batch(1, 2, readings(0, 1, 10)))
     schema = tables.column_schema(platform, L4.name, comments_of=L4.table)
     shown = {column.name: column for column in schema.columns}["min_voltage"]
     assert (shown.type, shown.constraints.nullable) == ("Nullable(Float32)", True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from iot_platform.definitions import defs
 
@@ -51,3 +52,10 @@ def run_checks(
         instance=instance, tags={"dagster/partition": day} if day else dict(tags or {}), raise_on_error=False
     )
     return {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
+
+
+def unfinished_run(instance: dg.DagsterInstance, job: dg.JobDefinition, status: dg.DagsterRunStatus) -> str:
+    """Store a run that has not ended, and nothing of it is executed; its id."""
+    location = RegisteredCodeLocationOrigin("iot_platform")
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), job.name)
+    return instance.create_run_for_job(job, status=status, remote_job_origin=origin).run_id

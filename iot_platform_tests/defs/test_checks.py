@@ -17,7 +17,7 @@ from iot_platform.clickhouse.migrations import migrate
 from iot_platform.definitions import defs
 from iot_platform.defs.layers.rules import RULES, configured
 from iot_platform.errors import SettingsError
-from iot_platform.layers.blocked_days import record
+from iot_platform.layers.blocked_days import record_outcome
 from iot_platform.settings import Settings
 from iot_platform_tests.defs.dagster_runs import run_checks, run_job
 
@@ -231,7 +231,7 @@ def test_the_hold_can_be_switched_off(
 
 def test_a_check_that_is_gone_holds_nothing(platform: Client, instance: dg.DagsterInstance) -> None:
     day = dt.date.fromisoformat(DAY)
-    record(platform, "l2_power_cleaned", "a_fact_of_an_older_version", {day: 1.0}, [day], "run")
+    record_outcome(platform, "l2_power_cleaned", "a_fact_of_an_older_version", {day: 1.0}, [day], "run")
     assert prove_l3(instance, DAY).success
 
 

@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.defs import bar_chart as bars
 from iot_platform.defs import table_metadata as tables
-from iot_platform.defs.devices import assets as devices_assets
+from iot_platform.defs.devices import refresh as devices_refresh
 from iot_platform.defs.layers import chart, proofs
 from iot_platform.defs.readings import assets as readings_assets
 from iot_platform.layers.summary import summarize
@@ -32,8 +32,8 @@ MADE_BY = [
     (proofs, "queries_of_run"),
     (readings_assets, "queries_of_run"),
     (proofs, "_time_spans"),
-    (devices_assets, "refresh_facts"),
-    (devices_assets, "restatement_facts"),
+    (devices_refresh, "refresh_facts"),
+    (devices_refresh, "restatement_facts"),
 ]
 
 

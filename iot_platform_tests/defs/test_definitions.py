@@ -14,7 +14,7 @@ from iot_platform.definitions import defs
 from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.layers.chart import usage_chart
 from iot_platform.defs.layers.rules import RULES
-from iot_platform.defs.readings.windows import MAX_RUNS_PER_TICK, MAX_WINDOW, day_of_window, day_window, next_windows
+from iot_platform.defs.readings.windows import MAX_WINDOW, Window, day_of_window, day_window, next_window
 from iot_platform.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -217,10 +217,13 @@ def test_the_arrival_at_midnight_belongs_to_the_day_before() -> None:
 
 
 def test_windows_follow_each_other_stop_at_midnight_and_are_bounded() -> None:
-    start = utc(2026, 1, 1, 22, 0, 1)
-    windows = list(next_windows(start, utc(2026, 1, 9), 60))
-    assert len(windows) == MAX_RUNS_PER_TICK
-    assert windows[0] == (start, utc(2026, 1, 2, 0, 0, 1))
+    start, now = utc(2026, 1, 1, 22, 0, 1), utc(2026, 1, 9)
+    windows: list[Window] = []
+    while window := next_window(start, now, 60):
+        windows.append(window)
+        start = window[1]
+    assert windows[0] == (utc(2026, 1, 1, 22, 0, 1), utc(2026, 1, 2, 0, 0, 1))
+    assert len(windows) == 8 and start == utc(2026, 1, 8, 23, 59, 1)
     for (_, end), (begin, _) in zip(windows, windows[1:], strict=False):
         assert end == begin
     assert all(end - begin <= MAX_WINDOW for begin, end in windows)
@@ -229,6 +232,13 @@ def test_windows_follow_each_other_stop_at_midnight_and_are_bounded() -> None:
 
 def test_a_window_ends_with_the_newest_reading_and_there_is_none_without() -> None:
     start = utc(2026, 1, 1, 12, 0, 1)
-    assert list(next_windows(start, utc(2026, 1, 1, 12, 0, 59), 60)) == []
-    assert list(next_windows(start, utc(2026, 1, 1, 12, 1, 30), 60)) == [(start, utc(2026, 1, 1, 12, 1, 1))]
-    assert list(next_windows(start, utc(2026, 1, 1, 11), 60)) == []
+    assert next_window(start, utc(2026, 1, 1, 12, 0, 59), 60) is None
+    assert next_window(start, utc(2026, 1, 1, 12, 1, 30), 60) == (start, utc(2026, 1, 1, 12, 1, 1))
+    assert next_window(start, utc(2026, 1, 1, 11), 60) is None
+
+
+def test_a_window_waits_until_it_is_long_enough() -> None:
+    start = utc(2026, 1, 1, 23, 58, 1)
+    assert next_window(start, utc(2026, 1, 2, 0, 2, 59), 60, 300) is None
+    # What has arrived until now counts, also where midnight cuts the window.
+    assert next_window(start, utc(2026, 1, 2, 0, 3, 1), 60, 300) == (start, utc(2026, 1, 2, 0, 0, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import ExitStack
 
 import dagster as dg
 import pytest
@@ -10,6 +11,8 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.definitions import defs
 from iot_platform.defs.devices.schedule import refresh_metadata_schedule
+from iot_platform.defs.jobs import NIGHTLY
+from iot_platform.defs.layers import schedules
 from iot_platform.defs.layers.schedules import (
     DAYS_PER_RUN,
     RUNS,
@@ -18,10 +21,12 @@ from iot_platform.defs.layers.schedules import (
     prove_today_schedule,
 )
 from iot_platform.defs.readings import sensor as module
-from iot_platform.defs.readings.sensor import simulated_ingestion_sensor
-from iot_platform.defs.readings.windows import MAX_RUNS_PER_TICK, MAX_WINDOW
-from iot_platform.errors import PlatformError
-from iot_platform.layers.blocked_days import record
+from iot_platform.defs.readings.sensor import NOT_ENDED, simulated_ingestion_sensor
+from iot_platform.defs.readings.windows import MAX_WINDOW
+from iot_platform.errors import PlatformError, ServerError
+from iot_platform.layers.blocked_days import record_outcome
+from iot_platform.services.process import free_port
+from iot_platform_tests.defs.dagster_runs import unfinished_run
 
 NOW = dt.datetime(2026, 1, 5, 10, 20, 30, tzinfo=dt.UTC)
 
@@ -34,8 +39,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IOT_SIMULATOR_ENABLED", "true")
 
 
-def tick(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
-    found = simulated_ingestion_sensor(dg.build_sensor_context(cursor=cursor, definitions=defs))
+def tick(cursor: str | None, instance: dg.DagsterInstance | None = None) -> dg.SensorResult | dg.SkipReason:
+    with ExitStack() as stack:
+        instance = instance or stack.enter_context(dg.DagsterInstance.ephemeral())
+        found = simulated_ingestion_sensor(dg.build_sensor_context(cursor=cursor, definitions=defs, instance=instance))
     assert isinstance(found, dg.SensorResult | dg.SkipReason)
     return found
 
@@ -65,23 +72,41 @@ def test_the_first_tick_begins_with_today() -> None:
     assert {request.partition_key for request in requests} == {"2026-01-05"}
 
 
+@pytest.mark.parametrize("status", NOT_ENDED)
+def test_nothing_is_requested_while_an_ingestion_run_waits_or_runs(status: dg.DagsterRunStatus) -> None:
+    cursor = "2026-01-05T09:00:01+00:00"
+    with dg.DagsterInstance.ephemeral() as instance:
+        unfinished_run(instance, defs.resolve_job_def("all_layers_job"), status)
+        assert requests_of(tick(cursor, instance)), "a run of another job is no reason to wait"
+        run_id = unfinished_run(instance, defs.resolve_job_def("ingestion_job"), status)
+        skipped = tick(cursor, instance)
+        assert isinstance(skipped, dg.SkipReason) and "waits or runs" in str(skipped.skip_message)
+        instance.delete_run(run_id)
+        # The next window covers what has arrived meanwhile.
+        [request] = requests_of(tick(cursor, instance))
+        assert window_of(request) == (cursor, "2026-01-05T10:15:01+00:00")
+
+
+def test_readings_are_requested_once_enough_have_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IOT_INGESTION_INTERVAL_S", "3600")
+    skipped = tick("2026-01-05T09:30:01+00:00")
+    assert isinstance(skipped, dg.SkipReason) and "IOT_INGESTION_INTERVAL_S" in str(skipped.skip_message)
+    assert requests_of(tick("2026-01-05T09:15:01+00:00"))
+
+
 def test_three_days_off_are_caught_up_in_bounded_steps() -> None:
     cursor: str | None = "2026-01-02T10:15:01+00:00"
     windows: list[tuple[str, str]] = []
-    ticks = 0
     while isinstance(result := tick(cursor), dg.SensorResult):
-        requests = requests_of(result)
-        assert len(requests) <= MAX_RUNS_PER_TICK
-        for request in requests:
-            start, end = (dt.datetime.fromisoformat(time) for time in window_of(request))
-            assert end - start <= MAX_WINDOW
-            # The run materializes the day that its arrivals are from.
-            assert request.partition_key == start.date().isoformat()
-            assert end <= dt.datetime.combine(start.date() + dt.timedelta(days=1), dt.time(0, 0, 1), dt.UTC)
-        windows += map(window_of, requests)
+        [request] = requests_of(result)
+        start, end = (dt.datetime.fromisoformat(time) for time in window_of(request))
+        assert end - start <= MAX_WINDOW
+        # The run materializes the day that its arrivals are from.
+        assert request.partition_key == start.date().isoformat()
+        assert end <= dt.datetime.combine(start.date() + dt.timedelta(days=1), dt.time(0, 0, 1), dt.UTC)
+        windows.append(window_of(request))
         cursor = result.cursor
-        ticks += 1
-    assert 3 <= ticks <= 5
+    assert len(windows) == 4
     assert windows[0][0] == "2026-01-02T10:15:01+00:00" and windows[-1][1] == "2026-01-05T10:15:01+00:00"
     assert all(end == start for (_, end), (start, _) in zip(windows, windows[1:], strict=False))
 
@@ -102,7 +127,11 @@ def test_a_cursor_that_is_no_time_says_what_to_do() -> None:
 
 
 def test_the_runs_it_asks_for_bring_the_readings_in(platform: Client) -> None:
-    requests = requests_of(tick("2026-01-04T20:00:01+00:00"))
+    requests: list[dg.RunRequest] = []
+    result = tick("2026-01-04T20:00:01+00:00")
+    while isinstance(result, dg.SensorResult):
+        requests += requests_of(result)
+        result = tick(result.cursor)
     job = defs.resolve_job_def("ingestion_job")
     with dg.DagsterInstance.ephemeral() as instance:
         for request in requests:
@@ -129,6 +158,34 @@ def test_schedules_ask_for_the_day_they_are_about(platform: Client) -> None:
     [yesterday] = requested
     assert isinstance(yesterday, dg.RunRequest) and yesterday.partition_key == "2026-01-04"
     assert isinstance(prove_closed_days_schedule(at(1)), dg.SkipReason)
+    # Who goes first, and what never takes all slots: dagster.yaml has the limit.
+    assert today.tags["dagster/priority"] == "5"
+    assert (yesterday.tags["dagster/priority"], NIGHTLY in yesterday.tags) == ("-5", True)
+
+
+def test_a_night_without_clickhouse_is_retried_and_then_asks_for_yesterday_alone(
+    platform: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.command("INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES ('2026-01-02', 1, 1.5)")
+    scheduled = at(6).scheduled_execution_time
+    with monkeypatch.context() as away:
+        away.setenv("IOT_CLICKHOUSE_URL", f"http://default:x@127.0.0.1:{free_port(0, '127.0.0.1')}")
+        away.setattr(schedules, "_now", lambda: scheduled + dt.timedelta(hours=1, minutes=59))
+        with pytest.raises(ServerError):
+            prove_closed_days_schedule(at(6))
+        away.setattr(schedules, "_now", lambda: scheduled + dt.timedelta(hours=2))
+        after_retries = prove_closed_days_schedule(at(6))
+        assert isinstance(after_retries, list)
+        [request] = after_retries
+        assert isinstance(request, dg.RunRequest) and request.partition_key == "2026-01-05"
+    # An evaluation after the outage asks for everything.
+    requests = prove_closed_days_schedule(at(6))
+    assert isinstance(requests, list)
+    assert [request.partition_key for request in requests] == ["2026-01-02", "2026-01-05"]
+
+
+def days_of(request: dg.RunRequest) -> tuple[str, ...]:
+    return tuple(value for tag, value in request.tags.items() if "range" in tag)
 
 
 def test_each_night_all_open_days_are_proved(platform: Client) -> None:
@@ -138,7 +195,7 @@ def test_each_night_all_open_days_are_proved(platform: Client) -> None:
     requests = prove_closed_days_schedule(at(8))
     assert isinstance(requests, list)
     # The day before the first one that Dagster offers, and days that are not over, are not among them.
-    asked = [request.partition_key or (*request.tags.values(),) for request in requests]
+    asked = [request.partition_key or days_of(request) for request in requests]
     assert asked == [("2026-01-02", "2026-01-03"), ("2026-01-06", "2026-01-07")]
 
 
@@ -147,10 +204,10 @@ def test_a_night_runs_red_days_alone(platform: Client) -> None:
         columns = "timestamp, device_id, power_usage_kWh"
         platform.command(f"INSERT INTO l1_power_raw ({columns}) VALUES ('{partition}', 1, 1.5)")
     day = dt.date(2026, 1, 3)
-    record(platform, "l2_power_cleaned", "every_reading_is_within_limits", {day: 1.0}, [day], "run")
+    record_outcome(platform, "l2_power_cleaned", "every_reading_is_within_limits", {day: 1.0}, [day], "run")
     requests = prove_closed_days_schedule(at(6))
     assert isinstance(requests, list)
-    asked = [request.partition_key or (*request.tags.values(),) for request in requests]
+    asked = [request.partition_key or days_of(request) for request in requests]
     assert asked == ["2026-01-02", ("2026-01-04", "2026-01-05"), "2026-01-03"]
 
 

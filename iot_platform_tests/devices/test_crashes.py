@@ -18,8 +18,9 @@ from iot_platform.devices.refresh import refresh_devices
 from iot_platform.devices.restatement import restate
 from iot_platform.errors import ProofError
 from iot_platform.layers.catalog import DERIVED_LAYERS, L3, L4, Layer
+from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.layers.proof import Proof, prove_all, prove_partitions
-from iot_platform.layers.status import open_partitions
+from iot_platform.layers.status import unverified_partitions
 from iot_platform_tests.devices.metadata import (
     DAYS,
     SIX,
@@ -41,7 +42,6 @@ def filled(schema: Client) -> Client:
 def test_readings_that_arrive_during_a_refresh(filled: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are joined with the old metadata, and a proof before the reload even finds them right."""
     load_and_restate(filled, *SIX)
-    reload = refresh.reload_dictionaries
 
     def late(client: Client, *names: str) -> None:
         client.command(
@@ -49,19 +49,19 @@ def test_readings_that_arrive_during_a_refresh(filled: Client, monkeypatch: pyte
             "('2026-01-08 10:00:00', 1, 1), ('2026-01-09 10:00:00', 2, 1)"
         )
         list(prove_all(client))
-        reload(client, *names)
+        reload_dictionaries(client, *names)
 
     monkeypatch.setattr(refresh, "reload_dictionaries", late)
     result = load(filled, (1, "new", "2026-01-07"), *SIX[1:])
     assert result.affected["partition_id"].tolist() == ["20260107", "20260108"]
     assert result.days == ["20260107"]
-    assert {"20260107", "20260108"} == set(open_partitions(filled, L3))
+    assert {"20260107", "20260108"} == set(unverified_partitions(filled, L3))
     monkeypatch.undo()
     restated = restate(filled, result)
     assert restated.days == ["20260107", "20260108"]
     assert [each.customer_id for each in restated.energy.customers()] == ["c1", "new"]
     assert load(filled, (1, "new", "2026-01-07"), *SIX[1:]).counts["unchanged"] == 6
-    assert is_settled(filled) and open_partitions(filled, L3) == []
+    assert is_settled(filled) and unverified_partitions(filled, L3) == []
 
 
 def test_days_that_could_not_be_restated_stay_open_for_the_next_refresh(
@@ -82,7 +82,7 @@ def test_days_that_could_not_be_restated_stay_open_for_the_next_refresh(
     with pytest.raises(ProofError, match="stored and in use, but only 1 of 2 days were restated.*something else"):
         restate(filled, result)
     monkeypatch.undo()
-    assert open_partitions(filled, L4) == [DAYS[2]]
+    assert unverified_partitions(filled, L4) == [DAYS[2]]
     result, restated = load_and_restate(filled, *changed)
     assert result.changes.empty and restated.days == [DAYS[2]]
     assert restated.energy.customers() == []
@@ -93,11 +93,11 @@ def test_days_that_could_not_be_restated_stay_open_for_the_next_refresh(
 
 # Where a refresh is killed: the function that it does not survive, and whether the versions are stored by then.
 KILLS = {
-    "before the requests": ("iot_platform.devices.refresh.input_change", False),
+    "before the requests": ("iot_platform.devices.refresh.invalidation", False),
     "before the versions are stored": ("iot_platform.devices.refresh._store", False),
     "before the reload": ("iot_platform.devices.refresh.reload_dictionaries", True),
     "after the reload": ("iot_platform.devices.affected.Touched.look_again", True),
-    "before the restatement": ("iot_platform.devices.refresh.repeat_unfinished", True),
+    "before the restatement": ("iot_platform.devices.refresh.repeat_unfinished_invalidations", True),
 }
 
 KILLED = """
@@ -137,8 +137,8 @@ def test_a_refresh_that_is_killed(filled: Client, server: Endpoint, tmp_path: Pa
     result = refresh_devices(filled, frame(*changed), dt.datetime.now(dt.UTC), complete=True)
     assert result.changes.empty == is_stored
     restate(filled, result)
-    list(prove_all(filled, only_open=True))
-    assert not any(open_partitions(filled, layer) for layer in DERIVED_LAYERS)
+    list(prove_all(filled, only_unverified=True))
+    assert not any(unverified_partitions(filled, layer) for layer in DERIVED_LAYERS)
     assert is_settled(filled)
     owners = "SELECT DISTINCT customer_id FROM l3_power_joined WHERE timestamp >= '2026-01-08' ORDER BY 1"
     assert filled.query(owners).result_rows == [("c7",), ("new",)]

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.defs.devices import assets
+from iot_platform.defs.devices import refresh
 from iot_platform.devices.sources import api
 from iot_platform.layers.proof import prove_all
 from iot_platform_tests.defs.dagster_runs import metadata_of, run_job
@@ -39,7 +39,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assets, "_now", lambda: NOW)
+    monkeypatch.setattr(refresh, "_now", lambda: NOW)
     # A hung request is given up soon, and what fails is tried again soon.
     monkeypatch.setenv("IOT_SOURCE_TIMEOUT_S", "1")
     monkeypatch.setattr(api, "FIRST_PAUSE_S", 0.01)

@@ -17,7 +17,7 @@ from iot_platform.devices.violations import ContractError
 from iot_platform.errors import SourceError
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, MARTS, QUARANTINE
 from iot_platform.layers.proof import prove_all
-from iot_platform.layers.status import open_partitions
+from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
 from iot_platform.limits.power_limits import set_limit
 from iot_platform_tests.devices.metadata import (
@@ -138,7 +138,7 @@ def test_limits_per_building_type_follow_the_building_type(schema: Client) -> No
     # Only on the 6th does device 1 have a reading between the old limit and the new one; the version begins later.
     assert result.affected.empty
     assert result.touched == {layer: {"20260106"} for layer in DERIVED_LAYERS}
-    assert open_partitions(schema, L2) == open_partitions(schema, QUARANTINE) == ["20260106"]
+    assert unverified_partitions(schema, L2) == unverified_partitions(schema, QUARANTINE) == ["20260106"]
     restated = restate(schema, result)
     assert restated.rebuilt == dict.fromkeys([layer.name for layer in DERIVED_LAYERS], 1)
     assert restated.energy.total() == (Decimal(0), Decimal(500)) and restated.energy.more_readings() == 1

@@ -8,11 +8,11 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from iot_platform.devices.refresh import reload_dictionaries
 from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, QUARANTINE
+from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.layers.proof import prove_all
-from iot_platform.layers.status import open_partitions
+from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
 from iot_platform.limits import limit_changes
 from iot_platform.limits.time_limits import (
@@ -49,7 +49,7 @@ def accepted(client: Client) -> set[dt.datetime]:
 
 def prove(client: Client) -> None:
     assert all(proof.is_equal for proof in prove_all(client))
-    assert [open_partitions(client, layer) for layer in DERIVED_LAYERS] == [[]] * len(DERIVED_LAYERS)
+    assert [unverified_partitions(client, layer) for layer in DERIVED_LAYERS] == [[]] * len(DERIVED_LAYERS)
     assert summarize(client).conserved
 
 
@@ -57,11 +57,11 @@ def test_a_reading_five_years_late_opens_its_day_alone(schema: Client) -> None:
     send(schema, TODAY - DAY, TODAY - 2 * DAY, LATE - DAY)
     prove(schema)
     send(schema, LATE)
-    assert open_partitions(schema, L2) == [partition(LATE)]
+    assert unverified_partitions(schema, L2) == [partition(LATE)]
     assert LATE in accepted(schema)
     prove(schema)
     send(schema, LATE, kWh=2.0)  # of a day that was proved: a correction
-    assert open_partitions(schema, L2) == [partition(LATE)]
+    assert unverified_partitions(schema, L2) == [partition(LATE)]
     prove(schema)
     query = "SELECT total_kWh, readings FROM l4_power_agg_hourly WHERE ts_hour = toStartOfHour({late:DateTime('UTC')})"
     assert schema.query(query, parameters={"late": LATE}).result_rows == [(2.0, 1)]
@@ -75,14 +75,18 @@ def test_the_oldest_timestamp_is_a_setting(schema: Client) -> None:
 
     assert set_oldest_timestamp(schema, LATE + MINUTE) == {partition(LATE - DAY), partition(LATE)}
     assert time_limits(schema)[0] == TimeLimit("oldest_timestamp", int((LATE + MINUTE).timestamp()), True)
-    assert open_partitions(schema, L2) == open_partitions(schema, QUARANTINE) == [partition(t) for t in ages[:2]]
+    assert (
+        unverified_partitions(schema, L2)
+        == unverified_partitions(schema, QUARANTINE)
+        == [partition(t) for t in ages[:2]]
+    )
     prove(schema)
     assert accepted(schema) == set(ages[2:])
     assert [refused(schema)[time] for time in ages[:2]] == ["too_old", "too_old"]
 
     # Nothing lies between the old limit and this one.
     assert set_oldest_timestamp(schema, LATE + 2 * MINUTE) == set()
-    assert open_partitions(schema, L2) == []
+    assert unverified_partitions(schema, L2) == []
     send(schema, LATE + MINUTE)
     assert refused(schema)[LATE + MINUTE] == "too_old"
 
@@ -101,7 +105,7 @@ def test_the_future_is_a_setting(schema: Client) -> None:
     assert refused(schema) == dict.fromkeys([near, soon, far], "in_the_future")
 
     assert set_max_future(schema, 30 * MINUTE) == {partition(near)}
-    assert open_partitions(schema, L2) == [partition(near)]
+    assert unverified_partitions(schema, L2) == [partition(near)]
     prove(schema)
     assert accepted(schema) == {now, near}
     send(schema, near + MINUTE, soon + MINUTE)
@@ -132,7 +136,7 @@ def test_impossible_times_get_the_reason_of_today_but_never_a_day(schema: Client
     schema.insert("l1_power_raw", [row], column_names=["timestamp", "device_id", "power_usage_kWh", "ingested_at"])
     prove(schema)
     assert set_oldest_timestamp(schema, LATE) == {"0"}
-    assert (open_partitions(schema, L2), open_partitions(schema, QUARANTINE)) == ([], ["0"])
+    assert (unverified_partitions(schema, L2), unverified_partitions(schema, QUARANTINE)) == ([], ["0"])
     prove(schema)
     assert refused(schema) == {row[0]: "too_old"}
 
@@ -149,7 +153,7 @@ def test_a_reading_that_arrives_during_the_change_is_judged_anew(
 
     monkeypatch.setattr(limit_changes, "reload_dictionaries", slow)
     assert set_oldest_timestamp(schema, LATE + MINUTE) == {partition(LATE)}
-    assert open_partitions(schema, L2) == [partition(LATE)]
+    assert unverified_partitions(schema, L2) == [partition(LATE)]
     prove(schema)
     assert refused(schema) == {LATE: "too_old"}
 
@@ -161,11 +165,11 @@ def test_a_change_that_was_killed_opens_its_days(schema: Client, monkeypatch: py
         patch.setattr(limit_changes, "reload_dictionaries", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             set_oldest_timestamp(schema, LATE + MINUTE)
-    assert open_partitions(schema, L2) == [partition(LATE)]
+    assert unverified_partitions(schema, L2) == [partition(LATE)]
     prove(schema)  # by the dictionary, which is still the old one
     # The next change of any limit finds it.
     assert set_max_future(schema, 30 * MINUTE) == set()
-    assert open_partitions(schema, L2) == [partition(LATE)]
+    assert unverified_partitions(schema, L2) == [partition(LATE)]
     prove(schema)
     assert refused(schema) == {LATE: "too_old"}
 
@@ -174,7 +178,7 @@ def test_a_limit_stored_by_hand_opens_every_day(schema: Client) -> None:
     send(schema, LATE, TODAY - DAY)
     prove(schema)
     schema.command("INSERT INTO time_limits (name, value_s) VALUES ('max_future', 1800)")
-    assert open_partitions(schema, L2) == [partition(LATE), partition(TODAY - DAY)]
+    assert unverified_partitions(schema, L2) == [partition(LATE), partition(TODAY - DAY)]
 
 
 @pytest.mark.parametrize("oldest", [dt.datetime(1999, 12, 31, 23, 59, 59, tzinfo=dt.UTC), TODAY + DAY])

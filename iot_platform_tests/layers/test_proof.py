@@ -22,7 +22,7 @@ from iot_platform.layers.catalog import (
 )
 from iot_platform.layers.partitions import partitions
 from iot_platform.layers.proof import Proof, prove_all, prove_partitions
-from iot_platform.layers.status import open_partitions
+from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
 
 DAY = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)
@@ -58,7 +58,7 @@ MART_NAMES = {layer.name for layer in MARTS}
 def state(client: Client) -> list[object]:
     return [
         client.query(
-            f"SELECT count(), sum(cityHash64(tuple(*))) FROM {layer.table}{' FINAL' if layer.final else ''}"
+            f"SELECT count(), sum(cityHash64(tuple(*))) FROM {layer.table}{' FINAL' if layer.needs_final else ''}"
         ).first_row
         for layer in DERIVED_LAYERS
     ]
@@ -176,7 +176,7 @@ def test_a_value_that_no_sum_can_hold_is_mended(filled: Client, layer: Layer, va
 
 def test_a_proof_is_open_again_when_an_input_changes(filled: Client) -> None:
     def open_layers() -> set[str]:
-        return {layer.name for layer in DERIVED_LAYERS if open_partitions(filled, layer)}
+        return {layer.name for layer in DERIVED_LAYERS if unverified_partitions(filled, layer)}
 
     list(prove_all(filled))
     assert open_layers() == set()
@@ -216,9 +216,9 @@ def test_changed_metadata_restates_l3_and_l4(filled: Client) -> None:
 
 def test_a_proof_is_open_again_when_a_reading_arrives(filled: Client) -> None:
     list(prove_all(filled))
-    assert open_partitions(filled, L2) == []
+    assert unverified_partitions(filled, L2) == []
     filled.insert("l1_power_raw", [(DAY, 1, 1.0)], column_names=["timestamp", "device_id", "power_usage_kWh"])
-    assert [open_partitions(filled, layer) for layer in DERIVED_LAYERS] == [[PARTITION]] * len(DERIVED_LAYERS)
+    assert [unverified_partitions(filled, layer) for layer in DERIVED_LAYERS] == [[PARTITION]] * len(DERIVED_LAYERS)
     assert not summarize(filled).proved
 
 
@@ -244,4 +244,4 @@ def test_impossible_times_belong_to_quarantine_alone(schema: Client, layer: Laye
     schema.insert("l1_power_raw", [(early, 1, 1.0)], column_names=["timestamp", "device_id", "power_usage_kWh"])
     assert partitions(schema) == ["0"]
     assert [proof.layer for proof in prove_all(schema)] == [QUARANTINE.name]
-    assert open_partitions(schema, layer) == []
+    assert unverified_partitions(schema, layer) == []

@@ -17,11 +17,11 @@ from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.write_pause import wait_while_paused
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, RAW_TABLE
 from iot_platform.layers.proof import Proof, prove_all
-from iot_platform.layers.status import open_partitions
+from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
-from iot_platform.readings import delivery
+from iot_platform.readings import exactly_once
+from iot_platform.readings.batch_writer import Batch, BatchWriter
 from iot_platform.readings.contract import READING_SCHEMA
-from iot_platform.readings.writer import Batch, Writer
 from iot_platform.settings import Settings
 
 DAY_S = 1_767_225_600
@@ -68,7 +68,7 @@ class LiveWriter(threading.Thread):
             raise
 
     def _write(self) -> None:
-        writer, random = Writer(self.client, "live"), np.random.default_rng(1)
+        writer, random = BatchWriter(self.client, "live"), np.random.default_rng(1)
         with writer.exclusive():
             while not self.stop.is_set():
                 readings = random_readings(random, BATCH_ROWS)
@@ -85,7 +85,7 @@ def live(server: Endpoint, database: str, schema: Client, monkeypatch: pytest.Mo
         writer.longest_wait_s = max(writer.longest_wait_s, waited_s)
         return waited_s
 
-    monkeypatch.setattr(delivery, "wait_while_paused", measured)
+    monkeypatch.setattr(exactly_once, "wait_while_paused", measured)
     return writer
 
 
@@ -113,8 +113,8 @@ def test_rebuilds_while_a_writer_inserts(schema: Client, live: LiveWriter) -> No
     assert live.longest_wait_s < 10
 
     # What arrived since is proved as ever; then everything is exact.
-    list(prove_all(schema, only_open=True))
-    assert [open_partitions(schema, layer) for layer in DERIVED_LAYERS] == [[]] * len(DERIVED_LAYERS)
+    list(prove_all(schema, only_unverified=True))
+    assert [unverified_partitions(schema, layer) for layer in DERIVED_LAYERS] == [[]] * len(DERIVED_LAYERS)
     assert [proof.difference() for proof in prove_all(schema) if proof.difference()] == []
     summary = summarize(schema)
     assert summary.conserved and summary.proved

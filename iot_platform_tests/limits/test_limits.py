@@ -18,7 +18,7 @@ from iot_platform.devices.refresh import refresh_devices
 from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import L2, QUARANTINE
 from iot_platform.layers.proof import prove_all
-from iot_platform.layers.status import open_partitions
+from iot_platform.layers.status import unverified_partitions
 from iot_platform.limits.power_limits import Limit, limits, remove_limit, set_limit
 
 DAY = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -93,7 +93,7 @@ def test_a_changed_limit_opens_the_days_whose_readings_it_judges_otherwise(schem
         return {(device, kWh) for time, device, kWh in rows if f"{time:%Y%m%d}" in touched}
 
     assert opened(first := set_limit(schema, "device", "1", 15)) == {(1, 20.0)}
-    assert first == set(open_partitions(schema, L2)) == set(open_partitions(schema, QUARANTINE))
+    assert first == set(unverified_partitions(schema, L2)) == set(unverified_partitions(schema, QUARANTINE))
     assert opened(set_limit(schema, "building_type", "a", 300)) == {(2, 200.0)}
     assert opened(set_limit(schema, "default", "", 20)) == {(device, 20.0) for device in (3, 4, 5)}
     assert opened(set_limit(schema, "device", "1", 18)) == set()
@@ -101,7 +101,7 @@ def test_a_changed_limit_opens_the_days_whose_readings_it_judges_otherwise(schem
     assert opened(remove_limit(schema, "device", "1")) == {(1, 20.0), (1, 200.0)}
     assert opened(remove_limit(schema, "building_type", "a")) == {(n, kWh) for n in (1, 2) for kWh in (20.0, 200.0)}
     assert opened(remove_limit(schema, "default")) == {(device, 20.0) for device in (1, 2, 3, 4)}
-    assert all(proof.is_equal for proof in prove_all(schema, only_open=True))
+    assert all(proof.is_equal for proof in prove_all(schema, only_unverified=True))
     accepted = schema.query("SELECT device_id, power_usage_kWh FROM l2_power_cleaned").result_rows
     assert set(accepted) == {(device, kWh) for device in range(1, 6) for kWh in (10.0, 20.0)} | {(5, 200.0)}
 

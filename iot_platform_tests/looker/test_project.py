@@ -15,10 +15,11 @@ import yaml
 from iot_platform.defs.lineage import COLUMN_SOURCES
 from iot_platform.errors import FilterError, LookmlError
 from iot_platform.looker import checks, liquid
+from iot_platform.looker.compiler import compile_query
 from iot_platform.looker.dashboard_file import read_dashboards
 from iot_platform.looker.dictionary import field_dictionary
 from iot_platform.looker.project import load_project
-from iot_platform.looker.query import MAX_LIMIT, Query, compile_query
+from iot_platform.looker.query import MAX_LIMIT, Query
 from iot_platform.settings import Settings
 
 PROJECT = load_project()

@@ -9,8 +9,9 @@ from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from iot_platform.looker.compiler import compile_query
 from iot_platform.looker.filters import Values, any_of, condition
-from iot_platform.looker.query import Query, compile_query
+from iot_platform.looker.query import Query
 from iot_platform_tests.looker.lookml_readings import DASHBOARD, NOW, PROJECT, YEAR, energy
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.looker.compiler import compile_query
 from iot_platform.looker.filters import any_of
-from iot_platform.looker.query import compile_query
 from iot_platform_tests.looker.lookml_readings import DASHBOARD, NOW, PROJECT, YEAR, energy
 
 Filters = Mapping[str, str]

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from random import Random
 
-from iot_platform.readings.files.mapping import BAD_DEVICE_ID
+from iot_platform.readings.files.column_mapping import BAD_DEVICE_ID
 
 SINCE_2000 = 946684800
 LAST_SECOND = 2**32 - 1

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from iot_platform.readings.files.mapping import BAD_DEVICE_ID
+from iot_platform.readings.files.column_mapping import BAD_DEVICE_ID
 from iot_platform_tests.readings.fuzz_fields import LAST_SECOND, Field
 from iot_platform_tests.readings.fuzz_rows import HEADER, SHOWN_BYTES, Fields, Row, RowMaker
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iot_platform.errors import SourceError
-from iot_platform.readings.files import csv_source
-from iot_platform.readings.files.opening import fingerprint, open_rows
-from iot_platform.readings.files.rows import Reject
+from iot_platform.readings.files import csv_rows
+from iot_platform.readings.files.open_file import fingerprint, open_rows
+from iot_platform.readings.files.raw_rows import Reject
 
 HEADER = b"time,device_id,kwh\n"
 
@@ -33,7 +33,7 @@ def read(path: Path, content: bytes) -> tuple[list[tuple[int, list[bytes]]], lis
 
 @pytest.fixture(params=[1 << 20, 40], ids=["one block", "many blocks"])
 def file(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(csv_source, "BLOCK_BYTES", request.param)
+    monkeypatch.setattr(csv_rows, "BLOCK_BYTES", request.param)
     return tmp_path / "r.csv"
 
 
@@ -130,7 +130,7 @@ def test_quoted_fields_come_back_as_they_were(
     path = tmp_path_factory.mktemp("csv") / "r.csv"
     text = "".join(",".join(map(quoted, row)) + "\n" for row in rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_source, "BLOCK_BYTES", block)
+        patch.setattr(csv_rows, "BLOCK_BYTES", block)
         found, malformed = read(path, HEADER + text.encode())
     assert [tuple(value.decode() for value in values) for _, values in found] == rows
     assert not malformed
@@ -144,6 +144,6 @@ def test_any_block_size_gives_the_same_rows(tmp_path_factory: pytest.TempPathFac
     found = []
     for block in (16, 50, 1 << 20):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(csv_source, "BLOCK_BYTES", block)
+            patch.setattr(csv_rows, "BLOCK_BYTES", block)
             found.append(read(path, content))
     assert found[0] == found[1] == found[2]

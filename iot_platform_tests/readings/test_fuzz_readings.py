@@ -23,7 +23,7 @@ from iot_platform.cli.load import load
 from iot_platform.layers.catalog import L2, RAW_TABLE
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import summarize
-from iot_platform.readings.files import csv_source, parquet_source
+from iot_platform.readings.files import csv_rows, parquet_rows
 from iot_platform_tests.readings.fuzz_parquet import write_numbers, write_texts
 from iot_platform_tests.readings.fuzz_rows import ACCEPTED, Row, write_csv
 
@@ -52,8 +52,8 @@ def test_every_row_is_in_exactly_one_place(
 ) -> None:
     chance = Random(f"{SEED}/{kind}")
     # Small pieces, so that their ends cut through records; several batches, so that a key's readings lie in two.
-    monkeypatch.setattr(csv_source, "BLOCK_BYTES", 1 << chance.choice((14, 16, 18, 23)))
-    monkeypatch.setattr(parquet_source, "ROWS_AT_ONCE", 5000)
+    monkeypatch.setattr(csv_rows, "BLOCK_BYTES", 1 << chance.choice((14, 16, 18, 23)))
+    monkeypatch.setattr(parquet_rows, "ROWS_AT_ONCE", 5000)
     monkeypatch.setenv("IOT_BATCH_ROWS", str(max(5000, ROWS // 12)))
     path = tmp_path / f"readings.{kind}"
     count = ROWS * SHARES[kind] // sum(SHARES.values())

@@ -7,17 +7,17 @@ from typing import Literal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iot_platform.readings.ledger import Entry, Range, cut, open_ranges
+from iot_platform.readings.ledger import LedgerEntry, Range, split_ranges, uncommitted_ranges
 
 
 @st.composite
-def ledgers(draw: st.DrawFn) -> list[Entry]:
+def ledgers(draw: st.DrawFn) -> list[LedgerEntry]:
     bounds = sorted(draw(st.sets(st.integers(0, 60), max_size=14)))
     entries = []
     for start, stop in zip(bounds, bounds[1:], strict=False):
         state: Literal["committed", "sending"] | None = draw(st.sampled_from(["committed", "sending", None]))
         if state:
-            entries.append(Entry(start, stop, state, token="t"))
+            entries.append(LedgerEntry(start, stop, state, token="t"))
     return entries
 
 
@@ -26,15 +26,15 @@ def positions(ranges: list[Range]) -> list[int]:
 
 
 @given(ledgers(), st.integers(0, 60), st.integers(0, 60), st.integers(1, 20))
-def test_open_ranges_are_what_is_not_committed(entries: list[Entry], start: int, length: int, size: int) -> None:
+def test_open_ranges_are_what_is_not_committed(entries: list[LedgerEntry], start: int, length: int, size: int) -> None:
     stop = start + length
-    found = open_ranges(entries, start, stop)
+    found = uncommitted_ranges(entries, start, stop)
     sent = {entry.range for entry in entries if entry.state == "sending"}
     committed = {p for entry in entries if entry.state == "committed" for p in range(*entry.range)}
     in_flight = [r for r in sorted(sent) if r[0] < stop and r[1] > start]
     assert [gap for gap, was_sent in found if was_sent] == (in_flight if length else [])
     wanted = {p for p in range(start, stop) if p not in committed} | set(positions(in_flight if length else []))
     assert positions([gap for gap, _ in found]) == sorted(wanted)
-    cuts = list(cut(found, size))
+    cuts = list(split_ranges(found, size))
     assert positions(cuts) == sorted(wanted)
     assert all(b - a <= size or (a, b) in sent for a, b in cuts)

@@ -26,9 +26,9 @@ from iot_platform.defs import bar_chart as bars
 from iot_platform.defs.bar_chart import Bar, bar_chart
 from iot_platform.defs.layers.chart import usage_chart
 from iot_platform.defs.table_metadata import markdown_table
+from iot_platform.readings.files.raw_rows import Reject
 from iot_platform.readings.files.rejects import RejectReport
-from iot_platform.readings.files.rows import Reject
-from iot_platform.security.escaping import chat, csv_cell, markdown, visible, visible_lines
+from iot_platform.security.escaping import escape_chat, escape_csv_cell, escape_line, escape_lines, escape_markdown
 from iot_platform_tests.security.hostile import HOSTILE
 
 DAY = dt.date(2026, 1, 5)
@@ -50,7 +50,7 @@ def read_back(text: str) -> str:
 
 @given(st.one_of(st.sampled_from(HOSTILE), st.text(st.sampled_from("=+-@\t\r\n';,|\"aE5. "), max_size=12), st.text()))
 def test_no_cell_of_a_csv_is_a_formula_and_its_text_can_be_read_back(text: str) -> None:
-    cell = csv_cell(text)
+    cell = escape_csv_cell(text)
     assert read_back(cell) == text
     for part in map(str.lstrip, as_spreadsheet(cell)):
         assert not part.startswith(("=", "@", "＝", "＠")), cell
@@ -59,7 +59,7 @@ def test_no_cell_of_a_csv_is_a_formula_and_its_text_can_be_read_back(text: str) 
 
 @pytest.mark.parametrize("text", ["-5", "2026-01-01T00:00:00Z,7,-5.25", "+1e-3", "a-b=c@d", "Müller & Söhne"])
 def test_a_number_and_a_plain_text_stay_as_they_are_in_a_csv(text: str) -> None:
-    assert csv_cell(text) == text
+    assert escape_csv_cell(text) == text
 
 
 def test_the_report_of_rejects_holds_no_formula(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_the_report_of_rejects_holds_no_formula(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_markdown_is_plain_or_code(text: str) -> None:
-    found = markdown(text)
+    found = escape_markdown(text)
     assert "\n" not in found and "|" not in found and len(found) < 260
     outside = re.sub(r"(?<!`)(`+)(?!`)(?:.*?[^`])\1(?!`)", "", found)
     assert not re.search(r"[<\[\]!*~`@#$]|://|www\.", outside.replace("&#124;", "")), found
@@ -90,7 +90,7 @@ def test_plain_names_are_plain_in_markdown() -> None:
         "-12.5",
         "office, 51.5",
     ):
-        assert markdown(text) == text
+        assert escape_markdown(text) == text
 
 
 def test_a_table_has_a_line_for_each_row_and_as_many_cells() -> None:
@@ -101,7 +101,7 @@ def test_a_table_has_a_line_for_each_row_and_as_many_cells() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_chat_message_mentions_nobody_and_links_nowhere(text: str) -> None:
-    found = chat(text)
+    found = escape_chat(text)
     assert "<" not in found and ">" not in found and "\n" not in found
     assert not re.search(r"@\w|://|www\.|\]\(|!\[|&(?!amp;|lt;|gt;)", found), found
     line = Line(title=text, detail=text, link="http://127.0.0.1:3000/runs/1")
@@ -115,6 +115,33 @@ def test_a_chat_message_mentions_nobody_and_links_nowhere(text: str) -> None:
         assert not re.search(r"<|@\w|://|\]\(|!\[", rest), part
     assert all(block["text"].get("verbatim", True) for block in sent["blocks"][1:])
     assert sent["blocks"][0]["text"]["emoji"] is False
+
+
+CHAT_FORMATS = (
+    "*bold* a*b*c **bold**",
+    "_italics_ (_italics_) __proto__",
+    "~struck~ ~~struck~~ ~channel",
+    "`code` ```block```",
+    ":smile: text:+1:text :wave::skin-tone-2: 10:30:fire:",
+    "> quote",
+    "# heading",
+    "- item",
+    "1. item",
+)
+
+
+@pytest.mark.parametrize("text", [*CHAT_FORMATS, *HOSTILE])
+def test_a_chat_message_formats_nothing(text: str) -> None:
+    found = escape_chat(text)
+    assert not re.search(r"[*~`]|(?<![^\W_])_|_(?![^\W_])", found), found
+    assert not re.search(r":[^\s:]*[^\d\s:][^\s:]*:", found.replace("\u200b", " ")), found
+    assert not re.match(r"&gt;|[#+-]|\d+[.)]", found), found
+
+
+def test_names_and_times_are_plain_in_a_chat() -> None:
+    for text in ("l2_power_cleaned", "2026-01-05T10:30:00Z", "http error 500: bad gateway", "C1 = -5 kWh (100%)"):
+        assert escape_chat(text) == text
+    assert escape_chat("*5 of 7*", 4) == "\u22175 \u2026"
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "x\r\nBcc: victim@example.com", "x\nSubject: y\n\nbody", "\ud800"])
@@ -132,7 +159,7 @@ def test_a_terminal_shows_control_characters(text: str, capsys: pytest.CaptureFi
     say(f"{text}: 1 row")
     show_table(("name",), [(text,)])
     assert not CONTROL.search(capsys.readouterr().out)
-    assert not CONTROL.search(visible_lines(text)) and not CONTROL.search(visible(text))
+    assert not CONTROL.search(escape_lines(text)) and not CONTROL.search(escape_line(text))
 
 
 def test_an_error_message_is_no_command_to_the_terminal(tmp_path: Path) -> None:
@@ -175,4 +202,4 @@ def test_an_alert_is_one_line_without_controls() -> None:
 
 
 def test_surrogates_and_nul_are_shown() -> None:
-    assert visible("a\ud800\x00b") == r"a\ud800\x00b"
+    assert escape_line("a\ud800\x00b") == r"a\ud800\x00b"

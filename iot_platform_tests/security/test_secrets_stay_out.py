@@ -18,7 +18,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.alerts.mail import read_smtp_url
 from iot_platform.errors import DeliveryError, ServerError
-from iot_platform.security.secret_values import hidden, secrets_hidden
+from iot_platform.security.secret_values import hide_secrets, hide_secrets_in_errors
 from iot_platform.services.dagster import CODE
 from iot_platform.services.instance import dagster_home
 from iot_platform.settings import Settings
@@ -139,7 +139,7 @@ def test_whatever_an_error_quotes_is_hidden(canaries: Mapping[str, str]) -> None
     def asset(step: Callable[[], None]) -> dg.AssetsDefinition:
         @dg.asset(name=step.__name__)
         def raising() -> None:
-            with secrets_hidden():
+            with hide_secrets_in_errors():
                 step()
 
         return raising
@@ -155,10 +155,10 @@ def test_whatever_an_error_quotes_is_hidden(canaries: Mapping[str, str]) -> None
 
 def test_an_error_without_secrets_stays_itself(canaries: Mapping[str, str]) -> None:
     error = ServerError("ClickHouse at 127.0.0.1:8123 is away")
-    with pytest.raises(ServerError) as raised, secrets_hidden():
+    with pytest.raises(ServerError) as raised, hide_secrets_in_errors():
         raise error from OSError("no route")
     assert raised.value is error and isinstance(error.__cause__, OSError)
-    assert hidden("http://127.0.0.1:9 iot alerts") == "http://127.0.0.1:9 iot alerts"
+    assert hide_secrets("http://127.0.0.1:9 iot alerts") == "http://127.0.0.1:9 iot alerts"
 
 
 @pytest.fixture

@@ -12,6 +12,9 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from iot_platform.defs.jobs import NIGHTLY
+from iot_platform.services.dagster import CODE_SERVER
+from iot_platform.services.instance import INSTANCE_CONFIG
 from iot_platform.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,12 +75,34 @@ def test_only_who_needs_it_reaches_a_service() -> None:
 
 def test_the_code_server_has_no_port() -> None:
     command = SERVICES["code"]["command"]
+    assert tuple(command[:3]) == CODE_SERVER
     assert command[command.index("-s") + 1] == "/run/iot/code.sock" and not {"-p", "-h"} & {*command}
     holders = {name for name, service in SERVICES.items() if "code:/run/iot" in service.get("volumes", [])}
     assert holders == {"code", "webserver", "daemon"}
     [origin] = yaml.safe_load((DEPLOY / "workspace.yaml").read_text())["load_from"]
     assert origin["grpc_server"] == {"socket": "/run/iot/code.sock", "location_name": "iot_platform"}
     assert not any("4000" in text.read_text() for text in [*DEPLOY.iterdir(), ROOT / "docker-compose.yml"])
+
+
+def test_the_code_server_is_asked_itself_and_restarted_when_it_ends() -> None:
+    code = SERVICES["code"]
+    socket = code["command"][code["command"].index("-s") + 1]
+    assert code["healthcheck"]["test"] == ["CMD", "python", "-m", "iot_platform.services.code_health", socket]
+    assert code["restart"] == "unless-stopped"
+
+
+def test_a_home_and_compose_differ_in_storage_and_in_how_much_runs_at_once() -> None:
+    home, production = yaml.safe_load(INSTANCE_CONFIG), yaml.safe_load((DEPLOY / "dagster.yaml").read_text())
+    for storage in ("storage", "local_artifact_storage", "compute_logs"):
+        del production[storage]
+    for config in (home, production):
+        runs, pools = config["concurrency"]["runs"], config["concurrency"]["pools"]
+        limits = {limit["key"]: limit["limit"] for limit in runs["tag_concurrency_limits"]}
+        assert limits.keys() == {"dagster/backfill", NIGHTLY}
+        # Bulk work leaves a run, and a place in the pool, to everything else.
+        assert sum(limits.values()) < min(runs["max_concurrent_runs"], pools["default_limit"])
+        del config["concurrency"]
+    assert home == production
 
 
 def test_ports_are_those_of_this_machine() -> None:

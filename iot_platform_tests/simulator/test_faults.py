@@ -11,7 +11,7 @@ import pytest
 
 from iot_platform.errors import PlatformError
 from iot_platform.simulator.faults import MAX_DELAY_S, FaultRates
-from iot_platform.simulator.simulator import Simulator
+from iot_platform.simulator.simulated_readings import Simulator
 
 DAY = dt.datetime(2026, 5, 4, tzinfo=dt.UTC)
 NEXT_DAY = DAY + dt.timedelta(days=1)

@@ -25,9 +25,9 @@ def mismatches(client: Client, expected: Expected) -> Iterator[str]:
     yield from _difference(client, L2.table, _readings(client, L2.table), expected.l2, expected)
     yield from _difference(client, QUARANTINE.table, _readings(client, QUARANTINE.table), expected.quarantine, expected)
     for layer in (L2, L3, *MARTS):
-        final = " FINAL" if layer.final else ""
+        final = " FINAL" if layer.needs_final else ""
         # As text: a Decimal column would come as one, but not with all its digits in every format.
-        row = client.query(f"SELECT toString({layer.kWh}) FROM {layer.table}{final}").result_rows[0]
+        row = client.query(f"SELECT toString({layer.kWh_sql}) FROM {layer.table}{final}").result_rows[0]
         kWh = Decimal(row[0])
         if kWh != expected.kWh:
             yield f"{layer.name}: {kWh} kWh instead of {expected.kWh}"

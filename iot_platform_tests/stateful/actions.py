@@ -15,9 +15,9 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from iot_platform.clickhouse.blocks import insert_block
 from iot_platform.layers.catalog import RAW_TABLE
 from iot_platform.layers.partitions import partition_rows
-from iot_platform.readings.arrivals import with_arrival_times
+from iot_platform.readings.arrival_times import with_arrival_times
 from iot_platform.readings.outbox import Outbox
-from iot_platform.readings.stream import StreamWriter
+from iot_platform.readings.stream_writer import StreamWriter
 from iot_platform_tests.stateful.world import Row, Sent, World, arrivals, readings_table
 
 REFUSED = 60  # a code that is not tried again

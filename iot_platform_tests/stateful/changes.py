@@ -148,7 +148,7 @@ class ProveOpen(Action):
     layers: tuple[str, ...] = tuple(LAYERS_BY_NAME)
 
     def run(self, world: World) -> None:
-        for _ in prove_all(world.client, layers=[LAYERS_BY_NAME[name] for name in self.layers], only_open=True):
+        for _ in prove_all(world.client, layers=[LAYERS_BY_NAME[name] for name in self.layers], only_unverified=True):
             pass
 
 

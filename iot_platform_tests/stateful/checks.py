@@ -24,7 +24,7 @@ from iot_platform.layers.catalog import (
 from iot_platform.layers.definition import Definition
 from iot_platform.layers.partitions import partitions
 from iot_platform.layers.proof import prove_all
-from iot_platform.layers.status import open_partitions
+from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
 from iot_platform_tests.stateful.model import Expected, Rows
 from iot_platform_tests.stateful.world import World
@@ -67,7 +67,7 @@ def check_closed_days(world: World) -> int:
     """
     client, expected = world.client, _expected_rows(world.truth.expected())
     names = partitions(client)
-    closed = {layer: set(names) - set(open_partitions(client, layer)) for layer in DERIVED_LAYERS}
+    closed = {layer: set(names) - set(unverified_partitions(client, layer)) for layer in DERIVED_LAYERS}
     for layer in DERIVED_LAYERS:
         if not layer.has_impossible_times:
             closed[layer].discard(IMPOSSIBLE_TIMES)
@@ -87,7 +87,7 @@ def settle(world: World) -> Counter[str]:
     check_closed_days(world)
     client = world.client
     _drop_hidden_rows(client)
-    rebuilt = Counter(proof.layer for proof in prove_all(client, only_open=True) if proof.was_rebuilt)
+    rebuilt = Counter(proof.layer for proof in prove_all(client, only_unverified=True) if proof.was_rebuilt)
     _require_closed(client)
     truth = world.truth.expected()
     expected = _expected_rows(truth)
@@ -104,7 +104,7 @@ def settle(world: World) -> Counter[str]:
 def _require_closed(client: Client) -> None:
     """What was proved stays closed, but for days that a merge with an emptied part opens: those are proved equal."""
     for _ in range(MOST_MERGES):
-        again = list(prove_all(client, only_open=True))
+        again = list(prove_all(client, only_unverified=True))
         if not again:
             return
         if any(proof.was_rebuilt or not proof.is_equal for proof in again):
@@ -161,7 +161,7 @@ def _expected_rows(expected: Expected) -> dict[str, Rows]:
 
 
 def _rows(client: Client, layer: Layer) -> Rows:
-    final = " FINAL" if layer.final else ""
+    final = " FINAL" if layer.needs_final else ""
     found: Rows = defaultdict(Counter)
     rows = client.query(f"SELECT _partition_id, {_COLUMNS[layer.name]} FROM {layer.table}{final}").result_rows
     for partition, *row in rows:

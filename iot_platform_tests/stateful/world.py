@@ -22,8 +22,8 @@ from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.endpoint import endpoint
 from iot_platform.clickhouse.migrations import create_database, migrate
 from iot_platform.clickhouse_embedded.directory import ServerDirectory
+from iot_platform.readings.batch_writer import Batch, BatchWriter
 from iot_platform.readings.contract import READING_SCHEMA
-from iot_platform.readings.writer import Batch, Writer
 from iot_platform.settings import Settings
 from iot_platform_tests.stateful.model import Truth
 
@@ -137,7 +137,7 @@ class World:
 
     def write(self, sent: Sent) -> None:
         """Write a batch (again) and put what is new of it into the truth."""
-        Writer(self.client, sent.source).write(sent.batch)
+        BatchWriter(self.client, sent.source).write(sent.batch)
         if sent.arrived_us is None:
             self.note_arrival(sent)
         self.use_up(sent)

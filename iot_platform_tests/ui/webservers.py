@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 
-from iot_platform.services.dagster import CODE, WORKSPACE
+from iot_platform.services.dagster import CODE, CODE_SERVER, WORKSPACE
 from iot_platform.services.instance import create_storage, dagster_home
 from iot_platform.services.process import START_TIMEOUT_S, Service, free_port
 from iot_platform.settings import Settings
@@ -64,7 +64,7 @@ def webserver(module: str, home: Path, **settings: str) -> Iterator[Webserver]:
     workspace = directory / "workspace.yaml"
     workspace.write_text(WORKSPACE.format(port=code_port))
     commands = {
-        "code": ("dagster", "code-server", "start", "-h", "127.0.0.1", "-p", str(code_port), *CODE),
+        "code": (*CODE_SERVER, "-h", "127.0.0.1", "-p", str(code_port), *CODE),
         "webserver": (module, "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)),
     }
     with ExitStack() as stack:

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
-from dagster_shared.error import SerializableErrorInfo
 
 from iot_platform.alerts.problem import one_line
+from iot_platform.defs.dagster_internals import AssetGraph, SerializableErrorInfo
 from iot_platform.settings import Settings
 
 PARTITION = "dagster/partition"

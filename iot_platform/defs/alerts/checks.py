@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import dagster as dg
-from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
 from iot_platform.alerts.problem import Problem, one_line
 from iot_platform.defs.alerts.alert_context import Site, covered, days_of_tags, span, utc
+from iot_platform.defs.dagster_internals import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
 # Newest evaluations of a check that are looked at: hourly proofs of more than a week.
 MAX_EVALUATIONS = 200

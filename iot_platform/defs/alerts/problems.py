@@ -5,21 +5,20 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-from dagster._core.definitions.freshness import FreshnessState
-from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import (
-    InstigatorState,
-    ScheduleInstigatorData,
-    SensorInstigatorData,
-    TickStatus,
-)
-
 from iot_platform.alerts.problem import Problem, one_line
 from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.embedded_server import running_server
 from iot_platform.defs.alerts.alert_context import Site, cause_of, utc
 from iot_platform.defs.alerts.checks import check_problems, evaluations
 from iot_platform.defs.alerts.runs import run_problems
+from iot_platform.defs.dagster_internals import (
+    FreshnessState,
+    InstigatorState,
+    InstigatorType,
+    ScheduleInstigatorData,
+    SensorInstigatorData,
+    TickStatus,
+)
 from iot_platform.errors import MissingDatabaseError, ServerError
 
 ENDED = [TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE]

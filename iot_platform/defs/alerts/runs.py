@@ -7,9 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.events import JobFailureData
-from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES, RunRecord
-from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 
 from iot_platform.alerts.problem import Problem, one_line
 from iot_platform.defs.alerts.alert_context import (
@@ -23,6 +20,13 @@ from iot_platform.defs.alerts.alert_context import (
     utc,
 )
 from iot_platform.defs.alerts.checks import Evaluations, evaluated_since
+from iot_platform.defs.dagster_internals import (
+    AUTO_RETRY_RUN_ID_TAG,
+    IN_PROGRESS_RUN_STATUSES,
+    WILL_RETRY_TAG,
+    JobFailureData,
+    RunRecord,
+)
 
 # Older failed runs are looked at only when they are known already: an open problem does not go away with time.
 RECENT = dt.timedelta(days=7)

@@ -13,7 +13,7 @@ from iot_platform.alerts.outbox import AlertState, look
 from iot_platform.defs.alerts.alert_context import Site
 from iot_platform.defs.alerts.problems import SENSOR_NAME, current_problems
 from iot_platform.errors import PlatformError
-from iot_platform.security.secret_values import secrets_hidden
+from iot_platform.security.secret_values import hide_secrets_in_errors
 from iot_platform.settings import Settings
 
 MINIMUM_INTERVAL_S = 30
@@ -36,7 +36,7 @@ def _start_status(settings: Settings) -> dg.DefaultSensorStatus:
 )
 def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Look at what is wrong, and send what is to be sent."""
-    with secrets_hidden():
+    with hide_secrets_in_errors():
         return _look_and_send(context)
 
 

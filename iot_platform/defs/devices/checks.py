@@ -2,16 +2,19 @@
 
 # No `from __future__ import annotations` here: Dagster refuses a context whose annotation is a string.
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
-import pandas as pd
 
 from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.decoration import decoration
 from iot_platform.defs.layers.check_runner import SAMPLE_LINES, read_query
 from iot_platform.defs.resources import POOL, ClickHouse
-from iot_platform.devices.stored_contract import IMPLAUSIBLE, breaches
-from iot_platform.security.escaping import markdown_code, visible
+from iot_platform.security.escaping import escape_line, markdown_code_block
 from iot_platform.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DEVICES = "device_metadata"
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
@@ -63,7 +66,7 @@ def metadata_source_is_fresh(context: dg.AssetCheckExecutionContext, clickhouse:
         "sql": _shown(sql.replace("{source:String}", f"'{settings.devices_source}'")),
     }
     if not passed:
-        facts["last_problem"] = visible(row["last_problem"], PROBLEM_LENGTH) or "no attempt has failed"
+        facts["last_problem"] = escape_line(row["last_problem"], PROBLEM_LENGTH) or "no attempt has failed"
         facts["what_to_do"] = dg.MetadataValue.md(FRESH_TO_DO.strip())
     return dg.AssetCheckResult(
         passed=passed,
@@ -91,10 +94,13 @@ def _age(source: str, read_h: float | None, full_h: float | None, failures: int)
 )
 def metadata_contract_holds(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
     """The stored table against its pandera contract, with a sample of the offenders."""
+    # It imports pandas and pandera.
+    from iot_platform.devices.stored_contract import IMPLAUSIBLE, breaches
+
     sql = read_query("metadata_contract_holds")
     with clickhouse.session(context.run, "metadata_contract_holds") as client:
         versions = client.query_df(sql)
-    found = breaches(versions) if len(versions) else pd.DataFrame()
+    found = breaches(versions)
     facts: dict[str, dg.MetadataValue | int] = {"versions": len(versions), "breaches": len(found), "sql": _shown(sql)}
     with decoration(context, "The table of breaches"):
         facts |= _breach_facts(sql, found)
@@ -107,7 +113,7 @@ def metadata_contract_holds(context: dg.AssetCheckExecutionContext, clickhouse: 
     )
 
 
-def _breach_facts(sql: str, found: pd.DataFrame) -> dict[str, dg.MetadataValue]:
+def _breach_facts(sql: str, found: "pd.DataFrame") -> dict[str, dg.MetadataValue]:
     """A sample of the breaches, the SQL that shows them, and what to do; nothing when there is none."""
     if found.empty:
         return {}
@@ -122,7 +128,7 @@ def _breach_facts(sql: str, found: pd.DataFrame) -> dict[str, dg.MetadataValue]:
 
 
 def _shown(sql: str) -> dg.MarkdownMetadataValue:
-    return dg.MetadataValue.md(markdown_code(sql, "sql"))
+    return dg.MetadataValue.md(markdown_code_block(sql, "sql"))
 
 
 metadata_checks = [metadata_source_is_fresh, metadata_contract_holds]

@@ -12,7 +12,7 @@ from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.restatement import Restatement
 from iot_platform.devices.sources.source import Delivery, Source
 from iot_platform.layers.catalog import L3, L4, partition_day
-from iot_platform.security.escaping import visible
+from iot_platform.security.escaping import escape_line
 
 ROWS_SHOWN = 50
 
@@ -23,10 +23,10 @@ def source_facts(source: Source, delivery: Delivery) -> Facts:
     """What was read from where, and how far."""
     return {
         "source": dg.MetadataValue.text(source.name),
-        "location": dg.MetadataValue.text(visible(source.location)),
+        "location": dg.MetadataValue.text(escape_line(source.location)),
         "read": dg.MetadataValue.text("all" if delivery.is_full else "what has changed"),
         "rows_read": len(delivery.devices),
-        "position": dg.MetadataValue.text(visible(delivery.position)),
+        "position": dg.MetadataValue.text(escape_line(delivery.position)),
     }
 
 

@@ -7,7 +7,7 @@ import dagster as dg
 from iot_platform.defs.devices.assets import DEVICES
 from iot_platform.defs.jobs import metadata_checks_job, refresh_metadata_job
 from iot_platform.defs.start_status import SCHEDULE_STATUS
-from iot_platform.devices.sources.csv_file import CsvSource
+from iot_platform.devices.sources.source import CSV
 from iot_platform.settings import Settings
 
 
@@ -34,7 +34,7 @@ def refresh_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRe
     "which no increment tells. A CSV is read as a whole each time, and needs no night.",
 )
 def compare_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    if Settings().devices_source == CsvSource.name:
+    if Settings().devices_source == CSV:
         return dg.SkipReason("The CSV is read as a whole each time (refresh_metadata_schedule).")
     return dg.RunRequest()
 

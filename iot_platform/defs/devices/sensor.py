@@ -9,9 +9,9 @@ import dagster as dg
 from iot_platform.defs.jobs import refresh_metadata_job
 from iot_platform.defs.start_status import SENSOR_STATUS
 from iot_platform.devices.sources.configured import csv_source
-from iot_platform.devices.sources.csv_file import CsvSource, fingerprint
+from iot_platform.devices.sources.source import CSV
 from iot_platform.errors import SourceError
-from iot_platform.security.secret_values import secrets_hidden
+from iot_platform.security.secret_values import hide_secrets_in_errors
 from iot_platform.settings import Settings
 
 MINIMUM_INTERVAL_S = 30
@@ -29,14 +29,16 @@ SETTLED = dt.timedelta(seconds=5)
 )
 def metadata_csv_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Request a refresh when the content is another one than that of the cursor."""
-    with secrets_hidden():
+    with hide_secrets_in_errors():
         return _compare(context)
 
 
 def _compare(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     settings = Settings()
-    if settings.devices_source != CsvSource.name:
+    if settings.devices_source != CSV:
         return dg.SkipReason(f"The metadata comes from another source (IOT_DEVICES_SOURCE={settings.devices_source}).")
+    from iot_platform.devices.sources.csv_file import fingerprint
+
     source = csv_source(settings)
     try:
         found = fingerprint(source.content())

@@ -9,7 +9,7 @@ import dagster as dg
 from iot_platform.defs.layers.automation import follows_when_green
 from iot_platform.defs.layers.chart import add_coverage_charts, add_reject_charts, add_usage_charts
 from iot_platform.defs.layers.proofs import prove_days
-from iot_platform.defs.partitions import daily, in_one_run
+from iot_platform.defs.partitions import daily, in_runs_of_many_days
 from iot_platform.defs.platform_asset import platform_asset
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE, L2, L3, L4, QUARANTINE, RAW_TABLE, Layer
@@ -81,7 +81,7 @@ def _proved_asset(
         description=f"{DESCRIPTIONS[layer].strip()}\n{on_call.rstrip()}",
         deps=deps,
         partitions_def=daily,
-        backfill_policy=in_one_run,
+        backfill_policy=in_runs_of_many_days,
         automation_condition=condition,
     )
     def proved(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:

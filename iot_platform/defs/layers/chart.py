@@ -14,7 +14,7 @@ from iot_platform.defs.decoration import decoration
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.layers.catalog import L3, L4, QUARANTINE
-from iot_platform.security.escaping import label
+from iot_platform.security.escaping import escape_label
 
 if TYPE_CHECKING:  # loaded when something is drawn, as in bars
     from matplotlib.figure import Figure
@@ -134,7 +134,7 @@ def _figure(day: dt.date, curves: Curves) -> Figure:
     axes = figure.add_axes((0.075, 0.12, 0.655, 0.72), facecolor=CARD)
     bottom = [0.0] * 24
     for (building_type, values), colour in zip(curves.items(), COLOURS, strict=False):
-        name = f"{label(building_type.replace('_', ' '))}  {sum(values):,.0f} kWh"
+        name = f"{escape_label(building_type.replace('_', ' '))}  {sum(values):,.0f} kWh"
         top = [below + value for below, value in zip(bottom, values, strict=True)]
         # One collection for 24 bars: bar() makes an object of each, which takes as long as the rest of the picture.
         bars = [_bar(hour, *span) for hour, span in enumerate(zip(bottom, top, strict=True))]

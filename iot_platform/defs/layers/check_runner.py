@@ -15,7 +15,7 @@ from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.layers.rules import Rule
 from iot_platform.layers.catalog import L4, RAW_TABLE, partition_day, partition_id
 from iot_platform.layers.partitions import grouped, partition_rows
-from iot_platform.security.escaping import markdown_code
+from iot_platform.security.escaping import markdown_code_block
 from iot_platform.settings import Settings
 
 # Lines of offenders that a check shows; its SQL gives them all.
@@ -83,7 +83,7 @@ class Findings:
             unit: _number(self.total),
             f"offending_{unit}": _number(self.offending),
             "offending_share": float(f"{self.share:.3g}"),
-            "sql": dg.MetadataValue.md(markdown_code(self.sql, "sql")),
+            "sql": dg.MetadataValue.md(markdown_code_block(self.sql, "sql")),
         }
         if self.lines:
             facts["offenders"] = dg.MetadataValue.md(self._table())

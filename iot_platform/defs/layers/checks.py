@@ -13,7 +13,7 @@ from iot_platform.defs.layers.check_runner import Findings, find
 from iot_platform.defs.layers.rules import RULES, Rule, configured
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.resources import POOL, ClickHouse
-from iot_platform.layers.blocked_days import record
+from iot_platform.layers.blocked_days import record_outcome
 from iot_platform.settings import Settings
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
@@ -30,7 +30,7 @@ def _check(own: Rule) -> dg.AssetChecksDefinition:
             found = find(client, rule, days)
             red = found.days_above(rule.error_share)
             if rule.blocking:
-                record(client, rule.asset, rule.name, red, days, context.run.run_id)
+                record_outcome(client, rule.asset, rule.name, red, days, context.run.run_id)
         facts: dict[str, Any] = {}
         with decoration(context, f"The table of offenders of {rule.name}"):
             facts |= found.metadata()

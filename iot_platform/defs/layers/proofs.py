@@ -17,7 +17,7 @@ from iot_platform.defs.lineage import column_lineage
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.resources import ClickHouse
-from iot_platform.layers.blocked_days import Hold, holds
+from iot_platform.layers.blocked_days import BlockedDay, blocked_days
 from iot_platform.layers.catalog import (
     BY_BUILDING_TYPE,
     IMPOSSIBLE_TIMES,
@@ -31,7 +31,7 @@ from iot_platform.layers.partitions import grouped, partition_rows, partitions
 from iot_platform.layers.proof import Proof, prove_partitions
 
 # Days that are named when they are held back.
-HOLDS_SHOWN = 20
+BLOCKED_DAYS_SHOWN = 20
 # Newest days of a run that get a preview; the others get their figures.
 DAYS_WITH_PREVIEW = 31
 
@@ -46,8 +46,8 @@ def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer:
     """
     days = days_of_run(context)
     with clickhouse.session(context.run, layer.name) as client:
-        held = _holds(client, layer, days) if clickhouse.settings().hold_downstream else []
-        days = sorted(set(days) - {hold.day for hold in held})
+        blocked = _blocked_days(client, layer, days) if clickhouse.settings().hold_downstream else []
+        days = sorted(set(days) - {found.day for found in blocked})
         facts: dict[dt.date, dict[str, Any]] = {day: {} for day in days}
         for proof in _prove(context, client, layer, [partition_id(day) for day in days]):
             if difference := proof.difference():
@@ -66,28 +66,28 @@ def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer:
             table_facts |= _table_facts(client, layer)
         with decoration(context, "The list of the run's queries"):
             table_facts |= queries_of_run(context.run, clickhouse.settings())
-    if held:
+    if blocked:
         for day in days:
             # A step that fails materializes nothing by itself.
             context.log_event(
                 dg.AssetMaterialization(layer.name, partition=day.isoformat(), metadata={**table_facts, **facts[day]})
             )
-        raise _held_back(layer, held, proved=len(days))
+        raise _held_back(layer, blocked, proved=len(days))
     for day in days:
         context.add_asset_metadata(facts[day], partition_key=day.isoformat())
     context.add_asset_metadata(table_facts)
 
 
-def _holds(client: Client, layer: Layer, days: Sequence[dt.date]) -> list[Hold]:
+def _blocked_days(client: Client, layer: Layer, days: Sequence[dt.date]) -> list[BlockedDay]:
     # What a check said that has been renamed or blocks no more could never turn green.
     blocking = {rule.name for rule in RULES if rule.blocking}
-    return [hold for hold in holds(client, [layer.source], days) if hold.check in blocking]
+    return [found for found in blocked_days(client, [layer.source], days) if found.check in blocking]
 
 
-def _held_back(layer: Layer, held: Sequence[Hold], *, proved: int) -> dg.Failure:
-    shown = "\n".join(f"- {hold}" for hold in held[:HOLDS_SHOWN])
+def _held_back(layer: Layer, blocked: Sequence[BlockedDay], *, proved: int) -> dg.Failure:
+    shown = "\n".join(f"- {found}" for found in blocked[:BLOCKED_DAYS_SHOWN])
     return dg.Failure(
-        description=f"{len({hold.day for hold in held}):,} days of {layer.name} are held back by red checks of "
+        description=f"{len({found.day for found in blocked}):,} days of {layer.name} are held back by red checks of "
         f"{layer.source}; {proved:,} other days of this run were proved.\n{shown}\nMaterialize {layer.source} of these "
         "days (it is rebuilt, and its checks run again), or run the checks again once the cause is gone.",
         allow_retries=False,
@@ -127,7 +127,8 @@ def _facts(proof: Proof) -> Metadata:
 def _time_spans(client: Client, layer: Layer, days: Sequence[dt.date]) -> dict[str, Metadata]:
     devices = "0" if layer is BY_BUILDING_TYPE else "uniqExact(device_id)"
     rows = client.query(
-        f"SELECT _partition_id, min({layer.time}), max({layer.time}), {devices} FROM {quoted(layer.table)} "
+        f"SELECT _partition_id, min({layer.time_column}), max({layer.time_column}), {devices} "
+        f"FROM {quoted(layer.table)} "
         "WHERE _partition_id IN {partitions:Array(String)} GROUP BY _partition_id",
         parameters={"partitions": [partition_id(day) for day in days]},
     ).result_rows
@@ -142,7 +143,7 @@ def _time_spans(client: Client, layer: Layer, days: Sequence[dt.date]) -> dict[s
 
 
 def _preview(client: Client, layer: Layer, day: dt.date) -> dg.MarkdownMetadataValue:
-    return tables.preview(client, layer.name, f"toDate({layer.time}) = '{day.isoformat()}'")
+    return tables.preview(client, layer.name, f"toDate({layer.time_column}) = '{day.isoformat()}'")
 
 
 def _table_facts(client: Client, layer: Layer) -> Metadata:

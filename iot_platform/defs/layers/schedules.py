@@ -1,4 +1,4 @@
-"""When the layers are proved: the day that fills, each hour; closed days, once their late readings are in."""
+"""When the layers are verified: today every hour, closed days every morning, after their late readings."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ import datetime as dt
 from collections.abc import Sequence
 
 import dagster as dg
+from clickhouse_connect.driver.exceptions import Error
 
 from iot_platform.clickhouse.migrations import migrated_session
-from iot_platform.defs.jobs import all_layers_job
+from iot_platform.defs.jobs import LAST, NIGHTLY, PRIORITY, SOON, all_layers_job
 from iot_platform.defs.start_status import SCHEDULE_STATUS
-from iot_platform.layers.blocked_days import holds
+from iot_platform.errors import ServerError
+from iot_platform.layers.blocked_days import blocked_days
 from iot_platform.layers.catalog import DERIVED_LAYERS, partition_day
-from iot_platform.layers.status import open_partitions
+from iot_platform.layers.status import unverified_partitions
 from iot_platform.settings import Settings
 
-# A night's work comes in runs that are short enough to be repeated; what is more is left to the next nights.
+# The days of a night are split into runs that are short enough to be repeated. The next nights do the rest.
 DAYS_PER_RUN, RUNS = dt.timedelta(days=31), 12
+# While ClickHouse does not answer, the tick fails, and Dagster evaluates it again (max_tick_retries in dagster.yaml).
+# After this time it requests what needs no answer.
+RETRY_FOR = dt.timedelta(hours=2)
 
 
 @dg.schedule(
@@ -24,10 +29,10 @@ DAYS_PER_RUN, RUNS = dt.timedelta(days=31), 12
     cron_schedule=Settings().prove_today_cron,
     execution_timezone="UTC",
     default_status=SCHEDULE_STATUS,
-    description="By default each hour: today's layers. Readings that arrive afterwards are proved the next time.",
+    description="Verifies today's layers, by default every hour. Later readings are verified the next time.",
 )
 def prove_today_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    return dg.RunRequest(partition_key=_scheduled(context).date().isoformat())
+    return dg.RunRequest(partition_key=_scheduled(context).date().isoformat(), tags={PRIORITY: SOON})
 
 
 @dg.schedule(
@@ -36,23 +41,30 @@ def prove_today_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest
     cron_schedule=Settings().prove_closed_days_cron,
     execution_timezone="UTC",
     default_status=SCHEDULE_STATUS,
-    description="By default each morning: yesterday's layers, after late readings, and every older day that is open, "
-    "because readings came late, metadata or limits changed, or somebody wrote into it. Mends failed ingestion, too.",
+    description="Verifies yesterday's layers after late readings, and every older unverified day: readings came late, "
+    "metadata or limits changed, or somebody wrote into a layer. By default every morning. Also repeats failed "
+    "ingestion. While ClickHouse does not answer, the tick is retried for two hours; then only yesterday is requested.",
 )
 def prove_closed_days_schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
     yesterday = _scheduled(context).date() - dt.timedelta(days=1)
     settings = Settings()
     if yesterday < settings.first_day:
         return dg.SkipReason(f"{yesterday} is before the first day ({settings.first_day}).")
-    open_days, held = _open_and_held_days(settings)
-    days = {yesterday} | {day for day in open_days if settings.first_day <= day < yesterday}
-    # A red check stops a run for all of its days, so days that were red run alone.
-    ranges = day_ranges(sorted(days - held)) + [(day, day) for day in sorted(days & held)[-RUNS:]]
+    try:
+        unverified, blocked = _unverified_and_blocked_days(settings)
+    except (Error, ServerError) as error:
+        if _now() - _scheduled(context) < RETRY_FOR:
+            raise
+        context.log.warning(f"Only {yesterday} is requested, older unverified days the next night: {error}")
+        unverified, blocked = set(), set()
+    days = {yesterday} | {day for day in unverified if settings.first_day <= day < yesterday}
+    # A failed check stops a run for all of its days, so days with one run alone.
+    ranges = day_ranges(sorted(days - blocked)) + [(day, day) for day in sorted(days & blocked)[-RUNS:]]
     return [_run_request(first, last) for first, last in ranges]
 
 
 def day_ranges(days: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
-    """Days, oldest first, as ranges of days that follow each other: none longer than DAYS_PER_RUN, the newest RUNS."""
+    """Sorted days as ranges of consecutive days of at most DAYS_PER_RUN; the newest RUNS ranges."""
     ranges: list[tuple[dt.date, dt.date]] = []
     for day in days:
         if ranges and day - ranges[-1][1] == dt.timedelta(days=1) and day - ranges[-1][0] < DAYS_PER_RUN:
@@ -62,23 +74,27 @@ def day_ranges(days: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
     return ranges[-RUNS:]
 
 
-def _open_and_held_days(settings: Settings) -> tuple[set[dt.date], set[dt.date]]:
+def _unverified_and_blocked_days(settings: Settings) -> tuple[set[dt.date], set[dt.date]]:
     with migrated_session(settings) as client:
-        found = {partition for layer in DERIVED_LAYERS for partition in open_partitions(client, layer)}
-        held = {hold.day for hold in holds(client, [layer.name for layer in DERIVED_LAYERS])}
-    return {day for partition in found if (day := partition_day(partition))}, held
+        found = {partition for layer in DERIVED_LAYERS for partition in unverified_partitions(client, layer)}
+        blocked = {found.day for found in blocked_days(client, [layer.name for layer in DERIVED_LAYERS])}
+    return {day for partition in found if (day := partition_day(partition))}, blocked
 
 
 def _run_request(first: dt.date, last: dt.date) -> dg.RunRequest:
+    tags = {PRIORITY: LAST, NIGHTLY: "closed_days"}
     if first == last:
-        return dg.RunRequest(partition_key=first.isoformat())
-    return dg.RunRequest(
-        tags={
-            "dagster/asset_partition_range_start": first.isoformat(),
-            "dagster/asset_partition_range_end": last.isoformat(),
-        }
-    )
+        return dg.RunRequest(partition_key=first.isoformat(), tags=tags)
+    days = {
+        "dagster/asset_partition_range_start": first.isoformat(),
+        "dagster/asset_partition_range_end": last.isoformat(),
+    }
+    return dg.RunRequest(tags={**tags, **days})
 
 
 def _scheduled(context: dg.ScheduleEvaluationContext) -> dt.datetime:
     return context.scheduled_execution_time.astimezone(dt.UTC)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)

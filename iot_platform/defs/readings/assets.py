@@ -11,13 +11,12 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.decoration import decoration
-from iot_platform.defs.partitions import daily, days_of_run, in_one_run
+from iot_platform.defs.partitions import daily, days_of_run, in_runs_of_many_days
 from iot_platform.defs.platform_asset import platform_asset
 from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.readings.windows import day_window
 from iot_platform.defs.resources import ClickHouse
-from iot_platform.layers.catalog import RAW_KWH, RAW_TABLE, partition_id
-from iot_platform.simulator.ingestion import ingest_simulated
+from iot_platform.layers.catalog import RAW_TABLE, READINGS_KWH_SQL, partition_id
 
 # Newest days of a run that get a preview; the others get their figures.
 DAYS_WITH_PREVIEW = 31
@@ -41,7 +40,7 @@ ARRIVAL_WINDOW = {
     late_h=2,
     stale_h=6,
     partitions_def=daily,
-    backfill_policy=in_one_run,
+    backfill_policy=in_runs_of_many_days,
     config_schema=ARRIVAL_WINDOW,
 )
 def l1_power_raw(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
@@ -86,6 +85,9 @@ def _ingest(
     clickhouse: ClickHouse,
     days: Sequence[dt.date],
 ) -> Metadata:
+    # It imports pyarrow and pandas.
+    from iot_platform.simulator.ingestion import ingest_simulated
+
     start, end = day_window(days[0], days[-1], dt.datetime.now(dt.UTC))
     window: Mapping[str, str | None] = context.op_execution_context.op_config
     if (first := window.get("start")) and (last := window.get("end")):
@@ -107,7 +109,7 @@ _NOTHING: Metadata = {"dagster/partition_row_count": 0, "kWh": 0.0}
 def _arrived(client: Client, days: Sequence[dt.date]) -> dict[str, Metadata]:
     """What L1 holds of each day. Times that cannot be true lie in a partition of their own and belong to no day."""
     rows = client.query(
-        f"SELECT _partition_id, count(), {RAW_KWH}, uniqExact(device_id), min(timestamp), max(timestamp), "
+        f"SELECT _partition_id, count(), {READINGS_KWH_SQL}, uniqExact(device_id), min(timestamp), max(timestamp), "
         f"min(ingested_at), max(ingested_at) FROM {quoted(RAW_TABLE)} "
         "WHERE _partition_id IN {partitions:Array(String)} GROUP BY _partition_id",
         parameters={"partitions": [partition_id(day) for day in days]},

@@ -1,4 +1,4 @@
-"""The sensor that has the newest simulated readings ingested, and catches up after a downtime."""
+"""The sensor that requests the ingestion of the newest simulated readings, and catches up after a downtime."""
 
 from __future__ import annotations
 
@@ -7,36 +7,49 @@ import datetime as dt
 import dagster as dg
 
 from iot_platform.defs.jobs import ingestion_job
-from iot_platform.defs.readings.windows import Window, day_of_window, next_windows, start_of_arrivals, start_of_day
+from iot_platform.defs.readings.windows import Window, day_of_window, next_window, start_of_arrivals, start_of_day
 from iot_platform.defs.start_status import SENSOR_STATUS
 from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import RAW_TABLE
 from iot_platform.settings import Settings
 
 MINIMUM_INTERVAL_S = 60
+NOT_ENDED = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 @dg.sensor(
     job=ingestion_job,
     minimum_interval_seconds=MINIMUM_INTERVAL_S,
     default_status=SENSOR_STATUS,
-    description="Asks for one ingestion run per window of arrivals since the last one: each minute the newest; "
-    "after a downtime windows of some hours, a few at each tick, until it has caught up. The cursor is the end of the "
-    "last window. Reset, it starts again with today: what is already in is not added twice. The views carry new "
-    "readings through all layers at once; the hourly proof then confirms them.",
+    description="Requests an ingestion run for the readings that arrived since the last one, every "
+    "`IOT_INGESTION_INTERVAL_S` seconds. While an ingestion run waits or runs, nothing is requested: the next window "
+    "covers that time, too. After a downtime it requests one day per run until it has caught up. The cursor is the end "
+    "of the last window. After a reset it starts with today; readings that are already stored are not added twice. The "
+    "views carry new readings through all layers at once, and the hourly proof verifies them.",
 )
 def simulated_ingestion_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """Request the windows from the cursor up to now."""
+    """Request the oldest window between the cursor and now."""
     settings = Settings()
     if not settings.simulator_enabled:
         return dg.SkipReason("The simulator is switched off (IOT_SIMULATOR_ENABLED).")
+    if context.instance.get_runs(dg.RunsFilter(job_name=ingestion_job.name, statuses=NOT_ENDED), limit=1):
+        return dg.SkipReason("An ingestion run waits or runs. The next window covers the readings since then.")
     now = _now()
     start = _cursor_time(context.cursor) if context.cursor else start_of_day(now)
     start = max(start, start_of_arrivals(settings.first_day))
-    windows = list(next_windows(start, now, settings.simulator_interval_s))
-    if not windows:
-        return dg.SkipReason(f"No reading has arrived since {start.isoformat()}.")
-    return dg.SensorResult(run_requests=[_run_request(window) for window in windows], cursor=windows[-1][1].isoformat())
+    window = next_window(start, now, settings.simulator_interval_s, settings.ingestion_interval_s)
+    if window is None:
+        return dg.SkipReason(
+            f"Less than {settings.ingestion_interval_s} s of readings (IOT_INGESTION_INTERVAL_S) have arrived since "
+            f"{start.isoformat()}."
+        )
+    return dg.SensorResult(run_requests=[_run_request(window)], cursor=window[1].isoformat())
 
 
 def _run_request(window: Window) -> dg.RunRequest:
@@ -53,8 +66,8 @@ def _cursor_time(cursor: str) -> dt.datetime:
         time = dt.datetime.fromisoformat(cursor)
     except ValueError as error:
         raise PlatformError(
-            f"The cursor {cursor!r} of simulated_ingestion_sensor is no ISO time. Nothing was requested. "
-            "Reset the cursor on the sensor's page; it starts again with today, and adds nothing twice."
+            f"The cursor {cursor!r} of simulated_ingestion_sensor is not an ISO time. Nothing was requested. "
+            "Reset the cursor on the sensor's page: it starts again with today, and adds nothing twice."
         ) from error
     return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
 

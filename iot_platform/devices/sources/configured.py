@@ -1,18 +1,26 @@
-"""The sources of device metadata by name, as the settings describe them."""
+"""The sources of device metadata by name, as the settings describe them.
+
+Each is imported when it is used: pandas, pandera and the HTTP libraries take a second of CPU.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from iot_platform.devices.sources.csv_file import CsvSource
-from iot_platform.devices.sources.hubspot import HubSpotSource
-from iot_platform.devices.sources.source import Source
+from iot_platform.devices.sources.source import CRM, CSV, Source
 from iot_platform.errors import SourceError
 from iot_platform.settings import Settings
+
+if TYPE_CHECKING:
+    from iot_platform.devices.sources.csv_file import CsvSource
+    from iot_platform.devices.sources.hubspot import HubSpotSource
 
 
 def csv_source(settings: Settings) -> CsvSource:
     """The CSV of the settings."""
+    from iot_platform.devices.sources.csv_file import CsvSource
+
     return CsvSource(
         settings.devices_location,
         complete=settings.devices_csv_complete,
@@ -23,6 +31,8 @@ def csv_source(settings: Settings) -> CsvSource:
 
 def crm_source(settings: Settings) -> HubSpotSource:
     """The CRM of the settings. Raises SourceError when they do not describe one."""
+    from iot_platform.devices.sources.hubspot import HubSpotSource
+
     return HubSpotSource(
         settings.crm_url,
         settings.crm_token,
@@ -34,7 +44,7 @@ def crm_source(settings: Settings) -> HubSpotSource:
     )
 
 
-SOURCES: Mapping[str, Callable[[Settings], Source]] = {CsvSource.name: csv_source, HubSpotSource.name: crm_source}
+SOURCES: Mapping[str, Callable[[Settings], Source]] = {CSV: csv_source, CRM: crm_source}
 
 
 def configured_source(settings: Settings, name: str | None = None) -> Source:

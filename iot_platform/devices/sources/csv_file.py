@@ -11,7 +11,7 @@ from fsspec.core import split_protocol, url_to_fs
 
 from iot_platform.devices.contract import parse_devices, read_file, too_large
 from iot_platform.devices.sources.download import DownloadError, download
-from iot_platform.devices.sources.source import Delivery, without_secrets
+from iot_platform.devices.sources.source import CSV, Delivery, without_secrets
 from iot_platform.errors import SourceError
 
 # Not there, not allowed, no answer; a file system that is not installed or not known.
@@ -22,7 +22,7 @@ _HTTP = ("http", "https")
 class CsvSource:
     """A CSV, read as a whole each time. ``complete``: it lists every device; ``max_bytes``: a larger one is refused."""
 
-    name = "csv"
+    name = CSV
 
     def __init__(self, url: str, *, complete: bool, timeout_s: float, max_bytes: int) -> None:
         self._url = url

@@ -17,9 +17,9 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from iot_platform.devices.contract import COLUMNS, REQUIRED
 from iot_platform.devices.sources.api import ATTEMPTS, TRANSIENT_STATUS, Api, ApiError
-from iot_platform.devices.sources.source import Delivery, without_secrets
+from iot_platform.devices.sources.source import CRM, Delivery, without_secrets
 from iot_platform.errors import SourceError
-from iot_platform.security.escaping import visible
+from iot_platform.security.escaping import escape_line
 
 # The most that HubSpot gives at once.
 LIST_PAGE, SEARCH_PAGE = 100, 200
@@ -61,7 +61,7 @@ class HubSpotSource:
     ``modified``: the property with the time of an object's last change. Raises SourceError for settings that cannot be.
     """
 
-    name = "crm"
+    name = CRM
 
     def __init__(
         self,
@@ -180,7 +180,7 @@ class HubSpotSource:
         tried = f", tried {ATTEMPTS} times" if status in TRANSIENT_STATUS else ""
         # Some proxies show the request in their answer.
         text = body.decode("utf-8", errors="replace").replace(self._token.get_secret_value(), "***")
-        return f"HTTP {status}{tried}: {visible(text, _ANSWER_SHOWN)}"
+        return f"HTTP {status}{tried}: {escape_line(text, _ANSWER_SHOWN)}"
 
     def _require_properties(self, found: list[_Record]) -> None:
         """A property that does not exist is just left out of the answer; one without a value is null."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The kinds of sources, as in IOT_DEVICES_SOURCE.
+CSV, CRM = "csv", "crm"
 
 
 @dataclass(frozen=True)

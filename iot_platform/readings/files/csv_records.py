@@ -19,7 +19,7 @@ class Record:
     fields: list[bytes] | None
 
 
-class RecordCutter:
+class RecordSplitter:
     """Cuts records of a known number of columns; only ``"`` quotes, and only at the start of a field."""
 
     def __init__(self, delimiter: str, columns: int) -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import compute
 
-from iot_platform.readings.files.rows import Column
+from iot_platform.readings.files.raw_rows import Column
 
 # The stubs want the type of each array, which only the file knows.
 pc: Any = compute

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
-from iot_platform.readings.files.rows import Reject
-from iot_platform.security.escaping import csv_cell
+from iot_platform.readings.files.raw_rows import Reject
+from iot_platform.security.escaping import escape_csv_cell
 from iot_platform.security.private_files import private_directory
 
 SHOWN = 5
@@ -20,7 +20,7 @@ class RejectReport:
     """Counts rejects by reason, keeps the first few, and writes all of them to a CSV file.
 
     The file is created with the first reject: no report means that every row was a reading. Opened in a spreadsheet, no
-    text of it is a formula: escaping.csv_cell says how, and how to read the text back.
+    text of it is a formula: escaping.escape_csv_cell says how, and how to read the text back.
     """
 
     def __init__(self, path: Path, place_name: str) -> None:
@@ -42,7 +42,7 @@ class RejectReport:
             if len(self.first) < SHOWN:
                 self.first.append(reject)
             self.counts[reject.reason] += 1
-            self._writer.writerow([reject.place, reject.reason, csv_cell(reject.text[:LONGEST_TEXT])])
+            self._writer.writerow([reject.place, reject.reason, escape_csv_cell(reject.text[:LONGEST_TEXT])])
         if self._file is not None:
             self._file.flush()
 

@@ -1,0 +1,56 @@
+"""All that we take from private modules of Dagster, each with the reason. Look here first when Dagster is updated."""
+
+from __future__ import annotations
+
+# The type of a repository's asset graph, which a public property returns.
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+
+# The state in a freshness record, which a public method returns.
+from dagster._core.definitions.freshness import FreshnessState
+
+# Tells schedules from sensors in the list of all of them.
+from dagster._core.definitions.run_request import InstigatorType
+
+# The error in a RUN_FAILURE event.
+from dagster._core.events import JobFailureData
+
+# State and ticks of schedules and sensors, which public methods return.
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    ScheduleInstigatorData,
+    SensorInstigatorData,
+    TickStatus,
+)
+
+# Tells evaluations of a check from those that are only planned.
+from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+
+# All statuses between the queue and the end of a run; a run with its times.
+from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES, RunRecord
+
+# Has a database file for each run, and leaves it there when the run is deleted.
+from dagster._core.storage.event_log import SqliteEventLogStorage
+
+# Mark runs that Dagster will start again.
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
+
+# An error with its chain of causes, as Dagster stores it.
+from dagster_shared.error import SerializableErrorInfo
+
+__all__ = [
+    "AUTO_RETRY_RUN_ID_TAG",
+    "COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES",
+    "IN_PROGRESS_RUN_STATUSES",
+    "WILL_RETRY_TAG",
+    "AssetGraph",
+    "FreshnessState",
+    "InstigatorState",
+    "InstigatorType",
+    "JobFailureData",
+    "RunRecord",
+    "ScheduleInstigatorData",
+    "SensorInstigatorData",
+    "SerializableErrorInfo",
+    "SqliteEventLogStorage",
+    "TickStatus",
+]

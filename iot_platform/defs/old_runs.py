@@ -1,0 +1,104 @@
+"""Remove old runs from Dagster's storage: a quiet platform adds hundreds of them every day."""
+
+# No `from __future__ import annotations` here: Dagster refuses a context whose annotation is a string.
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+
+from iot_platform.defs.alerts.alert_context import Site
+from iot_platform.defs.alerts.checks import check_problems, evaluations
+from iot_platform.defs.alerts.runs import run_problems
+from iot_platform.defs.dagster_internals import SqliteEventLogStorage
+from iot_platform.defs.jobs import LAST, PRIORITY
+from iot_platform.defs.start_status import SCHEDULE_STATUS
+from iot_platform.settings import Settings
+
+ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+# Runs are read from the storage this many at a time.
+PAGE = 200
+
+
+def remove_old_runs(site: Site, now: dt.datetime) -> Iterator[str]:
+    """Remove ended runs that nobody needs any more, with their events and logs; yields the id of each.
+
+    Kept, whatever their age: runs that hold the newest materialization of a day or an asset (Dagster would show it as
+    missing), and runs with an open problem: a failed check, or work that nobody has done since.
+    """
+    cutoff = now - dt.timedelta(days=site.settings.runs_kept_days)
+    needed = _runs_with_problems(site, cutoff, now)
+    for run_id in list(_run_ids(site.instance, dg.RunsFilter(statuses=ENDED, updated_before=cutoff))):
+        if run_id not in needed and not _holds_newest_materialization(site.instance, run_id):
+            _remove(site.instance, run_id)
+            yield run_id
+
+
+def _runs_with_problems(site: Site, cutoff: dt.datetime, now: dt.datetime) -> set[str]:
+    wanted = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_before=cutoff)
+    failed = list(_run_ids(site.instance, wanted))
+    evaluated = evaluations(site)
+    failed_checks = check_problems(site, evaluated)
+    problems = [*failed_checks, *run_problems(site, evaluated, failed_checks, failed, now)]
+    return {problem.run_id for problem in problems if problem.run_id}
+
+
+def _run_ids(instance: dg.DagsterInstance, wanted: dg.RunsFilter) -> Iterator[str]:
+    cursor = None
+    while page := instance.get_run_records(wanted, limit=PAGE, cursor=cursor):
+        yield from (record.dagster_run.run_id for record in page)
+        cursor = page[-1].dagster_run.run_id
+
+
+def _holds_newest_materialization(instance: dg.DagsterInstance, run_id: str) -> bool:
+    of_type = {dg.DagsterEventType.ASSET_MATERIALIZATION}
+    for record in instance.get_records_for_run(run_id, of_type=of_type).records:
+        event = record.event_log_entry.dagster_event
+        if event is None or event.asset_key is None:
+            continue
+        days = [event.partition] if event.partition else None
+        wanted = dg.AssetRecordsFilter(event.asset_key, asset_partitions=days)
+        newest = instance.fetch_materializations(wanted, limit=1).records
+        if newest and newest[0].run_id == run_id:
+            return True
+    return False
+
+
+def _remove(instance: dg.DagsterInstance, run_id: str) -> None:
+    instance.delete_run(run_id)
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+    storage = instance.event_log_storage
+    if isinstance(storage, SqliteEventLogStorage):
+        # Dagster empties the run's own database file and leaves it there.
+        for suffix in ("", "-wal", "-shm"):
+            Path(storage.path_for_shard(run_id) + suffix).unlink(missing_ok=True)
+
+
+@dg.op
+def remove_runs(context: dg.OpExecutionContext) -> None:
+    """Remove runs that are older than IOT_RUNS_KEPT_DAYS and not needed any more."""
+    settings = Settings()
+    site = Site(context.instance, context.repository_def, settings)
+    removed = sum(1 for _ in remove_old_runs(site, dt.datetime.now(dt.UTC)))
+    context.log.info(f"{removed:,} runs that ended more than {settings.runs_kept_days} days ago were removed.")
+
+
+@dg.job(
+    tags={PRIORITY: LAST},
+    description="Removes runs that ended more than `IOT_RUNS_KEPT_DAYS` days ago, with their logs. Runs that hold the "
+    "newest materialization of a day, and runs with an open problem, are kept.",
+)
+def remove_old_runs_job() -> None:
+    remove_runs()
+
+
+@dg.schedule(
+    job=remove_old_runs_job,
+    cron_schedule="40 3 * * *",
+    execution_timezone="UTC",
+    default_status=SCHEDULE_STATUS,
+    description="Every night: removes old runs from Dagster's storage.",
+)
+def remove_old_runs_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    return dg.RunRequest()

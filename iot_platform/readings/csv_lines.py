@@ -1,0 +1,79 @@
+"""Readings from lines of CSV as they come in, e.g. on standard input."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pyarrow as pa
+
+from iot_platform.errors import SourceError
+from iot_platform.readings.contract import READING_SCHEMA
+from iot_platform.readings.files.column_mapping import ColumnMapping, to_readings
+from iot_platform.readings.files.columns import choose_columns
+from iot_platform.readings.files.csv_rows import CsvRowSource
+from iot_platform.readings.files.raw_rows import Reject
+
+PIECE_BYTES = 4 << 20
+LONGEST_LINE_BYTES = 1 << 20
+
+
+class LineParser:
+    """Parses lines under one CSV header: one reading a line (no line ends within quotes), meter ids that are numbers.
+
+    (External ids get their numbers from ClickHouse, but a stream must be accepted while it is away.)
+    """
+
+    def __init__(self, header: bytes, where: str, timezone: str = "UTC") -> None:
+        """``header``: the first line. Raises SourceError when it does not name the columns of a reading plainly."""
+        self._header = header.rstrip(b"\r\n") + b"\n"
+        self._where = Path(where)
+        source = self._open(b"")
+        columns = choose_columns(source.column_names, timestamp=None, device=None, value=None, unit=None)
+        self._mapping = ColumnMapping(columns, timezone, "numeric")
+
+    def parse(self, lines: bytes) -> tuple[pa.Table, list[Reject]]:
+        """The readings in some whole lines, and the lines that are none (place 1: the first of them)."""
+        tables, rejects = [READING_SCHEMA.empty_table()], []
+        for rows in self._open(lines).rows(self._mapping.columns.names):
+            readings, bad = to_readings(rows, self._mapping, None)
+            tables.append(readings)
+            # The header was line 1.
+            rejects += [Reject(reject.place - 1, reject.reason, reject.text) for reject in bad]
+        return pa.concat_tables(tables).combine_chunks(), rejects
+
+    def _open(self, lines: bytes) -> CsvRowSource:
+        content = self._header + lines
+        return CsvRowSource(self._where, BytesIO(content), lambda: 0, len(content))
+
+
+def read_whole_lines(descriptor: int, where: str, wait_s: float) -> Iterator[bytes]:
+    """Whole lines from a file descriptor, as soon as there are some; b"" when none came for ``wait_s`` seconds.
+
+    Raises SourceError at a last line without an end: a sender that died may have written half of a number.
+    """
+    kept = b""
+    while True:
+        ready, _, _ = select.select([descriptor], [], [], wait_s)
+        if not ready:
+            yield b""
+            continue
+        piece = os.read(descriptor, PIECE_BYTES)
+        if not piece:
+            break
+        cut = piece.rfind(b"\n") + 1
+        if cut:
+            yield kept + piece[:cut]
+            kept = piece[cut:]
+        else:
+            kept += piece
+        if len(kept) > LONGEST_LINE_BYTES:
+            raise SourceError(f"{where}: a line of more than {LONGEST_LINE_BYTES >> 20} MB; not CSV.")
+    if kept:
+        raise SourceError(
+            f"{where}: the last line, {kept[:80]!r}, has no line end, so it may not be whole; it was not accepted, all "
+            "lines before it were. Send it again with a line end."
+        )

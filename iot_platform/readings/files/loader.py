@@ -1,0 +1,172 @@
+"""Load a file of readings into L1: every row once, whatever is interrupted or repeated."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.devices.meter_ids import MeterIds
+from iot_platform.errors import SourceError
+from iot_platform.readings.batch_writer import Batch, BatchWriter
+from iot_platform.readings.contract import READING_SCHEMA
+from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions, decide_id_kind, to_readings
+from iot_platform.readings.files.columns import choose_columns
+from iot_platform.readings.files.open_file import fingerprint, open_rows
+from iot_platform.readings.files.raw_rows import Fingerprint, RawRows, Reject, RowSource
+from iot_platform.readings.files.rejects import RejectReport
+
+# Rows are sorted by time within windows of this many rows before they are cut into batches. In a file that is sorted
+# by meter every batch would otherwise touch every day of every layer, and each touched day costs a part per table.
+# The window decides which readings a position stands for: changing it changes the name of every source (SCHEME).
+WINDOW_ROWS = 4_000_000
+SCHEME = "1"
+
+Progress = Callable[[float], None]
+
+
+@dataclass
+class FileResult:
+    """What became of one file. ``rows_read`` = readings (inserted or known before) + rejected."""
+
+    file: str
+    source: str
+    mapping: str
+    rows_read: int = 0
+    inserted: int = 0
+    already_loaded: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    rejects_file: str | None = None
+    first_rejects: list[Reject] = field(default_factory=list)
+    place_name: str = "row"
+    was_complete: bool = False
+    seconds: float = 0.0
+
+
+class FileLoader:
+    """Loads files through one client. ``rejects`` says where the report of a file goes."""
+
+    def __init__(
+        self, client: Client, options: FileOptions, *, batch_rows: int, rejects: Callable[[Fingerprint], Path]
+    ) -> None:
+        self._client = client
+        self._options = options
+        self._batch_rows = batch_rows
+        self._rejects = rejects
+        self._meter_ids = MeterIds(client)
+
+    def load(self, path: Path, progress: Progress = lambda share: None) -> FileResult:
+        """Load one file; rows that are no readings are reported and skipped.
+
+        Raises SourceError when the file cannot be used; what was loaded before the damage stays, is known by its
+        position, and is not loaded again when the load is repeated.
+        """
+        started = time.monotonic()
+        print_ = fingerprint(path)
+        with closing(open_rows(path)) as source:
+            mapping, rows = self._mapping(path, source)
+            name = _source_name(print_, mapping)
+            result = FileResult(file=str(path), source=name, mapping=mapping.describe(), place_name=source.place_name)
+            writer = BatchWriter(self._client, name, f"{path.name}: {mapping.describe()}")
+            report = RejectReport(self._rejects(print_), source.place_name)
+            with writer.exclusive(), closing(report):
+                end = writer.end()
+                if end is not None and not writer.uncommitted_ranges(0, end):
+                    result.rows_read = end
+                    result.already_loaded = writer.committed_readings(0, end)
+                    result.was_complete = True
+                else:
+                    parsed = self._parsed(rows, mapping, report, source, progress)
+                    self._write(writer, parsed, result)
+            result.rejected = dict(report.counts)
+            result.first_rejects = report.first
+            result.rejects_file = str(report.path) if report.counts else None
+        if path.stat().st_size != print_.size_bytes:
+            raise SourceError(f"{path}: the file changed while it was read; load a copy that nobody writes to.")
+        result.seconds = time.monotonic() - started
+        return result
+
+    def _mapping(self, path: Path, source: RowSource) -> tuple[ColumnMapping, Iterator[RawRows]]:
+        options = self._options
+        try:
+            columns = choose_columns(
+                source.column_names,
+                timestamp=options.timestamp_column,
+                device=options.device_column,
+                value=options.value_column,
+                unit=options.unit,
+            )
+        except SourceError as error:
+            raise SourceError(f"{path}: {error}") from error
+        rows = source.rows(columns.names)
+        first = next(rows, None)
+        kind = decide_id_kind(first, columns, options, str(path))
+        return ColumnMapping(columns, options.timezone, kind), chain([first] if first else [], rows)
+
+    def _parsed(
+        self,
+        rows: Iterator[RawRows],
+        mapping: ColumnMapping,
+        report: RejectReport,
+        source: RowSource,
+        progress: Progress,
+    ) -> Iterator[tuple[int, pa.Table]]:
+        """Per piece of the file: number of rows, and the readings among them."""
+        for piece in rows:
+            readings, rejects = to_readings(piece, mapping, self._meter_ids)
+            report.add(rejects)
+            progress(source.progress())
+            yield piece.records, readings
+
+    def _write(self, writer: BatchWriter, parsed: Iterator[tuple[int, pa.Table]], result: FileResult) -> None:
+        position = 0
+        for records, readings in windows(parsed, WINDOW_ROWS):
+            for start, stop in writer.ranges_to_write(position, position + records, self._batch_rows):
+                batch = Batch(start, stop, readings.slice(start - position, stop - start))
+                result.inserted += writer.write(batch)
+            result.already_loaded += readings.num_rows
+            position += records
+        result.already_loaded -= result.inserted
+        result.rows_read = position
+        writer.record_end(position)
+
+
+def windows(parsed: Iterator[tuple[int, pa.Table]], size: int) -> Iterator[tuple[int, pa.Table]]:
+    """Pieces of a file joined into windows: number of rows, readings sorted by time.
+
+    A window ends with the piece that makes it ``size`` rows or more. Pieces are cut by the file's content alone, so
+    windows are the same each time. The positions after the last reading of a window stand for its rejected rows.
+    """
+    tables: list[pa.Table] = []
+    records = 0
+    for count, table in parsed:
+        tables.append(table)
+        records += count
+        if records >= size:
+            yield records, _sorted(tables)
+            tables, records = [], 0
+    if records:
+        yield records, _sorted(tables)
+
+
+def _sorted(tables: list[pa.Table]) -> pa.Table:
+    table = pa.concat_tables(tables).combine_chunks() if tables else READING_SCHEMA.empty_table()
+    tables.clear()
+    times = table["timestamp"].cast(pa.int64())
+    if table.num_rows < 2 or pc.all(pc.less_equal(times[:-1], times[1:])).as_py():
+        return table
+    # Stable: readings of one time stay in the order of the file, so a position means the same reading each time.
+    return table.take(pc.sort_indices(times))
+
+
+def _source_name(print_: Fingerprint, mapping: ColumnMapping) -> str:
+    options = hashlib.sha256(f"{SCHEME}/{mapping.key()}".encode()).hexdigest()
+    return f"file:{print_.sha256[:16]}:{options[:8]}"

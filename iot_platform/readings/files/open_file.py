@@ -1,0 +1,89 @@
+"""Open a file by what its bytes say it is, not by its name."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from io import IOBase
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
+
+import pyarrow as pa
+
+from iot_platform.errors import SourceError
+from iot_platform.readings.files.csv_rows import CsvRowSource
+from iot_platform.readings.files.parquet_rows import ParquetRowSource
+from iot_platform.readings.files.raw_rows import Fingerprint, RowSource
+
+PARQUET = b"PAR1"
+Compression = Literal["gzip", "zstd"]
+COMPRESSIONS: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+CHUNK_BYTES = 1 << 20
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """SHA-256 and size of a file. Raises SourceError when it cannot be read or is empty."""
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror}.") from error
+    if not size:
+        raise SourceError(f"{path}: the file is empty.")
+    return Fingerprint(path, digest, size)
+
+
+def open_rows(path: Path) -> RowSource:
+    """The rows of a CSV or Parquet file, plain or compressed by gzip or zstd.
+
+    A compressed Parquet file is unpacked to a temporary file first: its table of contents is at its end.
+    Raises SourceError when the file is neither.
+    """
+    size = path.stat().st_size
+    raw = path.open("rb")
+    try:
+        compression = next((name for magic, name in COMPRESSIONS.items() if _starts_with(raw, magic)), None)
+        if compression is None:
+            return (
+                ParquetRowSource(path, raw) if _starts_with(raw, PARQUET) else CsvRowSource(path, raw, raw.tell, size)
+            )
+        if _unpacked_start(path, compression) == PARQUET:
+            return ParquetRowSource(path, _to_temporary_file(_unpacked(raw, compression), path))
+        return CsvRowSource(path, _unpacked(raw, compression), raw.tell, size)
+    except BaseException:
+        raw.close()
+        raise
+
+
+def _starts_with(file: BinaryIO, magic: bytes) -> bool:
+    file.seek(0)
+    start = file.read(len(magic))
+    file.seek(0)
+    return start == magic
+
+
+def _unpacked(raw: BinaryIO, compression: Compression) -> BinaryIO:
+    raw.seek(0)
+    return cast(BinaryIO, pa.CompressedInputStream(pa.PythonFile(cast(IOBase, raw), mode="r"), compression))
+
+
+def _unpacked_start(path: Path, compression: Compression) -> bytes:
+    # A file handle of its own: Arrow's stream closes the one it was given.
+    try:
+        with path.open("rb") as raw:
+            return _unpacked(raw, compression).read(len(PARQUET))
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be unpacked: {error}.") from error
+
+
+def _to_temporary_file(unpacked: BinaryIO, path: Path) -> BinaryIO:
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the source that reads it
+    try:
+        shutil.copyfileobj(unpacked, file, CHUNK_BYTES)
+    except OSError as error:
+        file.close()
+        raise SourceError(f"{path}: cannot be unpacked: {error}.") from error
+    file.seek(0)
+    return cast(BinaryIO, file)

@@ -1,0 +1,164 @@
+"""Accept readings from a source that cannot send them again, and deliver them batch by batch, in the background."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from types import TracebackType
+
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.errors import OutboxFullError
+from iot_platform.readings.batch_writer import Batch, BatchWriter
+from iot_platform.readings.outbox import Outbox, SealedBatch
+from iot_platform.security.private_files import state_directory
+from iot_platform.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# An insert that is under way when the time is up; cut off, it is compared with L1 the next time.
+LAST_ATTEMPT_S = 1.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+
+
+class StreamWriter:
+    """Accepts readings into the outbox of a named stream; a thread delivers them through the batch writer.
+
+    A batch is sealed when it has settings.batch_rows, batch_bytes, or its first reading has waited for batch_age_s.
+
+    Each reading is in L1 exactly once per time that it was accepted, whatever is killed: the outbox makes a stream
+    repeatable, and the batch writer delivers what is repeatable once. While ClickHouse is away, readings are
+    accepted until the outbox is full. Use it as a context manager from one thread.
+    """
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self._settings = settings
+        self._outbox = Outbox(state_directory(settings.root, "outbox") / name, settings.outbox_bytes)
+        self.source = f"stream:{name}:{self._outbox.stream_id}"
+        self._description = f"stream {name}"
+        self._changed = threading.Condition()
+        self._closing = False
+        self._is_flushing = False
+        self._was_delivered: bool | None = None
+        self._failure: str | None = None
+        self._pause_s = _FIRST_PAUSE_S
+        self._thread = threading.Thread(target=self._deliver, name=f"deliver {name}", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> StreamWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def position(self) -> int:
+        """How many positions of the stream were accepted so far, in this process and those before it."""
+        return self._outbox.position
+
+    @property
+    def failure(self) -> str | None:
+        """Why the last delivery failed; None: it did not."""
+        return self._failure
+
+    def accept(self, readings: pa.Table, positions: int | None = None) -> int:
+        """Accept readings (READING_SCHEMA and further columns of L1); returns the position after them.
+
+        ``positions``: how many positions of the source they cover; default: one each. Once this returns they survive
+        any crash. Raises OutboxFullError when there is no room: none of them was accepted then.
+        """
+        with self._changed:
+            if self._outbox.open_rows + readings.num_rows > self._settings.batch_rows:
+                self._outbox.seal()
+            position = self._outbox.append(readings, readings.num_rows if positions is None else positions)
+            if self._is_due():
+                self._changed.notify_all()
+            return position
+
+    def flush(self, timeout_s: float) -> bool:
+        """Have everything that was accepted delivered; False when it was not within the time."""
+        with self._changed:
+            self._is_flushing = True
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(lambda: self._outbox.is_empty, timeout_s)
+            finally:
+                self._is_flushing = False
+
+    def close(self, timeout_s: float = 60.0) -> bool:
+        """Deliver what can be delivered in the time, and end; what is left goes out when the stream is opened again.
+
+        Called again it only repeats its answer.
+        """
+        if self._was_delivered is None:
+            deadline = time.monotonic() + timeout_s
+            self._was_delivered = self.flush(timeout_s)
+            with self._changed:
+                self._closing = True
+                self._changed.notify_all()
+            self._thread.join(max(LAST_ATTEMPT_S, deadline - time.monotonic()))
+            self._outbox.close()
+        return self._was_delivered
+
+    def _deliver(self) -> None:
+        while not self._closing:
+            try:
+                with migrated_session(self._settings) as client:
+                    self._deliver_through(client)
+                return
+            except Exception as error:  # noqa: BLE001 - the thread must not end while readings are accepted
+                # Nothing is lost: the batch is still in the outbox. ``failure`` and the log say why it waits.
+                self._failure = f"{type(error).__name__}: {error}"
+                log.warning("%s: delivery failed, next attempt in %.1f s: %s", self.source, self._pause_s, error)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closing, self._pause_s)
+                self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+
+    def _deliver_through(self, client: Client) -> None:
+        """Deliver batches until the stream is closed; raises the first error."""
+        writer = BatchWriter(client, self.source, self._description)
+        with writer.exclusive():
+            while True:
+                with self._changed:
+                    self._changed.wait_for(self._has_work, self._wait_s())
+                    batches = self._batches()
+                    if self._closing and not batches:
+                        return
+                for batch in batches:
+                    writer.write(
+                        Batch(batch.position_from, batch.position_to, batch.read(), arrived_at=batch.arrived_at)
+                    )
+                    self._failure, self._pause_s = None, _FIRST_PAUSE_S
+                    with self._changed:
+                        self._outbox.remove(batch)
+                        self._changed.notify_all()
+                    if self._closing:
+                        return
+
+    def _batches(self) -> list[SealedBatch]:
+        """What is to be delivered. A full disk must not hold back the batches whose delivery makes room on it."""
+        try:
+            if self._is_due():
+                self._outbox.seal()
+        except OutboxFullError:
+            if not self._outbox.sealed():
+                raise
+        return self._outbox.sealed()
+
+    def _has_work(self) -> bool:
+        return self._closing or self._is_due() or bool(self._outbox.sealed())
+
+    def _is_due(self) -> bool:
+        settings, outbox = self._settings, self._outbox
+        is_full = outbox.open_rows >= settings.batch_rows or outbox.open_bytes >= settings.batch_bytes
+        age_s = outbox.open_age_s
+        return is_full or age_s >= settings.batch_age_s or (self._is_flushing and age_s > 0)
+
+    def _wait_s(self) -> float:
+        """Until the open file is due; an empty one is looked at again as often."""
+        return max(0.01, self._settings.batch_age_s - self._outbox.open_age_s)

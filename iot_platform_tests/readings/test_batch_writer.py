@@ -1,0 +1,243 @@
+"""Each batch of a source is in every layer exactly once: repeated, cut otherwise, interrupted, or written twice."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from iot_platform.clickhouse import retries
+from iot_platform.errors import PlatformError, SourceError
+from iot_platform.layers.catalog import DERIVED_LAYERS, RAW_TABLE
+from iot_platform.readings import batch_writer
+from iot_platform.readings.batch_writer import Batch, BatchWriter
+from iot_platform.readings.contract import READING_SCHEMA
+
+START = int(dt.datetime(2026, 1, 1, tzinfo=dt.UTC).timestamp())
+LAYERS = [RAW_TABLE, *(layer.table for layer in DERIVED_LAYERS)]
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "FIRST_PAUSE_S", 0.001)
+
+
+def readings(count: int, *, step_s: int = 600, every_bad: int = 7) -> pa.Table:
+    """One reading per ``step_s`` of device 1 + n % 3; each ``every_bad``-th is negative: quarantine has its share."""
+    numbers = range(count)
+    values = [-1.0 if n % every_bad == 0 else float(n % 50) for n in numbers]
+    times = pa.array([START + n * step_s for n in numbers]).cast(pa.timestamp("s", "UTC"))
+    ids = pa.array([1 + n % 3 for n in numbers], pa.uint32())
+    return pa.Table.from_arrays([times, ids, pa.array(values)], schema=READING_SCHEMA)
+
+
+def contents(client: Client) -> dict[str, Any]:
+    """Rows and energy of every layer."""
+    result: dict[str, Any] = {}
+    for layer in LAYERS:
+        value = "total_kWh" if layer.startswith("l4") else "power_usage_kWh"
+        result[layer] = client.query(f"SELECT count(), round(sum(toFloat64({value})), 6) FROM {layer}").result_rows[0]
+    result["readings"] = client.query("SELECT sum(readings) FROM l4_power_agg_hourly").result_rows[0][0]
+    return result
+
+
+def states(client: Client) -> list[tuple[Any, ...]]:
+    query = "SELECT position_from, position_to, toString(state), readings FROM ingestion_ledger FINAL ORDER BY 1"
+    return [tuple(row) for row in client.query(query).result_rows]
+
+
+def test_one_batch_is_one_block_in_every_layer(schema: Client) -> None:
+    # 60,000 rows of one day: more than max_block_size, so the views would cut them without the writer's settings.
+    table = readings(60_000, step_s=1)
+    assert BatchWriter(schema, "s").write(Batch(0, 60_000, table)) == 60_000
+    found = schema.query(
+        "SELECT table, max(max_block_number) - min(min_block_number) + 1 FROM system.parts "
+        "WHERE database = currentDatabase() GROUP BY table"
+    ).result_rows
+    assert {table: blocks for table, blocks in found if table in LAYERS} == dict.fromkeys(LAYERS, 1)
+
+
+def test_a_large_batch_behind_the_views_stays_one_block(schema: Client) -> None:
+    table = readings(300_000, step_s=0, every_bad=10**9).set_column(
+        1, "device_id", pa.array(range(1, 300_001), pa.uint32())
+    )
+    BatchWriter(schema, "s").write(Batch(0, 1, table))
+    rows = schema.query(
+        "SELECT table, count() FROM system.parts WHERE database = currentDatabase() AND startsWith(table, 'l') "
+        "AND table LIKE 'l%power%' AND active GROUP BY table"
+    ).result_rows
+    assert {count for _, count in rows} == {1}
+
+
+def test_a_retried_batch_adds_nothing_to_any_layer(schema: Client) -> None:
+    batch = Batch(0, 2000, readings(2000, step_s=60))
+    BatchWriter(schema, "s").write(batch)
+    once = contents(schema)
+    # As after a crash between the insert and its record in the ledger.
+    schema.command("TRUNCATE TABLE ingestion_ledger")
+    assert BatchWriter(schema, "s").write(batch) == 2000
+    assert contents(schema) == once
+    assert once["l1_power_raw"][0] == 2000
+    assert once["l2_power_cleaned"][0] == once["l3_power_joined"][0] == once["readings"]
+
+
+def test_a_committed_batch_is_not_sent_again(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = Batch(0, 10, readings(10))
+    assert BatchWriter(schema, "s").write(batch) == 10
+    monkeypatch.setattr(schema, "raw_insert", lambda *_, **__: pytest.fail("sent again"))
+    assert BatchWriter(schema, "s").write(batch) == 0
+    assert BatchWriter(schema, "s").uncommitted_ranges(0, 20) == [(10, 20)]
+
+
+def failing(real: Callable[..., Any], *errors: Exception, after: bool = False) -> Callable[..., Any]:
+    """``raw_insert`` that fails first, before or ``after`` the server has done its work."""
+    remaining = list(errors)
+
+    def insert(*args: Any, **kwargs: Any) -> Any:
+        if remaining and not after:
+            raise remaining.pop(0)
+        result = real(*args, **kwargs)
+        if remaining:
+            raise remaining.pop(0)
+        return result
+
+    return insert
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_lost_answers_and_busy_servers_are_retried(
+    schema: Client, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    errors = [OperationalError("connection reset"), DatabaseError("too many parts", code=252)]
+    monkeypatch.setattr(schema, "raw_insert", failing(schema.raw_insert, *errors, after=after))
+    assert BatchWriter(schema, "s").write(Batch(0, 100, readings(100))) == 100
+    assert contents(schema)["l1_power_raw"][0] == 100
+
+
+def test_a_refused_batch_is_open_with_its_old_cut(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = readings(30)
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "raw_insert", failing(schema.raw_insert, DatabaseError("no", code=60), after=True))
+        with pytest.raises(DatabaseError):
+            BatchWriter(schema, "s").write(Batch(0, 20, table.slice(0, 20)))
+    assert states(schema) == [(0, 20, "sending", 20)]
+    writer = BatchWriter(schema, "s")
+    assert writer.uncommitted_ranges(0, 10) == [(0, 20)]
+    assert writer.ranges_to_write(0, 30, 5) == [(0, 20), (20, 25), (25, 30)]
+    with pytest.raises(ValueError, match=r"\(0, 5\) of s overlaps ranges already written: .*\[\(0, 20\)\]"):
+        writer.write(Batch(0, 5, table.slice(0, 5)))
+    with pytest.raises(SourceError, match="first sent with 20 readings"):
+        writer.write(Batch(0, 20, table.slice(0, 19)))
+    assert writer.write(Batch(0, 20, table.slice(0, 20))) == 20
+    assert contents(schema)["l1_power_raw"][0] == 20
+
+
+def test_a_server_that_stays_away_is_an_error(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = [OperationalError("connection refused")] * retries.ATTEMPTS
+    monkeypatch.setattr(schema, "raw_insert", failing(schema.raw_insert, *errors))
+    with pytest.raises(OperationalError):
+        BatchWriter(schema, "s").write(Batch(0, 1, readings(1)))
+
+
+def test_an_empty_batch_is_only_recorded(schema: Client) -> None:
+    writer = BatchWriter(schema, "s", "nothing")
+    assert writer.write(Batch(0, 60, READING_SCHEMA.empty_table())) == 0
+    assert states(schema) == [(0, 60, "committed", 0)]
+    assert writer.uncommitted_ranges(0, 60) == []
+    with pytest.raises(ValueError, match="is empty"):
+        writer.write(Batch(60, 60, READING_SCHEMA.empty_table()))
+
+
+def test_the_end_of_a_source_is_remembered(schema: Client) -> None:
+    writer = BatchWriter(schema, "s")
+    assert writer.end() is None
+    writer.write(Batch(0, 5, readings(5)))
+    writer.record_end(5)
+    assert (writer.end(), writer.uncommitted_ranges(0, 5), writer.committed_readings(0, 5)) == (5, [], 5)
+    assert BatchWriter(schema, "other").end() is None
+
+
+def test_the_ledger_says_what_a_batch_held(schema: Client) -> None:
+    table = readings(3, every_bad=100).append_column("label", pa.array(["a", "b", "c"]))
+    BatchWriter(schema, "s", "by hand").write(Batch(0, 9, table))
+    query = "SELECT readings, total_kWh, first_timestamp, last_timestamp, description FROM ingestion_ledger FINAL"
+    [(count, kWh, first, last, description)] = schema.query(query).result_rows
+    assert (count, kWh, description) == (3, 2.0, "by hand")  # -1 + 1 + 2
+    assert (last - first) == dt.timedelta(minutes=20)
+
+
+def test_two_processes_write_a_source_once(schema: Client, server: Any, database: str) -> None:
+    import clickhouse_connect
+
+    table = readings(400)
+    written: list[int] = []
+
+    def load() -> None:
+        access = {"username": server.username, "password": server.password, "database": database}
+        with clickhouse_connect.get_client(host=server.host, port=server.port, **access) as own:
+            writer = BatchWriter(own, "s")
+            with writer.exclusive():
+                for start, stop in writer.ranges_to_write(0, 400, 100):
+                    written.append(writer.write(Batch(start, stop, table.slice(start, stop - start))))
+
+    threads = [threading.Thread(target=load) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert written == [100] * 4
+    assert contents(schema)["l1_power_raw"][0] == 400
+
+
+def test_a_source_in_use_is_an_error(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    from iot_platform.clickhouse import lock
+
+    monkeypatch.setattr(batch_writer, "server_lock", lambda client, name: lock.server_lock(client, name, wait_s=0.2))
+    with BatchWriter(schema, "s").exclusive(), pytest.raises(PlatformError, match="still held"):
+        BatchWriter(schema, "s").write(Batch(0, 1, readings(1)))
+    BatchWriter(schema, "s").write(Batch(0, 1, readings(1)))
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.integers(4, 40), min_size=1, max_size=3),
+    stop_after=st.integers(0, 3),
+    lose_answer=st.booleans(),
+)
+def test_any_cut_and_interruption_gives_the_same_layers(
+    schema: Client, sizes: list[int], stop_after: int, lose_answer: bool
+) -> None:
+    for name in [*LAYERS, "ingestion_ledger"]:
+        schema.command(f"TRUNCATE TABLE {name}")
+    # TRUNCATE does not empty the deduplication window: a new name stands for a new source.
+    name = f"s{schema.query('SELECT generateUUIDv4()').result_rows[0][0]}"
+    table = readings(30, step_s=1200)
+    for size in [*sizes, 15]:
+        writer = BatchWriter(schema, name)
+        for count, (start, stop) in enumerate(writer.ranges_to_write(0, 30, size)):
+            if size is not sizes[-1] and count >= stop_after and lose_answer:
+                with pytest.MonkeyPatch.context() as patch:
+                    lost = failing(schema.raw_insert, DatabaseError("lost", code=60), after=True)
+                    patch.setattr(schema, "raw_insert", lost)
+                    # Once its answer was lost, a batch is in L1: then nothing is inserted, and no answer can be lost.
+                    with contextlib.suppress(DatabaseError):
+                        writer.write(Batch(start, stop, table.slice(start, stop - start)))
+                break
+            writer.write(Batch(start, stop, table.slice(start, stop - start)))
+    found = contents(schema)
+    bad = sum(1 for n in range(30) if n % 7 == 0)
+    assert found["l1_power_raw"][0] == 30
+    assert found["power_quarantine"][0] == bad
+    assert found["l2_power_cleaned"] == found["l3_power_joined"]
+    assert found["readings"] == 30 - bad
+    energy = sum(float(n % 50) for n in range(30) if n % 7)
+    assert found["l4_power_agg_hourly_store"][1] == found["l2_power_cleaned"][1] == energy

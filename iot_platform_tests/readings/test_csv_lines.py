@@ -1,0 +1,48 @@
+"""Lines of a stream as they come in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from iot_platform.errors import SourceError
+from iot_platform.readings.csv_lines import read_whole_lines
+from iot_platform.readings.files.raw_rows import Reject
+from iot_platform.readings.files.rejects import RejectReport
+
+
+def pieces_of(*written: bytes) -> list[bytes]:
+    """What comes out when a sender writes that, and ends."""
+    reader, writer = os.pipe()
+    try:
+        for text in written:
+            os.write(writer, text)
+        os.close(writer)
+        return list(read_whole_lines(reader, "stream x", 5.0))
+    finally:
+        os.close(reader)
+
+
+def test_whole_lines_come_out() -> None:
+    assert b"".join(pieces_of(b"a,b\n1,2", b"\n3,4\n")) == b"a,b\n1,2\n3,4\n"
+
+
+def test_half_a_line_of_a_sender_that_died_is_no_reading() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"a,b\n1,2\n3,45")  # it wanted to write 3,4567
+    os.close(writer)
+    pieces = read_whole_lines(reader, "stream x", 5.0)
+    assert next(pieces) == b"a,b\n1,2\n"
+    with pytest.raises(SourceError, match="stream x: the last line, b'3,45', has no line end"):
+        next(pieces)
+    os.close(reader)
+
+
+def test_reported_rejects_survive_a_kill(tmp_path: Path) -> None:
+    report = RejectReport(tmp_path / "rejects.csv", "position")
+    report.add([Reject(7, "no number", "x,y,z")])
+    # Not closed, as after kill -9.
+    assert (tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines()[1] == '7,no number,"x,y,z"'
+    report.close()
