@@ -1,4 +1,4 @@
-"""Servers of this room as processes of their own, started by its entry point."""
+"""Embedded servers as processes of their own, started by the entry point of the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who gets in to the HTTP interface, and what a failed login brings."""
+"""Logins to the HTTP interface: which succeed, and what follows a failed one."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_web_pages_are_refused(http: httpx.Client, origin: str) -> None:
 
 
 def test_one_way_to_log_in_only(server: Server) -> None:
-    """As in ClickHouse: whoever gives two passwords, of which one is wrong, does not get in by the other."""
+    """As in ClickHouse: two passwords in one request are refused, even if one of them is right."""
     basic = {"Authorization": _basic("default", server.password)}
     key = {"X-ClickHouse-User": "default", "X-ClickHouse-Key": server.password}
     mixed = [
@@ -105,7 +105,7 @@ def test_failed_logins_are_told_and_slowed_down(server: Server, server_log: Path
         waits.append(time.monotonic() - began)
         assert code(answer) == "516"
     assert min(waits) >= 0.1
-    # No lock-out: who knows the password gets in at once.
+    # There is no lock-out: the right password is never delayed.
     good = httpx.get(server.url, params={"query": "SELECT 1"}, headers={"X-ClickHouse-Key": server.password})
     assert good.text == "1\n"
     told = server_log.read_text()

@@ -1,4 +1,4 @@
-"""Bytes that are not UTF-8 pass through the gateway as they are, wherever a client may put them."""
+"""Bytes that are not UTF-8 pass through the server unchanged, wherever a client puts them."""
 
 from __future__ import annotations
 

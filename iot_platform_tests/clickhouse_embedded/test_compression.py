@@ -77,7 +77,7 @@ def test_broken_compression_is_an_error(http: httpx.Client) -> None:
     for body, encoding, number in ((whole[:-2000], "gzip", "271"), (b"x" * 99, "zstd", "271"), (b"x", "snappy", "89")):
         answer = http.post("/", content=body, params=params, headers={"Content-Encoding": encoding})
         assert code(answer) == number
-    # The blocks before the damage are not stored either: the statement was cancelled.
+    # Nor are the blocks before the damage stored: the statement was cancelled.
     assert rows(http, "SELECT count() FROM t") == "0"
 
 
@@ -250,7 +250,7 @@ def test_errors_are_compressed_as_the_answer_is(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "lz4", "zstd"])
 def test_bodies_are_decompressed_in_worker_threads(encoding: str) -> None:
-    """A few kilobytes may stand for a gigabyte: on the event loop they would stop every other request."""
+    """A few kilobytes may decompress to a gigabyte, which would block all requests on the event loop."""
     plain = bytes(range(256)) * 40_000
     packed = _PACKERS[encoding](_driver_block(plain[:5_000_000], "lz4") + _driver_block(plain[5_000_000:], "lz4"))
     loop_thread = threading.get_ident()

@@ -1,4 +1,4 @@
-"""Bounds of a connection: sizes, times, numbers; and HTTP/1.0."""
+"""Limits of a connection: sizes, times, numbers; and HTTP/1.0."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_slow_body_that_goes_on_is_taken(quick: Server) -> None:
     connection = raw(quick, b"POST / HTTP/1.1\r\nConnection: close\r\nContent-Length: 20\r\n\r\n")
     for _ in range(20):
         connection.sendall(b"x")
-        time.sleep(0.12)  # more than the limit of the pauses, all together
+        time.sleep(0.12)  # together longer than the limit of one pause
     assert everything(connection).endswith(b"20 bytes, query of 0\n")
 
 

@@ -88,7 +88,7 @@ def test_another_dialect_cannot_be_chosen(client: Client) -> None:
 
 
 def test_the_engine_refuses_by_itself(tmp_path: Path) -> None:
-    """Without the reading of tokens: what a trick with the SQL's text would still run into."""
+    """Without the guard: a trick that deceives it still meets the engine's grants."""
     script = """
 import json, sys
 from pathlib import Path
@@ -165,7 +165,7 @@ def test_a_syntax_error_is_the_clients_own(server: Server) -> None:
 
 
 def test_one_request_does_not_stop_the_others(server: Server) -> None:
-    """Heredoc tags without end kept the event loop busy for a minute at 129 KiB."""
+    """Unclosed heredoc tags (129 KiB) once blocked the event loop for a minute."""
     headers = {"X-ClickHouse-Key": server.password}
     tags = " ".join(f"$t{number}$" for number in range(100_000))
     with ThreadPoolExecutor(4) as pool:

@@ -89,7 +89,7 @@ def test_readonly(http: httpx.Client, session: dict[str, str]) -> None:
             answer = post(http, sql, 500, readonly=level, **session)
             assert answer.headers["X-ClickHouse-Exception-Code"] == "164"
     assert rows(http, "SELECT count() FROM t", readonly=1, **session) == "0"
-    # The next request of the session is not bound by it.
+    # It does not hold for the next request of the session.
     post(http, "INSERT INTO t VALUES (1)", **session)
     assert rows(http, "SELECT count() FROM t", **session) == "1"
 

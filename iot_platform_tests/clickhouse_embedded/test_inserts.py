@@ -90,7 +90,7 @@ def test_blank_lines_in_the_data_of_an_insert_with_parameters(
 
 
 def test_a_statement_may_end_before_its_data() -> None:
-    """The pipe is broken then, and what follows is not wanted; that is no error."""
+    """The broken pipe is then no error, and the rest of the data is dropped."""
 
     class Rows:
         def query_one(self, sql: str, fmt: str, params: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Running queries: ids, KILL QUERY, replacement, clients that go away, many queries at once."""
+"""Running queries: ids, KILL QUERY, replacement, clients that disconnect, many queries at once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_query_replaces_the_running_one_of_its_id(http: httpx.Client) -> None:
 
 
 def test_a_query_that_cannot_be_replaced_in_time(http: httpx.Client) -> None:
-    """An INSERT whose client sends no more is not under the engine's control."""
+    """The engine cannot end an INSERT that waits for more data of its client."""
     more = threading.Event()
 
     def data() -> Iterator[bytes]:
@@ -67,7 +67,7 @@ def test_a_query_that_cannot_be_replaced_in_time(http: httpx.Client) -> None:
 
 
 def test_requests_that_replace_each_other_do_not_stop_the_server(server: Server, http: httpx.Client) -> None:
-    """Each waited in a thread until there was none left for the one that they waited for."""
+    """Each waits in a thread; they must leave threads for the query that they wait for."""
     wanted: dict[str, str | int] = {
         "query_id": "same",
         "replace_running_query": 1,
