@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -114,6 +115,13 @@ def test_imports_go_down() -> None:
 def test_every_room_has_a_floor() -> None:
     rooms = {room(module) for module in modules(PLATFORM)} - {""}
     assert rooms == set(FLOOR_OF)
+
+
+def test_the_table_of_folders_in_the_document_has_this_order() -> None:
+    table = re.findall(r"^\| (`iot_platform/.*?) \|", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"), re.M)
+    named = [name for cell in table for name in re.findall(r"`iot_platform/(\w+)", cell)]
+    assert [FLOOR_OF[name] for name in named] == sorted(FLOOR_OF[name] for name in named)
+    assert set(named) == set(FLOOR_OF) - {"definitions", "__main__"}
 
 
 def test_the_embedded_server_imports_nothing_else_of_the_platform() -> None:
