@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-import clickhouse_connect
 import httpx
 import hypothesis
 import pandas as pd
@@ -16,9 +14,9 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.embedded_server import running_server
 from iot_platform.clickhouse.endpoint import Endpoint
-from iot_platform.clickhouse.migrations import migrate
 from iot_platform.clickhouse_embedded.directory import ServerDirectory
 from iot_platform.settings import Settings
+from iot_platform_tests.databases import Blueprint, blueprint, client_of, fresh_database
 from iot_platform_tests.looker.lookml_readings import filled_marts, joined_readings
 
 # How long an example takes says how busy the machine is, and nothing about the code.
@@ -42,24 +40,24 @@ def server(server_settings: Settings) -> Iterator[Endpoint]:
         yield endpoint
 
 
+@pytest.fixture(scope="session")
+def migrated(server: Endpoint) -> Iterator[Blueprint]:
+    """The migrated database that ``schema`` is a copy of."""
+    with blueprint(server) as made:
+        yield made
+
+
 @pytest.fixture
 def database(server: Endpoint) -> Iterator[str]:
     """The name of a fresh database, dropped afterwards."""
-    name = f"test_{secrets.token_hex(6)}"
-    with clickhouse_connect.get_client(
-        host=server.host, port=server.port, username=server.username, password=server.password
-    ) as admin:
-        admin.command(f"CREATE DATABASE {name}")
+    with fresh_database(server) as name:
         yield name
-        admin.command(f"DROP DATABASE {name} SYNC")
 
 
 @pytest.fixture
 def client(server: Endpoint, database: str) -> Iterator[Client]:
     """A client in the fresh database."""
-    with clickhouse_connect.get_client(
-        host=server.host, port=server.port, username=server.username, password=server.password, database=database
-    ) as connected:
+    with client_of(server, database) as connected:
         yield connected
 
 
@@ -89,9 +87,9 @@ def plain(http: httpx.Client) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def schema(client: Client) -> Client:
-    """A client whose fresh database has the whole schema."""
-    migrate(client, Settings())
+def schema(client: Client, migrated: Blueprint) -> Client:
+    """A client whose fresh database has the whole schema: the test may do with it what it likes."""
+    migrated.copy_into(client)
     return client
 
 
@@ -120,7 +118,7 @@ def readings() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def marts(server: Endpoint) -> Iterator[Client]:
+def marts(server: Endpoint, migrated: Blueprint) -> Iterator[Client]:
     """A database with readings in four time zones."""
-    with filled_marts(server) as client:
+    with filled_marts(server, migrated) as client:
         yield client

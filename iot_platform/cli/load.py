@@ -21,8 +21,8 @@ from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.columns import UNITS
+from iot_platform.readings.files.file_digest import FileDigest
 from iot_platform.readings.files.loader import FileLoader, FileResult
-from iot_platform.readings.files.raw_rows import Fingerprint
 from iot_platform.security.escaping import escape_lines
 from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
@@ -74,7 +74,7 @@ def readings(files: tuple[Path, ...], rejects: Path | None, strict: bool, as_jso
     settings = Settings()
     started = time.monotonic()
 
-    def rejects_of(file: Fingerprint) -> Path:
+    def rejects_of(file: FileDigest) -> Path:
         return rejects or state_directory(settings.root, "rejects") / f"{file.path.name}.{file.sha256[:16]}.csv"
 
     results: list[FileResult] = []

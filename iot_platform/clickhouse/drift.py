@@ -6,11 +6,13 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted, server_time
 from iot_platform.clickhouse.migrations import migrate
+from iot_platform.clickhouse.statements import read_migrations
 from iot_platform.settings import Settings
 
 # The name continues with the time. A comparison drops scratch databases that crashes left behind over an hour ago.
@@ -27,6 +29,18 @@ WHERE database = {database:String}
 """
 
 
+@dataclass(frozen=True)
+class _Schema:
+    """The definitions of a database's objects, and of their columns."""
+
+    objects: Mapping[str, str]
+    columns: Mapping[str, Mapping[str, str]]
+
+
+# What sql/ makes depends on its files and on the server alone: a process finds it out once for the two.
+_expected: dict[tuple[str, ...], _Schema] = {}
+
+
 def schema_drift(client: Client, settings: Settings) -> list[tuple[str, str]]:
     """Differences of the client's database from sql/: (table or view, difference).
 
@@ -34,37 +48,45 @@ def schema_drift(client: Client, settings: Settings) -> list[tuple[str, str]]:
     are compared by text, tables by columns and by engine, with keys, TTL and settings. A user's own migrations in sql/
     count.
     """
-    live = str(client.database)
-    with _scratch(client) as scratch:
-        client.database = scratch
-        try:
-            migrate(client, settings)
-        finally:
-            client.database = live
-        wanted, found = _objects(client, scratch), _objects(client, live)
-        columns, live_columns = _columns(client, scratch), _columns(client, live)
+    _drop_abandoned(client)
+    wanted, live = _expected_schema(client, settings), _read_schema(client, str(client.database))
     problems = []
-    for name, definition in wanted.items():
-        if name not in found:
+    for name, definition in wanted.objects.items():
+        if name not in live.objects:
             problems.append((name, "is missing"))
             continue
-        if definition != found[name]:
-            problems.append((name, f"is {found[name]}, in sql/ {definition}"))
-        for column, text in columns.get(name, {}).items():
-            own = live_columns.get(name, {}).get(column)
+        if definition != live.objects[name]:
+            problems.append((name, f"is {live.objects[name]}, in sql/ {definition}"))
+        columns, own_columns = wanted.columns.get(name, {}), live.columns.get(name, {})
+        for column, text in columns.items():
+            own = own_columns.get(column)
             if own is None:
                 problems.append((name, f"lacks the column {column}"))
             elif own != text:
                 problems.append((name, f"column {column} is {own.strip()}, in sql/ {text.strip()}"))
         problems += [
             (name, f"has the column {column}, which sql/ does not make")
-            for column in live_columns.get(name, {}).keys() - columns.get(name, {}).keys()
+            for column in own_columns.keys() - columns.keys()
         ]
     return sorted(problems)
 
 
-@contextmanager
-def _scratch(client: Client) -> Iterator[str]:
+def _expected_schema(client: Client, settings: Settings) -> _Schema:
+    [server] = client.query("SELECT toString(serverUUID()), version()").result_rows
+    key = (*server, *(migration.checksum for migration in read_migrations(settings.sql_dir)))
+    if key not in _expected:
+        live = str(client.database)
+        with _scratch(client) as scratch:
+            client.database = scratch
+            try:
+                migrate(client, settings)
+            finally:
+                client.database = live
+            _expected[key] = _read_schema(client, scratch)
+    return _expected[key]
+
+
+def _drop_abandoned(client: Client) -> None:
     now = int(server_time(client).timestamp())
     old = client.query(
         "SELECT name FROM system.databases WHERE toUInt64OrNull(extract(name, {pattern:String})) < {before:UInt64}",
@@ -72,12 +94,21 @@ def _scratch(client: Client) -> Iterator[str]:
     ).result_rows
     for (name,) in old:
         client.command(f"DROP DATABASE IF EXISTS {quoted(str(name))} SYNC")
+
+
+@contextmanager
+def _scratch(client: Client) -> Iterator[str]:
+    now = int(server_time(client).timestamp())
     scratch = f"{SCRATCH_PREFIX}{now}_{secrets.token_hex(6)}"
     client.command(f"CREATE DATABASE {quoted(scratch)}")
     try:
         yield scratch
     finally:
         client.command(f"DROP DATABASE IF EXISTS {quoted(scratch)} SYNC")
+
+
+def _read_schema(client: Client, database: str) -> _Schema:
+    return _Schema(_objects(client, database), _columns(client, database))
 
 
 def _objects(client: Client, database: str) -> dict[str, str]:

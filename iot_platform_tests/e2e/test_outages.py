@@ -176,7 +176,7 @@ def test_a_full_outbox_refuses_and_keeps_its_word(env: dict[str, str]) -> None:
         assert ingest.process.wait(WAIT_S) == 1
         # Its own time limits, not the default ones of a minute.
         assert time.monotonic() - started < 50
-        ingest.wait_until(lambda: "nothing more is accepted until ClickHouse has taken some of it" in ingest.errors)
+        ingest.wait_until(lambda: "No readings are accepted until some are delivered to ClickHouse" in ingest.errors)
     accepted = ingest.said[-1]["accepted"]
     assert 100 <= accepted < 10_000
     with ingesting(env) as ingest:

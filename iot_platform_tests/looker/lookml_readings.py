@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import clickhouse_connect
 import numpy as np
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.endpoint import Endpoint
-from iot_platform.clickhouse.migrations import migrate
 from iot_platform.looker.project import load_project
-from iot_platform.settings import Settings
+from iot_platform_tests.databases import Blueprint, client_of, fresh_database
 
 PROJECT = load_project()
 DASHBOARD = PROJECT.dashboards["power_overview"]
@@ -79,22 +75,12 @@ def joined_readings() -> pd.DataFrame:
 
 
 @contextmanager
-def filled_marts(server: Endpoint) -> Iterator[Client]:
+def filled_marts(server: Endpoint, migrated: Blueprint) -> Iterator[Client]:
     """A database with those readings, inserted in pieces, with duplicates and readings that are refused."""
-    name = f"test_{secrets.token_hex(6)}"
-    login: dict[str, Any] = {
-        "host": server.host,
-        "port": server.port,
-        "username": server.username,
-        "password": server.password,
-    }
-    with clickhouse_connect.get_client(**login) as admin:
-        admin.command(f"CREATE DATABASE {name}")
-        with clickhouse_connect.get_client(**login, database=name) as client:
-            migrate(client, Settings())
-            fill(client)
-            yield client
-        admin.command(f"DROP DATABASE {name} SYNC")
+    with fresh_database(server) as name, client_of(server, name) as client:
+        migrated.copy_into(client)
+        fill(client)
+        yield client
 
 
 def fill(client: Client) -> None:
