@@ -14,7 +14,7 @@ from iot_platform.cli.output import echo_json, say
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.settings import Settings
-from iot_platform.simulator.ingestion import ingest_simulated
+from iot_platform.simulator.ingestion import ingest_simulated_readings
 
 TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 
@@ -41,7 +41,7 @@ def simulate(start: dt.datetime | None, end: dt.datetime | None, as_json: bool) 
         Progress(transient=True, disable=not sys.stderr.isatty()) as progress,
     ):
         task = progress.add_task("Sending", total=(last - first).total_seconds())
-        result = ingest_simulated(
+        result = ingest_simulated_readings(
             client,
             Settings(),
             first,

@@ -156,7 +156,7 @@ def test_mail_goes_by_starttls_with_a_login(encrypted: Controller, mails: Mails)
     Mailbox(read_smtp_url(SecretStr(url)), "iot@example.com", "ops@example.com").send(MESSAGE)
     assert mails.encrypted == [True]
     wrong = read_smtp_url(SecretStr(url.replace("very", "not")))
-    with pytest.raises(DeliveryError, match=r"localhost:\d+ did not take the message to ops@example.com") as caught:
+    with pytest.raises(DeliveryError, match=r"localhost:\d+ did not accept the message to ops@example.com") as caught:
         Mailbox(wrong, "iot@example.com", "ops@example.com").send(MESSAGE)
     assert "secret" not in str(caught.value) and "secret" not in repr(wrong)
 
@@ -170,7 +170,7 @@ def test_a_certificate_of_somebody_else_is_refused(encrypted: Controller, mails:
 
 def test_a_password_is_not_sent_in_the_clear(plain: Controller) -> None:
     server = read_smtp_url(SecretStr(f"smtp://ops:verysecret@127.0.0.1:{plain.port}"))
-    with pytest.raises(DeliveryError, match="offers no STARTTLS"):
+    with pytest.raises(DeliveryError, match="does not offer STARTTLS"):
         Mailbox(server, "iot@example.com", "ops@example.com").send(MESSAGE)
 
 
@@ -226,7 +226,7 @@ def test_a_dead_channel_does_not_silence_the_others(receiver: Receiver, plain: C
     assert len(state.waiting) == MAX_WAITING
     assert {item.channels for item in state.waiting} == {("mail to a@example.com",)}
     assert len(receiver.got) == len(mails.got) == 2 * MAX_WAITING - 1
-    assert len(errors) == 2 and "gave up the message '1 new problem" in errors[1]
+    assert len(errors) == 2 and "dropped the message '1 new problem" in errors[1]
 
 
 def test_half_a_configuration_is_an_error_and_none_is_none() -> None:

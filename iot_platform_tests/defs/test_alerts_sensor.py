@@ -76,7 +76,7 @@ def test_an_outage_is_one_alert_and_one_all_clear(ticks: Ticks, receiver: Receiv
     )
     assert f"|layers_job of {NEXT_DAY} failed>" in text and "verysecret" not in json.dumps(receiver.got)
     assert all_clear["text"].startswith("All clear after ")
-    assert all_clear["blocks"][1]["text"]["text"] == "2 problems that were reported: over."
+    assert all_clear["blocks"][1]["text"]["text"] == "2 reported problems solved."
 
 
 def test_a_webhook_that_is_away_loses_nothing_and_gets_nothing_twice(ticks: Ticks, receiver: Receiver) -> None:

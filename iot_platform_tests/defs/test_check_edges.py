@@ -13,8 +13,8 @@ from iot_platform.clickhouse.drift import schema_drift
 from iot_platform.defs.layers.check_runner import find
 from iot_platform.defs.layers.rules import RULES
 from iot_platform.settings import Settings
+from iot_platform_tests.defs.check_data import DAY, ERROR, NEXT_DAY, facts, hours_of, insert, sent
 from iot_platform_tests.defs.dagster_runs import run_checks
-from iot_platform_tests.defs.test_checks import DAY, ERROR, NEXT_DAY, facts, hours_of, insert, sent
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_all_days_are_looked_at_in_pieces(
     monkeypatch.setattr("iot_platform.layers.partitions.ROWS_PER_QUERY", 1)
     pieces = facts(run_checks(instance, "l2_power_cleaned")["every_reading_is_within_limits"])
     assert (pieces["offending_readings"], pieces["readings"]) == (4, 7)
-    assert pieces["red_days"] == whole["red_days"] == f"1970-01-01, 2025-07-01, {DAY}, 2035-07-01"
+    assert pieces["failed_days"] == whole["red_days"] == f"1970-01-01, 2025-07-01, {DAY}, 2035-07-01"
 
 
 def test_a_day_that_lacks_every_second_reading_has_gaps(platform: Client, instance: dg.DagsterInstance) -> None:

@@ -76,7 +76,7 @@ def test_what_looker_shows_tells_what_it_is_and_where_its_file_is(name: str) -> 
 @pytest.mark.parametrize("name", LINEAGE)
 def test_each_asset_tells_who_owns_it_what_it_is_and_what_to_do(name: str) -> None:
     spec = specs()[name]
-    assert spec.description and "When it is red" in spec.description and "Materializing" in spec.description
+    assert spec.description and "If it fails" in spec.description and "Materializing" in spec.description
     assert spec.owners == ["team:data-platform"]
     assert "clickhouse" in spec.kinds
     assert spec.group_name == GROUPS[name]

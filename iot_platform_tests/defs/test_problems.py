@@ -29,7 +29,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from iot_platform.cli import cli
 from iot_platform.definitions import defs as platform_defs
-from iot_platform.defs.alerts.alert_context import Site, cause_of, days_of_tags
+from iot_platform.defs.alerts.alert_context import AlertContext, cause_of, days_of_tags
 from iot_platform.defs.alerts.problems import current_problems
 from iot_platform.services.process import free_port
 from iot_platform.settings import Settings
@@ -41,7 +41,7 @@ def test_a_check_is_red_until_it_is_green_for_the_same_day(instance: dg.DagsterI
     run_id = run(instance, broken="check")
     check, held_back = problems(instance)
     assert (check.kind, check.partition, check.run_id) == ("check", DAY, run_id)
-    assert check.title == f"Check upper_is_right of upper is red for {DAY}"
+    assert check.title == f"Check upper_is_right of upper has failed for {DAY}"
     assert check.detail == "3 of 5 readings are wrong."
     assert check.link == f"{URL}/assets/upper?view=checks"
     # What the check has held back stands with it.
@@ -105,7 +105,7 @@ def test_a_schedule_that_fails_to_ask_is_a_problem(instance: dg.DagsterInstance)
     instance.add_instigator_state(running)
     tick(TickStatus.FAILURE, 200.0)
     (found,) = problems(instance)
-    assert (found.kind, found.title) == ("tick", "Schedule task_schedule failed to ask for its runs")
+    assert (found.kind, found.title) == ("tick", "Schedule task_schedule could not request its runs")
     assert (found.cause, found.link) == (
         "ServerError: away",
         f"{URL}/locations/iot_platform/schedules/task_schedule",
@@ -142,9 +142,9 @@ def test_the_platform_tells_of_a_day_that_a_check_holds_back(
     platform.command(f"INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES ('{DAY}', 1, 5)")
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         run_job("all_layers_job", instance, DAY, raise_on_error=False)
-        site = Site(instance, platform_defs.get_repository_def(), Settings())
-        check, held_back = current_problems(site, [], dt.datetime.now(dt.UTC))
-    assert check.title == f"Check every_reading_has_metadata of l3_power_joined is red for {DAY}"
+        context = AlertContext(instance, platform_defs.get_repository_def(), Settings())
+        check, held_back = current_problems(context, [], dt.datetime.now(dt.UTC))
+    assert check.title == f"Check every_reading_has_metadata of l3_power_joined has failed for {DAY}"
     assert (held_back.cause, held_back.kind) == (check.cause, "run")
     assert held_back.detail.startswith("Not done since: l4_power_agg_hourly")
     assert check.owner == held_back.owner == "team:data-platform"
