@@ -1,4 +1,4 @@
-"""docker-compose.yml and deploy/: who gets which secret, who reaches whom. (Containers are not run here.)"""
+"""docker-compose.yml and deploy/: which service gets which secret and reaches which other. (No container is run.)"""
 
 from __future__ import annotations
 
