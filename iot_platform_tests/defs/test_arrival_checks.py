@@ -42,7 +42,7 @@ def test_an_outage_over_midnight_counts_on_both_days(platform: Client, instance:
     assert facts(gaps)["offending_intervals"] == 9
 
 
-def test_without_a_day_devices_that_are_silent_now_are_told(platform: Client, instance: dg.DagsterInstance) -> None:
+def test_without_a_day_devices_that_are_silent_now_are_listed(platform: Client, instance: dg.DagsterInstance) -> None:
     now = dt.datetime.now(dt.UTC)
     insert(platform, "l1_power_raw", *sent(*(f"{now - dt.timedelta(hours=hours):%F %T}" for hours in (11, 10, 9))))
     silent = run_checks(instance, "l1_power_raw")["no_device_is_silent"]

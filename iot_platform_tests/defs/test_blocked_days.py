@@ -1,4 +1,4 @@
-"""A failed blocking check keeps the next layer from the day, in this run and in later ones."""
+"""A failed blocking check blocks the day for the next layer, in this run and in later ones."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield ephemeral
 
 
-def test_a_red_day_is_held_until_its_check_is_green(platform: Client, instance: dg.DagsterInstance) -> None:
+def test_a_failed_day_is_blocked_until_its_check_passes(platform: Client, instance: dg.DagsterInstance) -> None:
     run_job("refresh_metadata_job", instance)
     run_job("all_layers_job", instance, DAY, last_day=NEXT_DAY)
     insert(platform, "l2_power_cleaned", f"('{DAY}', 1, -5)")
-    # Whoever looks at all days, as "Execute all" in the UI does, learns which ones are red.
+    # A check of all days, as "Execute all" in the UI starts it, lists the failed ones.
     found = run_checks(instance, "l2_power_cleaned")["every_reading_is_within_limits"]
     assert not found.passed and facts(found)["failed_days"] == DAY
     held = prove_l3(instance, DAY, last_day=NEXT_DAY, raise_on_error=False)
@@ -43,7 +43,7 @@ def test_a_red_day_is_held_until_its_check_is_green(platform: Client, instance: 
     assert prove_l3(instance, DAY, last_day=NEXT_DAY).success
 
 
-def test_the_hold_can_be_switched_off(
+def test_blocking_can_be_switched_off(
     platform: Client, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     insert(platform, "l2_power_cleaned", f"('{DAY}', 1, -5)")
@@ -51,17 +51,17 @@ def test_the_hold_can_be_switched_off(
     assert not prove_l3(instance, DAY, raise_on_error=False).success
     monkeypatch.setenv("IOT_HOLD_DOWNSTREAM", "false")
     result = prove_l3(instance, DAY, raise_on_error=False)
-    assert result.get_asset_materialization_events()  # its own check is red then: no device is known
+    assert result.get_asset_materialization_events()  # its own check fails then: no device is known
 
 
-def test_a_check_that_is_gone_holds_nothing(platform: Client, instance: dg.DagsterInstance) -> None:
+def test_a_removed_check_blocks_nothing(platform: Client, instance: dg.DagsterInstance) -> None:
     day = dt.date.fromisoformat(DAY)
     record_outcome(platform, "l2_power_cleaned", "a_fact_of_an_older_version", {day: 1.0}, [day], "run")
     assert prove_l3(instance, DAY).success
 
 
 def prove_l3(instance: dg.DagsterInstance, day: str, last_day: str = "", *, raise_on_error: bool = True) -> Any:
-    """A run of L3 alone, as somebody starts it by hand."""
+    """A run of only L3, as started by hand."""
     job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection={dg.AssetKey("l3_power_joined")})
     tags = {"dagster/asset_partition_range_start": day, "dagster/asset_partition_range_end": last_day or day}
     return job.execute_in_process(instance=instance, tags=tags, raise_on_error=raise_on_error)

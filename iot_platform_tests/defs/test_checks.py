@@ -21,7 +21,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield ephemeral
 
 
-def test_a_simulated_day_is_green(platform: Client, instance: dg.DagsterInstance) -> None:
+def test_a_simulated_day_passes_all_checks(platform: Client, instance: dg.DagsterInstance) -> None:
     run_job("refresh_metadata_job", instance)
     result = run_job("all_layers_job", instance, DAY)
     evaluations = {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
@@ -56,7 +56,7 @@ def test_a_limit_of_a_device_counts(platform: Client, instance: dg.DagsterInstan
     assert facts(evaluation)["offenders"].splitlines()[2].startswith("| 1 | 1 | 5 | 5 | 2 |")
 
 
-def test_readings_that_say_nothing_fail(platform: Client, instance: dg.DagsterInstance) -> None:
+def test_readings_without_a_usable_value_fail(platform: Client, instance: dg.DagsterInstance) -> None:
     rows = (f"('{DAY}', 1, nan)", f"('{DAY}', 1, inf)", f"('{DAY}', NULL, 3)", f"('{DAY}', 2, 3)")
     # An INSERT of these would be refused by the views behind L2; a swapped partition does not pass them.
     platform.command("CREATE TABLE swapped AS l2_power_cleaned")
@@ -84,7 +84,7 @@ def test_many_rejects_warn_with_their_reasons(
     assert run_checks(instance, "l2_power_cleaned", day=DAY)["reject_rate_is_normal"].passed
 
 
-def test_few_readings_without_metadata_warn_many_hold_l4_back(
+def test_few_readings_without_metadata_warn_many_block_l4(
     platform: Client, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     insert(platform, "l1_power_raw", f"('{DAY}', 1, 5)", f"('{DAY} 01:00:00', 1, 5)", f"('{NEXT_DAY}', 2, 1)")
@@ -102,7 +102,7 @@ def test_few_readings_without_metadata_warn_many_hold_l4_back(
     assert not evaluation.passed and evaluation.severity == WARN
 
 
-def test_energy_without_metadata_is_told_by_building_type(platform: Client, instance: dg.DagsterInstance) -> None:
+def test_energy_without_metadata_is_listed_by_building_type(platform: Client, instance: dg.DagsterInstance) -> None:
     platform.command(
         "INSERT INTO device_metadata (device_id, customer_id, building_type, latitude, longitude, valid_from) "
         f"VALUES (1, 'c', 'office', 0, 0, '{NEXT_DAY}'), (2, 'c', 'office', 0, 0, 0)"
@@ -132,7 +132,7 @@ def test_of_many_offenders_the_worst_are_shown(platform: Client, instance: dg.Da
     assert lines[-1] == "and 199,980 more: run `sql`."
 
 
-def test_days_too_large_for_one_query_are_looked_at_one_by_one(
+def test_days_too_large_for_one_query_are_checked_one_by_one(
     platform: Client, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     insert(platform, "l2_power_cleaned", f"('{DAY}', 1, -5)", f"('{DAY}', 2, 1)", f"('{NEXT_DAY}', 3, -5)")
@@ -150,7 +150,7 @@ def test_without_a_day_all_days_are_checked(platform: Client, instance: dg.Dagst
     assert (found["days"], found["readings"], found["offending_readings"]) == ("all days", 3, 2)
 
 
-def test_a_setting_for_a_check_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_for_an_unknown_check_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IOT_CHECKS__NO_SUCH_FACT__WARN_SHARE", "0.1")
     with pytest.raises(SettingsError, match="there is no check no_such_fact; there are: no_device_is_silent"):
         configured(Settings().checks)
@@ -160,13 +160,13 @@ def test_a_setting_for_a_check_that_there_is_not_is_refused(monkeypatch: pytest.
         configured(Settings().checks)
 
 
-def test_nothing_to_check_is_green(platform: Client, instance: dg.DagsterInstance) -> None:
+def test_a_day_without_data_passes_all_checks(platform: Client, instance: dg.DagsterInstance) -> None:
     for asset in ("l1_power_raw", "l2_power_cleaned", "l3_power_joined", "l4_power_agg_hourly"):
         for evaluation in run_checks(instance, asset, day=DAY).values():
             assert evaluation.passed, evaluation.check_name
 
 
-def test_l4_that_is_not_l3_is_red(platform: Client, instance: dg.DagsterInstance) -> None:
+def test_l4_that_differs_from_l3_fails(platform: Client, instance: dg.DagsterInstance) -> None:
     insert(platform, "l1_power_raw", *sent(f"{DAY} 00:00:00", f"{DAY} 01:00:00"), *sent(DAY, device=2))
     assert run_checks(instance, "l4_power_agg_hourly", day=DAY)["l4_equals_l3"].passed
     platform.command("ALTER TABLE l4_power_agg_hourly_store DELETE WHERE device_id = 2 SETTINGS mutations_sync = 1")

@@ -23,7 +23,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield ephemeral
 
 
-def test_a_migration_of_a_users_own_is_no_change_by_hand(
+def test_a_migration_of_a_users_own_is_not_a_manual_change(
     platform: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sql_dir = tmp_path / "sql"
@@ -36,7 +36,7 @@ def test_a_migration_of_a_users_own_is_no_change_by_hand(
     assert schema_drift(platform, settings) == []
 
 
-def test_a_schema_that_was_changed_by_hand_is_told(platform: Client, instance: dg.DagsterInstance) -> None:
+def test_manual_changes_of_the_schema_are_listed(platform: Client, instance: dg.DagsterInstance) -> None:
     assert run_checks(instance, "l1_power_raw", day=DAY)["schema_is_as_in_sql"].passed
     platform.command("ALTER TABLE l3_power_joined ADD COLUMN note String")
     platform.command("ALTER TABLE l1_power_raw MODIFY TTL timestamp + INTERVAL 30 YEAR")

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from iot_platform.defs.partitions import DAYS_PER_RUN
 from iot_platform.services.instance import dagster_home
 from iot_platform.settings import Settings
 from iot_platform_tests.e2e.commands import environment
@@ -78,6 +79,12 @@ def test_a_busy_machine_neither_piles_up_runs_nor_starves_any(tmp_path: Path) ->
         def has_worked(job: str) -> bool:
             return any(run["status"] == "SUCCESS" and not is_bulk(run) for run in platform.runs(job))
 
+        for run in filter(is_bulk, platform.runs()):
+            tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+            first, last = (
+                dt.date.fromisoformat(tags[f"dagster/asset_partition_range_{end}"]) for end in ("start", "end")
+            )
+            assert (last - first).days + 1 == DAYS_PER_RUN
         for job in REGULAR:
             wait_until(lambda job=job: has_worked(job), f"{job} succeeds beside the backfill")  # type: ignore[misc]
         report = Counter((run["jobName"], is_bulk(run), run["status"]) for run in platform.runs())

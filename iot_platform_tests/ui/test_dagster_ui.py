@@ -178,7 +178,7 @@ def repair_by_materializing(ui: DagsterUI) -> None:
     assert ui.wait_for_run(known) == "SUCCESS"
     ui.open(f"/assets/l2_power_cleaned?view=partitions&partition={DAY}", "rebuilt; found")
     ui.picture("repaired")
-    # L3 may go on; now its own check is red, because three devices are not known any more.
+    # L3 is no longer blocked. Now its own check fails, because three devices have no metadata.
     known = ui.known_runs()
     ui.materialize("l3_power_joined", DAY)
     assert ui.wait_for_run(known) == "FAILURE"
