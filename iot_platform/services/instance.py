@@ -44,8 +44,8 @@ scheduler:
   config:
     max_tick_retries: 180
 
-# A run whose process died is marked as failed and started again. A run that failed by itself is not: its steps have
-# already been retried where the error may pass. A busy machine may take minutes to start a run.
+# A run whose process died is marked as failed and started again. A run that failed with an error is not: its steps have
+# already been retried after transient errors. A busy machine may take minutes to start a run.
 run_monitoring:
   enabled: true
   start_timeout_seconds: 900
