@@ -65,9 +65,10 @@ def show_summary(summary: Summary) -> None:
             "l2_power_cleaned": f"{summary.duplicates:,} duplicates left in L1",
             "l3_power_joined": f"{summary.unenriched:,} without metadata",
         }.get(layer.name, "")
-        # L1 is what the other layers are verified against.
-        unverified = "" if layer.name == "l1_power_raw" else len(layer.unproved)
-        rows.append((layer.name, layer.rows, layer.readings, layer.kWh, layer.partitions, unverified, notes))
-    show_table(("layer", "rows", "readings", "kWh", "days", "unverified days", "notes"), rows)
+        verified = "yes" if layer.proved else f"{len(layer.unproved):,} days unverified"
+        if layer.name == "l1_power_raw":
+            verified = "(source)"
+        rows.append((layer.name, layer.rows, layer.readings, layer.kWh, layer.partitions, verified, notes))
+    show_table(("layer", "rows", "readings", "kWh", "days", "verified", "notes"), rows)
     say(f"L1 = L2 + quarantine + duplicates, L2 = L3 = L4: {_text(summary.readings_conserved)}")
     say(f"kWh L2 = L3 = L4: {_text(summary.kWh_conserved)}")
