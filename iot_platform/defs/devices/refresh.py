@@ -25,7 +25,8 @@ from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.restatement import Restatement, restate
 from iot_platform.devices.source_refresh import refresh_from_source
 from iot_platform.devices.sources.configured import configured_source
-from iot_platform.devices.sources.csv_file import CsvSource
+from iot_platform.devices.sources.csv_file import DeviceCsvSource
+from iot_platform.devices.sources.source import is_url
 from iot_platform.errors import ProofError, SourceError
 from iot_platform.security.private_files import private_directory
 from iot_platform.settings import Settings
@@ -38,7 +39,7 @@ def refresh(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
     name = config.get("source") or settings.devices_source
     try:
         source = configured_source(settings, name)
-        if isinstance(source, CsvSource):
+        if isinstance(source, DeviceCsvSource):
             _write_simulated_if_missing(context, settings, Path(settings.devices_location))
         with clickhouse.session(context.run, DEVICES) as client:
             refreshed = refresh_from_source(
@@ -85,7 +86,7 @@ def _table_facts(client: Client) -> dict[str, dg.MetadataValue | dg.TableSchema 
 
 def _write_simulated_if_missing(context: dg.AssetExecutionContext, settings: Settings, path: Path) -> None:
     # Nobody else writes a list of the simulated meters. A file at a URL is not ours to write.
-    if not settings.simulator_enabled or "://" in settings.devices_location or path.exists():
+    if not settings.simulator_enabled or is_url(settings.devices_location) or path.exists():
         return
     if not path.parent.exists():
         private_directory(path.parent)

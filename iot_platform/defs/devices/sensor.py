@@ -8,7 +8,7 @@ import dagster as dg
 
 from iot_platform.defs.jobs import refresh_metadata_job
 from iot_platform.defs.start_status import SENSOR_STATUS
-from iot_platform.devices.sources.configured import csv_source
+from iot_platform.devices.sources.configured import device_csv_source
 from iot_platform.devices.sources.source import CSV
 from iot_platform.errors import SourceError
 from iot_platform.security.secret_values import hide_secrets_in_errors
@@ -39,11 +39,11 @@ def _compare(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipRe
     settings = Settings()
     if settings.devices_source != CSV:
         return dg.SkipReason(f"The metadata comes from another source (IOT_DEVICES_SOURCE={settings.devices_source}).")
-    from iot_platform.devices.sources.csv_file import fingerprint
+    from iot_platform.devices.sources.csv_file import content_sha256
 
-    source = csv_source(settings)
+    source = device_csv_source(settings)
     try:
-        found = fingerprint(source.content())
+        found = content_sha256(source.content())
         written_at = source.written_at()
     except SourceError as error:
         context.log.warning(str(error))

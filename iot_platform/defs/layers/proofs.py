@@ -27,8 +27,9 @@ from iot_platform.layers.catalog import (
     partition_day,
     partition_id,
 )
+from iot_platform.layers.comparison import Proof
 from iot_platform.layers.partitions import grouped, partition_rows, partitions
-from iot_platform.layers.proof import Proof, prove_partitions
+from iot_platform.layers.proof import prove_partitions
 
 # Blocked days that a message names.
 BLOCKED_DAYS_SHOWN = 20
