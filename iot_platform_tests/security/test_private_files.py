@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from iot_platform.errors import PlatformError
 from iot_platform.security.private_files import private_directory, state_directory
 from iot_platform.services import webserver
 from iot_platform.services.process import Service
-from iot_platform_tests.e2e.commands import TIMEOUT_S, environment
+from iot_platform_tests.e2e.commands import TIMEOUT_S, environment, iot_platform
 
 READINGS = "timestamp,device_id,kWh\n2026-01-01T00:00:00Z,1,1.5\n2026-01-01T00:00:00Z,1,=cmd()\n"
 OTHERS = 0o077
@@ -28,20 +27,6 @@ def open_to_others(home: Path) -> list[str]:
     found = [home, *home.rglob("*")]
     modes = {path: path.lstat().st_mode for path in found if not path.is_symlink()}
     return [f"{path} {stat.S_IMODE(mode):o}" for path, mode in modes.items() if mode & OTHERS]
-
-
-def run(env: dict[str, str], umask: int, *arguments: str, stdin: str = "") -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "iot_platform", *arguments],
-        env=env,
-        input=stdin,
-        umask=umask,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 @contextmanager
@@ -66,12 +51,12 @@ def test_what_commands_leave_in_a_home_is_private(tmp_path: Path, umask: int) ->
     home = tmp_path / "home"
     env = environment(home, IOT_CLICKHOUSE_PORT="0", IOT_SIMULATOR_DEVICES="3", IOT_SIMULATOR_INTERVAL_S="1800")
     (tmp_path / "readings.csv").write_text(READINGS)
-    run(env, umask, "load", "readings", str(tmp_path / "readings.csv"))
-    run(env, umask, "ingest", "plant", stdin=READINGS)
+    iot_platform(env, "load", "readings", str(tmp_path / "readings.csv"), umask=umask)
+    iot_platform(env, "ingest", "plant", stdin=READINGS, umask=umask)
     made = {"clickhouse", "rejects", "outbox"}
     # It takes a while, so only under the worse umask.
     if not umask:
-        run(env, umask, "demo", "--days", "1", "--exit")
+        iot_platform(env, "demo", "--days", "1", "--exit", umask=umask)
         made |= {"logs", "dagster"}
     assert made <= {path.name for path in home.iterdir()}
     assert open_to_others(home) == []
