@@ -34,10 +34,10 @@ class ClickHouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def session(self, run: dg.DagsterRun, asset: str) -> Iterator[Client]:
-        """A client of its own for one use, closed after it. Its queries carry run and asset in their log_comment.
+        """A client for one use, closed afterwards. Its queries have run and asset in their log_comment.
 
-        An error that may pass (ClickHouse is away, busy, out of memory) has Dagster try the step again, a few times.
-        No error leaves it with a secret in its text: Dagster stores and shows all of them.
+        After a transient error (ClickHouse is unreachable, busy, out of memory) Dagster retries the step a few times.
+        Secrets are removed from the texts of all errors, because Dagster stores and shows them.
         """
         comment = {"dagster_run_id": run.run_id, "dagster_job": run.job_name, "asset": asset}
         with hide_secrets_in_errors():

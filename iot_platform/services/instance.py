@@ -37,15 +37,15 @@ concurrency:
     default_limit: 4
     granularity: op
 
-# A failed tick of a schedule is evaluated again every few seconds, for some hours.
+# A failed tick of a schedule is evaluated again every minute, for three hours.
 scheduler:
   module: dagster.core.scheduler
   class: DagsterDaemonScheduler
   config:
-    max_tick_retries: 2000
+    max_tick_retries: 180
 
-# A run whose process died is marked as failed and started again. A run that failed by itself is not: its steps have
-# already been retried where the error may pass. A busy machine may take minutes to start a run.
+# A run whose process died is marked as failed and started again. A run that failed with an error is not: its steps have
+# already been retried after transient errors. A busy machine may take minutes to start a run.
 run_monitoring:
   enabled: true
   start_timeout_seconds: 900

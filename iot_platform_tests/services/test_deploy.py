@@ -13,6 +13,7 @@ import yaml
 from pydantic import SecretStr
 
 from iot_platform.defs.jobs import NIGHTLY
+from iot_platform.defs.layers.schedules import RETRY_FOR
 from iot_platform.services.dagster import CODE_SERVER
 from iot_platform.services.instance import INSTANCE_CONFIG
 from iot_platform.settings import Settings
@@ -95,6 +96,8 @@ def test_a_home_and_compose_differ_only_in_storage_and_concurrency() -> None:
     home, production = yaml.safe_load(INSTANCE_CONFIG), yaml.safe_load((DEPLOY / "dagster.yaml").read_text())
     for storage in ("storage", "local_artifact_storage", "compute_logs"):
         del production[storage]
+    # A schedule that gives up waiting for ClickHouse must still be evaluated then: once a minute.
+    assert home["scheduler"]["config"]["max_tick_retries"] > RETRY_FOR.total_seconds() / 60
     for config in (home, production):
         runs, pools = config["concurrency"]["runs"], config["concurrency"]["pools"]
         limits = {limit["key"]: limit["limit"] for limit in runs["tag_concurrency_limits"]}

@@ -84,12 +84,12 @@ def _proved_asset(
         backfill_policy=in_runs_of_many_days,
         automation_condition=condition,
     )
-    def proved(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
+    def verified(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
         prove_days(context, clickhouse, layer)
         if layer in ADD_CHARTS:
             ADD_CHARTS[layer](context, clickhouse)
 
-    return proved
+    return verified
 
 
 l2_power_cleaned = _proved_asset(L2, "l2_cleaned", "silver", [RAW_TABLE])

@@ -69,27 +69,27 @@ def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer:
             table_facts |= queries_of_run(context.run, clickhouse.settings())
     if blocked:
         for day in days:
-            # A step that fails materializes nothing by itself.
+            # Dagster records no materialization for a step that fails.
             context.log_event(
                 dg.AssetMaterialization(layer.name, partition=day.isoformat(), metadata={**table_facts, **facts[day]})
             )
-        raise _held_back(layer, blocked, proved=len(days))
+        raise _blocked_failure(layer, blocked, verified=len(days))
     for day in days:
         context.add_asset_metadata(facts[day], partition_key=day.isoformat())
     context.add_asset_metadata(table_facts)
 
 
 def _blocked_days(client: Client, layer: Layer, days: Sequence[dt.date]) -> list[BlockedDay]:
-    # What a check said that has been renamed or blocks no more could never turn green.
+    # Only checks that still exist and still block can pass again. The others would block for ever.
     blocking = {rule.name for rule in RULES if rule.blocking}
     return [found for found in blocked_days(client, [layer.source], days) if found.check in blocking]
 
 
-def _held_back(layer: Layer, blocked: Sequence[BlockedDay], *, proved: int) -> dg.Failure:
+def _blocked_failure(layer: Layer, blocked: Sequence[BlockedDay], *, verified: int) -> dg.Failure:
     shown = "\n".join(f"- {found}" for found in blocked[:BLOCKED_DAYS_SHOWN])
     return dg.Failure(
         description=f"{len({found.day for found in blocked}):,} days of {layer.name} are blocked by failed checks of "
-        f"{layer.source}; {proved:,} other days of this run were verified.\n{shown}\nMaterialize {layer.source} of "
+        f"{layer.source}; {verified:,} other days of this run were verified.\n{shown}\nMaterialize {layer.source} of "
         f"these "
         "days (this rebuilds it and runs its checks again), or run the checks again when the cause is gone.",
         allow_retries=False,
