@@ -1,4 +1,4 @@
-"""Readings from lines of CSV as they come in, e.g. on standard input."""
+"""Parse readings from a stream of CSV lines, such as standard input."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ LONGEST_LINE_BYTES = 1 << 20
 
 
 class LineParser:
-    """Parses lines under one CSV header: one reading a line (no line ends within quotes), meter ids that are numbers.
+    """Parses lines that belong to one CSV header. Each line is one reading, and meter ids are numbers.
 
-    (External ids get their numbers from ClickHouse, but a stream must be accepted while it is away.)
+    Quoted fields must not contain line ends. External ids are not supported: ClickHouse assigns their numbers, and a
+    stream must be accepted while ClickHouse is unreachable.
     """
 
     def __init__(self, header: bytes, where: str, timezone: str = "UTC") -> None:
-        """``header``: the first line. Raises SourceError when it does not name the columns of a reading plainly."""
+        """``header``: the first line. Raises SourceError when it does not name each column of a reading once."""
         self._header = header.rstrip(b"\r\n") + b"\n"
         self._where = Path(where)
         source = self._open(b"")
@@ -36,12 +37,12 @@ class LineParser:
         self._mapping = ColumnMapping(columns, timezone, "numeric")
 
     def parse(self, lines: bytes) -> tuple[pa.Table, list[Reject]]:
-        """The readings in some whole lines, and the lines that are none (place 1: the first of them)."""
+        """The readings in whole lines, and the lines that are not readings (place 1 is the first line)."""
         tables, rejects = [READING_SCHEMA.empty_table()], []
         for rows in self._open(lines).rows(self._mapping.columns.names):
             readings, bad = to_readings(rows, self._mapping, None)
             tables.append(readings)
-            # The header was line 1.
+            # The header counts as line 1.
             rejects += [Reject(reject.place - 1, reject.reason, reject.text) for reject in bad]
         return pa.concat_tables(tables).combine_chunks(), rejects
 
@@ -51,9 +52,9 @@ class LineParser:
 
 
 def read_whole_lines(descriptor: int, where: str, wait_s: float) -> Iterator[bytes]:
-    """Whole lines from a file descriptor, as soon as there are some; b"" when none came for ``wait_s`` seconds.
+    """Whole lines from a file descriptor, as soon as they arrive; b"" after each ``wait_s`` seconds without data.
 
-    Raises SourceError at a last line without an end: a sender that died may have written half of a number.
+    Raises SourceError when the last line has no line end: a sender that died may have written half of a number.
     """
     kept = b""
     while True:
@@ -71,9 +72,9 @@ def read_whole_lines(descriptor: int, where: str, wait_s: float) -> Iterator[byt
         else:
             kept += piece
         if len(kept) > LONGEST_LINE_BYTES:
-            raise SourceError(f"{where}: a line of more than {LONGEST_LINE_BYTES >> 20} MB; not CSV.")
+            raise SourceError(f"{where}: a line is longer than {LONGEST_LINE_BYTES >> 20} MB: not CSV.")
     if kept:
         raise SourceError(
-            f"{where}: the last line, {kept[:80]!r}, has no line end, so it may not be whole; it was not accepted, all "
+            f"{where}: the last line, {kept[:80]!r}, has no line end and may be incomplete. It was not accepted; all "
             "lines before it were. Send it again with a line end."
         )

@@ -1,14 +1,13 @@
-"""The outbox: readings that were accepted and are not in ClickHouse yet, on the local disk.
+"""The outbox of a stream: readings on the local disk that were accepted and are not in ClickHouse yet.
 
-One directory a stream. Readings are appended to an open file and are safe when ``append`` returns (fdatasync). ``seal``
-makes the open file a batch for good: its range of positions and its arrival time are its name, so that it is sent as
-the same batch however often that is tried. A delivered batch is deleted. Files rather than a database: deleting works
-on a full disk, and a torn end is cut off.
+Each stream has one directory. ``append`` writes readings to the unsealed file; when it returns, they survive a crash
+(fdatasync). ``seal`` turns this file into a batch that never changes: the file's name contains its range of positions
+and its arrival time, so every attempt to deliver it sends the same batch. A delivered batch is deleted. The outbox uses
+files rather than a database because deleting works on a full disk, and an incomplete end can be cut off.
 
-    FROM-EARLIEST.open     frames, appended; FROM is the position (number) of its first reading, EARLIEST the first
-                           arrival time that it may get
-    FROM-TO-ARRIVAL.batch  sealed; times in microseconds since 1970
-    id                     names the stream; a new directory is a new stream
+    FROM-EARLIEST.open     unsealed; FROM: position of its first reading, EARLIEST: the earliest arrival time allowed
+    FROM-TO-ARRIVAL.batch  sealed; times are in microseconds since 1970
+    id                     the identity of the stream; a new directory is a new stream
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from iot_platform.security.private_files import private_directory
 
 @dataclass(frozen=True)
 class SealedBatch:
-    """A batch that will never change: its file, its positions, and when it was accepted."""
+    """A batch that no longer changes: its file, its range of positions, and its arrival time."""
 
     path: Path
     position_from: int
@@ -41,9 +40,9 @@ class SealedBatch:
     arrived_at: dt.datetime
 
     def read(self) -> pa.Table:
-        """Its readings. A column that some of them lack (a source has begun to send it) is null there.
+        """The readings of the batch. A column that only some of them have is null in the others.
 
-        Raises PlatformError when the file is not whole any more.
+        Raises PlatformError when the file is damaged.
         """
         found = list(read_frames(self.path))
         whole, readable = self.position_to - self.position_from, sum(positions for _, positions, _ in found)
@@ -57,9 +56,9 @@ class SealedBatch:
 
 
 class Outbox:
-    """The outbox of one stream, for one process; ``append`` and ``seal`` from one thread at a time.
+    """The outbox of one stream, used by one process. Only one thread at a time may call ``append`` and ``seal``.
 
-    Raises PlatformError when another process has it open.
+    Raises PlatformError when another process uses it.
     """
 
     def __init__(self, directory: Path, max_bytes: int) -> None:
@@ -74,51 +73,51 @@ class Outbox:
             self._recover()
         except OSError as error:
             raise PlatformError(
-                f"Outbox {directory} cannot be opened: {error.strerror}. What was accepted before is safe."
+                f"Outbox {directory} cannot be opened: {error.strerror}. All readings accepted before are safe."
             ) from error
 
     def close(self) -> None:
-        """Let others use the directory. What is in it stays."""
+        """Release the directory for other processes. Its content is kept."""
         self._file.close()
         self._lock.close()
 
     @property
     def position(self) -> int:
-        """The position after the last accepted one."""
+        """The position after the last accepted reading."""
         return self._end
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything that was accepted is delivered."""
+        """Whether all accepted readings are delivered."""
         return self._end == self._start and not self.sealed()
 
     @property
-    def open_rows(self) -> int:
-        """Readings in the open file."""
+    def unsealed_rows(self) -> int:
+        """Number of readings in the unsealed file."""
         return self._rows
 
     @property
-    def open_bytes(self) -> int:
-        """Size of the open file."""
+    def unsealed_bytes(self) -> int:
+        """Size of the unsealed file."""
         return self._size
 
     @property
-    def open_age_s(self) -> float:
-        """Seconds since the first frame of the open file; 0 when it is empty."""
+    def unsealed_age_s(self) -> float:
+        """Seconds since the first readings of the unsealed file; 0 when it is empty."""
         return time.monotonic() - self._opened_at if self._end > self._start else 0.0
 
     def append(self, readings: pa.Table, positions: int) -> int:
         """Accept readings that cover the next ``positions`` positions; returns the position after them.
 
-        They survive any crash from then on. Raises OutboxFullError when the bound or the disk is reached: then nothing
-        of them was accepted, and all that was accepted before is safe.
+        When this returns, they survive any crash. Raises OutboxFullError when the size limit is reached or the disk is
+        full: then none of them were accepted, and all readings accepted before are safe.
         """
         frame = encode_frame(readings, positions)
         used = self._sealed_bytes + self._size
         if used + len(frame) > self._max_bytes:
             raise OutboxFullError(
-                f"Outbox {self._directory} holds {used:,} of {self._max_bytes:,} bytes: nothing more is accepted until "
-                "ClickHouse has taken some of it. What was accepted is safe."
+                f"Outbox {self._directory} is full: it contains {used:,} of {self._max_bytes:,} bytes. No readings are "
+                "accepted until some are delivered to ClickHouse. All readings accepted before are safe."
             )
         try:
             written = self._file.write(frame)
@@ -129,8 +128,8 @@ class Outbox:
             self._file.close()
             self._reopen(self._size)
             raise OutboxFullError(
-                f"Outbox {self._directory}: {error.strerror}; these {readings.num_rows:,} readings were not accepted. "
-                "What was accepted before is safe. Free some disk, or wait until ClickHouse has taken some of it."
+                f"Outbox {self._directory}: {error.strerror}. These {readings.num_rows:,} readings were not accepted; "
+                "all accepted before are safe. Free disk space, or wait until some are delivered to ClickHouse."
             ) from error
         if self._end == self._start:
             self._opened_at = time.monotonic()
@@ -140,21 +139,24 @@ class Outbox:
         return self._end
 
     def seal(self) -> bool:
-        """Make what is open a batch; False when there is nothing. Raises OutboxFullError when no file can be made."""
+        """Turn the unsealed file into a batch; False when it is empty. Raises OutboxFullError when the disk is full."""
         if self._end == self._start:
             return False
         arrival_us = max(self._earliest_us, time.time_ns() // 1_000)
         name = f"{self._start:020d}-{self._end:020d}-{arrival_us}.batch"
-        # Later batches are newer, whatever the clock does: of two readings of one key the later one wins. Within a
-        # batch each repeat of a key counts as one microsecond, see arrivals.py.
+        # Later batches are newer, even if the clock is set back: of two readings of the same meter and time the later
+        # one is valid. Within a batch each repetition takes one microsecond, see arrival_times.py.
         following = self._directory / f"{self._end:020d}-{arrival_us + max(self._rows, 1)}.open"
         try:
-            # The next file first: some open file always tells the position, also when all batches are delivered.
+            # Create the next file first: the name of an unsealed file always tells the position, even when all batches
+            # are delivered.
             following.touch()
             self._path.rename(self._directory / name)
         except OSError as error:
             following.unlink(missing_ok=True)
-            raise OutboxFullError(f"Outbox {self._directory}: {error.strerror}; what was accepted is safe.") from error
+            raise OutboxFullError(
+                f"Outbox {self._directory}: {error.strerror}. All readings accepted before are safe."
+            ) from error
         self._is_synced = False
         self._file.close()
         self._sealed_bytes += self._size
@@ -164,8 +166,8 @@ class Outbox:
     def sealed(self) -> list[SealedBatch]:
         """The batches to deliver, oldest first.
 
-        Raises OSError while it is not sure that a crash of the machine would leave them under these names: delivered
-        before that, one could come back as another batch.
+        Raises OSError when the directory cannot be synced. Without that, a batch could be delivered, and after a crash
+        of the machine its file could have its old name again and be delivered as another batch.
         """
         if not self._is_synced:
             self._sync_directory()
@@ -173,7 +175,7 @@ class Outbox:
         return [_sealed(path) for path in sorted(self._directory.glob("*.batch"))]
 
     def remove(self, batch: SealedBatch) -> None:
-        """Forget a batch that ClickHouse has."""
+        """Delete a delivered batch."""
         size = batch.path.stat().st_size
         batch.path.unlink()
         self._sealed_bytes -= size
@@ -186,7 +188,7 @@ class Outbox:
         except BlockingIOError:
             lock.close()
             raise PlatformError(
-                f"Outbox {self._directory} is in use by another process; end it, or name another stream."
+                f"Outbox {self._directory} is in use by another process. Stop that process, or use another stream name."
             ) from None
         return lock
 
@@ -199,17 +201,17 @@ class Outbox:
         return path.read_text(encoding="ascii")
 
     def _recover(self) -> None:
-        """Go on after the last process: cut off a torn end, and seal what it had accepted."""
+        """Continue after an earlier process: cut off an incomplete end, and seal what that process had accepted."""
         ends = [batch.position_to for batch in self.sealed()]
         files = sorted(self._directory.glob("*.open"))
         if not files:
             files = [self._directory / f"{max(ends, default=0):020d}-0.open"]
             files[0].touch()
-        # Two open files: the process ended between making the next one and sealing; the first one is still open.
+        # Two unsealed files: the process ended after it had created the next one. Only the first one has content.
         for empty in files[1:]:
             empty.unlink()
         self._open(files[0])
-        # A full disk must not keep a stream from delivering what makes room on it: then it is sealed later.
+        # On a full disk seal it later: delivering the other batches frees space.
         with contextlib.suppress(OutboxFullError):
             self.seal()
         self._sync_directory()
@@ -225,9 +227,9 @@ class Outbox:
         self._reopen(self._size)
 
     def _reopen(self, size: int) -> None:
-        """The open file without what stands after ``size`` bytes, which was never accepted."""
+        """Open the unsealed file and remove all after ``size`` bytes, which was never accepted."""
         os.truncate(self._path, size)
-        # Without a buffer: what did not fit on the disk must not be written later.
+        # Unbuffered: bytes that did not fit on the disk must not be written later.
         self._file: BinaryIO = self._path.open("ab", buffering=0)
 
     def _sync_directory(self) -> None:

@@ -1,4 +1,4 @@
-"""Accept readings from a source that cannot send them again, and deliver them batch by batch, in the background."""
+"""Accept readings from a source that cannot send them again, and deliver them in batches in the background."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from iot_platform.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# An insert that is under way when the time is up; cut off, it is compared with L1 the next time.
+# How long ``close`` waits for a running insert when its time is up. An insert that is cut off is compared with L1 when
+# the stream is opened again.
 LAST_ATTEMPT_S = 1.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
@@ -27,11 +28,11 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 class StreamWriter:
     """Accepts readings into the outbox of a named stream; a thread delivers them through the batch writer.
 
-    A batch is sealed when it has settings.batch_rows, batch_bytes, or its first reading has waited for batch_age_s.
+    A batch is sealed when it has settings.batch_rows or batch_bytes, or when its first reading has waited batch_age_s.
 
-    Each reading is in L1 exactly once per time that it was accepted, whatever is killed: the outbox makes a stream
-    repeatable, and the batch writer delivers what is repeatable once. While ClickHouse is away, readings are
-    accepted until the outbox is full. Use it as a context manager from one thread.
+    Each accepted reading is written to L1 exactly once, even if processes are killed: the outbox can send the same
+    batch again, and the batch writer writes each batch once. While ClickHouse is unreachable, readings are accepted
+    until the outbox is full. Use it as a context manager, from one thread.
     """
 
     def __init__(self, settings: Settings, name: str) -> None:
@@ -58,22 +59,22 @@ class StreamWriter:
 
     @property
     def position(self) -> int:
-        """How many positions of the stream were accepted so far, in this process and those before it."""
+        """Number of positions of the stream accepted so far, by this process and earlier ones."""
         return self._outbox.position
 
     @property
     def failure(self) -> str | None:
-        """Why the last delivery failed; None: it did not."""
+        """Why the last delivery failed; None: it succeeded."""
         return self._failure
 
     def accept(self, readings: pa.Table, positions: int | None = None) -> int:
         """Accept readings (READING_SCHEMA and further columns of L1); returns the position after them.
 
-        ``positions``: how many positions of the source they cover; default: one each. Once this returns they survive
-        any crash. Raises OutboxFullError when there is no room: none of them was accepted then.
+        ``positions``: how many positions of the source they cover; default: one each. When this returns, they survive
+        any crash. Raises OutboxFullError when the outbox is full: then none of them were accepted.
         """
         with self._changed:
-            if self._outbox.open_rows + readings.num_rows > self._settings.batch_rows:
+            if self._outbox.unsealed_rows + readings.num_rows > self._settings.batch_rows:
                 self._outbox.seal()
             position = self._outbox.append(readings, readings.num_rows if positions is None else positions)
             if self._is_due():
@@ -81,7 +82,7 @@ class StreamWriter:
             return position
 
     def flush(self, timeout_s: float) -> bool:
-        """Have everything that was accepted delivered; False when it was not within the time."""
+        """Wait until all accepted readings are delivered; False when the time is not enough."""
         with self._changed:
             self._is_flushing = True
             self._changed.notify_all()
@@ -91,9 +92,9 @@ class StreamWriter:
                 self._is_flushing = False
 
     def close(self, timeout_s: float = 60.0) -> bool:
-        """Deliver what can be delivered in the time, and end; what is left goes out when the stream is opened again.
+        """Deliver as much as possible within the time, and end. The rest is delivered when the stream is opened again.
 
-        Called again it only repeats its answer.
+        Returns whether all was delivered; a second call only returns the same answer.
         """
         if self._was_delivered is None:
             deadline = time.monotonic() + timeout_s
@@ -112,7 +113,7 @@ class StreamWriter:
                     self._deliver_through(client)
                 return
             except Exception as error:  # noqa: BLE001 - the thread must not end while readings are accepted
-                # Nothing is lost: the batch is still in the outbox. ``failure`` and the log say why it waits.
+                # Nothing is lost: the batch is still in the outbox. ``failure`` and the log tell the reason.
                 self._failure = f"{type(error).__name__}: {error}"
                 log.warning("%s: delivery failed, next attempt in %.1f s: %s", self.source, self._pause_s, error)
                 with self._changed:
@@ -141,7 +142,7 @@ class StreamWriter:
                         return
 
     def _batches(self) -> list[SealedBatch]:
-        """What is to be delivered. A full disk must not hold back the batches whose delivery makes room on it."""
+        """The batches to deliver. On a full disk sealing may fail: then deliver the sealed ones, which frees space."""
         try:
             if self._is_due():
                 self._outbox.seal()
@@ -155,10 +156,10 @@ class StreamWriter:
 
     def _is_due(self) -> bool:
         settings, outbox = self._settings, self._outbox
-        is_full = outbox.open_rows >= settings.batch_rows or outbox.open_bytes >= settings.batch_bytes
-        age_s = outbox.open_age_s
+        is_full = outbox.unsealed_rows >= settings.batch_rows or outbox.unsealed_bytes >= settings.batch_bytes
+        age_s = outbox.unsealed_age_s
         return is_full or age_s >= settings.batch_age_s or (self._is_flushing and age_s > 0)
 
     def _wait_s(self) -> float:
-        """Until the open file is due; an empty one is looked at again as often."""
-        return max(0.01, self._settings.batch_age_s - self._outbox.open_age_s)
+        """Seconds until the unsealed file is due; an empty file is checked as often."""
+        return max(0.01, self._settings.batch_age_s - self._outbox.unsealed_age_s)

@@ -175,7 +175,7 @@ def test_the_command(server: Endpoint, database: str, client: Client, tmp_path: 
     result = run(server, database, tmp_path, "readings", "--json", str(damaged), str(good))
     summary = json.loads(result.stdout)
     assert result.exit_code == 1
-    assert "damaged.csv: No column is plainly the energy; name it with --value-column" in result.stderr
+    assert "damaged.csv: No column is recognized as the energy; set it with --value-column" in result.stderr
     assert (summary["rows_read"], summary["inserted"]) == (2, 1)
     assert summary["rejected"] == {"unreadable_value": 1}
     assert summary["peak_memory_bytes"] > 0

@@ -12,6 +12,7 @@ import click
 import pytest
 
 from iot_platform.cli import cli
+from iot_platform.definitions import defs
 from iot_platform.defs.layers.rules import RULES
 from iot_platform.settings import Settings
 from iot_platform_tests.docs.markdown import Found, read
@@ -134,3 +135,15 @@ def _problem(text: str) -> str:
             if word.partition("=")[0] not in options:
                 return f"{context.command_path} has no option {word}"
     return ""
+
+
+def test_the_guide_names_every_check_schedule_and_sensor() -> None:
+    guide = {found.text for found in read(ROOT / "docs/operators-guide.md").spans}
+    checks = {key.name for key in defs.resolve_asset_graph().asset_check_keys}
+    names = {each.name for each in (*(defs.schedules or ()), *(defs.sensors or ()))}
+    assert (checks | names) - guide == set()
+
+
+def test_every_code_block_has_a_language() -> None:
+    without = [f"{path.name}:{block.line}" for path in documents() for block in read(path).blocks if not block.language]
+    assert without == []

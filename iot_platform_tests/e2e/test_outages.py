@@ -152,7 +152,7 @@ def test_a_stream_goes_on_while_clickhouse_is_away(env: dict[str, str], tmp_path
             for _ in range(20):
                 ingest.send(200)
                 time.sleep(0.05)
-            ingest.wait_until(lambda: "Not delivered for now, accepted on disk" in ingest.errors)
+            ingest.wait_until(lambda: "Cannot deliver at the moment" in ingest.errors)
             with serving(env, port):
                 ingest.send(200)
                 assert ingest.finish() == 0
@@ -176,7 +176,7 @@ def test_a_full_outbox_refuses_and_keeps_its_word(env: dict[str, str]) -> None:
         assert ingest.process.wait(WAIT_S) == 1
         # Its own time limits, not the default ones of a minute.
         assert time.monotonic() - started < 50
-        ingest.wait_until(lambda: "nothing more is accepted until ClickHouse has taken some of it" in ingest.errors)
+        ingest.wait_until(lambda: "No readings are accepted until some are delivered to ClickHouse" in ingest.errors)
     accepted = ingest.said[-1]["accepted"]
     assert 100 <= accepted < 10_000
     with ingesting(env) as ingest:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from iot_platform.errors import SourceError
 from iot_platform.readings.files import csv_rows
-from iot_platform.readings.files.open_file import fingerprint, open_rows
+from iot_platform.readings.files.file_digest import digest_file
+from iot_platform.readings.files.open_file import open_row_source
 from iot_platform.readings.files.raw_rows import Reject
 
 HEADER = b"time,device_id,kwh\n"
@@ -21,7 +22,7 @@ HEADER = b"time,device_id,kwh\n"
 def read(path: Path, content: bytes) -> tuple[list[tuple[int, list[bytes]]], list[Reject]]:
     """(line, fields) of each row, and the malformed rows."""
     path.write_bytes(content)
-    source = open_rows(path)
+    source = open_row_source(path)
     rows, malformed = [], []
     for piece in source.rows(["time", "device_id", "kwh"]):
         columns = [piece.columns[name].to_pylist() for name in ("time", "device_id", "kwh")]
@@ -110,8 +111,8 @@ def test_unusable_files_are_named(tmp_path: Path, content: bytes, message: str) 
     path = tmp_path / "broken.csv"
     path.write_bytes(content)
     with pytest.raises(SourceError, match=message) as error:
-        fingerprint(path)
-        list(open_rows(path).rows(["time", "device_id", "kwh"]))
+        digest_file(path)
+        list(open_row_source(path).rows(["time", "device_id", "kwh"]))
     assert "broken.csv" in str(error.value)
 
 

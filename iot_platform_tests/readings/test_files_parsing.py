@@ -200,14 +200,14 @@ def test_columns_are_guessed_when_plain() -> None:
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        (("when", "device_id", "kwh"), "No column is plainly the time; name it with --timestamp-column.*'when'"),
-        (("start", "time", "device_id", "kwh"), "More than one column can be the time.*--timestamp-column"),
+        (("when", "device_id", "kwh"), "No column is recognized as the time; set it with --timestamp-column.*'when'"),
+        (("start", "time", "device_id", "kwh"), "Several columns may be the time.*--timestamp-column"),
         (("time", "kwh"), "--device-column"),
         (("time", "device_id", "energy", "usage"), "--value-column"),
-        (("timestamp", "timestamp", "device_id", "kwh"), "More than one"),
+        (("timestamp", "timestamp", "device_id", "kwh"), "Several columns"),
     ],
 )
-def test_columns_that_are_not_plain_are_a_question(header: tuple[str, ...], message: str) -> None:
+def test_missing_and_ambiguous_columns_are_refused(header: tuple[str, ...], message: str) -> None:
     with pytest.raises(SourceError, match=message):
         choose(*header)
 

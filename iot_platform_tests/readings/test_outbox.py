@@ -102,7 +102,7 @@ def test_a_torn_end_is_cut_off(tmp_path_factory: pytest.TempPathFactory, cut: in
     sizes = [0]
     for value in (1.0, 2.0, 3.0):
         outbox.append(readings(value), 1)
-        sizes.append(outbox.open_bytes)
+        sizes.append(outbox.unsealed_bytes)
     outbox.close()
     [file] = directory.glob("*.open")
     kept = min(cut, sizes[-1])
@@ -116,7 +116,7 @@ def test_a_torn_end_is_cut_off(tmp_path_factory: pytest.TempPathFactory, cut: in
 def test_a_full_outbox_refuses_and_loses_nothing(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, 4000)
     count = 0
-    with pytest.raises(OutboxFullError, match="nothing more is accepted"):
+    with pytest.raises(OutboxFullError, match="No readings are accepted"):
         for count in range(100):
             outbox.append(readings(float(count)), 1)
     assert 0 < count < 100

@@ -88,7 +88,7 @@ def test_households_use_more_in_winter_than_in_summer(by_type: pd.DataFrame) -> 
 
 
 def test_a_year_sums_to_the_annual_consumption(year: pd.DataFrame) -> None:
-    ratio = year.sum().to_numpy() / population.build(HOURLY.seed, 1, HOURLY.devices).annual_kWh
+    ratio = year.sum().to_numpy() / population.build_population(HOURLY.seed, 1, HOURLY.devices).annual_kWh
     assert np.abs(ratio - 1).max() < 0.1
     assert abs(ratio.mean() - 1) < 0.01
 
@@ -115,7 +115,7 @@ def test_no_reading_of_a_healthy_meter_reaches_the_limit(kind: str) -> None:
     building = BUILDING_TYPES[kind]
     hours = quarter_shares(2026)[TYPES.index(kind)].reshape(-1, 4).sum(axis=1)
     wandering = (1 + 2 * building.hour_spread) * (1 + 2 * building.day_spread)
-    noise = 1 + 3 * building.white * math.sqrt(300 / 3600)
+    noise = 1 + 3 * building.reading_noise * math.sqrt(300 / 3600)
     assert building.annual_kWh[1] * hours.max() * wandering * noise < 90
     assert hours.min() > 0
 
@@ -163,11 +163,11 @@ def test_the_repeated_and_the_skipped_hour() -> None:
 
 
 def test_single_readings_agree_with_the_table_to_the_last_bit() -> None:
-    meters = population.build(seed=9, first_device=5, devices=37)
+    meters = population.build_population(seed=9, first_device=5, devices=37)
     slots = np.arange(utc_s(2025, 12, 31, 20) // 240, utc_s(2026, 1, 1, 4) // 240)
-    table = consumption.table(meters, slots, 240, consumption.random_bits(meters, slots))
+    table = consumption.energy_table(meters, slots, 240, consumption.bits_of_slots(meters, slots))
     rows, columns = np.divmod(np.arange(table.size)[::-3], 37)
-    assert np.array_equal(table[rows, columns], consumption.at(meters, slots[rows], columns, 240))
+    assert np.array_equal(table[rows, columns], consumption.energy_of(meters, slots[rows], columns, 240))
 
 
 @pytest.mark.parametrize(

@@ -118,32 +118,6 @@ def test_settings_describe_the_simulator(monkeypatch: pytest.MonkeyPatch) -> Non
     assert Simulator.from_settings(Settings()) == Simulator(devices=12, interval_s=900, seed=7)
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    interval_s=st.sampled_from(INTERVALS_S),
-    start=st.integers(-40_000, 40_000),
-    length=st.integers(0, 300_000),
-    max_readings=st.integers(1, 50_000),
-)
-def test_chunks_tile_the_span_on_fixed_cuts(interval_s: int, start: int, length: int, max_readings: int) -> None:
-    simulator = Simulator(50, interval_s, seed=1)
-    begin, end = after(start), after(start + length)
-    windows = list(simulator.chunks(begin, end, max_readings))
-    edges = [begin, *(stop for _, stop in windows)]
-    assert edges == [*(first for first, _ in windows), end]
-    later = list(simulator.chunks(begin + dt.timedelta(seconds=length // 2), end, max_readings))
-    assert {stop for _, stop in later} <= {stop for _, stop in windows}
-    inner = [int(edge.timestamp()) for edge in edges[1:-1]]
-    assert all(second % interval_s == 0 for second in inner)
-
-
-def test_chunks_bring_no_more_readings_than_asked() -> None:
-    simulator = Simulator(100, 60, seed=1)
-    windows = list(simulator.chunks(after(0), after(86_400), 10_000))
-    assert 15 <= len(windows) <= 30
-    assert all(simulator.arrivals(*window).num_rows <= 10_000 for window in windows)
-
-
 @pytest.mark.parametrize("interval_s", [0, -60, 7, 7200])
 def test_intervals_must_tile_an_hour(interval_s: int) -> None:
     with pytest.raises(PlatformError, match="divide 3600"):

@@ -1,4 +1,4 @@
--- Readings that said they were from the future when they arrived, per device; the days are those of their arrival.
+-- Readings whose timestamp was in the future when they arrived, per device. `by_day` counts them by day of arrival.
 SELECT
     device_id,
     count() AS readings,
@@ -7,7 +7,7 @@ SELECT
     min(ingested_at) AS first_arrival,
     max(ingested_at) AS last_arrival
 FROM power_quarantine
--- They are later than their arrival, so older partitions hold none.
+-- Their timestamps are later than their arrival, so earlier partitions hold none of them.
 WHERE toDate(timestamp) >= {first_day:Date}
     AND toDate(ingested_at) BETWEEN {first_day:Date} AND {last_day:Date}
     AND reject_reason = 'in_the_future'

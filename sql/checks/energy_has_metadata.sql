@@ -1,4 +1,4 @@
--- Energy of L3 that no customer has, per building type: the one of another version of the device, else unknown.
+-- Energy in L3 without a customer, per building type: that of another version of the device, otherwise unknown.
 WITH
     devices AS
     (

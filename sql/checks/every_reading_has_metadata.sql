@@ -1,4 +1,4 @@
--- Readings of L3 whose device was not known at their time, per device.
+-- Readings in L3 whose device had no metadata at that time, per device.
 SELECT
     device_id,
     count() AS readings,

@@ -1,5 +1,5 @@
--- Readings of L2 outside 0 <= x < limit, per device. L2 refuses them, so each one got in past the chain, or the limit was
--- lowered after it had been accepted.
+-- Readings in L2 outside 0 <= x < limit, per device. The view refuses them, so each one came by another route, or the
+-- limit was lowered after it had been accepted.
 SELECT
     device_id,
     count() AS readings,

@@ -1,4 +1,4 @@
--- Valid readings of L1 beyond one per device and timestamp, per device. A bitmap of its seconds takes the least memory.
+-- Valid readings in L1 beyond one per device and timestamp, per device. A bitmap of the seconds needs the least memory.
 SELECT
     device_id,
     sum(more) AS readings,

@@ -1,5 +1,5 @@
--- Devices whose energy, readings or coordinates of a day in L4 are not those of L3. What no view can have made of L2, as
--- NaN, has no energy here, and is told by its readings: L4 cannot hold it.
+-- Devices whose energy, readings or coordinates of a day differ between L4 and L3. Values that the views cannot produce,
+-- such as NaN, count as no energy here. Their number of readings still differs, because L4 cannot hold them.
 SELECT
     device_id,
     day,

@@ -1,4 +1,4 @@
--- How long ago the source of the metadata was last read well, and what came of the attempts since.
+-- Time since the last successful read of the metadata source, and the failed attempts since then.
 WITH (
     SELECT maxOrNull(started_at) FROM metadata_refreshes WHERE source = {source:String} AND outcome = 'refreshed'
 ) AS last_read

@@ -1,8 +1,8 @@
--- Devices that are not closed in the metadata and sent nothing at the end of the last day (of the day that is still
--- filling: until now) for `silent_hours`, and for three times as long as they usually pause. How often a device sends tell
--- the hours of L4 in the two weeks before; one that was heard in a single hour is new, and not judged.
+-- Devices that are not closed in the metadata and have sent nothing for `silent_hours`, and for three times their usual
+-- pause, at the end of the last day (for today: up to now). The usual pause comes from the hours in L4 of the two weeks
+-- before. A device with readings in a single hour is new and not checked.
 WITH
-    -- The last day of all is 2149-06-06, and the day after it 1970-01-01.
+    -- The last value of Date is 2149-06-06; the day after it would be 1970-01-01.
     least(toDateTime(least({last_day:Date}, toDate(now('UTC'))) + 1, 'UTC'), now('UTC')) AS until,
     heard AS
     (
@@ -31,7 +31,7 @@ SELECT
 FROM heard
 WHERE hours_silent >= greatest({silent_hours:Float64}, 3 * usual_hours)
     AND device_id NOT IN (SELECT device_id FROM closed)
-    -- Readings that L2 refused were sent, too, and those in L4 may be a view behind.
+    -- Refused readings were sent, too, and L4 may lag behind by one view.
     AND device_id NOT IN
     (
         SELECT device_id FROM l1_power_raw

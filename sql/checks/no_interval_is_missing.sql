@@ -1,17 +1,17 @@
--- Intervals that did not arrive, per device. A device that was heard in the week before is expected from the start of the
--- day to its end (of the day that is still filling: until `late_hours` ago), a new one from its first reading on, a closed
--- one until then. Its interval is `interval_s`; 0: the usual distance of its readings on the day, but not much more than
--- in that week: so a day that lacks every second reading is seen.
+-- Missing intervals, per device. Expected are: the whole day for a device with readings in the week before (for today:
+-- until `late_hours` ago), from the first reading on for a new device, and until it was closed for a closed one. The
+-- interval is `interval_s`. If that is 0, it is the usual distance between the device's readings on the day, but not much
+-- more than in the week before, so that a day without every second reading is found.
 WITH
     heard AS
     (
         SELECT device_id, min(ts_hour) AS first_heard, quantileExact(0.5)(in_hour) AS hourly
         FROM
         (
-            -- An hour that is not merged yet has several rows.
+            -- An hour may have several rows until they are merged.
             SELECT device_id, ts_hour, sum(readings) AS in_hour
             FROM l4_power_agg_hourly_store
-            -- Not `toDate(ts_hour) + 7 >=`: that would read all days before. And the day before 1970-01-01 is in 2106.
+            -- `toDate(ts_hour) + 7 >=` would read all earlier days. The day before 1970-01-01 would be in 2106.
             WHERE toDate(ts_hour) BETWEEN toDate(greatest({first_day:Date}, toDate('1970-01-08')) - 7) AND {last_day:Date}
             GROUP BY device_id, ts_hour
         )
@@ -45,7 +45,7 @@ WITH
         SELECT
             device_id,
             day,
-            -- Whole readings an hour tell the interval roughly, and few of them not at all.
+            -- The number of readings per hour gives the interval roughly; a small number gives nothing.
             multiIf({interval_s:Float64} > 0, {interval_s:Float64},
                     heard.hourly >= 4 AND median_s > 1.5 * 3600 / heard.hourly, 3600 / heard.hourly,
                     toFloat64(median_s)) AS interval_s,
@@ -55,7 +55,7 @@ WITH
             if(heard.first_heard > toDateTime(0, 'UTC') AND toDate(heard.first_heard) < day,
                floor((first - midnight) / interval_s), 0) AS missing_before,
             arraySum(distance -> if(distance > 1.5 * interval_s, round(distance / interval_s) - 1, 0), distances) AS missing_between,
-            -- A clock that is a little early leaves a little more than one interval.
+            -- A clock that runs slightly early leaves slightly more than one interval.
             greatest(ceil((until - last) / interval_s - 0.25) - 1, 0) AS missing_after,
             missing_before + missing_between + missing_after AS missing,
             greatest(toFloat64(arrayMax(distances)), first - midnight, until - last) AS longest_s

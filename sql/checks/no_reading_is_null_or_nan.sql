@@ -1,5 +1,5 @@
--- Readings of L2 that say nothing, per device. The columns are not nullable: a NULL that is inserted becomes 0, and
--- there is no device 0 and no reading of 1970-01-01 00:00:00.
+-- Readings in L2 without a value, device or time, per device. The columns are not nullable: an inserted NULL becomes 0,
+-- and neither device 0 nor a reading at 1970-01-01 00:00:00 exists.
 SELECT
     device_id,
     count() AS readings,

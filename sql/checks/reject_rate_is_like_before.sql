@@ -1,5 +1,5 @@
--- Days whose share of refused readings is far above the median of the days before them. Rows of a day's partitions are
--- known without reading them.
+-- Days whose share of refused readings is far above the median of the days before. The number of rows in a partition
+-- is known without reading it.
 WITH
     arrived AS
     (
@@ -25,6 +25,6 @@ CROSS JOIN arrived AS before
 WHERE today.day BETWEEN {first_day:Date} AND {last_day:Date}
     AND before.day < today.day AND before.day >= today.day - toUInt16({history_days:Float64})
 GROUP BY today.day
--- Three days make a history; below half a percent everything is noise.
+-- At least three days are needed for a history. Shares below half a percent are noise.
 HAVING days_before >= 3 AND share > {times_median:Float64} * median_before + 0.005
 ORDER BY day

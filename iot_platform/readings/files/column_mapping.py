@@ -1,4 +1,4 @@
-"""From raw rows to readings, by the choices made for one file."""
+"""Convert raw rows to readings, with the column mapping of one file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BAD_DEVICE_ID = "device_id_not_1_to_999999999"
 
 @dataclass(frozen=True)
 class FileOptions:
-    """How files are to be read; None or auto: decided by each file's header and first rows."""
+    """How to read files; None or "auto": each file's header and first rows decide."""
 
     timestamp_column: str | None = None
     device_column: str | None = None
@@ -34,14 +34,14 @@ class FileOptions:
 
 @dataclass(frozen=True)
 class ColumnMapping:
-    """Everything that decides which readings a file's bytes mean."""
+    """Everything that decides how the bytes of a file become readings."""
 
     columns: Columns
     timezone: str
     device_ids: IdKind
 
     def key(self) -> str:
-        """The same text for the same mapping: part of the source's name."""
+        """A text that is the same for the same mapping; a part of the source's name."""
         return json.dumps(asdict(self), sort_keys=True)
 
     def describe(self) -> str:
@@ -53,7 +53,7 @@ class ColumnMapping:
 
 
 def decide_id_kind(rows: RawRows | None, columns: Columns, options: FileOptions, where: str) -> IdKind:
-    """How meter ids are read: as asked, or by the first rows of the file. Raises SourceError when they are mixed."""
+    """The kind of meter ids: as the options say, or as in the first rows. Raises SourceError when they are mixed."""
     if options.device_ids != "auto":
         return options.device_ids
     if rows is None:
@@ -63,9 +63,9 @@ def decide_id_kind(rows: RawRows | None, columns: Columns, options: FileOptions,
 
 
 def to_readings(rows: RawRows, mapping: ColumnMapping, meter_ids: MeterIds | None) -> tuple[pa.Table, list[Reject]]:
-    """The readings among some rows, and the rows that are none, in the order of the file.
+    """The readings in the rows, and the rows that are not readings, in the order of the file.
 
-    ``meter_ids`` is asked for the numbers of external ids; numeric ones need none.
+    ``meter_ids`` gives the numbers of external ids; it is not needed for numeric ids.
     """
     columns = mapping.columns
     times = parse_timestamps(rows.columns[columns.timestamp], mapping.timezone)

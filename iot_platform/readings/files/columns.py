@@ -1,4 +1,4 @@
-"""Which column of a file is the time, the meter and the energy."""
+"""Find the columns of a file that contain the time, the meter and the energy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from iot_platform.errors import SourceError
 
-# Names that leave no doubt, lower case, everything but letters and digits written as _. The platform's own names first.
+# Unambiguous names, in lower case, with _ for all other characters than letters and digits. The first of each list is
+# the platform's own name.
 TIMESTAMP_NAMES = [
     "timestamp",
     "ts",
@@ -78,7 +79,7 @@ UNITS = ("Wh", "kWh", "MWh")
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the three columns of a file, and the unit of the energy."""
+    """The names of the three columns in a file, and the unit of the energy."""
 
     timestamp: str
     device: str
@@ -93,10 +94,10 @@ class Columns:
 def choose_columns(
     header: Sequence[str], *, timestamp: str | None, device: str | None, value: str | None, unit: str | None
 ) -> Columns:
-    """The columns that were named; those that were not are guessed when only one name in the header can be meant.
+    """The given column names; a name that is not given is guessed from the header if only one column matches.
 
-    Without ``unit`` the energy is in kWh, unless the column's own name says Wh or MWh. Raises SourceError when a name
-    is missing or more than one column could be meant.
+    Without ``unit`` the energy is in kWh, unless the column's name contains Wh or MWh. Raises SourceError when a column
+    is missing or several columns match.
     """
     chosen_value = _choose(header, value, VALUE_NAMES, "energy", "--value-column")
     return Columns(
@@ -113,15 +114,15 @@ def _choose(header: Sequence[str], named: str | None, known: list[str], meaning:
         if named not in header:
             raise SourceError(f"There is no column {named!r} ({option}). Columns: {listing}.")
         if header.count(named) > 1:
-            raise SourceError(f"Column {named!r} ({option}) stands {header.count(named)} times in: {listing}.")
+            raise SourceError(f"Column {named!r} ({option}) occurs {header.count(named)} times. Columns: {listing}.")
         return named
     normal = [_normal(name) for name in header]
     if normal.count(known[0]) == 1:
         return header[normal.index(known[0])]
     found = [name for name, key in zip(header, normal, strict=True) if key in known]
     if len(found) != 1:
-        problem = f"More than one column can be the {meaning}" if found else f"No column is plainly the {meaning}"
-        raise SourceError(f"{problem}; name it with {option}. Columns: {listing}.")
+        problem = f"Several columns may be the {meaning}" if found else f"No column is recognized as the {meaning}"
+        raise SourceError(f"{problem}; set it with {option}. Columns: {listing}.")
     return found[0]
 
 

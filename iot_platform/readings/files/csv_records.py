@@ -1,4 +1,4 @@
-"""Cut lines into CSV records one by one: for the blocks of a file that Arrow cannot be trusted with."""
+"""Split lines into CSV records one by one, for the blocks of a file that Arrow does not parse reliably."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# A quoted field may span lines, but not this many: an opening quote that is never closed must not swallow the file.
+# A quoted field may span several lines. Without a limit, an opening quote without its closing quote would consume the
+# rest of the file.
 LONGEST_RECORD_LINES = 100
 
 
 @dataclass(frozen=True)
 class Record:
-    """A record that begins with line ``index`` of its block; ``fields`` is None when it has the wrong number."""
+    """A record that begins at line ``index`` of its block; ``fields`` is None when their number is wrong."""
 
     index: int
     text: bytes
@@ -20,26 +21,27 @@ class Record:
 
 
 class RecordSplitter:
-    """Cuts records of a known number of columns; only ``"`` quotes, and only at the start of a field."""
+    """Splits lines into records of a known number of columns. A field is quoted only if it begins with ``"``."""
 
     def __init__(self, delimiter: str, columns: int) -> None:
         self._delimiter = delimiter.encode()
         self._columns = columns
         d = re.escape(self._delimiter)
         self._field = re.compile(rb'"((?:[^"]|"")*+)"([^%b]*+)|([^%b]*+)' % (d, d))
-        self._closed = _closed_record(self._delimiter, may_go_on=True)
-        # Text after a closing quote is tolerated within a line; over several lines it shows that a quote was a slip.
-        self._closed_strictly = _closed_record(self._delimiter, may_go_on=False)
+        self._closed = _closed_record(self._delimiter, allow_text_after_quote=True)
+        # Text after a closing quote is accepted in a record of one line. In a record of several lines it is a sign that
+        # a quote was a mistake.
+        self._closed_strictly = _closed_record(self._delimiter, allow_text_after_quote=False)
 
     def is_closed(self, line: bytes) -> bool:
-        """Whether every quoted field of a line (with its line end) is closed in it."""
+        """Whether all quoted fields of a line (with its line end) are closed in the same line."""
         return self._closed.fullmatch(line) is not None
 
     def records(self, lines: list[bytes], *, is_last: bool) -> Iterator[Record | int]:
-        """The records of some lines, without blank ones.
+        """The records in the lines, without blank ones.
 
-        At the end comes a number instead of a record when the rest of the lines, from that one on, may be continued
-        by the next block (unless this block is the last).
+        If the last record may continue in the next block, the index of its first line is yielded instead of the record
+        (unless ``is_last``: this is the last block).
         """
         index = 0
         while index < len(lines):
@@ -56,12 +58,12 @@ class RecordSplitter:
         text = b"\n".join(lines[index : index + (count or 1)])
         fields = self._fields(text) if count else None
         if fields is None and count and count > 1:
-            # Several lines that do not make one row: the quote was a slip, and the lines after it are rows again.
+            # The lines are not one valid record: the quote was a mistake. Continue with the next line.
             return Record(index, lines[index], None)
         return Record(index, text, fields)
 
     def _length(self, lines: list[bytes], start: int) -> int | None:
-        """Number of lines of the record that begins at ``start``; None when its last quote is never closed."""
+        """Number of lines of the record that begins at ``start``; None when a quote is not closed."""
         if b'"' not in lines[start]:
             return 1
         record = b""
@@ -78,21 +80,21 @@ class RecordSplitter:
         return values if len(values) == self._columns else None
 
     def _split(self, record: bytes) -> list[bytes]:
-        """The fields of a closed record, as Arrow cuts it: text after a closing quote belongs to the field."""
+        """The fields of a record, split as Arrow does: text after a closing quote belongs to the field."""
         values: list[bytes] = []
         end = -1
         while end < len(record):
             field = self._field.match(record, end + 1)
-            assert field is not None  # it matches any text
+            assert field is not None  # the pattern matches any text
             quoted, tail, plain = field.groups()
             values.append(plain if quoted is None else quoted.replace(b'""', b'"') + tail)
             end = field.end()
         return values
 
 
-def _closed_record(delimiter: bytes, *, may_go_on: bool) -> re.Pattern[bytes]:
-    """Matches a record, with its line end, whose quoted fields are all closed (and, or not, go on after that)."""
+def _closed_record(delimiter: bytes, *, allow_text_after_quote: bool) -> re.Pattern[bytes]:
+    """A pattern for a record, with its line end, in which all quoted fields are closed."""
     d = re.escape(delimiter)
-    tail = rb'(?:[^"%b\n][^%b\n]*+)?' % (d, d) if may_go_on else b""
+    tail = rb'(?:[^"%b\n][^%b\n]*+)?' % (d, d) if allow_text_after_quote else b""
     field = rb'(?:"(?:[^"]|"")*+"%b|[^"%b\n][^%b\n]*+|)' % (tail, d, d)
     return re.compile(rb"%b(?:%b%b)*+\r?\n" % (field, d, field), re.DOTALL)

@@ -1,4 +1,7 @@
-"""Rows of a CSV file with their real line numbers, at Arrow's speed wherever the file is well behaved."""
+"""Read a CSV file as rows with exact line numbers.
+
+Arrow parses each block in which every line is one row. All other blocks are parsed record by record in Python.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,10 @@ WRONG_COLUMN_COUNT = "wrong_column_count"
 
 
 class CsvRowSource:
-    """A CSV file with a header line. The delimiter (comma, semicolon, tab or bar) is read from the header.
+    """A CSV file with a header line, which tells the delimiter: comma, semicolon, tab or bar.
 
-    Fields may be quoted by ``"`` and hold line ends. Rows with another number of columns than the header are
-    malformed; after a quote that is never closed reading goes on with the next line. Blank lines are no rows.
+    Fields may be quoted with ``"`` and contain line ends. Rows with another number of columns than the header are
+    malformed. After a quote that is not closed, reading continues with the next line. Blank lines are ignored.
     """
 
     place_name = "line"
@@ -47,7 +50,7 @@ class CsvRowSource:
         return self._header
 
     def rows(self, columns: list[str]) -> Iterator[RawRows]:
-        """The rows from the start of the file; places are line numbers, the header being line 1."""
+        """All rows of the file; places are line numbers, and the header is line 1."""
         wanted = [self._header.index(name) for name in columns]
         block, self._first = self._first, b""
         for following in self._blocks:
@@ -62,7 +65,7 @@ class CsvRowSource:
         self._file.close()
 
     def _read_blocks(self) -> Iterator[bytes]:
-        """The file in pieces of whole lines."""
+        """The file in blocks of whole lines."""
         kept = b""
         while piece := self._read():
             cut = piece.rfind(b"\n") + 1
@@ -70,7 +73,7 @@ class CsvRowSource:
                 kept += piece
                 if len(kept) > LONGEST_LINE_BYTES:
                     raise SourceError(
-                        f"{self._path}: a line of more than {LONGEST_LINE_BYTES >> 20} MB; not a CSV file."
+                        f"{self._path}: a line is longer than {LONGEST_LINE_BYTES >> 20} MB: not a CSV file."
                     )
                 continue
             yield kept + piece[:cut]
@@ -85,10 +88,10 @@ class CsvRowSource:
             raise SourceError(f"{self._path}, after line {self._line - 1}: cannot be unpacked: {error}.") from error
 
     def _read_header(self) -> bytes:
-        """Take the header off the first block; returns the rest of it."""
+        """Read the header from the first block; returns the rest of the block."""
         block = next(self._blocks, b"")
         if block.startswith(UTF16):
-            raise SourceError(f"{self._path}: the text is UTF-16; save it as UTF-8.")
+            raise SourceError(f"{self._path}: the text is encoded as UTF-16. Save it as UTF-8.")
         block = block.removeprefix(BOM)
         while block and not block.partition(b"\n")[0].strip():
             block = block.partition(b"\n")[2]
@@ -102,7 +105,7 @@ class CsvRowSource:
             raise SourceError(f"{self._path}: no header line; neither a CSV nor a Parquet file.")
         self._delimiter = max(DELIMITERS, key=text.count)
         self._header = [name.strip() for name in next(csv.reader([text], delimiter=self._delimiter))]
-        self._cutter = RecordSplitter(self._delimiter, len(self._header))
+        self._splitter = RecordSplitter(self._delimiter, len(self._header))
         self._rest = b""
         self._line += 1
         return rest
@@ -117,13 +120,13 @@ class CsvRowSource:
             yield rows
 
     def _parse_fast(self, block: bytes, columns: list[str], wanted: list[int]) -> RawRows | None:
-        """The rows of a block in which each line is one row; None when that is not certain."""
+        """The rows of a block in which every line is one row; None if that is not certain."""
         lines = block.count(b"\n")
         last_line = block[block.rfind(b"\n", 0, -1) + 1 :]
-        if not _is_plain(block) or (b'"' in block and not self._cutter.is_closed(last_line)):
+        if not _is_plain(block) or (b'"' in block and not self._splitter.is_closed(last_line)):
             return None
         found = _read_by_arrow(block, self._delimiter, len(self._header), wanted)
-        # As many rows as line ends: no field has one.
+        # As many rows as lines: no field contains a line end.
         if found is None or found[0].num_rows + len(found[1]) != lines:
             return None
         table, malformed = found
@@ -138,12 +141,12 @@ class CsvRowSource:
         )
 
     def _parse_slowly(self, block: bytes, columns: list[str], wanted: list[int], *, is_last: bool) -> RawRows:
-        """The rows of any block, one by one. A record still open at the end is left for the next block."""
+        """The rows of any block, parsed one by one. An incomplete last record is kept for the next block."""
         lines = block.split(b"\n")[:-1]
         good: list[Record] = []
         malformed: list[Reject] = []
         self._rest = b""
-        for record in self._cutter.records(lines, is_last=is_last):
+        for record in self._splitter.records(lines, is_last=is_last):
             if isinstance(record, int):
                 self._rest = b"\n".join(lines[record:]) + b"\n"
             elif record.fields is None:
@@ -160,8 +163,11 @@ class CsvRowSource:
 
 
 def _is_plain(block: bytes) -> bool:
-    """No blank lines and lone carriage returns, which Arrow counts otherwise; no BOM, which Arrow takes off what it
-    believes to be a file; UTF-8, or Arrow cannot hand over malformed rows."""
+    """Whether Arrow parses the block as the code here would.
+
+    It does not with blank lines and lone carriage returns, which Arrow counts in another way; with a BOM, which Arrow
+    removes from each block; and with text that is not UTF-8, for which Arrow cannot report malformed rows.
+    """
     if block.startswith(BOM):
         return False
     if block.count(b"\r") != block.count(b"\r\n") or block[:1] in b"\r\n" or b"\n\n" in block or b"\n\r\n" in block:
@@ -173,7 +179,7 @@ def _is_plain(block: bytes) -> bool:
 
 
 def _read_by_arrow(block: bytes, delimiter: str, columns: int, wanted: list[int]) -> tuple[pa.Table, list[int]] | None:
-    """The wanted columns as bytes, named by their number, and the indexes of malformed rows; None: Arrow gave up."""
+    """The wanted columns as bytes, named by their number, and the indexes of malformed rows; None: Arrow failed."""
     malformed: list[int] = []
 
     def skip(row: arrow_csv.InvalidRow) -> Literal["skip"]:
@@ -183,7 +189,7 @@ def _read_by_arrow(block: bytes, delimiter: str, columns: int, wanted: list[int]
     try:
         table = arrow_csv.read_csv(
             io.BytesIO(block),
-            # One thread and one block: only then are malformed rows numbered.
+            # Arrow numbers malformed rows only with one thread and one block.
             read_options=arrow_csv.ReadOptions(
                 use_threads=False, block_size=len(block) + 1, column_names=[str(index) for index in range(columns)]
             ),
@@ -202,7 +208,7 @@ def _read_by_arrow(block: bytes, delimiter: str, columns: int, wanted: list[int]
 
 
 class _LazyLines:
-    """The lines of a block, split only when one is asked for: rejects are rare."""
+    """The lines of a block. They are split when the first one is needed, because rejects are rare."""
 
     def __init__(self, block: bytes) -> None:
         self._block = block

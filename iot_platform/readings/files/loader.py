@@ -1,4 +1,4 @@
-"""Load a file of readings into L1: every row once, whatever is interrupted or repeated."""
+"""Load a file of readings into L1: each row once, even if a load is interrupted or repeated."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from iot_platform.readings.batch_writer import Batch, BatchWriter
 from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions, decide_id_kind, to_readings
 from iot_platform.readings.files.columns import choose_columns
-from iot_platform.readings.files.open_file import fingerprint, open_rows
-from iot_platform.readings.files.raw_rows import Fingerprint, RawRows, Reject, RowSource
+from iot_platform.readings.files.file_digest import FileDigest, digest_file
+from iot_platform.readings.files.open_file import open_row_source
+from iot_platform.readings.files.raw_rows import RawRows, Reject, RowSource
 from iot_platform.readings.files.rejects import RejectReport
 
-# Rows are sorted by time within windows of this many rows before they are cut into batches. In a file that is sorted
-# by meter every batch would otherwise touch every day of every layer, and each touched day costs a part per table.
-# The window decides which readings a position stands for: changing it changes the name of every source (SCHEME).
+# Rows are sorted by time within windows of this many rows before they are split into batches. Without that, each batch
+# of a file that is sorted by meter would touch every day of every layer, and each touched day costs a part per table.
+# The window decides which reading has which position: whoever changes it must change SCHEME, and so the names of all
+# sources.
 WINDOW_ROWS = 4_000_000
 SCHEME = "1"
 
@@ -35,7 +37,7 @@ Progress = Callable[[float], None]
 
 @dataclass
 class FileResult:
-    """What became of one file. ``rows_read`` = readings (inserted or known before) + rejected."""
+    """The result of loading one file. ``rows_read`` = ``inserted`` + ``already_loaded`` + all ``rejected``."""
 
     file: str
     source: str
@@ -52,10 +54,10 @@ class FileResult:
 
 
 class FileLoader:
-    """Loads files through one client. ``rejects`` says where the report of a file goes."""
+    """Loads files through one client. ``rejects`` returns the path of a file's reject report."""
 
     def __init__(
-        self, client: Client, options: FileOptions, *, batch_rows: int, rejects: Callable[[Fingerprint], Path]
+        self, client: Client, options: FileOptions, *, batch_rows: int, rejects: Callable[[FileDigest], Path]
     ) -> None:
         self._client = client
         self._options = options
@@ -64,19 +66,19 @@ class FileLoader:
         self._meter_ids = MeterIds(client)
 
     def load(self, path: Path, progress: Progress = lambda share: None) -> FileResult:
-        """Load one file; rows that are no readings are reported and skipped.
+        """Load one file. Rows that are not readings are reported and skipped.
 
-        Raises SourceError when the file cannot be used; what was loaded before the damage stays, is known by its
-        position, and is not loaded again when the load is repeated.
+        Raises SourceError when the file cannot be used. Rows before a damaged place stay loaded, and a repeated load
+        does not load them again.
         """
         started = time.monotonic()
-        print_ = fingerprint(path)
-        with closing(open_rows(path)) as source:
+        digest = digest_file(path)
+        with closing(open_row_source(path)) as source:
             mapping, rows = self._mapping(path, source)
-            name = _source_name(print_, mapping)
+            name = _source_name(digest, mapping)
             result = FileResult(file=str(path), source=name, mapping=mapping.describe(), place_name=source.place_name)
             writer = BatchWriter(self._client, name, f"{path.name}: {mapping.describe()}")
-            report = RejectReport(self._rejects(print_), source.place_name)
+            report = RejectReport(self._rejects(digest), source.place_name)
             with writer.exclusive(), closing(report):
                 end = writer.end()
                 if end is not None and not writer.uncommitted_ranges(0, end):
@@ -89,8 +91,8 @@ class FileLoader:
             result.rejected = dict(report.counts)
             result.first_rejects = report.first
             result.rejects_file = str(report.path) if report.counts else None
-        if path.stat().st_size != print_.size_bytes:
-            raise SourceError(f"{path}: the file changed while it was read; load a copy that nobody writes to.")
+        if path.stat().st_size != digest.size_bytes:
+            raise SourceError(f"{path}: the file changed while it was read. Load a copy that nothing writes to.")
         result.seconds = time.monotonic() - started
         return result
 
@@ -119,7 +121,7 @@ class FileLoader:
         source: RowSource,
         progress: Progress,
     ) -> Iterator[tuple[int, pa.Table]]:
-        """Per piece of the file: number of rows, and the readings among them."""
+        """Number of rows and readings of each piece of the file."""
         for piece in rows:
             readings, rejects = to_readings(piece, mapping, self._meter_ids)
             report.add(rejects)
@@ -140,10 +142,11 @@ class FileLoader:
 
 
 def windows(parsed: Iterator[tuple[int, pa.Table]], size: int) -> Iterator[tuple[int, pa.Table]]:
-    """Pieces of a file joined into windows: number of rows, readings sorted by time.
+    """Join the pieces of a file into windows: number of rows, and readings sorted by time.
 
-    A window ends with the piece that makes it ``size`` rows or more. Pieces are cut by the file's content alone, so
-    windows are the same each time. The positions after the last reading of a window stand for its rejected rows.
+    A window ends with the piece that brings it to ``size`` rows or more. Only the file's content decides where pieces
+    end, so the windows are the same in each load. The positions of a window after its last reading stand for its
+    rejected rows.
     """
     tables: list[pa.Table] = []
     records = 0
@@ -163,10 +166,10 @@ def _sorted(tables: list[pa.Table]) -> pa.Table:
     times = table["timestamp"].cast(pa.int64())
     if table.num_rows < 2 or pc.all(pc.less_equal(times[:-1], times[1:])).as_py():
         return table
-    # Stable: readings of one time stay in the order of the file, so a position means the same reading each time.
+    # A stable sort keeps readings of the same time in the order of the file, so positions are the same in each load.
     return table.take(pc.sort_indices(times))
 
 
-def _source_name(print_: Fingerprint, mapping: ColumnMapping) -> str:
+def _source_name(digest: FileDigest, mapping: ColumnMapping) -> str:
     options = hashlib.sha256(f"{SCHEME}/{mapping.key()}".encode()).hexdigest()
-    return f"file:{print_.sha256[:16]}:{options[:8]}"
+    return f"file:{digest.sha256[:16]}:{options[:8]}"

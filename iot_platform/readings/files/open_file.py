@@ -1,8 +1,7 @@
-"""Open a file by what its bytes say it is, not by its name."""
+"""Open a file of readings. Its first bytes tell the format, not its name."""
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from io import IOBase
@@ -14,7 +13,7 @@ import pyarrow as pa
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.csv_rows import CsvRowSource
 from iot_platform.readings.files.parquet_rows import ParquetRowSource
-from iot_platform.readings.files.raw_rows import Fingerprint, RowSource
+from iot_platform.readings.files.raw_rows import RowSource
 
 PARQUET = b"PAR1"
 Compression = Literal["gzip", "zstd"]
@@ -22,33 +21,20 @@ COMPRESSIONS: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xf
 CHUNK_BYTES = 1 << 20
 
 
-def fingerprint(path: Path) -> Fingerprint:
-    """SHA-256 and size of a file. Raises SourceError when it cannot be read or is empty."""
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = file.tell()
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {error.strerror}.") from error
-    if not size:
-        raise SourceError(f"{path}: the file is empty.")
-    return Fingerprint(path, digest, size)
+def open_row_source(path: Path) -> RowSource:
+    """Open a CSV or Parquet file, uncompressed or compressed with gzip or zstd.
 
-
-def open_rows(path: Path) -> RowSource:
-    """The rows of a CSV or Parquet file, plain or compressed by gzip or zstd.
-
-    A compressed Parquet file is unpacked to a temporary file first: its table of contents is at its end.
-    Raises SourceError when the file is neither.
+    A compressed Parquet file is unpacked to a temporary file first, because its table of contents is at its end. Raises
+    SourceError when the file is neither CSV nor Parquet.
     """
     size = path.stat().st_size
     raw = path.open("rb")
     try:
         compression = next((name for magic, name in COMPRESSIONS.items() if _starts_with(raw, magic)), None)
         if compression is None:
-            return (
-                ParquetRowSource(path, raw) if _starts_with(raw, PARQUET) else CsvRowSource(path, raw, raw.tell, size)
-            )
+            if _starts_with(raw, PARQUET):
+                return ParquetRowSource(path, raw)
+            return CsvRowSource(path, raw, raw.tell, size)
         if _unpacked_start(path, compression) == PARQUET:
             return ParquetRowSource(path, _to_temporary_file(_unpacked(raw, compression), path))
         return CsvRowSource(path, _unpacked(raw, compression), raw.tell, size)
@@ -70,7 +56,7 @@ def _unpacked(raw: BinaryIO, compression: Compression) -> BinaryIO:
 
 
 def _unpacked_start(path: Path, compression: Compression) -> bytes:
-    # A file handle of its own: Arrow's stream closes the one it was given.
+    # A separate file handle, because Arrow's stream closes the one that it is given.
     try:
         with path.open("rb") as raw:
             return _unpacked(raw, compression).read(len(PARQUET))
@@ -79,7 +65,7 @@ def _unpacked_start(path: Path, compression: Compression) -> bytes:
 
 
 def _to_temporary_file(unpacked: BinaryIO, path: Path) -> BinaryIO:
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the source that reads it
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the row source
     try:
         shutil.copyfileobj(unpacked, file, CHUNK_BYTES)
     except OSError as error:

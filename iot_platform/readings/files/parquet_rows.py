@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.raw_rows import RawRows
 
-# Fixed, because decisions made on the first rows must not depend on a setting.
+# Not a setting: the kind of meter ids is decided by the first rows, and must not depend on a setting.
 ROWS_AT_ONCE = 250_000
 
 
@@ -28,7 +28,7 @@ class ParquetRowSource:
         self._file = file
         self._rows_read = 0
         try:
-            # Without pre-buffering only the pages being read are in memory, not a whole row group.
+            # Without pre-buffering only the pages that are being read are in memory, instead of a whole row group.
             self._parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
         except (pa.ArrowException, OSError) as error:
             raise SourceError(f"{path}: not a readable Parquet file: {error}.") from error
@@ -38,7 +38,7 @@ class ParquetRowSource:
         return [str(name) for name in self._parquet.schema_arrow.names]
 
     def rows(self, columns: list[str]) -> Iterator[RawRows]:
-        """The rows from the start of the file; places are row numbers from 1."""
+        """All rows of the file; places are row numbers, counted from 1."""
         try:
             for batch in self._parquet.iter_batches(ROWS_AT_ONCE, columns=columns, use_threads=False):
                 places = np.arange(self._rows_read + 1, self._rows_read + batch.num_rows + 1, dtype=np.int64)
@@ -62,5 +62,5 @@ class ParquetRowSource:
 def _text(batch: pa.RecordBatch, index: int) -> str:
     try:
         return str(batch.slice(index, 1).to_pylist()[0])
-    except (ValueError, OverflowError):  # a time that Python's datetime cannot hold
+    except (ValueError, OverflowError):  # a time outside the range of Python's datetime
         return str(batch.slice(index, 1))

@@ -1,14 +1,12 @@
-"""From the columns of a file to readings: vectorised, with a reason for every row that is none.
+"""Parse the columns of a file, vectorised, with a reason for each row that is not a reading.
 
-What becomes of a value depends on that value alone, never on the rows beside it: the fast ways accept nothing that
-the careful ones refuse.
+The result for a value depends only on that value, not on other rows: the fast paths accept nothing that the slow paths
+refuse.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,7 +18,7 @@ from pyarrow import compute
 
 from iot_platform.readings.files.raw_rows import Column
 
-# The stubs want the type of each array, which only the file knows.
+# The stubs need the type of each array, which depends on the file.
 pc: Any = compute
 
 NUMBER = r"(?i)^[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|nan(?:\([0-9a-z_]*\))?|inf(?:inity)?)$"
@@ -29,7 +27,7 @@ CLOCK = r"[0-9]{2}(?::[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)?"
 LOCAL_TIME = rf"^{DATE}(?:[ T]{CLOCK})?$"
 ZONED_TIME = rf"^{DATE}[ T]{CLOCK}(?:Z|[+-][0-9]{{2}}(?::?[0-9]{{2}})?)$"
 EPOCH_NUMBER = r"^[0-9]{9,10}$|^[0-9]{12,13}$"
-# Smaller numbers are seconds, larger ones milliseconds (of 1973 and later; as seconds they would be the year 5138).
+# Smaller numbers are seconds; larger ones are milliseconds (1973 and later; as seconds this would be the year 5138).
 FIRST_EPOCH_MS = 100_000_000_000
 LAST_EPOCH_S = 2**32 - 1
 TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -39,7 +37,7 @@ MISSING = ["", "null", "none", "na", "n/a", "\\n", "-", "nat"]
 
 @dataclass
 class Parsed:
-    """Values of one column (NULL where there is none) and a reason for each NULL, by row ('' elsewhere)."""
+    """The values of one column (NULL: none), and for each row the reason for its NULL ('' for a value)."""
 
     values: Column
     reasons: npt.NDArray[np.object_]
@@ -48,7 +46,7 @@ class Parsed:
 def parse_timestamps(column: Column, timezone: str) -> Parsed:
     """UTC seconds (uint32) from times with or without a zone, or from epoch seconds or milliseconds.
 
-    Times without a zone are in ``timezone``; fractions of a second are dropped.
+    Times without a zone are in ``timezone``. Fractions of a second are dropped.
     """
     column, reasons = _decoded(column)
     if pa.types.is_string(column.type):
@@ -67,7 +65,7 @@ def parse_timestamps(column: Column, timezone: str) -> Parsed:
 
 
 def parse_energy(column: Column, unit: str) -> Parsed:
-    """kWh (float64) from numbers in ``unit``. NaN, infinite and negative values are readings too: L2 refuses them."""
+    """kWh (float64) from numbers in ``unit``. NaN, infinite and negative values are kept: L2 quarantines them."""
     column, reasons = _decoded(column)
     if pa.types.is_string(column.type):
         values = _cast_text(column, pa.float64(), NUMBER)
@@ -84,10 +82,10 @@ def parse_energy(column: Column, unit: str) -> Parsed:
 
 
 def parse_ids(column: Column) -> Parsed:
-    """Meter ids as text without spaces around it; whole numbers in decimal digits."""
+    """Meter ids as text without spaces around it; whole numbers as decimal digits."""
     column, reasons = _decoded(column)
     if pa.types.is_floating(column.type):
-        # A column of whole numbers with gaps is often stored as floats.
+        # Whole numbers with missing values are often stored as floats.
         whole = pc.and_(pc.is_finite(column), pc.equal(pc.floor(column), column))
         whole = pc.and_(whole, pc.less(pc.abs(column), 2.0**53))
         texts = pc.if_else(whole, column, None).cast(pa.int64()).cast(pa.string())
@@ -101,7 +99,7 @@ def parse_ids(column: Column) -> Parsed:
 
 
 def reasons_of(*parsed: Parsed) -> npt.NDArray[np.object_]:
-    """The first reason of each row over several columns; '' for good rows."""
+    """The first reason of each row in several columns; '' for a row without one."""
     reasons = parsed[0].reasons.copy()
     for other in parsed[1:]:
         reasons = np.where(reasons == "", other.reasons, reasons)
@@ -109,7 +107,7 @@ def reasons_of(*parsed: Parsed) -> npt.NDArray[np.object_]:
 
 
 def _decoded(column: Column) -> tuple[Column, npt.NDArray[np.object_]]:
-    """The column with any kind of text as string, broken text as NULL with its reason."""
+    """The column with any type of text as string; text that is not UTF-8 becomes NULL with a reason."""
     reasons = np.full(len(column), "", dtype=object)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -148,7 +146,7 @@ def _explain(reasons: npt.NDArray[np.object_], condition: Column, reason: str) -
 
 
 def _explain_missing(reasons: npt.NDArray[np.object_], column: Column, values: Column, otherwise: str) -> None:
-    """Give every NULL in ``values`` a reason: the file has no value there, or ``otherwise``."""
+    """Set the reason of each NULL in ``values``: the file has no value there, or ``otherwise``."""
     if not values.null_count:
         return
     missing = pc.is_null(column)
@@ -161,7 +159,7 @@ def _explain_missing(reasons: npt.NDArray[np.object_], column: Column, values: C
 
 
 def _cast_text(texts: Column, kind: pa.DataType, pattern: str) -> Column:
-    """Cast what can be cast; NULL for the rest. ``pattern`` must match everything that the cast accepts."""
+    """Cast what can be cast; the rest becomes NULL. ``pattern`` must match all that the cast accepts."""
     try:
         return texts.cast(kind)
     except pa.ArrowInvalid:
@@ -171,7 +169,7 @@ def _cast_text(texts: Column, kind: pa.DataType, pattern: str) -> Column:
 
 
 def _cast_by_halves(texts: Column, kind: pa.DataType) -> Column:
-    """Cast a column in which few values fail (30 February): those become NULL."""
+    """Cast a column in which only a few values fail (such as 30 February); these become NULL."""
     if texts.null_count == len(texts):
         return pa.array([None] * len(texts), kind)
     try:
@@ -184,7 +182,7 @@ def _cast_by_halves(texts: Column, kind: pa.DataType) -> Column:
 
 
 def _seconds_of_text(texts: Column, timezone: str, reasons: npt.NDArray[np.object_]) -> Column:
-    # Files with one kind of time are the rule; nothing but a whole column that fits goes this way.
+    # The fast path: most files have only one kind of time, and then one cast parses the whole column.
     for kind in (pa.timestamp("ns", "UTC"), pa.timestamp("ns")):
         try:
             return _seconds_of_times(texts.cast(kind), timezone, reasons)
@@ -193,18 +191,22 @@ def _seconds_of_text(texts: Column, timezone: str, reasons: npt.NDArray[np.objec
     texts = pc.ascii_trim_whitespace(texts)
     texts = pc.replace_substring_regex(texts, r"\s*(?:UTC|GMT|[Zz])$", "Z")
     texts = pc.replace_substring_regex(texts, r"\s+([+-][0-9]{2}:?[0-9]{2})$", r"\1")
-
-    # Without its fraction a time of any year fits into whole seconds; nanoseconds end in 2262.
+    # Whole seconds can hold a time of any year; nanoseconds end in 2262.
     whole = pc.replace_substring_regex(texts, r"\.[0-9]+", "", max_replacements=1)
+    zoned = _cast_matching(texts, ZONED_TIME, whole, pa.timestamp("s", "UTC"))
+    local = _cast_matching(texts, LOCAL_TIME, whole, pa.timestamp("s"))
+    epoch = _cast_matching(texts, EPOCH_NUMBER, whole, pa.int64())
+    return pc.coalesce(
+        _seconds_of_times(zoned, timezone, reasons),
+        _seconds_of_times(local, timezone, reasons),
+        _seconds_of_epoch(epoch),
+    )
 
-    def kind_of_time(pattern: str, kind: pa.DataType, seconds: Callable[[Column], Column]) -> Column:
-        fits = pc.fill_null(pc.match_substring_regex(texts, pattern), False)
-        return seconds(_cast_by_halves(pc.if_else(fits, whole, None), kind))
 
-    of_times = partial(_seconds_of_times, timezone=timezone, reasons=reasons)
-    zoned = kind_of_time(ZONED_TIME, pa.timestamp("s", "UTC"), of_times)
-    local = kind_of_time(LOCAL_TIME, pa.timestamp("s"), of_times)
-    return pc.coalesce(zoned, local, kind_of_time(EPOCH_NUMBER, pa.int64(), _seconds_of_epoch))
+def _cast_matching(texts: Column, pattern: str, values: Column, kind: pa.DataType) -> Column:
+    """Cast those ``values`` whose text matches the pattern; all others become NULL."""
+    matches = pc.fill_null(pc.match_substring_regex(texts, pattern), False)
+    return _cast_by_halves(pc.if_else(matches, values, None), kind)
 
 
 def _seconds_of_epoch(numbers: Column) -> Column:
@@ -219,27 +221,27 @@ def _seconds_of_times(times: Column, timezone: str, reasons: npt.NDArray[np.obje
     ticks = times.cast(pa.int64())
     seconds = pc.divide(ticks, per_second)
     if (pc.min(ticks).as_py() or 0) < 0:
-        # Division goes towards zero: half a second before 1970 would become 1970.
+        # Integer division rounds towards zero: half a second before 1970 would become 1970.
         seconds = pc.if_else(pc.less(ticks, pc.multiply(seconds, per_second)), pc.subtract(seconds, 1), seconds)
     if times.type.tz is not None or timezone == "UTC":
         return seconds
-    # Years that are refused anyway stay as they are: no rules of a time zone reach there.
+    # Times that are out of range are not converted: pandas cannot apply a time zone to them.
     known = pc.and_(pc.greater_equal(seconds, -DAY_S), pc.less_equal(seconds, LAST_EPOCH_S + DAY_S))
     return pc.if_else(known, _localized(pc.if_else(known, seconds, None), timezone, reasons), seconds)
 
 
 def _localized(seconds: Column, timezone: str, reasons: npt.NDArray[np.object_]) -> Column:
-    """UTC seconds of local times; the hour that happens twice and the one that never happens have no answer."""
+    """UTC seconds of local times; NULL in the hours that daylight saving time repeats or skips."""
     local = pd.DatetimeIndex(seconds.cast(pa.timestamp("s")).to_numpy(zero_copy_only=False))
     zone = ZoneInfo(timezone)
     utc = local.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
-    lost = np.asarray(utc.isna()) & ~np.asarray(local.isna())
-    if lost.any():
-        never = np.zeros(len(local), dtype=bool)
-        once = local[lost].tz_localize(zone, ambiguous=np.ones(int(lost.sum()), dtype=bool), nonexistent="NaT")
-        never[np.flatnonzero(lost)[np.asarray(once.isna())]] = True
-        _explain(reasons, pa.array(never), "time_skipped_by_daylight_saving")
-        _explain(reasons, pa.array(lost), "time_twice_by_daylight_saving")
+    unknown = np.asarray(utc.isna()) & ~np.asarray(local.isna())
+    if unknown.any():
+        skipped = np.zeros(len(local), dtype=bool)
+        either = local[unknown].tz_localize(zone, ambiguous=np.ones(int(unknown.sum()), dtype=bool), nonexistent="NaT")
+        skipped[np.flatnonzero(unknown)[np.asarray(either.isna())]] = True
+        _explain(reasons, pa.array(skipped), "time_skipped_by_daylight_saving")
+        _explain(reasons, pa.array(unknown), "time_twice_by_daylight_saving")
     return (
         pa.array(utc.tz_convert("UTC").tz_localize(None).to_numpy(), from_pandas=True)
         .cast(pa.timestamp("s"))

@@ -1,10 +1,9 @@
-"""Rows as a file holds them: not yet parsed, each with its place in the file."""
+"""Rows of a file before they are parsed, each with its place in the file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -18,7 +17,7 @@ Places = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Reject:
-    """A row that is no reading: where it stands, why, and its text."""
+    """A row that is not a reading: its place in the file, the reason, and its text."""
 
     place: int
     reason: str
@@ -27,7 +26,7 @@ class Reject:
 
 @dataclass(frozen=True)
 class RawRows:
-    """Some consecutive rows: the wanted columns, the place of each row, and what could not be cut into columns."""
+    """Consecutive rows: the wanted columns, the place of each row, and the rows that do not fit the columns."""
 
     columns: Mapping[str, Column]
     places: Places
@@ -36,12 +35,12 @@ class RawRows:
 
     @property
     def records(self) -> int:
-        """Rows of the file, malformed ones included."""
+        """Number of rows, including malformed ones."""
         return len(self.places) + len(self.malformed)
 
 
 class RowSource(Protocol):
-    """A file opened for reading. ``place_name`` says what a place counts: line or row."""
+    """An open file of readings. ``place_name`` is what the places count: "line" or "row"."""
 
     place_name: str
 
@@ -49,20 +48,11 @@ class RowSource(Protocol):
     def column_names(self) -> list[str]: ...
 
     def rows(self, columns: list[str]) -> Iterator[RawRows]:
-        """The rows of the file from its start, with these columns only."""
+        """All rows of the file, with only these columns."""
         ...
 
     def progress(self) -> float:
-        """Share of the file that has been read, 0 to 1."""
+        """Share of the file that has been read, from 0 to 1."""
         ...
 
     def close(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """What a file is: its path, the SHA-256 of its bytes in hexadecimal digits, its size."""
-
-    path: Path
-    sha256: str
-    size_bytes: int

@@ -1,4 +1,4 @@
-"""The report of rows that are no readings."""
+"""The report of rows that are not readings."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ LONGEST_TEXT = 2_000
 class RejectReport:
     """Counts rejects by reason, keeps the first few, and writes all of them to a CSV file.
 
-    The file is created with the first reject: no report means that every row was a reading. Opened in a spreadsheet, no
-    text of it is a formula: escaping.escape_csv_cell says how, and how to read the text back.
+    The file is created with the first reject: no file means that every row was a reading. Spreadsheets do not take any
+    text in it for a formula; see escaping.escape_csv_cell, also for how to get the original text back.
     """
 
     def __init__(self, path: Path, place_name: str) -> None:
@@ -31,7 +31,7 @@ class RejectReport:
         self._file: TextIO | None = None
 
     def add(self, rejects: Iterable[Reject]) -> None:
-        """Take rejects in, in the order of the file. Once this returns, a crash of this process loses none of them."""
+        """Write rejects, in the order of the file. When this returns, a crash of this process loses none of them."""
         for reject in rejects:
             if self._file is None:
                 if not self.path.parent.exists():
