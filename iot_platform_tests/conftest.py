@@ -1,7 +1,7 @@
 """Fixtures of all tests: an embedded server for the whole session, databases, clients and a small platform in them.
 
 Also the tiers (the markers are described in pyproject.toml): a test that uses the embedded server is marked ``engine``,
-and one in a folder of SLOW_FOLDERS ``slow``.
+and one of SLOW ``slow``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,25 @@ hypothesis.settings.load_profile("any machine")
 
 
 TESTS = Path(__file__).parent
-SLOW_FOLDERS = {"clients", "e2e", "stateful", "ui"}
+# Folders and files whose tests start a platform of their own, or prove days again and again.
+SLOW = [
+    "clickhouse/test_embedded_server.py",
+    "clickhouse/test_schema_evolution.py",
+    "clickhouse_embedded/test_fences.py",
+    "clickhouse_embedded/test_serve.py",
+    "cli/test_prove_command.py",
+    "clients",
+    "devices/test_crashes.py",
+    "devices/test_crm.py",
+    "e2e",
+    "layers/test_rebuild_live.py",
+    "readings/test_fuzz_readings.py",
+    "security/test_private_files.py",
+    "security/test_safe_imports.py",
+    "security/test_secrets_stay_out.py",
+    "stateful",
+    "ui",
+]
 # The longest first: the others fill the gaps at the end.
 LONGEST_FILES = [
     "e2e/test_smoke.py",
@@ -47,12 +65,18 @@ LONGEST_FILES = [
 ]
 
 
+def pytest_configure() -> None:
+    """Refuse lists that name a file which has moved."""
+    if missing := [name for name in [*SLOW, *LONGEST_FILES] if not (TESTS / name).exists()]:
+        raise pytest.UsageError(f"iot_platform_tests/conftest.py names what does not exist: {', '.join(missing)}")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests, and put the longest first."""
     for item in items:
         if "server" in getattr(item, "fixturenames", ()):
             item.add_marker("engine")
-        if _file(item).parts[0] in SLOW_FOLDERS and item.get_closest_marker("smoke") is None:
+        if any(_file(item).is_relative_to(slow) for slow in SLOW) and item.get_closest_marker("smoke") is None:
             item.add_marker("slow")
     order = {Path(name): number for number, name in enumerate(LONGEST_FILES)}
     items.sort(key=lambda item: order.get(_file(item), len(order)))
