@@ -14,6 +14,9 @@ GRACE_S = 10
 # What the platform reads. Libraries set variables of their own when they are imported, as pytest does with each test.
 _WATCHED = re.compile("(IOT|DAGSTER)_.*|HOME|PATH|TZ")
 
+# Threads of pools, which servers that a whole file shares start when they first need them.
+_POOLS = re.compile("AnyIO worker thread|ThreadPoolExecutor-.*|asyncio_.*")
+
 
 @dataclass(frozen=True)
 class State:
@@ -29,7 +32,7 @@ class State:
         """The state at this moment; processes that have ended and threads that end with the process do not count."""
         return cls(
             frozenset(psutil.Process().children(recursive=True)),
-            frozenset(thread for thread in threading.enumerate() if not thread.daemon),
+            frozenset(t for t in threading.enumerate() if not t.daemon and not _POOLS.fullmatch(t.name)),
             frozenset(item for item in os.environ.items() if _WATCHED.fullmatch(item[0])),
             os.getcwd(),
         )
