@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import server_time
 from iot_platform.clickhouse.lock import drop_abandoned_locks
+from iot_platform.clickhouse.rows import insert_rows
 from iot_platform.clickhouse.write_pause import pause_inserts
 from iot_platform.errors import ProofError
 from iot_platform.layers.catalog import CHAIN_TABLES, DERIVED_LAYERS, IMPOSSIBLE_TIMES, RAW_TABLE, Layer
@@ -248,4 +249,4 @@ def _record(client: Client, proofs: Sequence[Proof], run_id: str) -> None:
         for proof in proofs
     ]
     if rows:
-        client.insert("partition_proofs", [list(row.values()) for row in rows], column_names=list(rows[0]))
+        insert_rows(client, "partition_proofs", [list(row.values()) for row in rows], list(rows[0]))
