@@ -1,5 +1,5 @@
 #!/bin/sh
-# Dagster's configuration takes the password of its storage from the environment only; here it is in a file.
+# Dagster's configuration can take the password of its storage only from the environment, and it is in a file.
 set -eu
 # As iot_platform/security/private_files.py: new files are for this user alone.
 umask 077

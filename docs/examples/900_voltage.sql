@@ -1,15 +1,15 @@
--- Example of a new column through the whole chain: the voltage of each reading (docs/schema-evolution.md). Copy it into
--- sql/; numbers from 900 on are yours. Every statement can run again: a migration that failed half way is simply repeated.
+-- Example: add the voltage of each reading to every layer (docs/schema-evolution.md). Copy it to sql/; numbers from 900 on
+-- are reserved for you. Every statement is repeatable: a failed migration is run again as a whole.
 --
--- Readings flow meanwhile, so the order matters. Tables before views: a view whose target lacks a column leaves it out,
--- but ClickHouse refuses a view whose source lacks it. Each from the end of the chain to its start: what flows through a
--- step finds those behind it ready. L1 is the last table, as writers deliver the column from the moment L1 has it. No
--- view directly behind its own source: an insert takes the structure of its tables first and the views a moment later.
+-- Readings flow meanwhile, so the order matters. Tables before views: a view omits a column that its target lacks, and
+-- ClickHouse refuses a view whose source lacks it. From the end of the chain to its start: data that passes a step finds
+-- the later steps ready. L1 is the last table, because writers deliver the column as soon as L1 has it. No view directly
+-- after its own source: an insert reads the structure of its tables first and the views a moment later.
 --
--- An insert that is under way between two statements may leave its voltage in L1 alone. Nothing else of it is touched,
--- and its day is open like any that was written to: the next proof takes the voltage to the layers behind.
+-- An insert in flight may leave its voltage in L1 only. Nothing else of it is affected, and its day is unverified like
+-- any day that was written to: the next proof carries the voltage to the later layers.
 
--- Only values that every order of merging leaves the same may go into the store: least and greatest, not an average.
+-- Rows are merged in any order, so only values that do not depend on it may be stored: minimum and maximum, no average.
 ALTER TABLE l4_power_agg_hourly_store
     ADD COLUMN IF NOT EXISTS min_voltage SimpleAggregateFunction(min, Nullable(Float32)) COMMENT 'Lowest voltage of the hour, V; NULL: none was sent',
     ADD COLUMN IF NOT EXISTS max_voltage SimpleAggregateFunction(max, Nullable(Float32)) COMMENT 'Highest voltage of the hour, V; NULL: none was sent';
@@ -26,7 +26,7 @@ ALTER TABLE l2_power_cleaned
 ALTER TABLE l1_power_raw
     ADD COLUMN IF NOT EXISTS voltage Nullable(Float32) COMMENT 'Voltage as sent, V; NULL: not sent' CODEC(ZSTD(1));
 
--- NaN has no place in an order: with it, the least value would depend on which row came first.
+-- Without NaN: with it, the minimum would depend on the order of the rows.
 ALTER TABLE mv_l3_to_l4_hourly MODIFY QUERY
 SELECT
     toStartOfHour(timestamp) AS ts_hour,
@@ -74,7 +74,7 @@ SELECT timestamp, device_id, power_usage_kWh, ingested_at, reject_reason, voltag
 FROM l1_power_raw
 WHERE reject_reason != '';
 
--- The new column decides last which of several readings of one key wins: the choice must be the same each time.
+-- The new column is the last criterion among readings with one key: the choice must always be the same.
 ALTER TABLE mv_l1_to_l2 MODIFY QUERY
 SELECT timestamp, device_id, power_usage_kWh + 0 AS power_usage_kWh, ingested_at, voltage
 FROM l1_power_raw
@@ -82,7 +82,7 @@ WHERE reject_reason = ''
 ORDER BY device_id, timestamp, ingested_at DESC, power_usage_kWh DESC, voltage DESC
 LIMIT 1 BY device_id, timestamp;
 
--- In place of the old text in one step: whoever reads sees the one or the other. New columns come last.
+-- Replaced in one step: a reader sees the old view or the new one. New columns come last.
 CREATE OR REPLACE VIEW l4_power_agg_hourly AS
 SELECT
     s.ts_hour AS ts_hour,

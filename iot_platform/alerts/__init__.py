@@ -1,1 +1,1 @@
-"""Alerts: from what is wrong now to messages that go out once, and one more when it is over. Knows no Dagster."""
+"""Alerts: turn current problems into messages, one per incident, and send them. Independent of Dagster."""

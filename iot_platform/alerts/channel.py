@@ -1,4 +1,4 @@
-"""Where messages go, as the settings say."""
+"""The channels for messages, from the settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from iot_platform.settings import Settings
 
 HOW_TO_CONFIGURE = (
     "No channel is configured. Set IOT_ALERT_WEBHOOK_URL, or IOT_ALERT_SMTP_URL with IOT_ALERT_EMAIL_FROM and "
-    "IOT_ALERT_EMAIL_TO, for the code location; try it with `iot-platform alerts test`."
+    "IOT_ALERT_EMAIL_TO, for the code location. `iot-platform alerts test` sends a test message."
 )
 
 
@@ -19,16 +19,16 @@ class Channel(Protocol):
     """One receiver of messages."""
 
     def send(self, message: Message) -> None:
-        """Hand a message over. Raises DeliveryError, which names no secret, when it was not taken."""
+        """Deliver a message. Raises DeliveryError, without any secret in its text, when it was not accepted."""
 
 
 def channels(settings: Settings) -> dict[str, Channel]:
-    """The configured channels by name; each recipient of mail is one, so that it gets a message exactly once.
+    """The configured channels by name. Each mail recipient is a channel, so that retries reach only those who miss it.
 
-    Raises PlatformError when a channel is configured by half, or wrongly.
+    Raises PlatformError when a channel is configured incompletely or wrongly.
     """
     found: dict[str, Channel] = {}
-    # An empty value is none: a compose file hands on what is not set as ''.
+    # An empty value counts as unset: compose files pass unset variables as ''.
     if settings.alert_webhook_url:
         # It imports requests, which most processes of Dagster never use.
         from iot_platform.alerts.webhook import Webhook
@@ -46,5 +46,5 @@ def channels(settings: Settings) -> dict[str, Channel]:
         for recipient in settings.alert_email_to:
             found[f"mail to {recipient}"] = Mailbox(server, settings.alert_email_from, recipient)
     elif len(missing) < len(mail):
-        raise PlatformError(f"Alerts by mail are configured by half: {' and '.join(missing)} is not set.")
+        raise PlatformError(f"Alerts by mail are not configured completely: {' and '.join(missing)} is not set.")
     return found

@@ -1,7 +1,7 @@
-"""When to send what: one message for an outage, news at a bounded pace, and one message when it is over.
+"""When to send which message: one per outage, new problems at a limited rate, and one when all is well again.
 
-A pure function of what was known and what is wrong now. It looks at states, not at events: an event that was missed,
-because nobody looked, changes nothing as long as its consequence is still there.
+A pure function of the known problems and the current ones. It compares states, not events: a missed event does not
+matter as long as its consequence lasts.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from iot_platform.alerts.message import Message, counted, duration, grouped, subject
 from iot_platform.alerts.problem import Problem
 
-# The state is kept in a sensor's cursor.
+# The state is stored in a sensor's cursor.
 MAX_PROBLEMS = 200
 REMIND_AFTER = dt.timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Pace:
-    """``settle``: how long a problem lasts before it is news. ``clear``: how long nothing may be wrong before that is.
+    """``settle``: a problem is reported once it lasts this long. ``clear``: so long without one ends an incident.
 
-    ``repeat``: shortest time between the first message, and each next one, about new problems of the same incident.
+    ``repeat``: shortest time between two messages about new problems of the same incident.
     """
 
     settle: dt.timedelta
@@ -33,7 +33,7 @@ class Pace:
 
 
 class Seen(BaseModel):
-    """A problem that is known, and whether a message has told of it."""
+    """A known problem, and whether a message has reported it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,7 +44,7 @@ class Seen(BaseModel):
 
 
 class Incident(BaseModel):
-    """What is known between two looks. Without ``opened`` there is no incident, though problems may be settling."""
+    """What is known between two ticks. Without ``opened`` there is no incident yet, but problems may be settling."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,17 +58,17 @@ class Incident(BaseModel):
 
     @property
     def run_ids(self) -> list[str]:
-        """The failed runs among the known problems: looked at again, however old they are."""
+        """The failed runs among the known problems. They count however old they are."""
         return [seen.run_id for seen in self.problems.values() if seen.run_id]
 
 
 def next_step(
     incident: Incident, problems: Sequence[Problem], now: dt.datetime, pace: Pace
 ) -> tuple[Incident, Message | None]:
-    """What is known after a look at ``now`` that found ``problems``, and the message to send, if any."""
+    """The state after ``problems`` were found at ``now``, and the message to send, if any."""
     current = _relevant(incident, problems)
     incident = incident.model_copy(update={"problems": _tracked(incident, current, now, pace)})
-    # Of one that fails again and again, Dagster tells the newest time.
+    # Dagster gives the newest time of a problem that occurs again and again.
     current = [
         replace(problem, since=min(problem.since, incident.problems[problem.key].first_seen)) for problem in current
     ]
@@ -94,7 +94,7 @@ def next_step(
 
 
 def _relevant(incident: Incident, problems: Sequence[Problem]) -> list[Problem]:
-    """Problems that are known or not being mended; the known and the oldest first, so that a cut is always the same."""
+    """Problems that are known or not being retried; known and oldest first, so that the cut is always the same."""
     known = incident.problems
     relevant = [problem for problem in problems if problem.key in known or not problem.retrying]
     return sorted(relevant, key=lambda problem: (problem.key not in known, problem.since, problem.key))[:MAX_PROBLEMS]
@@ -102,7 +102,7 @@ def _relevant(incident: Incident, problems: Sequence[Problem]) -> list[Problem]:
 
 def _tracked(incident: Incident, current: Sequence[Problem], now: dt.datetime, pace: Pace) -> dict[str, Seen]:
     tracked = {
-        # One that was told of may come back at once; that is not news.
+        # A reported problem that comes back at once is not new.
         key: seen
         for key, seen in incident.problems.items()
         if seen.reported and now - seen.last_seen < pace.clear
@@ -122,18 +122,18 @@ def _opened(incident: Incident, problems: Sequence[Problem], now: dt.datetime) -
 def _closed(incident: Incident) -> tuple[Incident, Message]:
     assert incident.clear_since is not None and incident.began is not None
     text = f"All clear after {duration(incident.clear_since - incident.began)}"
-    over = f"{counted(incident.reported, 'problem')} that {'was' if incident.reported == 1 else 'were'} reported: over."
+    over = f"{counted(incident.reported, 'reported problem')} solved."
     return Incident(), _message(incident, text, over, [])
 
 
 def _said(incident: Incident, text: str, problems: Sequence[Problem], now: dt.datetime) -> tuple[Incident, Message]:
-    """The incident after a message about some of its problems."""
+    """The incident after a message about some of its problems, and that message."""
     message = _message(incident, subject(text, problems), f"{text}.", problems)
     seen = incident.problems
     new = [problem.key for problem in problems if not seen[problem.key].reported]
-    told = {key: seen[key].model_copy(update={"reported": True}) for key in new}
+    reported = {key: seen[key].model_copy(update={"reported": True}) for key in new}
     update = {
-        "problems": {**seen, **told},
+        "problems": {**seen, **reported},
         "last_message": now,
         "reported": incident.reported + len(new),
         "messages": incident.messages + 1,

@@ -22,7 +22,7 @@ SUBMISSION_PORT, SMTPS_PORT = 587, 465
 
 @dataclass(frozen=True)
 class SmtpServer:
-    """How to connect to a mail server. ``encrypted``: from the first byte (smtps), rather than by STARTTLS."""
+    """How to connect to a mail server. ``encrypted``: TLS from the start (smtps) instead of STARTTLS."""
 
     host: str
     port: int
@@ -52,21 +52,22 @@ def read_smtp_url(url: SecretStr) -> SmtpServer:
 
 @dataclass(frozen=True)
 class Mailbox:
-    """One recipient. (Several in one mail could not be repeated for just those whose server was busy.)"""
+    """One recipient. (A mail to several could not be repeated for only those who did not get it.)"""
 
     server: SmtpServer
     sender: str
     recipient: str
 
     def send(self, message: Message) -> None:
-        """Send a message. Raises DeliveryError when the server does not take it, or its certificate is not valid."""
+        """Send a message. Raises DeliveryError when the server does not accept it or its certificate is not valid."""
         mail = self._mail(message)
         try:
             with self._connected() as smtp:
                 smtp.send_message(mail)
         except (OSError, smtplib.SMTPException) as error:
             raise DeliveryError(
-                f"The mail server {self.server.host}:{self.server.port} did not take the message to {self.recipient}: "
+                f"The mail server {self.server.host}:{self.server.port} did not accept the message "
+                f"to {self.recipient}: "
                 f"{hide_secrets(one_line(str(error))) or type(error).__name__}"
             ) from None
 
@@ -92,7 +93,7 @@ class Mailbox:
             smtp.starttls(context=context)
         elif self.server.user:
             raise smtplib.SMTPNotSupportedError(
-                "It offers no STARTTLS, and the password is not sent in the clear. Use smtps://, or a URL without user."
+                "It does not offer STARTTLS, and the password is never sent unencrypted. Use smtps://, or no user."
             )
 
     def _mail(self, message: Message) -> EmailMessage:
@@ -100,10 +101,10 @@ class Mailbox:
         mail["From"] = self.sender
         mail["To"] = self.recipient
         mail["Subject"] = escape_line(f"[iot_platform] {message.subject}")
-        # All mails of an incident make one thread; a mail that was sent twice has the same id.
+        # All mails of an incident form a thread. A mail that is sent twice has the same id.
         mail["Message-ID"] = f"<{message.id}@iot-platform>"
         mail["References"] = f"<{message.incident}@iot-platform>"
-        # Mail programs that answer by themselves (out of office) leave it alone.
+        # Prevents automatic replies (out of office).
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(escape_lines(message.plain_text()))
         return mail

@@ -1,4 +1,4 @@
-"""What a message says, before a channel gives it its form."""
+"""The contents of a message, before a channel formats it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict
 
 from iot_platform.alerts.problem import Problem, one_line
 
-# A message is read on a phone, and kept in a sensor's cursor until it is delivered.
+# A message is read on a phone, and stored in a sensor's cursor until it is delivered.
 MAX_LINES, MAX_GROUPS = 20, 10
 MAX_SUBJECT = 140
 
 
 class Line(BaseModel):
-    """One problem: what failed, what more there is to say, where to look."""
+    """One problem: what failed, details, and a link."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,7 +25,7 @@ class Line(BaseModel):
 
 
 class Group(BaseModel):
-    """The problems of one cause; ``count`` of them, ``lines`` of which are shown."""
+    """The ``count`` problems of one cause, of which ``lines`` are shown."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,7 +35,7 @@ class Group(BaseModel):
 
 
 class Message(BaseModel):
-    """A message for all channels. ``incident`` is the same in all messages of one incident, ``id`` in none."""
+    """A message for all channels. All messages of an incident have the same ``incident``; each has its own ``id``."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -56,13 +56,13 @@ class Message(BaseModel):
 
 
 def heading(group: Group) -> str:
-    """The first line of a group: its cause, and how many problems it made when not all of them are shown."""
+    """The first line of a group: its cause, and the number of problems when not all of them are shown."""
     hidden = group.count - len(group.lines)
     return group.cause + (f" ({group.count} problems, {hidden} of them not shown)" if hidden else "")
 
 
 def grouped(problems: Sequence[Problem]) -> tuple[Group, ...]:
-    """Problems by cause, the cause of most problems first; MAX_LINES are shown, of MAX_GROUPS causes."""
+    """Problems by cause, the most frequent cause first; at most MAX_LINES of MAX_GROUPS causes are shown."""
     by_cause: dict[str, list[Problem]] = {}
     for problem in sorted(problems, key=lambda problem: (problem.since, problem.key)):
         by_cause.setdefault(problem.group, []).append(problem)
@@ -79,7 +79,7 @@ def grouped(problems: Sequence[Problem]) -> tuple[Group, ...]:
 
 
 def subject(text: str, problems: Sequence[Problem]) -> str:
-    """``text`` and, as far as there is room, the cause of most problems; of a single problem, what it is."""
+    """``text`` with the most frequent cause, cut to MAX_SUBJECT; for a single problem, with its title."""
     groups = grouped(problems)
     what = groups[0].lines[0].title if len(problems) == 1 else groups[0].cause
     more = f" (and {len(groups) - 1} more)" if len(groups) > 1 else ""
@@ -92,7 +92,7 @@ def counted(count: int, thing: str) -> str:
 
 
 def duration(time: dt.timedelta) -> str:
-    """A length of time in its largest fitting unit, e.g. ``14 min``."""
+    """A duration in its largest fitting unit, e.g. ``14 min``."""
     minutes = max(round(time.total_seconds() / 60), 1)
     if minutes < 120:
         return f"{minutes} min"

@@ -1,4 +1,4 @@
-"""What is kept between two looks: the incident, and the messages that a channel has not taken yet."""
+"""The state between two ticks: the incident, and the messages that a channel has not accepted yet."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from iot_platform.alerts.message import Message
 from iot_platform.alerts.problem import Problem
 from iot_platform.errors import DeliveryError
 
-# Days of messages, as a rule: news come at most each IOT_ALERT_REPEAT_MINUTES.
+# Usually days of messages: new problems are reported at most every IOT_ALERT_REPEAT_MINUTES.
 MAX_WAITING = 20
-# A tick of a sensor has 60 seconds.
+# The tick of a sensor may take 60 seconds.
 SEND_FOR_S = 20.0
 
 
 class Waiting(BaseModel):
-    """A message and the names of the channels that have not taken it."""
+    """A message and the names of the channels that have not accepted it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,7 +30,7 @@ class Waiting(BaseModel):
 
 
 class AlertState(BaseModel):
-    """All that is remembered. To be stored after each step: what was sent but not stored is sent again."""
+    """The whole state. Store it after each tick: a message that was sent but not stored is sent again."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,10 +41,10 @@ class AlertState(BaseModel):
 def look(
     state: AlertState, problems: Sequence[Problem], channels: Mapping[str, Channel], now: dt.datetime, pace: Pace
 ) -> tuple[AlertState, list[str]]:
-    """Decide whether something is to be said, send what waits, and return what to store and what went wrong.
+    """Decide whether a message is due, send the waiting messages, and return the new state and the errors.
 
-    A channel that took nothing for so long that more than MAX_WAITING messages wait loses the oldest, and that is
-    among the errors: the others must not fall silent with it.
+    When more than MAX_WAITING messages wait, the oldest are dropped and reported among the errors: one channel that
+    accepts nothing must not stop the others.
     """
     incident, message = next_step(state.incident, problems, now, pace)
     waiting = state.waiting
@@ -52,15 +52,17 @@ def look(
         waiting = (*waiting, Waiting(message=message, channels=tuple(channels)))
     waiting, errors = deliver(waiting, channels)
     for lost in waiting[:-MAX_WAITING]:
-        errors.append(f"{', '.join(lost.channels)}: gave up the message {lost.message.subject!r}.")
+        errors.append(f"{', '.join(lost.channels)}: dropped the message {lost.message.subject!r}.")
     return AlertState(incident=incident, waiting=waiting[-MAX_WAITING:]), errors
 
 
 def deliver(waiting: Sequence[Waiting], channels: Mapping[str, Channel]) -> tuple[tuple[Waiting, ...], list[str]]:
-    """Send, the oldest first, to each channel what it has not taken; returns what still waits, and why.
+    """Send the waiting messages, oldest first, to the channels that have not accepted them.
 
-    A channel that fails gets the rest another time, so that its messages stay in order. One that is not configured
-    any more gets nothing.
+    Returns the messages that still wait, and the errors.
+
+    After a failure a channel gets the rest at the next tick, so that its messages stay in order. A channel that is no
+    longer configured gets nothing.
     """
     deadline = time.monotonic() + SEND_FOR_S
     errors: dict[str, str] = {}

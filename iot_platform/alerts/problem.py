@@ -1,4 +1,4 @@
-"""What is wrong at one moment."""
+"""A problem: something that somebody should look at."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_TEXT = 300
 
 Kind = Literal["run", "check", "stale", "tick", "server"]
 
-# user:password@ of a URL: a library's error text may carry one, and a message leaves the machine.
+# user:password@ in a URL: an error text of a library may have one, and a message leaves the machine.
 _LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 # Run ids, hashes, ports, dates, counts; not the 2 of l2_power_cleaned.
 _NUMBER = re.compile(r"\b(?=[0-9a-f-]*\d)[0-9a-f-]+\b|(?<!\w)\d+")
@@ -21,10 +21,10 @@ _NUMBER = re.compile(r"\b(?=[0-9a-f-]*\d)[0-9a-f-]+\b|(?<!\w)\d+")
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that somebody should look at. While it lasts, each look finds it again under the same ``key``.
+    """Something that somebody should look at. While it lasts, it is found again under the same ``key``.
 
-    ``cause``: why, in one line; problems of one cause stand together. ``retrying``: an attempt to mend it is under
-    way, so it is not news yet; nor is it over. ``run_id``: the run that failed, or whose check did.
+    ``cause``: one line; problems with the same cause are grouped. ``retrying``: Dagster is retrying, so the problem is
+    neither reported yet nor over. ``run_id``: the failed run, or the run of the failed check.
     """
 
     key: str
@@ -41,11 +41,11 @@ class Problem:
 
     @property
     def group(self) -> str:
-        """The same for all problems of one cause: the cause without its numbers (ids, addresses, dates, counts)."""
+        """Equal for all problems of one cause: the cause without numbers (ids, addresses, dates, counts)."""
         return _NUMBER.sub("#", self.cause)
 
 
 def one_line(text: str, limit: int = MAX_TEXT) -> str:
-    """A text of any origin as one line of at most ``limit`` characters, without logins in URLs."""
+    """Any text as one line of at most ``limit`` characters, without logins in URLs."""
     line = escape_line(_LOGIN.sub("", text))
     return line if len(line) <= limit else f"{line[: limit - 3]}..."

@@ -1,4 +1,4 @@
-"""Messages to a webhook, in the JSON that Slack takes (and Mattermost, and most others)."""
+"""Messages to a webhook, in the JSON format of Slack, which Mattermost and most others accept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_ANSWER = 200
 
 
 class Webhook:
-    """A webhook. Its whole URL is the secret: whoever knows it can post."""
+    """A webhook. Its whole URL is secret: whoever knows it can post."""
 
     def __init__(self, url: SecretStr) -> None:
         self._url = url
@@ -28,20 +28,20 @@ class Webhook:
             parts = urlsplit(url.get_secret_value())
             self._host = parts.hostname
         except ValueError:
-            raise PlatformError("IOT_ALERT_WEBHOOK_URL is no URL.") from None
+            raise PlatformError("IOT_ALERT_WEBHOOK_URL is not a URL.") from None
         if parts.scheme not in ("http", "https") or not self._host:
             raise PlatformError("IOT_ALERT_WEBHOOK_URL must be an http(s) URL.")
 
     def send(self, message: Message) -> None:
-        """Post a message. Raises DeliveryError when the answer is not 2xx, or does not come in time."""
-        # urllib3 logs each request's path, which is the secret.
+        """Post a message. Raises DeliveryError when the response is not 2xx or does not come in time."""
+        # urllib3 logs the path of each request, which is secret.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
         try:
             answer = requests.post(
                 self._url.get_secret_value(), json=payload(message), timeout=TIMEOUT_S, allow_redirects=False
             )
         except requests.RequestException as error:
-            # Its text has the URL; so has whatever it was raised from.
+            # The texts of this error and of its cause contain the URL.
             raise DeliveryError(f"The webhook at {self._host} does not answer ({type(error).__name__}).") from None
         if not 200 <= answer.status_code < 300:
             said = " ".join(answer.text.replace(self._url.get_secret_value(), "").split())[:MAX_ANSWER]
@@ -51,7 +51,7 @@ class Webhook:
 
 
 def payload(message: Message) -> dict[str, Any]:
-    """The JSON of a message: ``text`` for notifications and plain receivers, ``blocks`` for the rest."""
+    """The JSON of a message: ``text`` for notifications and simple receivers, ``blocks`` for the others."""
     header = escape_line(message.subject, MAX_HEADER)
     blocks: list[dict[str, Any]] = [
         {"type": "header", "text": {"type": "plain_text", "text": header, "emoji": False}},
@@ -63,7 +63,7 @@ def payload(message: Message) -> dict[str, Any]:
 
 
 def _sections(group: Group) -> list[dict[str, Any]]:
-    """A group as one block, or as several where its lines need more room than one has."""
+    """A group as one block, or as several when its lines do not fit into one."""
     texts = [f"*{escape_chat(heading(group))}*"]
     for line in group.lines:
         text = f"• {chat_link(line.link, line.title)} {escape_chat(line.detail)}"
@@ -75,5 +75,5 @@ def _sections(group: Group) -> list[dict[str, Any]]:
 
 
 def _section(text: str) -> dict[str, Any]:
-    # Verbatim: addresses and names of channels in it are left as they are.
+    # Verbatim: Slack does not turn addresses and channel names into links.
     return {"type": "section", "text": {"type": "mrkdwn", "text": text[:MAX_BLOCK_TEXT], "verbatim": True}}

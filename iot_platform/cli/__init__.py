@@ -14,24 +14,38 @@ from iot_platform.errors import PlatformError
 from iot_platform.security.escaping import escape_lines
 from iot_platform.security.private_files import keep_new_files_private
 
-# Subcommand -> where it is defined and what --help says of it (so that --help imports nothing heavy).
-COMMANDS = {
-    "demo": ("iot_platform.cli.demo:demo", "Bring up everything with simulated meters and the Dagster UI."),
-    "up": ("iot_platform.cli.up:up", "Run ClickHouse, the Dagster UI and its daemon until stopped."),
-    "dashboard": ("iot_platform.cli.dashboard:dashboard", "Show the LookML dashboard as a web page, without Looker."),
-    "status": ("iot_platform.cli.layers:status", "Show what every layer holds and whether it is proved."),
-    "prove": ("iot_platform.cli.layers:prove", "Prove every day of every layer; rebuild what differs."),
-    "load": ("iot_platform.cli.load:load", "Load readings or device metadata from files."),
-    "ingest": ("iot_platform.cli.ingest:ingest", "Accept a stream of readings on standard input."),
-    "simulate": ("iot_platform.cli.simulate:simulate", "Send readings of simulated meters."),
-    "crm-stub": ("iot_platform.cli.crm_stub:crm_stub", "Serve a CSV of devices as a CRM does, to rehearse with."),
-    "limits": ("iot_platform.cli.limits:limits", "Show and set the upper limits of a reading."),
-    "sql": ("iot_platform.cli.sql:sql", "Run one SQL statement and print its result."),
-    "alerts": ("iot_platform.cli.alerts:alerts", "Try the channels of alerts; show what is wrong."),
-    "migrate": ("iot_platform.cli.schema:migrate", "Bring the database up to the files in sql/."),
-    "lookml": ("iot_platform.cli.lookml:lookml", "Check the LookML project, show its SQL."),
-    "db": ("iot_platform.cli.db:db", "The embedded ClickHouse server."),
+# Sections of --help: each command with the place of its code and its line in --help. The code is imported only when the
+# command runs, so --help imports nothing heavy.
+SECTIONS = {
+    "Run the platform": {
+        "demo": ("iot_platform.cli.demo:demo", "Start everything with simulated meters and 30 days of readings."),
+        "up": ("iot_platform.cli.up:up", "Run ClickHouse, Dagster and the dashboard until stopped."),
+        "dashboard": (
+            "iot_platform.cli.dashboard:dashboard",
+            "Show the LookML dashboard as a web page, without Looker.",
+        ),
+        "db": ("iot_platform.cli.db:db", "Run or stop the embedded ClickHouse; show how to connect to it."),
+        "migrate": ("iot_platform.cli.migrate:migrate", "Create or update the database schema from sql/."),
+    },
+    "Bring in data": {
+        "load": ("iot_platform.cli.load:load", "Load readings or device metadata from files."),
+        "ingest": ("iot_platform.cli.ingest:ingest", "Accept a stream of readings on standard input."),
+        "simulate": ("iot_platform.cli.simulate:simulate", "Write the readings of the simulated meters."),
+        "limits": ("iot_platform.cli.limits:limits", "Show and set which readings are plausible."),
+        "crm-stub": (
+            "iot_platform.cli.crm_stub:crm_stub",
+            "Serve device metadata from a CSV file like a CRM, for tests.",
+        ),
+    },
+    "Verify and query": {
+        "status": ("iot_platform.cli.layers:status", "Show the content of each layer and its unverified days."),
+        "prove": ("iot_platform.cli.layers:prove", "Verify each day of each layer; rebuild days that differ."),
+        "sql": ("iot_platform.cli.sql:sql", "Run one SQL statement and print its result."),
+        "lookml": ("iot_platform.cli.lookml:lookml", "Check the LookML project; show the SQL of its queries."),
+        "alerts": ("iot_platform.cli.alerts:alerts", "Show current problems; send a test alert."),
+    },
 }
+COMMANDS = {name: place for section in SECTIONS.values() for name, (place, _) in section.items()}
 
 
 class _LazyGroup(click.Group):
@@ -41,22 +55,24 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, text) for name, (_, text) in commands.items()])
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="iot-platform")
 def cli() -> None:
-    """An open data platform for IoT power usage: Dagster assets on ClickHouse.
+    """An open data platform for the power usage of IoT meters: Dagster assets on ClickHouse.
 
-    All state lives in the directory IOT_HOME (default: .iot). With IOT_CLICKHOUSE_URL set, commands use that ClickHouse
-    server; otherwise they start the embedded one of the home when it does not run, and stop it again.
+    All state is stored in the directory IOT_HOME (default: .iot). Commands use the ClickHouse server in
+    IOT_CLICKHOUSE_URL. When that is not set, they use the embedded server of IOT_HOME: they start it if it is not
+    running, and stop it when they end.
     """
 
 
@@ -70,12 +86,12 @@ def main(*args: Any, **kwargs: Any) -> None:
         cli(*args, **kwargs)
     except ValidationError as error:
         problems = "; ".join(f"IOT_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-        _fail(f"A setting is not valid. {problems}")
+        _fail(f"A setting is invalid. {problems}")
     except (PlatformError, ClickHouseError) as error:
         _fail(str(error))
 
 
 def _fail(message: str) -> NoReturn:
-    # Here rather than from cli.output, which loads what --help does not need.
+    # Not cli.output.say: that module imports more than --help needs.
     click.echo(escape_lines(f"Error: {message}"), err=True)
     sys.exit(1)

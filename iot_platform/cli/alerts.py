@@ -1,4 +1,4 @@
-"""``iot-platform alerts``."""
+"""``iot-platform alerts``: show current problems, test the alert channels."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from iot_platform.settings import Settings
 
 @click.group()
 def alerts() -> None:
-    """Try the channels of alerts, and show what they would tell of.
+    """Show current problems, and send a test alert.
 
-    Alerts are sent by the sensor `alerts_sensor` of Dagster. They are off until a channel is configured.
+    Dagster's sensor `alerts_sensor` sends the alerts. No alerts are sent until a channel is configured.
     """
 
 
 @alerts.command()
 def test() -> None:
-    """Send a test message through every configured channel. Exit code 1 if one did not take it."""
+    """Send a test message through every configured channel. Exit code 1 if a channel failed."""
     configured = channels(Settings())
     if not configured:
         raise PlatformError(HOW_TO_CONFIGURE)
@@ -49,20 +49,20 @@ def test() -> None:
 @alerts.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the problems as one line of JSON.")
 def show(as_json: bool) -> None:
-    """Show what is wrong now, as Dagster's storage tells it (DAGSTER_HOME, or that of the home)."""
-    # Loads all of the code location: only here.
+    """Show the current problems, from Dagster's storage (DAGSTER_HOME; default: the one in IOT_HOME)."""
+    # Imported here, because the definitions take long to import.
     from dagster import DagsterInstance
 
     from iot_platform.definitions import defs
-    from iot_platform.defs.alerts.alert_context import Site
+    from iot_platform.defs.alerts.alert_context import AlertContext
     from iot_platform.defs.alerts.problems import current_problems
     from iot_platform.services.instance import dagster_home
 
     settings = Settings()
     home = os.environ.get("DAGSTER_HOME") or str(dagster_home(settings))
     with DagsterInstance.from_config(home) as instance:
-        site = Site(instance, defs.get_repository_def(), settings)
-        problems = current_problems(site, [], dt.datetime.now(dt.UTC))
+        context = AlertContext(instance, defs.get_repository_def(), settings)
+        problems = current_problems(context, [], dt.datetime.now(dt.UTC))
     if as_json:
         echo_json([asdict(problem) for problem in problems])
         return

@@ -1,4 +1,4 @@
-"""``iot-platform dashboard``."""
+"""``iot-platform dashboard``: serve the LookML dashboard."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from iot_platform.settings import Settings
 
 
 @click.command()
-@click.option("--port", default=DASHBOARD_PORT, show_default=True, help="Port of the page; a free one if taken.")
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON once it answers.")
+@click.option(
+    "--port", default=DASHBOARD_PORT, show_default=True, help="Port of the page; if it is in use, a free one."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON when the page is available.")
 def dashboard(port: int, as_json: bool) -> None:
-    """Show the LookML dashboard of looker/ as a web page on ClickHouse, until Ctrl-C or SIGTERM.
+    """Serve the LookML dashboard of looker/ as a web page, with data from ClickHouse, until Ctrl-C or SIGTERM.
 
-    It needs no Looker and no internet, and only reads. An outage of ClickHouse is shown on the tiles, and over when
-    ClickHouse is back. Whoever reaches the port sees the data: it binds to loopback unless IOT_HOST says otherwise.
+    Needs neither Looker nor the internet, and only reads data. While ClickHouse is unreachable, the tiles say so. The
+    page has no login: it listens only on this machine unless IOT_HOST is set.
     """
     interrupt_on_stop_signals()
     settings = Settings()
@@ -29,7 +31,7 @@ def dashboard(port: int, as_json: bool) -> None:
         if as_json:
             echo_json({"url": url})
         else:
-            say(f"Dashboard: {url}  Ctrl-C ends it.")
+            say(f"Dashboard: {url}  Ctrl-C stops it.")
 
     try:
         with running_server(settings):

@@ -1,4 +1,4 @@
-"""``iot-platform demo``: everything in one go, on simulated meters."""
+"""``iot-platform demo``: start the whole platform with simulated meters."""
 
 from __future__ import annotations
 
@@ -32,14 +32,21 @@ INTERRUPTED = 130
 
 
 @click.command()
-@click.option("--days", default=30, show_default=True, type=click.IntRange(1, 3660), help="Days of readings, to today.")
-@click.option("--exit", "exit_after", is_flag=True, help="End after the summary; exit code 0 only if all is proved.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as one line of JSON on the last line.")
-@click.option("--port", default=DAGSTER_PORT, show_default=True, help="Port of the Dagster UI; a free one if taken.")
+@click.option(
+    "--days", default=30, show_default=True, type=click.IntRange(1, 3660), help="Days of readings up to today."
+)
+@click.option(
+    "--exit", "exit_after", is_flag=True, help="Exit after the summary; exit code 0 only if every day is verified."
+)
+@click.option("--json", "as_json", is_flag=True, help="Also print the summary as one line of JSON, on the last line.")
+@click.option(
+    "--port", default=DAGSTER_PORT, show_default=True, help="Port of the Dagster UI; if it is in use, a free one."
+)
 def demo(days: int, exit_after: bool, as_json: bool, port: int) -> None:
-    """Bring up ClickHouse, the schema, simulated meters and Dagster; prove every day; keep running until Ctrl-C.
+    """Start ClickHouse, Dagster and the dashboard with readings of simulated meters, and run until Ctrl-C.
 
-    Everything is stored in IOT_HOME. A second run continues where the first one stopped.
+    Creates the schema, materializes and verifies every day, and prints a summary. All state is stored in IOT_HOME; a
+    second run continues where the first one stopped.
     """
     interrupt_on_stop_signals()
     settings = Settings()
@@ -49,7 +56,7 @@ def demo(days: int, exit_after: bool, as_json: bool, port: int) -> None:
         with migrated_session(settings) as client:
             env = _demo_environment(client, settings, days)
             _materialize(settings, env)
-            _prove_the_rest(client)
+            _verify_remaining_days(client)
             summary = summarize(client)
             ready = True
             show_summary(summary)
@@ -65,15 +72,15 @@ def demo(days: int, exit_after: bool, as_json: bool, port: int) -> None:
         sys.exit(0 if ready and not exit_after else INTERRUPTED)
     if as_json:
         echo_json({**summary.as_json(), "seconds": round(time.monotonic() - started, 1)})
-    sys.exit(0 if _is_right(summary) else 1)
+    sys.exit(0 if _is_correct(summary) else 1)
 
 
-def _is_right(summary: Summary) -> bool:
+def _is_correct(summary: Summary) -> bool:
     return summary.proved and summary.conserved
 
 
 def _demo_environment(client: Client, settings: Settings, days: int) -> dict[str, str]:
-    """Settings of the demo's Dagster processes. Simulated readings that are there keep their first day."""
+    """Settings of the demo's Dagster processes. If there are simulated readings already, their first day is kept."""
     first = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=days - 1)
     overrides = {
         "IOT_FIRST_DAY": min(first, first_simulated_day(client, settings) or first).isoformat(),
@@ -95,8 +102,8 @@ def _materialize(settings: Settings, env: Mapping[str, str]) -> None:
             say(f"{done} of {days} days are materialized.")
 
 
-def _prove_the_rest(client: Client) -> None:
-    """Prove the days that Dagster does not offer: readings of a user's own files in this home."""
+def _verify_remaining_days(client: Client) -> None:
+    """Verify the days before the first partition of Dagster, which readings from a user's files may have."""
     for _ in prove_all(client, only_unverified=True):
         pass
 
@@ -111,7 +118,7 @@ def _keep_running(settings: Settings, env: Mapping[str, str], preferred_port: in
     ):
         say(f"Dagster UI: {dagster.url}")
         say(f"Dashboard: {dashboard.url}")
-        say('ClickHouse: `iot-platform db url` shows how to connect; `iot-platform sql "SELECT ..."` asks it.')
-        say("New readings arrive every minute. Ctrl-C ends everything.")
+        say('ClickHouse: `iot-platform db url` shows how to connect; `iot-platform sql "SELECT ..."` runs a query.')
+        say("New readings arrive every minute. Ctrl-C stops everything.")
         sys.stdout.flush()
         watch([dagster, dashboard], report, None)

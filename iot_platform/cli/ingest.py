@@ -1,4 +1,4 @@
-"""``iot-platform ingest``."""
+"""``iot-platform ingest``: accept a stream of readings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import click
 import pyarrow as pa
@@ -27,27 +28,33 @@ FULL_PAUSE_S = 0.2
 
 @click.command()
 @click.argument("name")
-@click.option("--full-wait", "full_wait_s", default=60.0, show_default=True, help="Seconds to wait for a full outbox.")
-@click.option("--flush-wait", "flush_wait_s", default=60.0, show_default=True, help="Seconds to deliver at the end.")
-@click.option("--json", "as_json", is_flag=True, help="Acknowledge each piece by a line of JSON on standard output.")
+@click.option(
+    "--full-wait", "full_wait_s", default=60.0, show_default=True, help="Seconds to wait while the outbox is full."
+)
+@click.option(
+    "--flush-wait", "flush_wait_s", default=60.0, show_default=True, help="Seconds for the last delivery at the end."
+)
+@click.option("--json", "as_json", is_flag=True, help="Acknowledge accepted lines by lines of JSON on standard output.")
 def ingest(name: str, full_wait_s: float, flush_wait_s: float, as_json: bool) -> None:
-    """Accept readings of the stream NAME: lines of CSV on standard input, the first one naming the columns.
+    """Accept readings of the stream NAME as CSV lines on standard input. The first line names the columns.
 
-    Every line counts as one position. With --json the first line of output tells how many positions of the stream were
-    accepted before, and each further one how many are now: a sender that was cut off goes on after the last number.
-    What is accepted is on disk (IOT_HOME/outbox/NAME) and reaches L1 exactly once, whatever is killed; it is delivered
-    in the background. While ClickHouse is away, lines are accepted until IOT_OUTBOX_BYTES; then reading stops.
+    Accepted lines are stored on disk (IOT_HOME/outbox/NAME) and delivered to L1 in the background, each exactly once,
+    even if this command or ClickHouse is killed. While ClickHouse is unreachable, lines are accepted until the outbox
+    has IOT_OUTBOX_BYTES; then reading stops.
 
-    Lines that are no readings are reported in IOT_HOME/rejects; a last line without a line end, as a sender that died
-    leaves it, is refused. Exit code 0: all was delivered; 1: something was
-    refused, or is still in the outbox and goes out with the next `ingest NAME`.
+    Each line counts as one position of the stream. With --json, the first line of the output reports how many positions
+    were accepted before, and each further line how many are accepted now. An interrupted sender resumes after the last
+    reported position.
+
+    Lines that are not readings are reported in IOT_HOME/rejects. A last line without a line end is refused, because it
+    may be incomplete.
+
+    Exit code 0: all accepted readings were delivered. 1: input was refused, or some readings are still in the outbox;
+    the next `ingest NAME` delivers them.
     """
     if not name.isidentifier():
-        raise click.BadParameter(f"{name!r}: letters, digits and _ only.", param_hint="NAME")
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Not an exception: it could strike between a write and its bookkeeping.
-        signal.signal(number, lambda number, frame: stopped.set())
+        raise click.BadParameter(f"{name!r}: use only letters, digits and _.", param_hint="NAME")
+    stopped = _stop_flag()
     settings = Settings()
     acknowledge: Callable[[dict[str, object]], None] = _acknowledge if as_json else lambda state: None
     with StreamWriter(settings, name) as writer:
@@ -57,19 +64,30 @@ def ingest(name: str, full_wait_s: float, flush_wait_s: float, as_json: bool) ->
         try:
             _accept_all(writer, rejects, name, full_wait_s, acknowledge, stopped)
         finally:
-            # Also after a refusal: what was accepted has the same time as ever to be delivered.
+            # Also when input was refused: deliver what was accepted before.
             is_delivered = writer.close(flush_wait_s)
             with _report_problems(writer, rejects):
                 rejects.close()
         failure = writer.failure
     acknowledge({"accepted": writer.position, "delivered": is_delivered, "rejected": sum(rejects.counts.values())})
     if rejects.counts:
-        say(f"{sum(rejects.counts.values()):,} lines were no readings: {rejects.path}", err=True)
+        say(f"{sum(rejects.counts.values()):,} lines are not readings, see {rejects.path}", err=True)
     if not is_delivered:
         raise PlatformError(
-            f"Stream {name}: what was accepted is safe in the outbox, but not all of it is delivered yet "
-            f"({failure or 'no time left'}). It goes out with the next `iot-platform ingest {name}`."
+            f"Stream {name}: some accepted readings are not delivered yet ({failure or 'not enough time'}). They are "
+            f"safe in the outbox; the next `iot-platform ingest {name}` delivers them."
         )
+
+
+def _stop_flag() -> threading.Event:
+    """A flag that is set on Ctrl-C and SIGTERM.
+
+    Not an exception: it could interrupt the outbox between a write and its bookkeeping.
+    """
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: stopped.set())
+    return stopped
 
 
 def _accept_all(
@@ -84,7 +102,7 @@ def _accept_all(
     shown_at = time.monotonic()
     for piece in read_whole_lines(sys.stdin.fileno(), f"stream {name}", STATE_EVERY_S):
         if stopped.is_set():
-            say("Stopped; what was accepted is being delivered.", err=True)
+            say("Stopped. Delivering the accepted readings.", err=True)
             return
         lines = piece
         if lines and parser is None:
@@ -93,18 +111,18 @@ def _accept_all(
         if lines and parser is not None:
             readings, bad = parser.parse(lines)
             first = writer.position
-            # Before they are accepted: once a line counts as a position, nobody sends it again.
+            # Report the rejects first: when their positions are accepted, the sender does not send them again.
             with _report_problems(writer, rejects):
-                rejects.add(type(reject)(first + reject.place, reject.reason, reject.text) for reject in bad)
+                rejects.add(replace(reject, place=first + reject.place) for reject in bad)
             _accept(writer, readings, lines.count(b"\n"), full_wait_s)
             acknowledge({"accepted": writer.position})
         if writer.failure and time.monotonic() - shown_at > STATE_EVERY_S:
             shown_at = time.monotonic()
-            say(f"Not delivered for now, accepted on disk: {writer.failure}", err=True)
+            say(f"Cannot deliver at the moment; accepted readings are stored on disk: {writer.failure}", err=True)
 
 
 def _accept(writer: StreamWriter, readings: pa.Table, positions: int, full_wait_s: float) -> None:
-    """Backpressure: while the outbox is full, nothing more is read; after a while it is an error."""
+    """Accept readings; while the outbox is full, wait up to ``full_wait_s`` (the sender waits, too)."""
     deadline = time.monotonic() + full_wait_s
     while True:
         try:
@@ -122,8 +140,8 @@ def _report_problems(writer: StreamWriter, rejects: RejectReport) -> Iterator[No
         yield
     except OSError as error:
         raise PlatformError(
-            f"{rejects.path}: {error.strerror}. {writer.position:,} positions are accepted and safe; nothing after "
-            "them is: lines that are no readings cannot be reported. Free some disk, then send the rest again."
+            f"{rejects.path}: {error.strerror}, so lines that are not readings cannot be reported. {writer.position:,} "
+            "positions are accepted and safe. Free disk space, then send the lines after them again."
         ) from error
 
 

@@ -14,6 +14,7 @@ from iot_platform.cli.output import echo_json, say, show_summary, show_table
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.layers import proof as proofs
 from iot_platform.layers.catalog import DERIVED_LAYERS, IMPOSSIBLE_TIMES, LAYERS_BY_NAME, partition_day
+from iot_platform.layers.comparison import Proof
 from iot_platform.layers.partitions import partitions
 from iot_platform.layers.summary import summarize
 from iot_platform.settings import Settings
@@ -22,14 +23,14 @@ DAY = click.DateTime(["%Y-%m-%d"])
 
 
 @click.command()
-@click.option("--from", "first", type=DAY, help="First UTC day; default: the oldest there is.")
-@click.option("--to", "last", type=DAY, help="Last UTC day; default: the newest there is.")
+@click.option("--from", "first", type=DAY, help="First UTC day; default: the oldest one.")
+@click.option("--to", "last", type=DAY, help="Last UTC day; default: the newest one.")
 @click.option(
     "--layer", "names", multiple=True, type=click.Choice(list(LAYERS_BY_NAME)), help="Only this layer (repeatable)."
 )
-@click.option("--full", is_flag=True, help="Read the days again whose proof still holds, too.")
-@click.option("--dry-run", is_flag=True, help="Only say what differs; rebuild nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print all proofs as one line of JSON.")
+@click.option("--full", is_flag=True, help="Compare verified days again, too.")
+@click.option("--dry-run", is_flag=True, help="Only show what differs; rebuild nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcomes as one line of JSON.")
 def prove(
     first: dt.datetime | None,
     last: dt.datetime | None,
@@ -38,12 +39,13 @@ def prove(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Compare every day of every layer with its definition, rebuild the days that differ, and record the proofs.
+    """Verify the data: compare each day of each layer with its definition, and rebuild the days that differ.
 
-    A first look at ClickHouse's own records leaves out the days to which nothing was written or changed since they were
-    proved; --full reads them all. Readings may keep arriving: they are never held up for more than a second.
+    Only unverified days are compared: those to which something was written, or whose metadata or limits have changed,
+    since they were verified. --full compares all days. Readings may keep arriving meanwhile; writers never wait for
+    more than a second.
 
-    Exit code 0: everything is equal (after rebuilds); 1: something still differs.
+    Exit code: 0 if everything is equal (after rebuilds), 1 if something still differs.
     """
     layers = [layer for layer in DERIVED_LAYERS if not names or layer.name in names]
     with migrated_session(Settings()) as client:
@@ -71,36 +73,36 @@ def _in_range(partition: str, first: dt.datetime | None, last: dt.datetime | Non
     return (first is None or first.date() <= day) and (last is None or day <= last.date())
 
 
-def _as_json(proof: proofs.Proof) -> dict[str, Any]:
+def _as_json(proof: Proof) -> dict[str, Any]:
     values = asdict(proof)
     for name in ("found", "proved", "expected"):
         values[name]["kWh"] = float(values[name]["kWh"])
     return {**values, "difference": proof.difference()}
 
 
-def _show(done: list[proofs.Proof], unchanged: int, *, dry_run: bool) -> None:
+def _show(done: list[Proof], unchanged: int, *, dry_run: bool) -> None:
     different = [proof for proof in done if proof.difference()]
     if different:
         show_table(
-            ("layer", "day", "was", "now"),
+            ("layer", "day", "found", "now"),
             [
                 (p.layer, p.partition, p.difference(), "rebuilt, equal" if p.is_equal else "DIFFERENT")
                 for p in different
             ],
         )
     seconds = sum(proof.duration_s for proof in done)
-    verb = "compared" if dry_run else "proved"
-    say(f"{len(done):,} partitions {verb} in {seconds:.1f} s, {len(different):,} differed.")
+    verb = "compared" if dry_run else "verified"
+    say(f"{len(done):,} partitions {verb} in {seconds:.1f} s; {len(different):,} of them differed.")
     if unchanged:
-        say(f"{unchanged:,} partitions are unchanged since they were proved (--full reads them again).")
+        say(f"{unchanged:,} partitions have not changed since they were verified (--full compares them again).")
     if duplicates := sum(proof.duplicates for proof in done):
-        say(f"{duplicates:,} duplicates and corrections on these days; all of them stay visible in L1.")
+        say(f"{duplicates:,} duplicates and corrections on these days. L1 keeps all of them.")
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one line of JSON.")
 def status(as_json: bool) -> None:
-    """Show rows, energy and days of every layer, whether they are proved, and whether nothing was lost between them."""
+    """Show the rows, energy and days of each layer, whether they are verified, and whether the sums agree."""
     with migrated_session(Settings()) as client:
         summary = summarize(client)
     if as_json:

@@ -23,22 +23,25 @@ from iot_platform.limits.time_limits import (
 )
 from iot_platform.settings import Settings
 
-# A sentence about a change, and what makes it; that returns the partitions to prove again.
+# A sentence about a change, and the function that makes it and returns the partitions that are unverified then.
 Change = tuple[str, Callable[[Client], set[str]]]
 
 
 @click.group()
 def limits() -> None:
-    """Show and set what L2 accepts: the energy of a reading in kWh, and its time.
+    """Show and set the limits of valid readings: energy in kWh, and time.
 
-    A reading is valid while 0 <= power_usage_kWh < limit. The most specific limit holds: device, building type,
-    default (100 when nothing was set). Its time lies between an oldest timestamp (2000-01-01 when nothing was set) and
-    some minutes after its arrival (10). Readings beyond a limit stand in power_quarantine, with the reason.
+    A reading is valid if 0 <= power_usage_kWh < limit. The most specific limit applies: that of the device, of its
+    building type, or the default (100 unless set). Its timestamp must not be before the oldest timestamp (2000-01-01
+    unless set), nor more than some minutes (10 unless set) after its arrival. L2 refuses all other readings; they are
+    in power_quarantine, with the reason.
     """
 
 
 @limits.command("set")
-@click.option("--default", "default", type=float, metavar="KWH", help="Limit of all devices without another one.")
+@click.option(
+    "--default", "default", type=float, metavar="KWH", help="Limit of all devices without a more specific one."
+)
 @click.option("--building-type", type=(str, float), multiple=True, metavar="TYPE KWH", help="Limit of a building type.")
 @click.option("--device", type=(str, float), multiple=True, metavar="DEVICE_ID KWH", help="Limit of one device.")
 @click.option(
@@ -47,7 +50,9 @@ def limits() -> None:
     help="Oldest time (UTC) of a reading; 2000-01-01 or later.",
 )
 @click.option(
-    "--max-future-minutes", type=click.IntRange(0, 24 * 60), help="How far after its arrival a reading may lie."
+    "--max-future-minutes",
+    type=click.IntRange(0, 24 * 60),
+    help="How far in the future a reading may be when it arrives.",
 )
 def set_(
     default: float | None,
@@ -56,7 +61,7 @@ def set_(
     oldest: dt.datetime | None,
     max_future_minutes: int | None,
 ) -> None:
-    """Set limits."""
+    """Set limits. They apply to new readings at once, and to stored ones when their day is proved again."""
     changes = [] if default is None else [_limit("default", "", default)]
     changes += [_limit("building_type", key, max_kWh) for key, max_kWh in building_type]
     changes += [_limit("device", key, max_kWh) for key, max_kWh in device]
@@ -66,7 +71,9 @@ def set_(
         )
     if max_future_minutes is not None:
         future = dt.timedelta(minutes=max_future_minutes)
-        changes.append((f"Future: {max_future_minutes} minutes.", partial(set_max_future, future=future)))
+        changes.append(
+            (f"Latest timestamp: {max_future_minutes} minutes after arrival.", partial(set_max_future, future=future))
+        )
     if not changes:
         raise click.UsageError(
             "Give --default KWH, --building-type TYPE KWH, --device DEVICE_ID KWH, --oldest TIME or "
@@ -76,15 +83,15 @@ def set_(
 
 
 @limits.command()
-@click.option("--default", "default", is_flag=True, help="Back to the built-in default.")
+@click.option("--default", "default", is_flag=True, help="Return to the built-in default.")
 @click.option("--building-type", multiple=True, help="Remove the limit of a building type.")
 @click.option("--device", multiple=True, help="Remove the limit of a device.")
-@click.option("--oldest", is_flag=True, help="Back to the built-in oldest time.")
-@click.option("--max-future-minutes", is_flag=True, help="Back to the built-in minutes.")
+@click.option("--oldest", is_flag=True, help="Return to the built-in oldest time.")
+@click.option("--max-future-minutes", is_flag=True, help="Return to the built-in number of minutes.")
 def remove(
     default: bool, building_type: tuple[str, ...], device: tuple[str, ...], oldest: bool, max_future_minutes: bool
 ) -> None:
-    """Remove limits; the next more general one, or the built-in one, holds then."""
+    """Remove limits. Then the next more general limit applies, or the built-in one."""
     wanted: list[tuple[Scope, str]] = [("default", "")] if default else []
     wanted += [("building_type", key) for key in building_type]
     wanted += [("device", key) for key in device]
@@ -105,7 +112,7 @@ def remove(
 @limits.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print the limits as one line of JSON.")
 def list_(as_json: bool) -> None:
-    """List the limits in use."""
+    """List the limits."""
     with migrated_session(Settings()) as client:
         found, times = stored_limits(client), time_limits(client)
     if as_json:
@@ -114,7 +121,7 @@ def list_(as_json: bool) -> None:
     if found:
         show_table(("scope", "key", "max_kWh"), [(limit.scope, limit.key, limit.max_kWh) for limit in found])
     else:
-        say("No limits were set; the built-in default of 100 kWh holds.")
+        say("No limits of energy were set; the built-in default of 100 kWh applies.")
     for time in times:
         say(time.describe() + ("." if time.is_set else " (built in)."))
 
@@ -130,8 +137,9 @@ def _apply(changes: list[Change]) -> None:
         for text, change in changes:
             days |= change(client)
             say(text)
-    say("New readings are judged by it at once.")
+    say("New readings are checked against the new limits at once.")
     if days:
-        say(f"Days with readings that are judged otherwise now, to prove again: {len(days):,} (iot-platform prove).")
+        say(f"Days that are unverified now, because some of their readings are affected: {len(days):,}.")
+        say("Run `iot-platform prove` to apply the new limits to them.")
     else:
-        say("No reading that is stored is judged otherwise now; no day has to be proved again.")
+        say("No stored reading is affected.")

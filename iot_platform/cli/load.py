@@ -1,4 +1,4 @@
-"""``iot-platform load``: readings here, devices in load_devices.py."""
+"""``iot-platform load``: load readings (here) and device metadata (load_devices.py) from files."""
 
 from __future__ import annotations
 
@@ -40,37 +40,37 @@ def _zone(context: click.Context, parameter: click.Parameter, value: str) -> str
     try:
         ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise click.BadParameter(f"unknown time zone {value!r}; use a name such as Europe/London.") from error
+        raise click.BadParameter(f"unknown time zone {value!r}. Use a name such as Europe/London.") from error
     return value
 
 
 @load.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
-@click.option("--timestamp-column", help="Start of the interval; guessed when the header makes it plain.")
-@click.option("--device-column", help="The meter; guessed likewise.")
-@click.option("--value-column", help="Energy used in the interval; guessed likewise.")
+@click.option("--timestamp-column", help="Column with the start of the interval. Default: found by its name.")
+@click.option("--device-column", help="Column with the meter id. Default: found by its name.")
+@click.option("--value-column", help="Column with the energy used in the interval. Default: found by its name.")
 @click.option(
-    "--unit", type=click.Choice(UNITS), help="Unit of the energy; default kWh, or what its column's name says."
+    "--unit", type=click.Choice(UNITS), help="Unit of the energy. Default: Wh or MWh if in the column's name, else kWh."
 )
-@click.option(
-    "--timezone", default="UTC", show_default=True, callback=_zone, help="Zone of the times that do not name one."
-)
+@click.option("--timezone", default="UTC", show_default=True, callback=_zone, help="Time zone of times without one.")
 @DEVICE_IDS
-@click.option("--rejects", type=click.Path(path_type=Path), help="Report of bad rows; default: rejects/ in the home.")
-@click.option("--strict", is_flag=True, help="Exit with 1 when there was a bad row; good rows are loaded all the same.")
+@click.option(
+    "--rejects", type=click.Path(path_type=Path), help="File for the report of bad rows. Default: in IOT_HOME/rejects."
+)
+@click.option("--strict", is_flag=True, help="Exit with code 1 if there are bad rows; good rows are still loaded.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
 def readings(files: tuple[Path, ...], rejects: Path | None, strict: bool, as_json: bool, **options: Any) -> None:
-    """Load readings from CSV or Parquet files, plain, .gz or .zst.
+    """Load readings from CSV or Parquet files, uncompressed or compressed with gzip or zstd.
 
-    Rows that are no readings (no number, no time, a missing value ...) are counted, reported with their line, and
-    skipped. NaN, infinite, negative and too large values are readings: they reach L1 and stand in power_quarantine.
-    A file that was loaded before adds nothing; an interrupted load goes on where it stopped.
+    Bad rows (a missing value, an unreadable time or number ...) are skipped and reported with their line number. NaN,
+    infinite, negative and too large values are readings: they are loaded into L1, and L2 puts them into
+    power_quarantine. Loading a file again adds nothing; an interrupted load continues where it stopped.
 
-    Exit code: 0 when every file was loaded, also with bad rows (see --strict); 1 when a file could not be used, after
-    the other files were loaded.
+    Exit code 0: every file was loaded, even if there are bad rows (see --strict). 1: a file could not be loaded; all
+    other files were.
     """
     if rejects is not None and len(files) > 1:
-        raise click.UsageError("--rejects takes the report of one file; without it each file gets its own.")
+        raise click.UsageError("--rejects works only with one file. Without it, each file has its own report.")
     settings = Settings()
     started = time.monotonic()
 
@@ -131,7 +131,7 @@ def _summary(results: list[FileResult], failed: dict[str, str], seconds: float) 
 
 
 def _peak_memory_bytes() -> int:
-    """Most memory this process has held. The kernel counts in KiB on Linux, in bytes on macOS."""
+    """Peak memory of this process. The kernel reports KiB on Linux, bytes on macOS."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -152,5 +152,5 @@ def _show(results: list[FileResult], summary: dict[str, Any]) -> None:
             for reject in result.first_rejects:
                 say(f"    {result.place_name} {reject.place}: {reject.reason}: {reject.text[:120]!r}")
         if "device_id_not_1_to_999999999" in result.rejected:
-            say("  To load ids that are no numbers from 1 to 999,999,999: --device-ids external")
+            say("  To load ids that are not whole numbers from 1 to 999,999,999, use --device-ids external.")
     say(f"{summary['rows_per_s']:,} rows/s, peak memory {summary['peak_memory_bytes'] / 1e6:,.0f} MB.")

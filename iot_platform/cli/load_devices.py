@@ -13,11 +13,12 @@ from rich.progress import Progress
 
 from iot_platform.cli.output import echo_json, say, show_table
 from iot_platform.clickhouse.migrations import migrated_session
-from iot_platform.devices.contract import read_devices
 from iot_platform.devices.describe import CHANGE_COLUMNS, ENERGY_COLUMNS, bounded, change_rows, energy_rows
 from iot_platform.devices.meter_ids import IdKind
-from iot_platform.devices.refresh import RefreshResult, refresh_devices
+from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.restatement import Restatement, restate
+from iot_platform.devices.source_refresh import refresh_from_source
+from iot_platform.devices.sources.csv_file import LoadedFile
 from iot_platform.errors import ProofError
 from iot_platform.layers.catalog import partition_day
 from iot_platform.settings import Settings
@@ -29,63 +30,61 @@ DEVICE_IDS = click.option(
     type=click.Choice(["auto", "numeric", "external"]),
     default="auto",
     show_default=True,
-    help="numeric: 1 to 999,999,999, used as they are; external: any text, given a number that is remembered.",
+    help="numeric: 1 to 999,999,999, used as they are. external: any text; each id gets a number, which is stored.",
 )
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @DEVICE_IDS
-@click.option("--complete", is_flag=True, help="The file lists every device: those that it lacks are closed.")
-@click.option("--dry-run", is_flag=True, help="Only show what would change and which days it touches.")
-@click.option("--no-restate", is_flag=True, help="Leave the days it touches to the next refresh or prove.")
-@click.option("--json", "as_json", is_flag=True, help="Print all of it as one line of JSON.")
+@click.option("--complete", is_flag=True, help="The file lists every device: close those that are missing from it.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change, and on which days.")
+@click.option("--no-restate", is_flag=True, help="Leave the affected days unverified, until the next refresh or prove.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
 def devices(file: Path, device_ids: str, complete: bool, dry_run: bool, no_restate: bool, as_json: bool) -> None:
-    """Load device metadata from a CSV file, and restate the days it changes.
+    """Load device metadata from a CSV file, and restate the days that it changes.
 
-    Columns: device_id, customer_id, building_type, latitude, longitude, and optionally valid_from (a whole UTC hour).
-    A row with valid_from says what holds from then on. A device's only row, without it, says what holds now: for a
-    new device since ever, for a changed one from the current hour on. Rows of any wrong kind are counted, the
-    first are listed with their line, and nothing is changed. With --complete, a device that is not in the file is
-    closed from the current hour on; its history stays. A file that lacks too many of them (IOT_MAX_CLOSED_SHARE) is
-    refused.
+    Columns: device_id, customer_id, building_type, latitude, longitude, and optionally valid_from (a whole UTC hour)
+    and time_zone (e.g. Europe/London; default: that of the coordinates). A row with valid_from is valid from then on.
+    If a device has one row, without valid_from, that is its metadata now: a new device has always had it, a changed
+    one has it from the current hour on.
 
-    Shows what is new, changed and closed, rebuilds L3 and L4 of the days whose readings get other metadata, and shows
-    the energy per customer on these days before and after.
+    If any row is invalid, nothing is changed; the first invalid rows are listed with their lines. With --complete, a
+    device that is not in the file is closed from the current hour on; its history stays. A file that lacks too many
+    known devices is refused (IOT_MAX_CLOSED_SHARE).
 
-    Exit code: 0 when it is done (with --dry-run: could be done); 1 when the file cannot be used (nothing was changed
-    then) or when a day could not be restated (the metadata is stored then, the day stays open).
+    It shows what is new, changed and closed, rebuilds L3 and L4 of the days whose readings get other metadata, and
+    shows the energy per customer on these days before and after. The table metadata_refreshes records the attempt.
+
+    Exit code: 0 if it is done (with --dry-run: if it could be done). 1 if the file cannot be used (then nothing was
+    changed), or if a day could not be restated (then the metadata is stored, and the day is unverified).
     """
     settings = Settings()
-    frame = read_devices(file, settings.devices_max_bytes)
+    source = LoadedFile(
+        str(file), complete=complete, timeout_s=settings.source_timeout_s, max_bytes=settings.devices_max_bytes
+    )
     with migrated_session(settings) as client:
-        result = refresh_devices(
+        result = refresh_from_source(
             client,
-            frame,
+            source,
             dt.datetime.now(dt.UTC),
             device_ids=None if device_ids == "auto" else cast(IdKind, device_ids),
-            complete=complete,
             dry_run=dry_run,
             max_closed_share=settings.max_closed_share,
-            where=str(file),
-        )
+        ).result
         if not as_json:
             _show_difference(file, result, dry_run=dry_run)
         outcome = None if dry_run or no_restate else _restate(client, result, quiet=as_json)
     if as_json:
         echo_json(_as_json(file, result, outcome, dry_run=dry_run))
-    elif isinstance(outcome, Restatement):
-        _show_restatement(result, outcome)
-    elif dry_run:
-        say("Nothing was changed.")
-    elif result.days and no_restate:
-        say("These days are restated by the next refresh, or by iot-platform prove.")
+    else:
+        _show_outcome(result, outcome, dry_run=dry_run)
     if isinstance(outcome, ProofError):
         raise outcome
 
 
 def _restate(client: Client, result: RefreshResult, *, quiet: bool) -> Restatement | ProofError:
-    """An error is returned: what was stored before it is worth showing all the same."""
+    """Restate the affected days. An error is returned, because the change that was stored before it is shown too."""
     try:
         with Progress(transient=True, disable=quiet or not sys.stderr.isatty()) as progress:
             task = progress.add_task("Restating", total=None)
@@ -107,9 +106,18 @@ def _show_difference(file: Path, result: RefreshResult, *, dry_run: bool) -> Non
     if result.days:
         readings = int(result.affected["readings"].sum())
         say(f"{readings:,} readings on {len(result.affected):,} days get other metadata.")
-        judged = len(result.days) - len(result.affected)
-        if judged > 0:
-            say(f"Limits per building type judge readings on {judged:,} more days otherwise.")
+        with_changed_limits = len(result.days) - len(result.affected)
+        if with_changed_limits > 0:
+            say(f"On {with_changed_limits:,} more days other limits per building type apply to readings.")
+
+
+def _show_outcome(result: RefreshResult, outcome: Restatement | ProofError | None, *, dry_run: bool) -> None:
+    if isinstance(outcome, Restatement):
+        _show_restatement(result, outcome)
+    elif dry_run:
+        say("Nothing was changed.")
+    elif result.days and outcome is None:
+        say("These days are unverified. The next refresh restates them, or run `iot-platform prove`.")
 
 
 def _show_restatement(result: RefreshResult, restatement: Restatement) -> None:
@@ -121,10 +129,10 @@ def _show_restatement(result: RefreshResult, restatement: Restatement) -> None:
         return
     rows = energy_rows(restatement.energy, ROWS_SHOWN)
     show_table(ENERGY_COLUMNS, rows)
-    if cut := bounded(len(rows) - 1, len(restatement.energy.customers()), "customers with another energy"):
+    if cut := bounded(len(rows) - 1, len(restatement.energy.customers()), "customers whose energy changed"):
         say(f"{cut} All: --json")
     if more := restatement.energy.more_readings():
-        say(f"{more:+,} readings on these days: arrived or corrected meanwhile, or judged by another limit.")
+        say(f"{more:+,} readings on these days: they arrived meanwhile, or another limit applies to them now.")
 
 
 def _as_json(

@@ -1,4 +1,4 @@
-"""How commands show results: tables for people, JSON for scripts."""
+"""Output of commands: text and tables for people, JSON for scripts."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ PIPE_WIDTH = 200
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """A text for people on standard output (``err``: standard error). Its control characters are shown, not obeyed."""
+    """Print a text on standard output (``err``: standard error), with control characters escaped."""
     click.echo(escape_lines(text), err=err)
 
 
 def echo_json(value: object) -> None:
-    """One line of JSON on standard output."""
+    """Print one line of JSON on standard output."""
     click.echo(json.dumps(value, default=str))
 
 
 def show_table(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], *, text: Callable[[object], str] | None = None
 ) -> None:
-    """A table on standard output; numbers stand right. ``text`` writes a value; default: rounded, for reading."""
+    """Print a table on standard output. ``text`` formats a value; default: numbers are rounded."""
     table = Table(box=box.SIMPLE_HEAD)
     cells = [list(row) for row in rows]
     for index, column in enumerate(columns):
@@ -39,7 +39,7 @@ def show_table(
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
         table.add_row(*(Text(escape_lines((text or _text)(cell))) for cell in row))
-    # A pipe has no width; 80 columns would fold the names.
+    # A pipe has no width, and rich's default of 80 columns would fold the names.
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPE_WIDTH)
@@ -57,7 +57,7 @@ def _text(value: object) -> str:
 
 
 def show_summary(summary: Summary) -> None:
-    """The summary of all layers as a table, with the sum rules below it."""
+    """Print the summary of all layers as a table, and whether the sums of the layers agree."""
     rows = []
     for layer in summary.layers.values():
         notes = {
@@ -65,10 +65,10 @@ def show_summary(summary: Summary) -> None:
             "l2_power_cleaned": f"{summary.duplicates:,} duplicates left in L1",
             "l3_power_joined": f"{summary.unenriched:,} without metadata",
         }.get(layer.name, "")
-        proved = (
-            "truth" if layer.name == "l1_power_raw" else ("yes" if layer.proved else f"no: {len(layer.unproved)} open")
-        )
-        rows.append((layer.name, layer.rows, layer.readings, layer.kWh, layer.partitions, proved, notes))
-    show_table(("layer", "rows", "readings", "kWh", "days", "proved", "notes"), rows)
+        verified = "yes" if layer.proved else f"{len(layer.unproved):,} days unverified"
+        if layer.name == "l1_power_raw":
+            verified = "(source)"
+        rows.append((layer.name, layer.rows, layer.readings, layer.kWh, layer.partitions, verified, notes))
+    show_table(("layer", "rows", "readings", "kWh", "days", "verified", "notes"), rows)
     say(f"L1 = L2 + quarantine + duplicates, L2 = L3 = L4: {_text(summary.readings_conserved)}")
     say(f"kWh L2 = L3 = L4: {_text(summary.kWh_conserved)}")

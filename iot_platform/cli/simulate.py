@@ -1,4 +1,4 @@
-"""``iot-platform simulate``."""
+"""``iot-platform simulate``: write the readings of the simulated meters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from iot_platform.cli.output import echo_json, say
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.settings import Settings
-from iot_platform.simulator.ingestion import ingest_simulated
+from iot_platform.simulator.ingestion import ingest_simulated_readings
 
 TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 
@@ -24,9 +24,9 @@ TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 @click.option("--to", "end", type=TIME, help="End of the window, UTC; default: now.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
 def simulate(start: dt.datetime | None, end: dt.datetime | None, as_json: bool) -> None:
-    """Send all readings that the simulated meters deliver in a window of time.
+    """Write all readings of the simulated meters that arrive in a window of time.
 
-    The same settings (IOT_SIMULATOR_*) give the same readings; a window that was sent before adds nothing.
+    The same settings (IOT_SIMULATOR_*) give the same readings, so repeating a window adds nothing.
     """
     now = dt.datetime.now(dt.UTC).replace(microsecond=0)
     first = start.replace(tzinfo=dt.UTC) if start else now.replace(hour=0, minute=0, second=0)
@@ -34,14 +34,14 @@ def simulate(start: dt.datetime | None, end: dt.datetime | None, as_json: bool) 
     if first >= last:
         raise PlatformError(f"The window is empty: from {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC.")
     if last > now:
-        raise PlatformError(f"--to {last:%Y-%m-%d %H:%M:%S} UTC is in the future; readings cannot have arrived yet.")
+        raise PlatformError(f"--to {last:%Y-%m-%d %H:%M:%S} UTC is in the future: no readings have arrived yet.")
     started = time.monotonic()
     with (
         migrated_session(Settings()) as client,
         Progress(transient=True, disable=not sys.stderr.isatty()) as progress,
     ):
-        task = progress.add_task("Sending", total=(last - first).total_seconds())
-        result = ingest_simulated(
+        task = progress.add_task("Writing", total=(last - first).total_seconds())
+        result = ingest_simulated_readings(
             client,
             Settings(),
             first,

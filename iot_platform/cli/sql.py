@@ -1,4 +1,4 @@
-"""``iot-platform sql``."""
+"""``iot-platform sql``: run one SQL statement."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _QUERIES = ("SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS", "
 @click.command()
 @click.argument("statement")
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as one line of JSON: a list of objects.")
-@click.option("--limit", default=1000, show_default=True, help="Most rows shown in a table; 0: all.")
+@click.option("--limit", default=1000, show_default=True, help="Maximum number of rows in the table; 0: all.")
 def sql(statement: str, as_json: bool, limit: int) -> None:
     """Run one SQL STATEMENT in the platform's database and print its result as a table."""
     with migrated_session(Settings()) as client:
@@ -30,7 +30,7 @@ def sql(statement: str, as_json: bool, limit: int) -> None:
                 return
             result = client.query(statement)
         except Error as error:
-            # ClickHouse ends a syntax error with all words it knows.
+            # ClickHouse ends a syntax error with the list of all words that it expects.
             raise PlatformError(str(error).split(" Expected one of:")[0]) from error
     if as_json:
         echo_json([dict(zip(result.column_names, row, strict=True)) for row in result.result_rows])

@@ -1,10 +1,11 @@
-"""``iot-platform up``: the platform as services, until it is stopped."""
+"""``iot-platform up``: run the platform's services until they are stopped."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 
@@ -24,23 +25,27 @@ DAGSTER_PORT = 3000
 
 
 @click.command()
-@click.option("--port", default=DAGSTER_PORT, show_default=True, help="Port of the Dagster UI; a free one if taken.")
-@click.option("--dashboard/--no-dashboard", "with_dashboard", default=True, help="Serve the LookML dashboard, too.")
 @click.option(
-    "--dashboard-port", default=DASHBOARD_PORT, show_default=True, help="Port of the dashboard; a free one if taken."
+    "--port", default=DAGSTER_PORT, show_default=True, help="Port of the Dagster UI; if it is in use, a free one."
+)
+@click.option("--dashboard/--no-dashboard", "with_dashboard", default=True, help="Also serve the LookML dashboard.")
+@click.option(
+    "--dashboard-port",
+    default=DASHBOARD_PORT,
+    show_default=True,
+    help="Port of the dashboard; if it is in use, a free one.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON once everything is healthy.")
 def up(port: int, with_dashboard: bool, dashboard_port: int, as_json: bool) -> None:
-    """Run ClickHouse (unless IOT_CLICKHOUSE_URL names a server), Dagster's code location, webserver and daemon, and
-    the dashboard.
+    """Run the embedded ClickHouse (unless IOT_CLICKHOUSE_URL is set), Dagster and the dashboard until stopped.
 
-    Applies the schema first. Dagster's storage is that of DAGSTER_HOME, or of the home when that is not set. Says so
-    once all of them are healthy, checks them every half a minute, and restarts a process that has ended. Ctrl-C or
-    SIGTERM ends everything it started.
-    Sensors and schedules run when IOT_AUTOMATION_ENABLED is set, or were switched on in the UI.
+    Updates the schema first. Reports when all services are healthy, checks them every 30 seconds, and restarts a
+    process that has ended. Ctrl-C or SIGTERM stops everything that it started. Sensors and schedules run if
+    IOT_AUTOMATION_ENABLED is set, or if they are switched on in the Dagster UI. Dagster stores its runs in DAGSTER_HOME
+    (default: a directory of IOT_HOME).
 
-    Exit code 0: stopped; 1: something could not start, ended again and again, or was unhealthy for ten minutes; its
-    log is named then (IOT_HOME/logs).
+    Exit code 0: stopped. 1: a service did not start, ended repeatedly, or was unhealthy for ten minutes; the message
+    names its log in IOT_HOME/logs.
     """
     interrupt_on_stop_signals()
     settings = Settings()
@@ -55,7 +60,7 @@ def up(port: int, with_dashboard: bool, dashboard_port: int, as_json: bool) -> N
                 dashboard = running_dashboard(settings, free_port(dashboard_port, settings.host), os.environ)
                 services.append(stack.enter_context(dashboard))
                 urls["dashboard_url"] = services[0].url
-                # Dagster links to it.
+                # Dagster's pages link to the dashboard.
                 overrides = {"IOT_DASHBOARD_URL": services[0].url, **overrides}
             dagster = stack.enter_context(
                 running_dagster(settings, free_port(port, settings.host), environment(settings, overrides), report)
@@ -66,10 +71,15 @@ def up(port: int, with_dashboard: bool, dashboard_port: int, as_json: bool) -> N
             if as_json:
                 echo_json({**urls, "healthy": True, "seconds": seconds})
             else:
-                shown = f"Dagster UI: {dagster.url}"
-                shown += f"  Dashboard: {urls['dashboard_url']}" if with_dashboard else ""
-                say(f"Healthy after {seconds} s. {shown}  Logs: {settings.root / 'logs'}")
+                _say_healthy(seconds, urls, settings)
             sys.stdout.flush()
             watch(services, report, UNHEALTHY_TIMEOUT_S)
     except KeyboardInterrupt:
         say("Stopped.", err=True)
+
+
+def _say_healthy(seconds: float, urls: Mapping[str, str], settings: Settings) -> None:
+    shown = f"Dagster UI: {urls['url']}"
+    if "dashboard_url" in urls:
+        shown += f"  Dashboard: {urls['dashboard_url']}"
+    say(f"Healthy after {seconds} s. {shown}  Logs: {settings.root / 'logs'}")

@@ -1,1 +1,1 @@
-"""Access to ClickHouse: client, migrations, partitions, and the embedded server."""
+"""Access to ClickHouse: which server, connections, migrations, locks and the pause of writers."""

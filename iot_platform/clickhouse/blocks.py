@@ -1,4 +1,4 @@
-"""Insert a table of rows as exactly one block: all of it or nothing, in the table and behind its views."""
+"""Insert rows as exactly one block: all rows or none are stored, in the table and in those behind its views."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import PINNED_SETTINGS
 
-# An insert is atomic, and a deduplication token unambiguous, only for a single block. These keep the server from
-# cutting rows apart, in the table and behind the views: nothing is flushed before the end of the insert.
+# An insert is atomic, and a deduplication token unambiguous, only for a single block. With these settings the server
+# does not split the rows, in the table or behind the views: it flushes nothing before the end of the insert.
 ONE_BLOCK: Mapping[str, int] = {
     **PINNED_SETTINGS,
     "max_insert_block_size": 2**31,
@@ -18,16 +18,16 @@ ONE_BLOCK: Mapping[str, int] = {
     "min_insert_block_size_bytes": 0,
     "min_insert_block_size_rows_for_materialized_views": 0,
     "min_insert_block_size_bytes_for_materialized_views": 0,
-    # L4's view has grouped the block by the key of the store already; merging it once more would double that step.
+    # L4's view has already grouped the block by the table's key; merging it again would double that work.
     "optimize_on_insert": 0,
 }
 
 
 def insert_block(client: Client, table: str, rows: pa.Table, *, token: str | None = None) -> None:
-    """Insert ``rows`` (columns by name) as one block; ``token``: the same one again inserts nothing.
+    """Insert ``rows`` (columns by name) as one block. A second insert with the same ``token`` stores nothing.
 
-    Columns of whole UTC seconds travel as the number that DateTime stores: the server need not convert them from
-    DateTime64. Raises clickhouse_connect's Error when the server refuses.
+    Columns of whole UTC seconds are sent as the number that DateTime stores, so that the server need not convert them
+    from DateTime64. Raises clickhouse_connect's Error when the server refuses.
     """
     settings: dict[str, int | str] = dict(ONE_BLOCK)
     if token is not None:
@@ -41,7 +41,7 @@ def _arrow_stream(rows: pa.Table) -> bytes:
             seconds = rows.column(index).cast(pa.int64()).cast(pa.uint32())
             rows = rows.set_column(index, field.name, seconds)
     sink = pa.BufferOutputStream()
-    # One chunk per column makes one record batch, and one record batch makes one block.
+    # One chunk per column becomes one record batch, and one record batch becomes one block.
     rows = rows.combine_chunks()
     with pa.ipc.new_stream(sink, rows.schema) as stream:
         stream.write_table(rows)

@@ -1,4 +1,4 @@
-"""Connections to ClickHouse with the platform's settings pinned, and the one place where names are quoted."""
+"""Connections to ClickHouse with pinned settings, and quoting of names."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.errors import MissingDatabaseError, ServerError
 from iot_platform.settings import Settings
 
-# Defaults of these changed between ClickHouse releases; the promise "nothing counted twice" rests on them.
+# Their defaults changed between ClickHouse releases; exactly-once ingestion depends on them.
 PINNED_SETTINGS: Mapping[str, int] = {
     "async_insert": 0,
     "deduplicate_blocks_in_dependent_materialized_views": 1,
     "materialized_views_ignore_errors": 0,
-    # A block of old readings may touch years of days; L1's partition key bounds what wrong times can do.
+    # A block of old readings may contain years of days. L1's partition key limits the effect of wrong times.
     "max_partitions_per_insert_block": 0,
 }
 
 UNKNOWN_DATABASE = 81
 
-# Errors that another attempt may cure: the server is busy, starting, out of memory for now, or the network failed.
+# Another attempt may succeed after these: the server is busy, starting or short of memory, or the network failed.
 TRANSIENT_CODES = frozenset({159, 164, 202, 203, 209, 210, 241, 242, 252, 279, 319, 373, 425, 999})
 
 
@@ -36,7 +36,7 @@ def quoted(*names: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """A text as the inside of an SQL string, for DDL and settings, which take no bound values; never for user input."""
+    """A text as the content of an SQL string, for DDL and settings, which take no bound values; not for user input."""
     return text.replace("\\", "\\\\").replace("'", "\\'")
 
 

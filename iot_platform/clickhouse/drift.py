@@ -1,4 +1,4 @@
-"""Whether the live tables and views are what sql/ makes: compared with a scratch database that sql/ was applied to."""
+"""Schema drift: compare the live tables and views with a scratch database to which sql/ was applied."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from iot_platform.clickhouse.migrations import migrate
 from iot_platform.clickhouse.statements import read_migrations
 from iot_platform.settings import Settings
 
-# The name goes on with the time. What a crash left behind is dropped by a comparison an hour later.
+# The name continues with the time. A comparison drops scratch databases that crashes left behind over an hour ago.
 SCRATCH_PREFIX = "iot_scratch_"
 _OLD_S = 3600
 
@@ -42,10 +42,11 @@ _expected: dict[tuple[str, ...], _Schema] = {}
 
 
 def schema_drift(client: Client, settings: Settings) -> list[tuple[str, str]]:
-    """What of sql/ is missing or different in the client's database: (table or view, what). Tables of others are none.
+    """Differences of the client's database from sql/: (table or view, difference).
 
-    Needs the right to create and drop a database. Views and dictionaries are compared by text, tables by columns and by
-    engine, with keys, TTL and settings. Migrations that a user put into sql/ belong to it.
+    Tables that sql/ does not create are ignored. Needs the right to create and drop a database. Views and dictionaries
+    are compared by text, tables by columns and by engine, with keys, TTL and settings. A user's own migrations in sql/
+    count.
     """
     _drop_abandoned(client)
     wanted, live = _expected_schema(client, settings), _read_schema(client, str(client.database))
@@ -111,7 +112,7 @@ def _read_schema(client: Client, database: str) -> _Schema:
 
 
 def _objects(client: Client, database: str) -> dict[str, str]:
-    """What defines each object beyond its columns: the engine of a table, the text of a view or dictionary."""
+    """The definition of each object without its columns: the engine of a table, the text of a view or dictionary."""
     rows = client.query(_OBJECTS, parameters={"database": database}).result_rows
     return {
         str(name): str(engine_full) or _definition(str(engine), str(text), database)
@@ -120,7 +121,7 @@ def _objects(client: Client, database: str) -> dict[str, str]:
 
 
 def _definition(engine: str, text: str, database: str) -> str:
-    # Columns and comments are compared on their own; names come with their database.
+    # Columns are compared separately. Comments and the name of the database are left out.
     start = " PRIMARY KEY " if engine == "Dictionary" else " AS "
     body = re.sub(rf"`?{re.escape(database)}`?\.", "", text)
     body = body[body.index(start) :] if start in body else body

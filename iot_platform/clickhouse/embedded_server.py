@@ -14,14 +14,15 @@ from collections.abc import Iterator
 import psutil
 
 from iot_platform.clickhouse.endpoint import Endpoint, endpoint, external_endpoint
+from iot_platform.clickhouse_embedded.command_line import MODULE, as_arguments
 from iot_platform.clickhouse_embedded.directory import ServerDirectory
+from iot_platform.clickhouse_embedded.errors import DirectoryInUseError
+from iot_platform.clickhouse_embedded.options import ServerOptions
 from iot_platform.clickhouse_embedded.record import ServerRecord, has_ended, read_record
 from iot_platform.errors import ServerError
 from iot_platform.security.child_environment import python_environment
 from iot_platform.security.private_files import state_directory
 from iot_platform.settings import PACKAGE_DIR, Settings
-
-EXIT_IN_USE = 3  # `db serve` lost the data directory to another server
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 45.0
@@ -30,6 +31,20 @@ _LOG_TAIL_LINES = 20
 _MAX_LOG_BYTES = 1024 * 1024
 _KEPT = frozenset({"PATH", "HOME", "USER", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"})
 _KEPT_PREFIXES = ("LC_", "PYTHON")
+
+
+def server_options(
+    settings: Settings, *, host: str | None = None, port: int | None = None, stop_when_unused: bool = False
+) -> ServerOptions:
+    """The options of this home's server. Without ``port``: IOT_CLICKHOUSE_PORT, or any free port if that is taken."""
+    return ServerOptions(
+        directory=settings.clickhouse_dir,
+        host=host or settings.host,
+        port=settings.clickhouse_port if port is None else port,
+        any_port_if_taken=port is None,
+        memory_bytes=settings.clickhouse_memory_bytes,
+        stop_when_unused=stop_when_unused,
+    )
 
 
 @contextlib.contextmanager
@@ -102,8 +117,11 @@ def _start(
     while time.monotonic() < deadline:
         code = process.poll() if process is not None else None
         if code is not None:
-            if code != EXIT_IN_USE:
-                raise ServerError(f"The embedded ClickHouse did not start (exit code {code}). {_tail(directory)}")
+            if code != DirectoryInUseError.exit_code:
+                raise ServerError(
+                    f"The embedded ClickHouse did not start (exit code {code}). Mend what the log says, or set "
+                    f"IOT_CLICKHOUSE_URL to a ClickHouse server. {_tail(directory)}"
+                )
             process = None
         found = endpoint(settings)
         if found is not None:
@@ -122,7 +140,7 @@ def _spawn(settings: Settings, directory: ServerDirectory) -> subprocess.Popen[b
         directory.log.write_bytes(b"")
     with directory.log.open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "iot_platform", "db", "serve", "--stop-when-unused"],
+            [sys.executable, "-m", MODULE, *as_arguments(server_options(settings, stop_when_unused=True))],
             env=_server_environment(settings),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -132,19 +150,13 @@ def _spawn(settings: Settings, directory: ServerDirectory) -> subprocess.Popen[b
 
 
 def _server_environment(settings: Settings) -> dict[str, str]:
-    """What the server needs and nothing else: the engine must find no password or token there."""
+    """Nothing that the server does not need: the engine must find no password and no token in its environment.
+
+    The server does not read IOT_HOME. It tells people and tools whose process this is.
+    """
     kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
     paths = [str(PACKAGE_DIR.parent), os.environ.get("PYTHONPATH", "")]
-    return python_environment(
-        {
-            **kept,
-            "IOT_HOME": str(settings.root),
-            "IOT_HOST": settings.host,
-            "IOT_CLICKHOUSE_PORT": str(settings.clickhouse_port),
-            "IOT_CLICKHOUSE_MEMORY_BYTES": str(settings.clickhouse_memory_bytes),
-            "PYTHONPATH": os.pathsep.join(paths),
-        }
-    )
+    return python_environment({**kept, "IOT_HOME": str(settings.root), "PYTHONPATH": os.pathsep.join(paths)})
 
 
 def _is_owned(directory: ServerDirectory) -> bool:

@@ -1,4 +1,4 @@
-"""A lock that every process sees which talks to the same ClickHouse, wherever it runs."""
+"""A lock for all processes that use the same ClickHouse, also on different machines."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from iot_platform.errors import PlatformError
 TABLE_ALREADY_EXISTS = 57
 UNKNOWN_TABLE = 60
 _POLL_S = 0.05
-# Between a lock's name and a number: a stale lock on its way out.
+# Between a lock's name and a number: a stale lock that is being dropped.
 _GRAVE = "_stale_"
 
-# Locks that this process holds or waits for; not one that it could not drop because the server was gone.
+# Locks that this process holds or waits for, without those that it could not drop because the server was unreachable.
 _wanted: set[str] = set()
 
 
@@ -32,8 +32,8 @@ def server_lock(client: Client, name: str, *, wait_s: float = 60, stale_s: float
     """Hold the lock ``name`` of the client's database for the length of a ``with`` block.
 
     ClickHouse has no locks, but only one of several ``CREATE TABLE`` of the same name succeeds; that table is the
-    lock, and its comment says who holds it. A lock whose holder died on this machine is taken over at once, one from
-    elsewhere when it is older than ``stale_s`` seconds. Raises PlatformError when ``wait_s`` seconds were not enough.
+    lock, and its comment says who holds it. A lock whose holder died on this machine is taken over at once; a lock of
+    another machine when it is older than ``stale_s`` seconds. Raises PlatformError after ``wait_s`` seconds.
     """
     table = f"lock_{name}"
     holder = this_process()
@@ -43,15 +43,16 @@ def server_lock(client: Client, name: str, *, wait_s: float = 60, stale_s: float
         while not _create(client, table, holder):
             _break_if_stale(client, table, stale_s)
             if time.monotonic() > deadline:
+                found = _comment(client, table) or "an unknown process"
                 raise PlatformError(
-                    f"Lock {name!r} is still held after {wait_s:.0f} s by {_comment(client, table) or 'nobody known'}. "
+                    f"Lock {name!r} is still held after {wait_s:.0f} s by {found}. "
                     f"If that process is gone: DROP TABLE {quoted(table)}."
                 )
             time.sleep(_POLL_S)
         try:
             yield
         finally:
-            # Only our own lock: after a takeover the table belongs to somebody else.
+            # Only our own lock: after a takeover the table belongs to another process.
             if _comment(client, table) == holder:
                 client.command(f"DROP TABLE IF EXISTS {quoted(table)} SYNC")
     finally:
@@ -59,7 +60,7 @@ def server_lock(client: Client, name: str, *, wait_s: float = 60, stale_s: float
 
 
 def drop_abandoned_locks(client: Client, *, stale_s: float = 900) -> None:
-    """Drop what processes that were killed left behind of locks that nobody has asked for since."""
+    """Drop locks of killed processes that no other process has asked for since."""
     rows = client.query(
         "SELECT name, comment FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'lock_')"
     ).result_rows
@@ -71,7 +72,7 @@ def drop_abandoned_locks(client: Client, *, stale_s: float = 900) -> None:
 
 
 def this_process() -> str:
-    """Who made a table, for its comment: this process, in a form that ``is_alive`` reads; different at each call."""
+    """This process as the comment of a table, in a form that ``is_alive`` reads; different at each call."""
     process = psutil.Process()
     identity = {
         "host": socket.gethostname(),
@@ -113,8 +114,8 @@ def _break_if_stale(client: Client, table: str, stale_s: float) -> None:
     alive = is_alive(str(rows[0][0])) and not _was_left_behind(str(rows[0][0]))
     if alive or (alive is None and float(rows[0][1]) <= stale_s):
         return
-    # A rename succeeds for one process only, so two waiting processes cannot both break the lock. What was renamed may
-    # be a fresh lock taken in between: then it goes back.
+    # A rename succeeds for one process only, so two waiting processes cannot both break the lock. The renamed table may
+    # be a new lock that was taken in between; then it is renamed back.
     grave = f"{table}{_GRAVE}{uuid4().hex}"
     if not _rename(client, table, grave):
         return
@@ -125,7 +126,7 @@ def _break_if_stale(client: Client, table: str, stale_s: float) -> None:
 
 
 def _was_left_behind(comment: str) -> bool:
-    """Whether this process itself held a lock and could not drop it."""
+    """Whether this process held the lock and could not drop it."""
     return json.loads(comment)["pid"] == os.getpid() and comment not in _wanted
 
 
@@ -140,7 +141,7 @@ def _rename(client: Client, old: str, new: str) -> bool:
 
 
 def is_alive(comment: str) -> bool | None:
-    """Whether the process that ``this_process`` wrote down lives; None: it ran on another machine, who knows."""
+    """Whether the process in a comment of ``this_process`` is alive; None: unknown, as it ran on another machine."""
     try:
         holder = json.loads(comment)
         if holder["host"] != socket.gethostname():

@@ -1,4 +1,4 @@
-"""Bring the schema of a database up to the files in sql/, once each, in order."""
+"""Apply the migrations in sql/ to a database, in order and each once."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _LOCK, _LOCK_WAIT_S = "migrations", 120
 
 
 def migrate(client: Client, settings: Settings) -> list[str]:
-    """Apply what is not applied yet to the client's current database; returns the names applied, in order.
+    """Apply the migrations that the client's current database does not have yet; returns their names, in order.
 
-    Two processes may call it at once: one applies, the other waits. Raises MigrationError when a file that was
-    applied has changed since or is gone, or when a statement fails (its file and number are named; the migrations
-    before it stay, and the failed one runs again as a whole: statements of a migration must be repeatable).
+    Two processes may call it at once: one applies, the other waits. Raises MigrationError when an applied file has
+    changed or is missing, or when a statement fails; it names the file and the statement. Earlier migrations stay
+    applied. The failed one runs again as a whole, so the statements of a migration must be repeatable.
     """
     migrations = read_migrations(settings.sql_dir)
     client.command(RECORD_TABLE)
@@ -50,7 +50,7 @@ def migrate(client: Client, settings: Settings) -> list[str]:
 
 
 def wait_for_migrations(client: Client) -> None:
-    """Return when no process is applying migrations to the client's database. Raises PlatformError when one stays."""
+    """Wait until no process is applying migrations to the client's database. Raises PlatformError after two minutes."""
     with server_lock(client, _LOCK, wait_s=_LOCK_WAIT_S):
         pass
 
@@ -88,7 +88,7 @@ def _apply(client: Client, migration: Migration) -> None:
 
 
 def create_database(endpoint: Endpoint, settings: Settings) -> None:
-    """Create the platform's database on the server if it is not there."""
+    """Create the platform's database on the server if it does not exist."""
     client = connect(endpoint, settings, database="default")
     try:
         client.command(f"CREATE DATABASE IF NOT EXISTS {quoted(settings.clickhouse_database)}")
@@ -98,7 +98,7 @@ def create_database(endpoint: Endpoint, settings: Settings) -> None:
 
 @contextmanager
 def migrated_session(settings: Settings, *, comment: Mapping[str, str] | None = None) -> Iterator[Client]:
-    """Like ``session``, with the database created and every migration applied first."""
+    """A client of the running server, with the database created and every migration applied first."""
     with running_server(settings) as endpoint:
         try:
             client = connect(endpoint, settings, comment=comment)

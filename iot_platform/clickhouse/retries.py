@@ -1,4 +1,4 @@
-"""Try again where another attempt may help: bounded, with growing pauses, only for errors known to be transient."""
+"""Retry after transient errors: a few times, with growing pauses."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ T = TypeVar("T")
 
 
 def is_transient(error: Error | ServerError) -> bool:
-    """Whether another attempt may succeed: the server is busy or starting, or no answer came from it at all."""
+    """Whether another attempt may succeed: the server is busy or starting, or did not answer at all."""
     if isinstance(error, ServerError):
         return isinstance(error.__cause__, Error) and is_transient(error.__cause__)
     return error.code in TRANSIENT_CODES or (error.code is None and isinstance(error, OperationalError))
 
 
 def with_retries(action: Callable[[], T]) -> T:
-    """Call ``action`` until it succeeds; raises its error when that is not transient or has come ATTEMPTS times."""
+    """Call ``action`` until it succeeds; raises its error if that is not transient, or after ATTEMPTS attempts."""
     for attempt in range(ATTEMPTS):
         try:
             return action()
         except Error as error:
             if attempt == ATTEMPTS - 1 or not is_transient(error):
                 raise
-        # Jitter keeps writers that failed together from coming back together.
+        # Jitter: writers that failed together do not retry together.
         time.sleep(FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.0))
     raise AssertionError("unreachable")

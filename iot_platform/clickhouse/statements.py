@@ -1,4 +1,4 @@
-"""The .sql files: found, read, and cut into statements."""
+"""Read the .sql files and split them into statements."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from iot_platform.errors import MigrationError
 
 @dataclass(frozen=True)
 class Migration:
-    """One numbered file of sql/: its name, its text, and the SHA-256 of the text in hexadecimal digits."""
+    """One numbered file of sql/."""
 
     name: str
     text: str
 
     @property
     def checksum(self) -> str:
+        """The SHA-256 of the text in hexadecimal digits."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def statements(self) -> list[str]:
@@ -30,7 +31,7 @@ class Migration:
 
 
 def split_statements(text: str) -> Iterator[str]:
-    """Cut SQL text at the semicolons that end statements (not those in comments or strings)."""
+    """Split SQL text at the semicolons that end statements, not at those in comments or strings."""
     start: int | None = None
     for token in tokens(text):
         if token.text == ";":
@@ -44,7 +45,7 @@ def split_statements(text: str) -> Iterator[str]:
 
 
 def with_source(select: str, database: str, source: str, table: str) -> str:
-    """A SELECT of ``database``.``source``, reading ``table`` of the same database instead.
+    """The SELECT ``select``, changed to read ``table`` instead of ``source``, both in ``database``.
 
     ``select`` is as ClickHouse stores it: names of tables with their database. Raises MigrationError when it does not
     read ``source``.
@@ -63,7 +64,7 @@ def with_source(select: str, database: str, source: str, table: str) -> str:
 
 
 def read_migrations(directory: Path) -> list[Migration]:
-    """All migrations of a directory in order. Raises MigrationError when there are none or two share a number."""
+    """All migrations of a directory in order. Raises MigrationError when there are none, or two share a number."""
     files = sorted(directory.glob("[0-9][0-9][0-9]_*.sql"))
     if not files:
         raise MigrationError(f"No migrations (NNN_*.sql) in {directory}.")

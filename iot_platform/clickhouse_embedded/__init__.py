@@ -1,1 +1,4 @@
-"""The chDB engine behind the HTTP interface of ClickHouse, for machines without a server."""
+"""ClickHouse's HTTP interface over the chDB engine, in one process and without a ClickHouse server.
+
+This package imports nothing else of iot_platform. README.md says how to run it by itself.
+"""

@@ -1,4 +1,4 @@
-"""Who may talk to the server: the generated password, credentials of a request, Host and Origin headers."""
+"""The server's password, and the credentials of a request."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iot_platform.clickhouse_embedded.errors import AUTHENTICATION_FAILED, ClickHouseError
+from iot_platform.clickhouse_embedded.private_files import private_directory
 from iot_platform.clickhouse_embedded.text import decoded, encoded, header_text
-from iot_platform.security.private_files import private_directory
 
 USER = "default"
 
@@ -37,7 +37,7 @@ def read_or_create_password(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Credentials:
-    """Who a request says it is."""
+    """The user and password of a request."""
 
     user: str
     password: str
@@ -49,12 +49,12 @@ class Credentials:
             raise ClickHouseError(
                 AUTHENTICATION_FAILED,
                 f"{self.user}: Authentication failed: password is incorrect, or there is no user with such name. "
-                "`iot-platform db url --show-password` prints how to connect.",
+                "The password is in the file `password` of the server's directory, or was given at its start.",
             )
 
 
 def credentials(headers: Mapping[str, str], params: Mapping[str, str]) -> Credentials:
-    """The credentials of a request: Basic, X-ClickHouse-User and -Key, or in the URL; as in ClickHouse one way only."""
+    """The credentials of a request: Basic, X-ClickHouse-User and -Key, or in the URL; only one of them is allowed."""
     user = header_text(headers.get("x-clickhouse-user", ""))
     key = header_text(headers.get("x-clickhouse-key", ""))
     basic = headers.get("authorization")

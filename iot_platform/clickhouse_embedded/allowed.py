@@ -1,8 +1,8 @@
-"""What has been judged harmless in the engine: statements, table functions, engines and settings.
+"""The statements, table functions, engines and settings that clients may use.
 
-What is not listed is refused, so what a new engine brings is refused until somebody has judged it. Functions are the
-exception: they are refused by name (UNSAFE_FUNCTIONS). In both cases a test names what nobody has judged
-(tests: clickhouse_embedded/test_allowed.py); REFUSED_SETTINGS is for that test alone.
+Everything else is refused, so a new feature of the engine is refused until it has been reviewed and listed. Functions
+are the exception: UNSAFE_FUNCTIONS lists those that are refused. A test (clickhouse_embedded/test_allowed.py) names
+everything that is on no list; REFUSED_SETTINGS is for that test alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ STATEMENTS = words(
     OPTIMIZE DELETE UPDATE KILL SYSTEM ATTACH DETACH REPLACE
     """
 )
-# What CREATE, ALTER, DROP ... may speak of; users, roles, named collections, workloads and the like are not there.
+# Objects of CREATE, ALTER, DROP ...; users, roles, named collections, workloads and the like are missing on purpose.
 OBJECTS = words("TABLE TABLES VIEW DATABASE DICTIONARY FUNCTION INDEX")
 OBJECT_ADJECTIVES = words("OR REPLACE TEMPORARY MATERIALIZED UNIQUE ALL")
 
@@ -28,7 +28,7 @@ TABLE_FUNCTIONS = words(
     prometheusquery prometheusqueryrange values view viewexplain viewifpermitted zeros zeros_mt
     """
 )
-# Ordinary functions that read files or call out, and clauses that are written like a function call.
+# Functions that read files or connect to other hosts, and clauses that are written like a function call.
 UNSAFE_FUNCTIONS = words(
     """
     file disk table_disk kql eval executable python catboostevaluate aigenerate aifilter aiclassify aiembed
@@ -44,7 +44,7 @@ ENGINES = words(
     loop atomic ordinary
     """
 )
-# Keys of SOURCE(CLICKHOUSE(...)): host, port, secure and named collections are not there.
+# Keys of SOURCE(CLICKHOUSE(...)); host, port, secure and named collections are missing on purpose.
 SOURCE_KEYS = words("USER PASSWORD DB TABLE QUERY WHERE INVALIDATE_QUERY UPDATE_FIELD UPDATE_LAG")
 
 SYSTEM_COMMANDS = (
@@ -85,7 +85,7 @@ PLAIN_TYPES = words(
     VectorSearchFilterStrategy
     """
 )
-# Settings of other types whose text is a label, a pattern, a list of names, or what a format writes between values.
+# Settings of other types whose text is a label, a pattern, a list of names, or a separator of a format.
 TEXT_SETTINGS = words(
     """
     bool_false_representation bool_true_representation column_names_for_schema_inference compatibility
@@ -106,7 +106,7 @@ TEXT_SETTINGS = words(
     primary_key_compression_codec storage_policy
     """
 )
-# Judged and refused: they hold SQL, name files, hosts, clusters or credentials, or belong to the server.
+# Reviewed and refused: they contain SQL, name files, hosts, clusters or credentials, or belong to the server.
 REFUSED_SETTINGS = words(
     """
     additional_result_filter ai_function_embedding_default_credentials ai_function_text_default_credentials
@@ -123,5 +123,5 @@ REFUSED_SETTINGS = words(
     stream_like_engine_insert_queue trace_profile_events_list url_base
     """
 )
-# Holds conditions, which are judged like the statements of a client (see hidden_sql.py).
+# Contains conditions, which are judged like statements (see hidden_sql.py).
 FILTERS = "additional_table_filters"

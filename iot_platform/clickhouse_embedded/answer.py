@@ -43,12 +43,12 @@ def content_type(fmt: str | None) -> str:
 
 
 def new_exception_tag() -> str:
-    """A random mark for errors in mid-stream; data cannot contain it by accident."""
+    """A random tag for errors in mid-stream, which data does not contain by accident."""
     return "".join(secrets.choice(string.ascii_lowercase) for _ in range(16))
 
 
 def common_headers(query_id: str, timezone: str, tag: str) -> dict[str, str]:
-    """Headers of every answer; ``tag`` is the mark of its errors in mid-stream."""
+    """Headers of every answer; ``tag`` marks its errors in mid-stream."""
     return {
         "X-ClickHouse-Server-Display-Name": DISPLAY_NAME,
         "X-ClickHouse-Query-Id": query_id,
@@ -58,7 +58,7 @@ def common_headers(query_id: str, timezone: str, tag: str) -> dict[str, str]:
 
 
 def content_headers(fmt: str | None, encoding: str | None) -> dict[str, str]:
-    """Headers that tell what a result is; ``fmt`` None: a statement without result."""
+    """Headers that describe a result; ``fmt`` None: a statement without a result."""
     headers = {"Content-Type": content_type(fmt)}
     if fmt:
         headers["X-ClickHouse-Format"] = fmt

@@ -1,10 +1,11 @@
-"""The HTTP interface: routes, who may pass, and errors."""
+"""The HTTP interface: routes, logins and errors."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from starlette.datastructures import FormData
@@ -19,31 +20,32 @@ from iot_platform.clickhouse_embedded.engine import MAX_QUERIES, Engine
 from iot_platform.clickhouse_embedded.errors import ClickHouseError, from_engine
 from iot_platform.clickhouse_embedded.exchange import Exchange
 from iot_platform.clickhouse_embedded.execution import Execution
+from iot_platform.clickhouse_embedded.http_access import host_is_trusted, origin_is_trusted
 from iot_platform.clickhouse_embedded.judge import Judge
 from iot_platform.clickhouse_embedded.logins import FailedLogins
 from iot_platform.clickhouse_embedded.multipart import is_form, read_form, send_tables
 from iot_platform.clickhouse_embedded.request import read_request, url_parameters
 from iot_platform.clickhouse_embedded.sessions import Sessions
-from iot_platform.security.http_access import host_is_trusted, origin_is_trusted
 
 log = logging.getLogger(__name__)
 
 _DRAIN_BYTES = 256 * 1024 * 1024
-_DRAIN_STRANGER_BYTES = 1024 * 1024
-_DRAIN_STRANGER_S = 2.0
+_DRAIN_REFUSED_BYTES = 1024 * 1024
+_DRAIN_REFUSED_S = 2.0
 _SHORT_BYTES = 16 * 1024  # of a URL: shorter ones are not worth a worker thread
 
 
 class App:
     """The ASGI application over one engine."""
 
-    def __init__(self, engine: Engine, password: str) -> None:
+    def __init__(self, engine: Engine, password: str, trusted_hosts: Collection[str] = ()) -> None:
         self.engine = engine
         self.sessions = Sessions(engine)
         self._password = password
+        self._trusted_hosts = trusted_hosts
         self._failed_logins = FailedLogins()
         self._judge = Judge(engine, password)
-        # Somewhat more threads than queries, so that KILL QUERY and clean-up always find one.
+        # More threads than queries, so that KILL QUERY and the clean-up always get one.
         self.pool = ThreadPoolExecutor(MAX_QUERIES + 28, "query")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,7 +53,7 @@ class App:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
-        simple = _simple_answer(request)
+        simple = _simple_answer(request, self._trusted_hosts)
         if simple is None:
             await self._query(request, send)
         else:
@@ -115,10 +117,10 @@ class App:
         self.engine.close()
 
 
-def _simple_answer(request: Request) -> PlainTextResponse | None:
-    """The answer to anything that is not a query of a trusted caller."""
+def _simple_answer(request: Request, trusted_hosts: Collection[str]) -> PlainTextResponse | None:
+    """The answer to a request that is not a query, or is refused; None: it is a query."""
     host, path = request.headers.get("host", ""), request.scope["path"]
-    if not host_is_trusted(host) or not origin_is_trusted(request.headers.get("origin"), host):
+    if not host_is_trusted(host, trusted_hosts) or not origin_is_trusted(request.headers.get("origin"), host):
         text = "Refused: call this server by its address or localhost (Host header), and not from a web page.\n"
         return PlainTextResponse(text, 403)
     if path in ("/ping", "/replicas_status"):
@@ -138,15 +140,15 @@ async def _fail(request: Request, exchange: Exchange, error: ClickHouseError) ->
         return
     if exchange.logged_in:
         await _drain(request, _DRAIN_BYTES)
-    elif request.headers.get("expect", "").lower() != "100-continue":  # who expects it sends nothing before
+    elif request.headers.get("expect", "").lower() != "100-continue":  # such a client has sent no body yet
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DRAIN_STRANGER_S):
-                await _drain(request, _DRAIN_STRANGER_BYTES)
+            async with asyncio.timeout(_DRAIN_REFUSED_S):
+                await _drain(request, _DRAIN_REFUSED_BYTES)
     await exchange.fail(error, close=not exchange.logged_in)
 
 
 async def _drain(request: Request, limit: int) -> None:
-    """Read on: a client that is still sending would see a broken pipe instead of the error."""
+    """Read the rest of the body: a client that is still sending would see a broken pipe instead of the error."""
     drained = 0
     try:
         async for data in request.stream():

@@ -1,4 +1,4 @@
-"""Reading a request's body: plain bytes, in pieces of useful size."""
+"""The body of a request as plain bytes, in pieces of about 1 MiB."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from iot_platform.clickhouse_embedded.compression import Decompressor
 from iot_platform.clickhouse_embedded.native_blocks import BlockDecompressor
 from iot_platform.clickhouse_embedded.request import HttpQuery
 
-# Fewer hops into worker threads than the network's own chunks of 64 KiB would take.
+# The network's own chunks of 64 KiB would need more hops into worker threads.
 PIECE_BYTES = 1024 * 1024
 _PACKED_BYTES = PIECE_BYTES // 4
 Step = Callable[..., Awaitable[Any]]
 
 
 class Body:
-    """The decompressed body; iterate it, after looking at its beginning with ``take``."""
+    """The decompressed body: ``take`` reads its beginning, and iterating gives the rest."""
 
     def __init__(self, request: Request, query: HttpQuery, step: Step) -> None:
-        """``step`` runs a function in a worker thread: decompressing must not stop other requests."""
+        """``step`` runs a function in a worker thread: decompression must not block other requests."""
         encoding = request.headers.get("content-encoding", "").strip().lower()
         if query.body_in_blocks or encoding not in ("", "identity"):
             self._pieces = _decompressed(request, _Unpacker(encoding, query), step)
@@ -43,14 +43,14 @@ class Body:
         return b"".join(parts)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """What has not been taken yet."""
+        """The rest of the body."""
         async for piece in self._pieces:
             yield piece
         self.ended = True
 
 
 class _Unpacker:
-    """The Content-Encoding, then ClickHouse's own blocks where the query says so."""
+    """Undoes the Content-Encoding, then ClickHouse's own blocks if the query says so."""
 
     def __init__(self, encoding: str, query: HttpQuery) -> None:
         self._outer = Decompressor(encoding)

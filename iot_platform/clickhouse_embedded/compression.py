@@ -1,4 +1,4 @@
-"""Compression of bodies and answers, as streams: Content-Encoding (gzip, deflate, zstd, lz4 frames, br) and blocks."""
+"""Compression of bodies and answers as streams: Content-Encoding (gzip, deflate, zstd, lz4 frames, br) and blocks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import zstandard
 from iot_platform.clickhouse_embedded import native_blocks
 from iot_platform.clickhouse_embedded.errors import CANNOT_DECOMPRESS, UNKNOWN_COMPRESSION_METHOD, ClickHouseError
 
-# Fastest first: the client names what it can, the server chooses.
+# Fastest first. The client names those it knows, and the server chooses.
 ENCODINGS = ("lz4", "zstd", "gzip", "br", "deflate")
 _GZIP = 31  # zlib's window argument for the gzip wrapper
-_PLAIN_BYTES = 1024 * 1024  # at most at a time: a few kilobytes may stand for gigabytes
-_ZSTD_BYTES = 256  # its decompressor takes no limit; four bytes give 128 KiB at most
+_PLAIN_BYTES = 1024 * 1024  # the most in one step: a few kilobytes may decompress to gigabytes
+_ZSTD_BYTES = 256  # of input in one step: its decompressor takes no limit, and four bytes give up to 128 KiB
 _LEVEL = 3  # ClickHouse's http_zlib_compression_level
 
 
@@ -58,7 +58,7 @@ class _Brotli:
 
 
 class _Chain:
-    """ClickHouse's own blocks (``blocks``) inside a Content-Encoding; each may be missing."""
+    """ClickHouse's own blocks (``blocks``) inside a Content-Encoding; both are optional."""
 
     def __init__(self, blocks: bool, encoding: str | None) -> None:
         self._links: list[Compressor] = [native_blocks.BlockCompressor()] if blocks else []

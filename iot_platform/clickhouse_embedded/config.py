@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from iot_platform.security.private_files import private_directory
+from iot_platform.clickhouse_embedded.private_files import private_directory
 
 KEEP_LOGS_DAYS = 7
 
-# Nothing outside the database: no sources, no shutdown, no backups, no users. The engine enforces this by itself,
-# whatever the SQL looks like; guard.py only says it more plainly and covers the rest.
+# Rights inside the database only: no sources, no shutdown, no backups, no users. The engine enforces them, whatever the
+# SQL looks like. guard.py refuses the same earlier and in plainer words, and more.
 _USERS = """<clickhouse>
   <profiles><default>
     <constraints>
@@ -39,7 +39,7 @@ _USERS = """<clickhouse>
 </clickhouse>
 """
 
-# Settings that read files, call out, run SQL hidden in a string or write to the server's terminal.
+# Settings that read files, connect to other hosts, run SQL in a string or write to the server's terminal.
 _FIXED_SETTINGS = (
     "dialect", "format_schema", "format_schema_source", "format_template_row", "format_template_resultset",
     "format_avro_schema_registry_url", "allow_experimental_eval_table_function", "send_logs_level",

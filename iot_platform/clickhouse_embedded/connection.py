@@ -12,23 +12,23 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-# The type of a message of the application: header lines to send before its "http.response.start", whose status is
-# then 200 whatever it says (X-ClickHouse-Progress: ASGI has no such thing).
-EARLY_HEADERS = "iot.response.early"
+# A message of the application that ASGI does not have: header lines to send before "http.response.start"
+# (X-ClickHouse-Progress). The status is then 200, whatever "http.response.start" says.
+EARLY_HEADERS = "clickhouse_embedded.response.early"
 _CONTENT_LENGTH, _CONNECTION = b"content-length", b"connection"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one client may take. Uvicorn itself keeps at most 64 KiB of a body that is not read yet."""
+    """Limits of a client. Uvicorn itself keeps at most 64 KiB of a body that was not read yet."""
 
     connections: int = 500
     url_bytes: int = 1024 * 1024  # as ClickHouse's http_max_uri_size
     header_bytes: int = 128 * 1024  # all headers together
     head_s: float = 30  # for URL and headers, from their first byte; also for the first byte of a connection
     body_idle_s: float = 120  # between two parts of a body
-    send_idle_s: float = 300  # while a client takes nothing of its answer: it may be busy with what it has
-    refusal_s: float = 2  # to read what a refused client still sends, or it would not see the refusal
+    send_idle_s: float = 300  # while a client reads nothing of its answer: it may be working on the first part
+    refusal_s: float = 2  # reading on after a refusal: a client that is still sending would not see the refusal
 
 
 class Connection(HttpToolsProtocol):
@@ -38,7 +38,7 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._url: list[bytes] = []  # joined at the end only: a URL may come byte by byte
+        self._url: list[bytes] = []  # joined once at the end, because a URL may come byte by byte
         self._url_bytes = self._header_bytes = 0
         self._head_bytes: int | None = 0  # received of the head that is awaited; None: a body is awaited
         self._refused = False
@@ -100,7 +100,7 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
 
     def close_if_overdue(self, now: float) -> None:
-        """Close the connection when its client kept it waiting for too long; ``now`` as of time.monotonic()."""
+        """Close the connection when its client has kept it waiting too long; ``now`` is time.monotonic()."""
         if self._is_overdue(now):
             self.transport.abort()
 
@@ -165,7 +165,7 @@ class _WithEarlyHeaders:
             self._cycle.transport.write(status + _lines(headers))
 
     def _end_head(self, headers: list[tuple[bytes, bytes]]) -> None:
-        """What uvicorn does with "http.response.start", but for the status line."""
+        """Do what uvicorn does with "http.response.start", except for the status line."""
         cycle = self._cycle
         if cycle.disconnected:
             return

@@ -1,4 +1,4 @@
-"""The error for what clients may not do."""
+"""The error for statements and settings that clients may not use."""
 
 from __future__ import annotations
 

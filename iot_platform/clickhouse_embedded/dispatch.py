@@ -1,4 +1,4 @@
-"""From a request's URL and body to a statement: where the SQL ends and the data of an INSERT begins."""
+"""From a request's URL and body to a statement and the data of an INSERT."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHORT_BYTES = 4 * 1024  # not worth a worker thread
 
 
 async def execute(exchange: Exchange, execution: Execution, body: Body) -> None:
-    """Run what the URL and the body say; a line end stands between the two, as in ClickHouse."""
+    """Run the statement in the URL and the body. As in ClickHouse, a line end joins the two."""
     text = encoded(f"{execution.query.sql}\n") if execution.query.sql else b""
     head = await _find_head(exchange, text) if text else None
     if head is None or not text[head.data_start :].strip():
@@ -37,7 +37,7 @@ async def execute(exchange: Exchange, execution: Execution, body: Body) -> None:
 
 
 async def _insert(exchange: Exchange, execution: Execution, head: InsertHead, text: bytes, body: Body) -> None:
-    # Every other format goes through the pipe: the engine would take a blank line for the end of the data.
+    # Other formats always go through the pipe: in a statement, a blank line would end the data.
     if body.ended and head.format.lower() == "values":
         result = await exchange.step(lambda: execution.run_values(head, decoded(text[head.data_start :])))
         if result is not None:

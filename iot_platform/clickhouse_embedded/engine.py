@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import chdb
-from chdb import ChdbError
 
 from iot_platform.clickhouse_embedded.errors import (
-    BAD_QUERY_PARAMETER,
     QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING,
-    SYNTAX_ERROR,
     TOO_MANY_SIMULTANEOUS_QUERIES,
     ClickHouseError,
+    EmbeddedServerError,
     from_engine,
 )
-from iot_platform.clickhouse_embedded.text import decoded, encoded
-from iot_platform.errors import ServerError
-from iot_platform.security.private_files import private_directory
+from iot_platform.clickhouse_embedded.handle import ENGINE_ERRORS, Handle, literal
+from iot_platform.clickhouse_embedded.private_files import private_directory
 
-# The engine gives every query an id of its own and offers no way to set it. This setting is unused (it filters server
-# logs, which are off), is free text, and shows up in system.processes and system.query_log: it carries the client's id.
+# The engine gives every query its own id, which cannot be set. This setting carries the client's id instead: it is free
+# text, unused (it filters server logs, which are off), and shown in system.processes and system.query_log.
 ID_SETTING = "send_logs_source_regexp"
 CLIENT_ID = f"if(Settings['{ID_SETTING}'] != '', Settings['{ID_SETTING}'], query_id)"
 # The views also hide the pipes from the text of the queries (see pipes.py).
@@ -35,105 +30,18 @@ _PIPE_CLAUSES = (
     r"\nINTO OUTFILE '/dev/fd/\d+' TRUNCATE( /\* default \*/ FORMAT \w+)?"
     r"|\nFROM INFILE '/dev/fd/\d+' COMPRESSION 'none'"
 )
-# Nobody may replace them, not even the server (see config.py): another definition needs another name.
+# Not even the server may replace a view (see config.py): another definition needs another name.
 _VIEWS_OF = "1_" + "".join(letter if letter.isalnum() else "_" for letter in chdb.__version__)
 VIEWS = {table: f"{table}_by_client_id_{_VIEWS_OF}" for table in ("processes", "query_log")}
 MAX_QUERIES = 100
 _MAX_KILLS = 4
 _MAX_WAITING = 8
 _REPLACE_AT_MOST_S = 60.0
-ENGINE_ERRORS = (ChdbError, RuntimeError)  # what the engine's Python module raises
 _REPLACE_AGAIN_S = 0.1
-_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-# clickhouse-local's conveniences, off as on a server; async_insert is silently synchronous in this engine.
-# The gateway bounds a statement (64 MiB); the engine gets its own rendering, which is longer. Not 0, without limit:
-# the engine cuts log_comment to this size, too.
-BASE_SETTINGS = {
-    "implicit_select": "0",
-    "allow_introspection_functions": "0",
-    "async_insert": "0",
-    "max_query_size": str(256 * 1024 * 1024),
-}
-
-
-def _is_utf8(params: Mapping[str, str]) -> bool:
-    try:
-        for text in (*params, *params.values()):
-            text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def literal(value: str) -> str:
-    """``value`` as an SQL string literal."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def identifier(name: str) -> str:
-    """``name`` as a quoted SQL identifier."""
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
-
-
-class Handle:
-    """One connection to the engine with settings, current database and temporary tables of its own."""
-
-    def __init__(self, connection: Any) -> None:
-        self.connection = connection
-
-    def query(self, sql: str, fmt: str = "TabSeparated", params: Mapping[str, str] | None = None) -> Any:
-        """Run any statement; the whole result comes back at once. Text and ``params`` may hold any bytes (text.py)."""
-        given = dict(params or {})
-        if _is_utf8(given):
-            return self._query(sql, fmt, given)
-        # The engine's module takes parameters as UTF-8 only, but not in SET.
-        for name in given:
-            if not _PLAIN_NAME.fullmatch(name):
-                raise ClickHouseError(BAD_QUERY_PARAMETER, f"Not the name of a query parameter: {name!r}")
-        self._query("SET " + ", ".join(f"param_{name} = {literal(value)}" for name, value in given.items()), fmt, {})
-        try:
-            return self._query(sql, fmt, {})
-        finally:
-            self._query("SELECT 1", "TabSeparated", {"_": ""})  # parameters given in a call replace those of SET
-
-    def _query(self, sql: str, fmt: str, params: dict[str, str]) -> Any:
-        try:
-            return self.connection.query(encoded(sql), fmt, params=params)
-        except UnicodeDecodeError as error:  # the message, which quotes the client's bytes
-            raise from_engine(RuntimeError(decoded(error.object))) from None
-        except ENGINE_ERRORS as error:
-            raise from_engine(error) from None
-
-    def query_one(self, sql: str, fmt: str, params: Mapping[str, str]) -> Any:
-        """Run a client's statement: the engine itself must see exactly one in it, whatever was put together."""
-        if self.classify(sql)["statement_count"] > 1:
-            raise ClickHouseError(SYNTAX_ERROR, "Syntax error (Multi-statements are not allowed)")
-        return self.query(sql, fmt, params)
-
-    def classify(self, sql: str) -> Mapping[str, Any]:
-        """What the engine's parser says of ``sql``: statement_count and query_class."""
-        try:
-            verdict: Mapping[str, Any] = self.connection._conn.classify_query(encoded(sql))  # noqa: SLF001
-        except UnicodeDecodeError as error:
-            raise from_engine(RuntimeError(decoded(error.object))) from None
-        except ENGINE_ERRORS as error:
-            raise from_engine(error) from None
-        return verdict
-
-    def apply(self, settings: Mapping[str, str], database: str = "") -> None:
-        """Make ``database`` the current one and SET the settings, in one step."""
-        use = f"USE {identifier(database)};" if database else ""
-        self.query(use + "SET " + ", ".join(f"{name} = {literal(value)}" for name, value in settings.items()))
-
-    def close(self) -> None:
-        """Give the connection back; temporary tables vanish."""
-        with contextlib.suppress(Exception):
-            self.connection.close()
 
 
 def _default_database_exists(metadata: Path) -> bool:
-    """Whether the database "default" was made before; one that never had a table cannot be attached: made anew."""
+    """Whether the database "default" exists. One that never had a table cannot be attached: it is created again."""
     definition = metadata / "default.sql"
     if definition.exists() and not (metadata / "default").exists():
         definition.unlink()
@@ -141,18 +49,18 @@ def _default_database_exists(metadata: Path) -> bool:
 
 
 class Engine:
-    """The engine. One per process; it holds the data directory until closed."""
+    """The engine. There is one per process; it owns the data directory until it is closed."""
 
     def __init__(self, data_dir: Path, config_file: Path) -> None:
         private_directory(data_dir)
         default_exists = _default_database_exists(data_dir / "metadata")
         self._connect = chdb.connect
-        # Relative: "?" and "&" in the path of a home would begin options. The working directory must not change.
+        # Relative, because "?" and "&" in the path would begin options. The working directory must not change.
         self._address = f"{os.path.relpath(data_dir)}?config-file={os.path.relpath(config_file)}"
         try:
             self._root = Handle(chdb.connect(self._address))
         except ENGINE_ERRORS as error:
-            raise ServerError(f"The engine cannot open {data_dir}: {from_engine(error).message}") from None
+            raise EmbeddedServerError(f"The engine cannot open {data_dir}: {from_engine(error).message}") from None
         self._running: set[str] = set()
         self._lock = threading.Condition()
         self._may_wait = threading.BoundedSemaphore(_MAX_WAITING)
@@ -173,7 +81,7 @@ class Engine:
         return self._scalar(sql).split("\n")
 
     def _use_a_plain_default_database(self, exists: bool) -> None:
-        # chDB lays a file system over the database "default", so that an unknown table is looked for as a file: no.
+        # In chDB's own database "default" an unknown table is looked up as a file. Replace it by an ordinary database.
         self._root.query("DETACH DATABASE default")
         self._root.query("ATTACH DATABASE default" if exists else "CREATE DATABASE default ENGINE = Atomic")
 
@@ -197,14 +105,14 @@ class Engine:
 
     @contextlib.contextmanager
     def registered(self, query_id: str, replace_within_s: float | None = None, kills: bool = False) -> Iterator[None]:
-        """Hold ``query_id`` while its query runs: no two at once, and not too many in all.
+        """Register ``query_id`` while its query runs: once at a time, and MAX_QUERIES in all.
 
-        ``replace_within_s``: cancel the query that has the id and wait so long for its end (replace_running_query).
-        ``kills``: it is a KILL QUERY, which has a place of its own when there are too many queries.
+        ``replace_within_s``: cancel the running query with the id and wait this long for its end
+        (replace_running_query). ``kills``: it is a KILL QUERY, which may run beyond MAX_QUERIES.
         """
         until = time.monotonic() + min(replace_within_s or 0, _REPLACE_AT_MOST_S)
         while not self._register(query_id, MAX_QUERIES + (_MAX_KILLS if kills else 0)):
-            # Those who wait hold a thread each, and must leave some to the query that they wait for.
+            # Each waiting request needs a thread, and must leave some for the query that it waits for.
             if time.monotonic() >= until or not self._may_wait.acquire(blocking=False):
                 raise ClickHouseError(
                     QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING,
@@ -212,7 +120,7 @@ class Engine:
                     + ("." if replace_within_s is None else " and can't be stopped"),
                 )
             try:
-                self.kill(query_id)  # it may not have begun yet: once is not enough
+                self.kill(query_id)  # again, because it may not have begun yet
                 with self._lock:
                     self._lock.wait_for(lambda: query_id not in self._running, _REPLACE_AGAIN_S)
             finally:
@@ -236,7 +144,7 @@ class Engine:
             return True
 
     def kill(self, query_id: str) -> bool:
-        """Cancel the query that the client knows as ``query_id``; returns at once, and whether it was running."""
+        """Cancel the query with the client's ``query_id``; returns at once, and whether it was running."""
         return self._kill(f"Settings['{ID_SETTING}'] = {literal(query_id)}")
 
     def kill_all(self) -> None:

@@ -1,9 +1,11 @@
-"""ClickHouse's numbered errors, as the HTTP interface shows them: code, name, HTTP status, text."""
+"""Errors of the server process, and ClickHouse's numbered errors as clients get them: code, name, HTTP status, text."""
 
 from __future__ import annotations
 
 import os
 import re
+
+from iot_platform.clickhouse_embedded.record import ServerRecord
 
 SYNTAX_ERROR = 62
 UNKNOWN_FORMAT = 73
@@ -70,6 +72,29 @@ _CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)\s*(?:\(version .*\))?\s*$")
 
 
+class EmbeddedServerError(Exception):
+    """The server cannot start or run; the message says why."""
+
+    exit_code = 1
+
+
+class DirectoryInUseError(EmbeddedServerError):
+    """Another server uses the directory: that of ``record``, or (None) one that is starting or stopping."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, record: ServerRecord | None) -> None:
+        super().__init__(message)
+        self.record = record
+
+
+class MissingPackageError(EmbeddedServerError):
+    """A package that the server needs is not installed."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__(f"The embedded ClickHouse needs the package {package}: pip install 'iot-platform[embedded]'")
+
+
 class ClickHouseError(Exception):
     """An error a client gets: code, symbolic name and the message without code, name and version."""
 
@@ -89,7 +114,7 @@ class ClickHouseError(Exception):
         return f"Code: {self.code}. DB::Exception: {self.message} ({self.name}) (version {version} (official build))\n"
 
 
-# What is the server's own business, in messages of the engine: pipes, its views, its setting for query ids.
+# Internals of the server in the engine's messages: pipes, its views, its setting for query ids.
 _OWN_NAMES = (
     (re.compile(r": \(in file/uri /dev/fd/\d+\)|: While executing File: data for INSERT was parsed from file"), ""),
     (re.compile(r"'?/dev/fd/\d+'?"), "the data of the request"),
@@ -99,7 +124,7 @@ _OWN_NAMES = (
 
 
 def _without_own_names(text: str) -> str:
-    # The server's working directory is that of its data.
+    # The server's working directory contains its data.
     text = text.replace(f"{os.getcwd()}/", "")
     for pattern, replacement in _OWN_NAMES:
         text = pattern.sub(replacement, text)

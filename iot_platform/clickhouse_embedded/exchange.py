@@ -1,4 +1,4 @@
-"""One request's worker steps and its answer; cancels the query when the client goes away."""
+"""One request and its answer: steps in worker threads, and cancellation when the client disconnects."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class Exchange:
         self._gone: asyncio.Task[None] | None = None
 
     async def step(self, work: Callable[..., T], *args: object) -> T:
-        """Run one blocking step in a worker thread; it is finished before the exchange closes, whatever happens."""
+        """Run one blocking step in a worker thread. The exchange does not close before it has ended."""
         future = asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*args))
         self._pending = future
         return await asyncio.shield(future)
 
     async def long_step(self, work: Callable[..., T], *args: object) -> T:
-        """A step of unknown length: the client hears of its progress, when it wants to."""
+        """A step of unknown length; sends progress headers meanwhile if the client asked for them."""
         execution = self.execution
         assert execution is not None
         future = asyncio.ensure_future(self.step(work, *args))
@@ -72,7 +72,7 @@ class Exchange:
         query = execution.query
         accepted = self._request.headers.get("accept-encoding", "")
         encoding = compression.choose(accepted) if query.compress_answer else None
-        # Without chunks, which HTTP/1.0 does not know, only its length tells a whole answer from one cut off.
+        # HTTP/1.0 has no chunks: only a length tells a complete answer from a truncated one.
         whole_first = query.wait_end or self._request.scope["http_version"] == "1.0"
         result = self._result = Result(start, query.answer_in_blocks, encoding, whole_first)
         body: bytes | None = await self._watched(lambda: self._begin(result))
@@ -95,7 +95,7 @@ class Exchange:
         return body
 
     async def fail(self, error: ClickHouseError, close: bool = False) -> None:
-        """Send the error: as a status while that is possible, else into the stream, which then breaks off.
+        """Send the error: as a status if none was sent yet, else at the end of the stream, which is then cut.
 
         ``close``: the connection serves no further request.
         """
@@ -117,10 +117,10 @@ class Exchange:
         assert self._result is not None
         message = answer.mid_stream(error, self._engine.version, self._tag)
         await self._send_part(await self.step(self._result.end, message))
-        # No final chunk: the server closes the connection, and the client knows that the answer is not complete.
+        # No final chunk follows: the closed connection tells the client that the answer is incomplete.
 
     async def close(self) -> None:
-        """Finish the step under way and give everything back."""
+        """End the running step and release the handle, the session and the files."""
         if self._gone is not None:
             self._gone.cancel()
         if self.execution is None:
@@ -141,7 +141,7 @@ class Exchange:
         assert self.execution is not None and pending is not None
         query_id = self.execution.query.query_id
         deadline = time.monotonic() + _KILL_FOR_S
-        while not pending.done():  # the query may not have begun yet: once is not enough
+        while not pending.done():  # again, because the query may not have begun yet
             if time.monotonic() > deadline:
                 log.warning("The query %s does not stop; its step is waited for.", query_id)
                 await asyncio.wait({pending})
@@ -150,7 +150,7 @@ class Exchange:
             await asyncio.wait({pending}, timeout=_KILL_AGAIN_S)
 
     async def _watched(self, work: Callable[[], T]) -> T:
-        """A step that is cancelled when the client goes away; what changes data runs to its end, as in ClickHouse."""
+        """A step that is cancelled when the client disconnects; a statement that changes data runs to its end."""
         assert self._gone is not None and self.execution is not None
         future = asyncio.ensure_future(self.long_step(work))
         await asyncio.wait({future, self._gone}, return_when=asyncio.FIRST_COMPLETED)

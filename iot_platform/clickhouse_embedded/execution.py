@@ -1,4 +1,4 @@
-"""Running one request on the engine. Everything here blocks: it runs in worker threads, one step at a time."""
+"""One request on the engine. Everything here blocks and runs in worker threads, one step at a time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from iot_platform.clickhouse_embedded.denied import denied
-from iot_platform.clickhouse_embedded.engine import BASE_SETTINGS, ID_SETTING, Engine, Handle, identifier
+from iot_platform.clickhouse_embedded.engine import ID_SETTING, Engine
 from iot_platform.clickhouse_embedded.errors import READONLY, ClickHouseError
+from iot_platform.clickhouse_embedded.handle import BASE_SETTINGS, Handle, identifier
 from iot_platform.clickhouse_embedded.judge import Judge
 from iot_platform.clickhouse_embedded.lexer import Token, tokens
 from iot_platform.clickhouse_embedded.pipes import Inserter, Output
@@ -21,7 +22,7 @@ from iot_platform.clickhouse_embedded.statement import InsertHead, Statement
 
 _SESSION_ONLY = ("SET", "USE")
 
-# Values that nobody has judged: what is not a literal is an error.
+# For values that were not judged: an expression is an error.
 LITERALS_ONLY = {
     "input_format_values_interpret_expressions": "0",
     "input_format_values_deduce_templates_of_expressions": "0",
@@ -40,7 +41,7 @@ class Totals:
     result_bytes: int = 0
 
     def read(self, result: Any) -> None:
-        """Take over what a result of the engine says of itself."""
+        """Add the counts of a result of the engine."""
         self.read_rows = max(self.read_rows, int(result.storage_rows_read()))
         self.read_bytes = max(self.read_bytes, int(result.storage_bytes_read()))
         self.written_rows = max(self.written_rows, int(result.rows_written()))
@@ -58,7 +59,7 @@ class Execution:
         self.format: str | None = None
         self.reads_only = True
         self.refused_word = ""
-        self.progress: dict[str, int] | None = None  # what the engine said last, when the client wants to know
+        self.progress: dict[str, int] | None = None  # the engine's latest counts, if the client asked for progress
         self._engine = engine
         self._sessions = sessions
         self._judge = judge
@@ -82,7 +83,7 @@ class Execution:
         return self._handle
 
     def open(self) -> None:
-        """Take the session or a fresh handle and set what the request sets.
+        """Take the session or a new handle, and apply the settings of the request.
 
         With external tables to fill, ``readonly`` is left to ``protect``.
         """
@@ -107,7 +108,7 @@ class Execution:
             self.protect()
 
     def _register(self, kind: str) -> None:
-        """Take a place among the queries; only now that the statement is here, as a client may send it slowly."""
+        """Count as a running query. Not earlier: a client may send its statement slowly."""
         if not self._is_registered:
             query = self.query
             place = self._engine.registered(query.query_id, query.replace_within_s, kills=kind == "KILL")
@@ -123,7 +124,7 @@ class Execution:
 
     def add_external(self, name: str, structure: str, fmt: str, data: Iterator[bytes]) -> None:
         """A temporary table from a file of a multipart request."""
-        # The structure is the client's SQL: it must be nothing but the column list of this one statement.
+        # The structure is SQL of the client: it must be only the column list of this one statement.
         create = self._judge.statement(f"CREATE TEMPORARY TABLE {identifier(name)} (\n{structure}\n) ENGINE = Memory")
         self._register(create.kind)
         self.handle.query_one(create.text, "TabSeparated", {})
@@ -136,7 +137,7 @@ class Execution:
         self.totals = Totals()
 
     def protect(self) -> None:
-        """Set ``readonly``: the last thing, because nothing can be written or set after it."""
+        """Set ``readonly``, as the last setting: nothing can be written or set after it."""
         if self.query.readonly and not self.query.session_id:
             self.handle.apply({"readonly": str(self.query.readonly)})
 
@@ -155,9 +156,9 @@ class Execution:
         return self._closing(self._whole(statement.text, fmt, lasting))
 
     def run_values(self, head: InsertHead, values: str) -> Iterator[bytes] | None:
-        """Run an INSERT of Values that came whole; values may be expressions and query parameters.
+        """Run an INSERT of Values whose data is complete; values may be expressions and query parameters.
 
-        None when they name what is refused (``refused_word``): then the data must go in as literals (``begin_insert``).
+        Returns None when they name something refused (``refused_word``): then use ``begin_insert``, for literals only.
         """
         self.refused_word = self._judge.refused_word(values)
         if self.refused_word:
@@ -188,7 +189,7 @@ class Execution:
             output.cancel(lambda: self._engine.kill(self.query.query_id))
 
     def _check_readonly(self, text: str, kind: str) -> None:
-        """In a session the engine's readonly would stay on: judge by its parser instead. It lets KILL pass always."""
+        """Refuse what ``readonly`` forbids. The engine would allow KILL, and keep its readonly on in a session."""
         if not self.query.readonly:
             return
         refused = kind == "KILL"
@@ -210,7 +211,7 @@ class Execution:
         self._check_readonly(f"{head.sql} FORMAT {head.format}", "INSERT")
         self._register("INSERT")
         if head.format.lower() == "values":
-            # Values are SQL expressions; a stream of them cannot be judged, so only literals are taken.
+            # Values are SQL expressions. A stream of them cannot be judged, so only literals are accepted.
             if any(token.name.lower().startswith("input_format_values") for token in tokens(head.sql)):
                 raise denied("A setting of the Values format in an INSERT with much data")
             self.handle.apply(LITERALS_ONLY)
@@ -218,7 +219,7 @@ class Execution:
         self._inserter = Inserter(self.handle, head, self.query.params)
 
     def append(self, data: bytes) -> None:
-        """Hand the next bytes of an INSERT to the engine."""
+        """Send the next bytes of an INSERT to the engine."""
         assert self._inserter is not None
         self._inserter.append(data)
 
@@ -229,7 +230,7 @@ class Execution:
         self._inserter = None
 
     def close(self) -> None:
-        """Cancel what is unfinished and give session and handle back."""
+        """Cancel an unfinished INSERT and release the session and the handle."""
         if self._inserter is not None:
             self._inserter.cancel(lambda: self._engine.kill(self.query.query_id))
             self._inserter = None

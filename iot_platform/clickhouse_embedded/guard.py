@@ -1,9 +1,9 @@
 """What clients may not do: reach files, other hosts or programs, or stop the server.
 
-Three fences. The engine runs without the grants for sources, shutdown and backups (config.py). This
-one judges each statement as the engine's own parser rendered it (judge.py): it covers what the engine lets pass, and
-says in plain words what is refused. The kernel keeps the whole process in its data directory (lockdown.py). Guard and
-kernel each hold alone.
+There are three fences. The engine runs without the grants for sources, shutdown and backups (config.py). The guard
+judges each statement as the engine's own parser rendered it (judge.py): it refuses more than the engine does, and names
+what it refuses. The kernel keeps the whole process in its data directory (lockdown.py). The guard and the kernel each
+hold alone.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Guard:
         return self._hidden.query_word(values)
 
     def _check_engine(self, statement: tuple[Token, ...]) -> None:
-        """``ENGINE = X``; columns may be named engine as well."""
+        """Judge ``ENGINE = X``. Columns may be named engine, too."""
         depth = 0
         for index, token in enumerate(statement[:-1]):
             depth += {"(": 1, ")": -1}.get(token.text, 0)
@@ -74,7 +74,7 @@ class Guard:
                 continue
             assigned = statement[index + 1].text == "="
             engine = statement[min(index + 1 + assigned, len(statement) - 1)].name
-            # Replicated tables need a Keeper, which is not here: the engine says so itself.
+            # Replicated tables need a Keeper. There is none here, and the engine itself says so.
             name = engine.lower().removeprefix("replicated")
             if name not in allowed.ENGINES and name and (assigned or name in self._engines):
                 raise denied(f"ENGINE {engine}")
@@ -145,7 +145,7 @@ def _check_kind(kind: str, statement: tuple[Token, ...]) -> None:
     if kind in _OF_OBJECTS:
         _check_object(kind, statement)
     if kind in ("DROP", "DETACH", "RENAME", "TRUNCATE") and _names_needed_database(statement):
-        # Every new handle starts in "default": without it nobody can connect. (Grants protect what is in "system".)
+        # Every new handle starts in "default": without it no client could connect. Grants protect "system".
         raise denied(f"{kind} DATABASE of default, system or a query parameter")
     if kind == "SYSTEM":
         action = " ".join(token.text.upper() for token in statement[1:3])

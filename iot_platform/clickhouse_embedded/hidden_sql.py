@@ -1,7 +1,7 @@
 """SQL that stands in string literals: column lists of table functions, queries of dictionaries, filters.
 
-The engine reads such a string as SQL of its own, so it is judged as SQL: rendered by the engine's parser and checked
-like a statement. Where the string may be computed, nobody can judge it, so only a literal is accepted.
+The engine reads such a string as SQL, so it is judged as SQL: rendered by the engine's parser and checked like a
+statement. A computed string cannot be judged, so only a literal is accepted.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class HiddenSql:
         self._check(f"SELECT 1 WHERE (\n{sql}\n)")
 
     def check_structure(self, text: str) -> None:
-        """Judge a list of columns; text that is none is harmless, because the engine will not take it for one."""
+        """Judge a list of columns. Text that cannot be parsed as one is harmless: the engine refuses it, too."""
         try:
             self._check(f"CREATE TABLE t (\n{text}\n) ENGINE = Memory")
         except ClickHouseError as error:

@@ -1,9 +1,9 @@
-"""From a client's text to the statement that runs: what the engine's own parser makes of it, judged.
+"""From a client's text to the statement that runs.
 
 The client's text never reaches the engine as a statement. The engine's parser renders it (formatQuerySingleLine): no
-comments, no invisible characters, one way to write strings and names. That rendering is judged, and it runs, with no
-changes but our own (rewrite.py, pipes.py). The values of an INSERT are data; they are expressions only when they name
-nothing that is refused (hidden_sql.py).
+comments, no invisible characters, one way to write strings and names. The guard judges this rendering. Then the
+rendering runs, changed only by rewrite.py and pipes.py. The values of an INSERT are data; they may be expressions only
+if they name nothing that is refused (hidden_sql.py).
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ import re
 import threading
 from collections.abc import Mapping
 
-from iot_platform.clickhouse_embedded.engine import BASE_SETTINGS, Engine, Handle, literal
+from iot_platform.clickhouse_embedded.engine import Engine
 from iot_platform.clickhouse_embedded.errors import SYNTAX_ERROR, UNKNOWN_QUERY_PARAMETER, ClickHouseError
 from iot_platform.clickhouse_embedded.guard import Guard
+from iot_platform.clickhouse_embedded.handle import BASE_SETTINGS, Handle, literal
 from iot_platform.clickhouse_embedded.lexer import tokens, unclosed_heredocs
 from iot_platform.clickhouse_embedded.rewrite import lost_name, with_names, without_password
 from iot_platform.clickhouse_embedded.statement import InsertHead, Statement, insert_head, parse
 from iot_platform.clickhouse_embedded.text import decoded
 
-# No entry in the log of queries.
+# The parser's own queries are not logged.
 _PARSER_SETTINGS = {"log_queries": "0"}
 _CACHED_STATEMENTS = 1024
 _CACHED_LETTERS = 4096
-# Letters that the engine's lexer may go over for heredocs that nothing closes: it takes about a second for as many.
+# The engine's lexer searches the whole text for the end of each unclosed heredoc. This many letters take it a second.
 _MAX_HEREDOC_SEARCH = 2**30
 _OWN_CALL = re.compile(r": In scope SELECT formatQuerySingleLine\(.*\Z", re.DOTALL)
 
@@ -34,7 +35,7 @@ class Judge:
     """Judges the statements of all clients of one engine."""
 
     def __init__(self, engine: Engine, password: str) -> None:
-        """``password``: that of the server, which no definition keeps."""
+        """``password``: the server's. It is removed from the definitions of dictionaries."""
         self._engine = engine
         self._password = password
         self._idle: list[Handle] = []
@@ -49,14 +50,14 @@ class Judge:
         if found.wants_data:
             head = insert_head(sql + "\n")
             if head is None or sql[head.data_start :].strip():
-                # The parser would drop data that the gateway did not see.
+                # The parser would drop data that insert_head did not find.
                 raise ClickHouseError(SYNTAX_ERROR, "Syntax error: cannot tell where the data of this INSERT begins")
         if lost := lost_name(sql, found.tokens):
             raise ClickHouseError(UNKNOWN_QUERY_PARAMETER, f"Substitution `{lost}` is not set")
         return found
 
     def head(self, head: InsertHead) -> InsertHead:
-        """The head to run for the one that ``insert_head`` found."""
+        """The judged head for the one that ``insert_head`` found."""
         found = self.statement(f"{head.sql}\nFORMAT {head.format}")
         if not found.wants_data or found.format is None:
             raise ClickHouseError(SYNTAX_ERROR, "Syntax error: this is not an INSERT of data")
@@ -67,16 +68,16 @@ class Judge:
         self._guard.check_setting(name, value)
 
     def refused_word(self, values: str) -> str:
-        """What forbids expressions in the data of INSERT ... VALUES; empty: they are allowed.
+        """The word that forbids expressions in the data of INSERT ... VALUES; empty: they are allowed.
 
-        Raises SYNTAX_ERROR when something stands behind the semicolon: the engine would store what stands before.
+        Raises SYNTAX_ERROR for text behind the semicolon: the engine would store the values before it.
         """
         if ";" in values and _goes_on(values):
             raise ClickHouseError(SYNTAX_ERROR, "Syntax error: something stands behind the ';' of the values")
         return self._guard.refused_word(values)
 
     def with_values(self, head: InsertHead, values: str) -> str:
-        """The INSERT of ``values`` to run as one text; only for values without a ``refused_word``."""
+        """The INSERT of ``values`` as one statement; only for values without a ``refused_word``."""
         return f"{self.head(head).sql} VALUES {values}"
 
     def _judged(self, sql: str) -> Statement:
@@ -114,7 +115,7 @@ class Judge:
 
 
 def _goes_on(values: str) -> bool:
-    """Whether anything stands behind the first semicolon outside of strings."""
+    """Whether there is text behind the first semicolon outside of strings."""
     ended = False
     for token in tokens(values):
         if ended:

@@ -1,8 +1,8 @@
 """Tokens of ClickHouse SQL, in one pass over the text.
 
-Two uses, neither of which decides what a client may do by itself: to find where the statement of an INSERT ends and
-its data begins, and to read the engine's own rendering of a statement (see judge.py), which has no comments, no
-heredocs and one way to write a string.
+It has two uses. It finds where the statement of an INSERT ends and its data begins. And it reads the engine's rendering
+of a statement (see judge.py), which has no comments, no heredocs and one way to write a string. It never decides alone
+what a client may do.
 """
 
 from __future__ import annotations

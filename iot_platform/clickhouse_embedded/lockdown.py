@@ -1,7 +1,7 @@
-"""The fence that the kernel holds: this process reaches its data directory and the system files listed here, no more.
+"""The kernel's fence: this process can open its data directory and the system files listed here, and nothing else.
 
-Landlock (docs.kernel.org/userspace-api/landlock.html): no other file can be opened, no program run, no TCP connection
-made, no other port opened. It holds for the process itself, whatever the engine was talked into.
+Landlock (docs.kernel.org/userspace-api/landlock.html): it can open no other file, run no program, make no TCP
+connection and open no port. The kernel enforces this whatever SQL the engine runs.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _SYSTEM_DIRS = (
     "/proc/sys/kernel",
     "/proc/sys/vm",
 )
-# Of /proc/self neither environ (perhaps secrets) nor mem, and no task, which has both. Without auxv the engine looks
-# for its content behind the environment, and dies of what it finds there when that has been moved.
+# Not in the list: environ (perhaps secrets), mem, and task, which contains both. Without auxv the engine looks for its
+# content behind the environment, and crashes if the environment has been moved.
 _OWN_FILES = tuple(
     f"/proc/self/{name}"
     for name in ("auxv", "cgroup", "io", "limits", "maps", "mountinfo", "mounts", "stat", "statm", "status")
@@ -52,7 +52,7 @@ _MIN_NET_ABI = 4
 
 @dataclass(frozen=True)
 class Rights:
-    """What the process keeps: all directories must exist."""
+    """What the process may still open. All directories must exist."""
 
     writable_dirs: Sequence[Path]
     readable_dirs: Sequence[Path]
@@ -61,9 +61,9 @@ class Rights:
 
 
 def lock_in(rights: Rights) -> str:
-    """Give up everything but ``rights``, for good, for this thread and those that it starts: call it before any other.
+    """Give up all rights but ``rights``, for good, in this thread and those it starts. Call it before any other thread.
 
-    Returns what the kernel cannot hold, in words; empty: everything holds.
+    Returns a sentence about what the kernel cannot enforce; empty: it enforces everything.
     """
     try:
         return _lock_in(rights)
@@ -90,9 +90,12 @@ def _lock_in(rights: Rights) -> str:
 
 
 def _python_paths() -> set[str]:
-    """Where this interpreter's modules and shared libraries are; not a checkout, which may hold a home beside them."""
+    """Where this interpreter's modules and shared libraries are, and this package.
+
+    Not the checkout around it, which may have a home in it.
+    """
     packages = {path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")}
-    return {sys.prefix, sys.base_prefix, sys.exec_prefix, *packages, str(Path(__file__).resolve().parents[1])}
+    return {sys.prefix, sys.base_prefix, sys.exec_prefix, *packages, str(Path(__file__).resolve().parent)}
 
 
 def _allow(fence: Landlock, path: Path, access: AccessFs) -> None:
@@ -100,5 +103,5 @@ def _allow(fence: Landlock, path: Path, access: AccessFs) -> None:
         return
     fence.add_path_rule(path, access=access if path.is_dir() else access & ~AccessFs.READ_DIR)
     if path.parts[:2] == ("/", "proc"):
-        # The kernel makes entries of /proc anew when memory is short, and a rule speaks of the old one: keep it in use.
+        # When memory is short the kernel recreates entries of /proc, and a rule is for the old entry: keep that in use.
         os.open(path, os.O_PATH | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""Failed logins: told in the log, and answered the later the more there were from the same address."""
+"""Failed logins: they are logged, and answered after a delay that grows with each failure of the same address."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 _DELAY_S = 0.1  # more for each failure
 _MAX_DELAY_S = 2.0
 _FORGET_S = 60.0  # without a failure
-_LOG_EVERY_S = 10.0  # for each address: whoever guesses must not fill the disk
+_LOG_EVERY_S = 10.0  # for each address, so that guessing does not fill the disk
 _MAX_ADDRESSES = 1000
 _SHOWN_LETTERS = 64
 
@@ -23,17 +23,17 @@ class _Failures:
     count: int = 0
     latest: float = 0.0
     logged: float = float("-inf")
-    untold: int = 0
+    unlogged: int = 0
 
 
 class FailedLogins:
-    """Failures by address. The right password is never delayed, nor is an address locked out."""
+    """Failures by address. The right password is never delayed, and no address is locked out."""
 
     def __init__(self) -> None:
         self._by_address: OrderedDict[str, _Failures] = OrderedDict()
 
     def add(self, address: str, user: str) -> float:
-        """Note a failed login of ``user`` from ``address``; the seconds to wait before it is answered."""
+        """Count and log a failed login of ``user`` from ``address``; returns the seconds to wait before the answer."""
         now = time.monotonic()
         key = _network(address)
         failures = self._by_address.pop(key, None)
@@ -44,16 +44,16 @@ class FailedLogins:
             self._by_address.popitem(last=False)
         failures.count += 1
         failures.latest = now
-        failures.untold += 1
+        failures.unlogged += 1
         if now - failures.logged >= _LOG_EVERY_S:
-            # As a literal: a name must not forge lines of the log.
-            log.warning("failed logins from %s: %d, now as %r", address, failures.untold, user[:_SHOWN_LETTERS])
-            failures.logged, failures.untold = now, 0
+            # As a literal: a line end in the name must not forge a line of the log.
+            log.warning("failed logins from %s: %d, now as %r", address, failures.unlogged, user[:_SHOWN_LETTERS])
+            failures.logged, failures.unlogged = now, 0
         return min(_DELAY_S * failures.count, _MAX_DELAY_S)
 
 
 def _network(address: str) -> str:
-    """One client of IPv6 has a network of 64 bits to choose its addresses from."""
+    """The key of an address. An IPv6 client can choose its address from a network of 64 bits, which counts as one."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -29,7 +29,7 @@ async def read_form(request: Request) -> tuple[FormData, list[tuple[str, str]]]:
     boundary = options.get(b"boundary", b"").decode("latin-1")
     if not boundary:
         raise ClickHouseError(BAD_ARGUMENTS, "Malformed multipart body: Missing boundary in multipart.")
-    # Latin-1 takes every byte as it is; the library would replace those that are not of the request's character set.
+    # Latin-1 keeps every byte; the library would replace those that are not in the request's character set.
     content_type = f'multipart/form-data; charset=latin-1; boundary="{boundary}"'
     parser = MultiPartParser(Headers({"content-type": content_type}), request.stream(), max_part_size=_MAX_FIELD_BYTES)
     try:

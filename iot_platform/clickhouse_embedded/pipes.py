@@ -1,10 +1,9 @@
 """Data of statements through pipes: INSERTs read theirs FROM INFILE, SELECTs write theirs INTO OUTFILE.
 
-Neither of the engine's own streaming calls is used. ``send_insert`` swallows every error that comes up while rows are
-written (a violated constraint, too many partitions, a view that throws) and reports success for rows that were never
-stored. ``send_query`` encodes every block on its own, each with its own header, so that only few formats can be
-joined. Ordinary statements on a pipe report all errors and stream every format, in bounded memory. Clients cannot use
-these clauses: the guard refuses them in the clients' own SQL.
+The engine's own streaming calls are not used. ``send_insert`` hides every error while rows are written (a violated
+constraint, too many partitions, a view that throws) and reports success for rows that were never stored. ``send_query``
+encodes each block with a header of its own, so that few formats can be joined. Ordinary statements on a pipe report all
+errors and stream every format, in bounded memory. Clients cannot use these clauses: the guard refuses them.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from iot_platform.clickhouse_embedded.engine import Handle
 from iot_platform.clickhouse_embedded.errors import ClickHouseError, from_engine
+from iot_platform.clickhouse_embedded.handle import Handle
 from iot_platform.clickhouse_embedded.lexer import tokens
 from iot_platform.clickhouse_embedded.statement import InsertHead, Statement, format_name
 
@@ -26,7 +25,7 @@ _KILL_AGAIN_S = 0.2
 
 
 class _Piped:
-    """A statement that runs in a thread of its own, with one end of a pipe; the other end is ours."""
+    """A statement that runs in a thread of its own and reads or writes a pipe; the other end is ours."""
 
     def __init__(self, handle: Handle, params: Mapping[str, str], engine_reads: bool) -> None:
         self._handle = handle
@@ -57,7 +56,7 @@ class _Piped:
         except Exception as error:  # noqa: BLE001 - carried to the thread that waits for the result
             self._error = from_engine(error)
         finally:
-            # Our end learns from it that the statement is over: end of file, or a broken pipe.
+            # It tells our end that the statement has ended: by the end of the file, or by a broken pipe.
             os.close(self._theirs)
 
     def join(self) -> None:
@@ -71,15 +70,15 @@ class _Piped:
             raise self._error
 
     def cancel(self, kill: Callable[[], bool]) -> None:
-        """Give up: ``kill`` cancels the statement first, so that no end of a pipe is taken for the end of the data.
+        """Stop the statement. ``kill`` cancels it first: a closed pipe alone would look like the end of the data.
 
-        ``kill`` returns whether it found the statement, which may not have begun yet: once is not enough.
+        ``kill`` returns whether it found the statement; it is called again, because the statement may not have begun.
         """
         while self._thread is not None and self._thread.is_alive():
             found = kill()
             self._thread.join(_KILL_AGAIN_S)
             if found and self._thread.is_alive():
-                break  # cancelled, but a thread of the engine waits for our pipe, and sees that only at its end
+                break  # cancelled, but a thread of the engine waits for our pipe until that is closed
         with contextlib.suppress(ClickHouseError):
             self.join()
 
@@ -92,17 +91,17 @@ class Inserter(_Piped):
         self.start(_from_infile(head, self.path), head.format)
 
     def append(self, data: bytes) -> None:
-        """Hand over the next bytes; raises what the engine has to say about the ones before."""
+        """Write the next bytes; raises the engine's error about earlier ones."""
         view = memoryview(data)
         while view and self._ours >= 0:
             try:
                 view = view[os.write(self._ours, view) :]
             except BrokenPipeError:
                 self.join()
-                return  # the statement ended well without reading the rest
+                return  # the statement has succeeded without reading the rest
 
     def finish(self) -> Any:
-        """The end of the data: wait until all is written; the engine's result or its error."""
+        """End the data and wait until all rows are stored; returns the engine's result or raises its error."""
         self.join()
         return self.result
 
@@ -113,7 +112,7 @@ class Output(_Piped):
     def __init__(self, handle: Handle, statement: Statement, default_format: str, params: Mapping[str, str]) -> None:
         super().__init__(handle, params, engine_reads=False)
         body, tail = statement.text[: statement.body_end], statement.text[statement.body_end :]
-        # The mark lets the view of the query log show the client's own text (see engine.py).
+        # The comment lets the view of the query log show the client's own text (see engine.py).
         tail = tail or f"/* default */ FORMAT {format_name(default_format)}"
         self.start(f"{body}\nINTO OUTFILE '{self.path}' TRUNCATE {tail}", statement.format or default_format)
 

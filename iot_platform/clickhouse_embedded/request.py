@@ -1,4 +1,4 @@
-"""What one HTTP request asks for: identity, settings, parameters, session, formats."""
+"""One HTTP request: its query id, settings, parameters, session and formats."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ class HttpQuery:
     answer_in_blocks: bool = False  # compress=1: ClickHouse's own blocks, inside any Content-Encoding
     body_in_blocks: bool = False  # decompress=1
     verify_blocks: bool = True
-    replace_within_s: float | None = None  # replace_running_query=1: seconds to wait for the end of the other
-    progress_interval_s: float | None = None  # X-ClickHouse-Progress headers, so often; None: none
+    replace_within_s: float | None = None  # replace_running_query=1: seconds to wait for the end of the other query
+    progress_interval_s: float | None = None  # seconds between X-ClickHouse-Progress headers; None: no such headers
     external: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def url_parameters(query_string: bytes) -> list[tuple[str, str]]:
-    """The names and values of a URL's query string; they keep any bytes (text.py)."""
+    """The names and values of a URL's query string, which may contain any bytes (text.py)."""
     try:
         return parse_qsl(
             query_string.decode("ascii"),  # the HTTP parser lets no other bytes pass
@@ -96,7 +96,7 @@ def read_request(
         default_format=format_name(default_format or "TabSeparated"),
         settings=settings,
         params=params,
-        # As in ClickHouse: what GET asks for must not change anything.
+        # As in ClickHouse: a GET must not change anything.
         readonly=readonly or (2 if is_get else 0),
         session_id=options.get("session_id", ""),
         session_timeout_s=_timeout(options),

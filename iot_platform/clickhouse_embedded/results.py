@@ -1,4 +1,4 @@
-"""A result on its way to the wire: collected, compressed, spooled. Everything here blocks: for worker threads."""
+"""The body of an answer: collected, compressed, spooled to disk. Everything here blocks and runs in worker threads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import IO
 
 from iot_platform.clickhouse_embedded.compression import answer_compressor
 
-# As in ClickHouse: an error within the first MiB still gets its own status.
+# An error within the first MiB still gets its own status.
 COLLECT_BYTES = 1024 * 1024
 _IN_MEMORY_BYTES = 16 * COLLECT_BYTES
 
@@ -19,17 +19,17 @@ class Result:
     def __init__(
         self, start: Callable[[], Iterator[bytes]], blocks: bool, encoding: str | None, whole_first: bool
     ) -> None:
-        """``whole_first``: collect all of it, on disk when it is large, before the first byte is given out."""
+        """``whole_first``: collect the whole result, on disk when it is large, before the first byte is sent."""
         self._start = start
         self._compressor = answer_compressor(blocks, encoding)
         self._whole_first = whole_first
         self._chunks: Iterator[bytes] = iter(())
         self._file: IO[bytes] | None = None
-        self.length: int | None = None  # bytes of the body, where that is known at the beginning
-        self.is_empty = True  # nothing came from the engine: nothing is compressed either
+        self.length: int | None = None  # bytes of the body, if known at the beginning
+        self.is_empty = True  # while the engine has sent nothing; an empty body is not compressed
 
     def begin(self) -> bytes:
-        """Run the query until the first MiB, or all, is here; all of it when ``length`` says so."""
+        """Run the query until the first MiB is here, and return it. With ``length`` set, it is the whole body."""
         self._chunks = self._start()
         if self._whole_first:
             self._spool()
@@ -60,7 +60,7 @@ class Result:
         return self._compressor.compress(message) + self._tail()
 
     def close(self) -> None:
-        """Give the spool file back."""
+        """Close the spool file."""
         if self._file is not None:
             self._file.close()
 

@@ -1,11 +1,12 @@
-"""Changes to statements: names given as parameters, and the ids by which clients know their queries."""
+"""Changes to statements: names given as parameters, the server's own password, and the clients' query ids."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
 
-from iot_platform.clickhouse_embedded.engine import CLIENT_ID, VIEWS, identifier
+from iot_platform.clickhouse_embedded.engine import CLIENT_ID, VIEWS
+from iot_platform.clickhouse_embedded.handle import identifier
 from iot_platform.clickhouse_embedded.lexer import Token, tokens
 from iot_platform.clickhouse_embedded.statement import Statement, parse
 
@@ -13,7 +14,7 @@ from iot_platform.clickhouse_embedded.statement import Statement, parse
 def with_names(sql: str, params: Mapping[str, str]) -> str:
     """A client's text with each ``{name:Identifier}`` replaced by the name that ``params`` gives.
 
-    The engine could do it, but its rendering of a statement (judge.py) drops those that stand as an alias.
+    The engine could do it, but its rendering of a statement (judge.py) drops a parameter that is an alias.
     """
     if "Identifier" not in sql:
         return sql
@@ -27,7 +28,7 @@ def with_names(sql: str, params: Mapping[str, str]) -> str:
 
 
 def lost_name(sql: str, rendered: tuple[Token, ...]) -> str:
-    """The first ``{name:Identifier}`` of ``sql`` that the rendering has dropped; empty: none."""
+    """The first ``{name:Identifier}`` of ``sql`` that is not in the rendering; empty: all are there."""
     if "Identifier" not in sql:
         return ""
     before = tuple(tokens(sql))
@@ -49,7 +50,7 @@ def _named(found: tuple[Token, ...]) -> list[int]:
 def without_password(statement: Statement, password: str) -> Statement:
     """A dictionary's definition without the login of this server: within the engine the user needs none.
 
-    Clients such as dbt write theirs into it. The engine would store it, and refuse it when the dictionary is loaded.
+    Clients such as dbt write their login into it. The engine would store it, and refuse it on loading the dictionary.
     """
     if not any(token.word == "DICTIONARY" for token in statement.tokens[:6]):
         return statement
@@ -63,7 +64,7 @@ def without_password(statement: Statement, password: str) -> Statement:
 
 
 def with_client_ids(statement: Statement) -> Statement:
-    """The statement, with the client's query ids where it reads running queries, the query log, or kills."""
+    """The statement with the clients' query ids, where it reads running queries or the query log, or kills queries."""
     edits: list[tuple[Token, str]] = []
     if statement.kind == "KILL":
         edits = _query_ids(statement.tokens)
@@ -93,7 +94,7 @@ def _replaced(text: str, edits: list[tuple[Token, str]]) -> str:
 
 
 def _edited(text: str, edits: list[tuple[int, int, str]]) -> str:
-    """``text`` with other letters from one place to another; the edits are in their order and do not overlap."""
+    """``text`` after replacements (start, end, new text), which are in order and do not overlap."""
     parts: list[str] = []
     position = 0
     for start, end, replacement in edits:

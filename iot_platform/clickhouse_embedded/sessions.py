@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 
-from iot_platform.clickhouse_embedded.engine import BASE_SETTINGS, ID_SETTING, Engine, Handle, literal
+from iot_platform.clickhouse_embedded.engine import ID_SETTING, Engine
 from iot_platform.clickhouse_embedded.errors import (
     INVALID_SESSION_TIMEOUT,
     SESSION_IS_LOCKED,
@@ -15,14 +15,15 @@ from iot_platform.clickhouse_embedded.errors import (
     USER_SESSION_LIMIT_EXCEEDED,
     ClickHouseError,
 )
+from iot_platform.clickhouse_embedded.handle import BASE_SETTINGS, Handle, literal
 from iot_platform.clickhouse_embedded.lexer import Token
 from iot_platform.clickhouse_embedded.text import decoded
 
 DEFAULT_TIMEOUT_S = 60
-# A client that gives up a result may send its next request before its old connection is seen to be gone.
+# A client that abandons a result may send its next request before the server sees its old connection close.
 GRACE_S = 0.5
 MAX_TIMEOUT_S = 3600
-MAX_SESSIONS = 500  # each holds about 125 KB, and what its temporary tables hold
+MAX_SESSIONS = 500  # each needs about 125 KB, besides its temporary tables
 
 
 class Session:
@@ -33,12 +34,12 @@ class Session:
         self.busy = True
         self.timeout_s = float(DEFAULT_TIMEOUT_S)
         self.expires = 0.0
-        self._database = "default"  # that of requests which name none
-        self._current: str | None = None  # that of the handle; None: not known
+        self._database = "default"  # for requests that name none
+        self._current: str | None = None  # the handle's current database; None: unknown
         self._set = {name: literal(value) for name, value in BASE_SETTINGS.items()}
 
     def apply(self, settings: Mapping[str, str], database: str) -> None:
-        """SET the settings of a request; ``database`` is for this request only, "" the session's own."""
+        """SET the settings of a request. ``database`` is for this request only; empty: the session's own."""
         wanted = database or self._database
         change = wanted if wanted != self._current else ""
         self._current = None
@@ -46,7 +47,7 @@ class Session:
         self._current = wanted
 
     def remember(self, statement: tuple[Token, ...]) -> None:
-        """Keep what a SET or USE statement of the client makes: it outlasts the request, unlike what its URL says."""
+        """Keep the settings of a SET statement, or the database of a USE, for later requests."""
         if statement[0].word == "USE":
             current = self.handle.query("SELECT currentDatabase()", "RawBLOB")
             self._database = self._current = decoded(bytes(current.bytes()))
@@ -139,7 +140,7 @@ class Sessions:
         return session is not None and session.busy
 
     def expire(self) -> None:
-        """End the sessions that nobody used for their timeout."""
+        """End the sessions whose timeout has passed without a request."""
         now = time.monotonic()
         with self._lock:
             old = [key for key, session in self._sessions.items() if not session.busy and session.expires < now]

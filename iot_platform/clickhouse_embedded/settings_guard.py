@@ -1,4 +1,4 @@
-"""Which settings a client may give: by the kind of their values, and by name where the value is free text."""
+"""Which settings a client may set: by the type of their values, and by name where the value is free text."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def assignments(statement: tuple[Token, ...]) -> Iterator[tuple[str, tuple[Token
 
 
 def _named_behind(statement: tuple[Token, ...]) -> Iterator[str]:
-    """Whatever is given a value behind SETTINGS and before the next clause, however the list in between reads."""
+    """Every name that gets a value between SETTINGS and the next clause, whatever else is between them."""
     depth, begin = 0, 0
     inside = False
     for index, token in enumerate(statement[:-1]):

@@ -1,4 +1,4 @@
-"""What one SQL text is: its kind, its output format, and where the data of an INSERT begins."""
+"""The parts of a SQL text: its kind, its output format, and where the data of an INSERT begins."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Statement:
 
 
 def format_name(name: str) -> str:
-    """``name``, which goes into SQL as it is; raises UNKNOWN_FORMAT unless it is one plain word."""
+    """``name`` for use in SQL without quotes; raises UNKNOWN_FORMAT unless it is one plain word."""
     if not _FORMAT.fullmatch(name):
         raise ClickHouseError(UNKNOWN_FORMAT, f"Unknown format {name!r}")
     return name

@@ -1,4 +1,4 @@
-"""SQL, names and messages as text inside the gateway: any bytes of a client come out again as they went in."""
+"""SQL, names and messages as text that keeps every byte of a client, also bytes that are not UTF-8."""
 
 from __future__ import annotations
 

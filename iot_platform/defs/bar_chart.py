@@ -1,4 +1,4 @@
-"""Bars as a picture in the metadata of an asset: one line a thing, the largest on top."""
+"""A bar chart as a picture in the metadata of an asset: one bar per line, the largest on top."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import dagster as dg
 
 from iot_platform.security.escaping import escape_label
 
-if TYPE_CHECKING:  # each start of a Dagster process would wait for matplotlib, and most of them draw nothing
+if TYPE_CHECKING:  # matplotlib takes long to import, and most Dagster processes draw nothing
     from matplotlib.figure import Figure
 
-# Colours that people with colour blindness can tell apart (Okabe and Ito), on a card with its own background, so that
-# a picture reads the same in the light and the dark theme.
+# Colours that people with colour blindness can distinguish (Okabe and Ito), on a background of its own, so that the
+# picture is readable in the light and the dark theme.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#56b4e9", "#d55e00", "#cc79a7", "#9aa3af")
 CARD, INK, MUTED, FAINT = "#ffffff", "#1f2933", "#5b6672", "#d8dde3"
 MOST_BARS = 20
@@ -25,7 +25,7 @@ MOST_BARS = 20
 
 @dataclass(frozen=True)
 class Bar:
-    """A name, how long its bar is, and what stands behind it."""
+    """A name, the length of its bar, and the text after it."""
 
     name: str
     value: float
@@ -43,7 +43,7 @@ def picture(name: str, draw: Callable[[], Figure]) -> dg.MarkdownMetadataValue:
 
     png = io.BytesIO()
     with rc_context({"text.parse_math": False, "text.usetex": False}), warnings.catch_warnings():
-        # The font lacks the signs of many scripts, and draws a box for each.
+        # The font lacks the characters of many scripts, and draws a box for each.
         warnings.simplefilter("ignore", UserWarning)
         draw().savefig(png, format="png")
     encoded = base64.b64encode(png.getvalue()).decode()
@@ -56,7 +56,7 @@ def _bars(title: str, summary: str, shown: Sequence[Bar]) -> Figure:
     figure = Figure(figsize=(9, 1.3 + 0.34 * max(1, len(shown))), dpi=110, facecolor=CARD)
     height = figure.get_figheight()
     axes = figure.add_axes((0.22, 0.15 / height, 0.6, 1 - 1.0 / height), facecolor=CARD)
-    # By their position, not by their names: two of them may read the same.
+    # Placed by position, not by name: two names may be equal.
     places = range(len(shown))
     axes.barh(places, [bar.value for bar in shown], color=COLOURS[0], height=0.66)
     axes.set_yticks(places, [escape_label(bar.name.replace("_", " ")) for bar in shown])

@@ -1,4 +1,4 @@
-"""Pictures, previews and tables beside a materialization or a check: welcome, but never a reason for it to fail."""
+"""Pictures, previews and tables that illustrate a materialization or a check. They never make it fail."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from iot_platform.security.secret_values import hide_secrets
 
 @contextmanager
 def decoration(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, what: str) -> Iterator[None]:
-    """Do what only illustrates a result. An error in it is logged with its traceback, and the run goes on.
+    """Run a block that only illustrates a result. An error in it is logged with its traceback, and the run goes on.
 
-    ``what`` names it in the log. The values that are the result itself do not belong into such a block.
+    ``what`` names the illustration in the log. The result itself does not belong in such a block.
     """
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - whatever goes wrong in a picture, what was proved stays proved
+    except Exception as error:  # noqa: BLE001 - no error in an illustration may change the result
         shown = escape_lines(hide_secrets("".join(traceback.format_exception(error))))
-        context.log.error(f"{what} could not be made and is left out; the result itself stands.\n{shown}")
+        context.log.error(f"{what} could not be made and is left out. The result is not affected.\n{shown}")

@@ -1,7 +1,7 @@
-"""Which column comes from which: what Dagster draws as column lineage, from L4 back to L1 and the metadata.
+"""The column lineage that Dagster draws, from L4 back to L1 and the metadata.
 
-Written down rather than parsed: the views get the metadata through dictionaries, which no SQL parser follows to a
-table. A test compares it with the columns that the tables and views have.
+It is written by hand: the views get the metadata through dictionaries, which no SQL parser can trace to a table. A test
+compares it with the columns of the tables and views.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Sources = Mapping[str, Sequence[tuple[str, str]]]
 
 _READING = ("timestamp", "device_id", "power_usage_kWh", "ingested_at")
 _ATTRIBUTES = ("customer_id", "building_type", "latitude", "longitude", "time_zone")
-# A version is found by device and time.
+# The metadata version is looked up by device and time.
 _LOOKUP = [(L2.name, "device_id"), (L2.name, "timestamp"), (DEVICES, "device_id"), (DEVICES, "valid_from")]
 _SUMS = {name: [(L3.name, "power_usage_kWh")] for name in ("total_kWh", "readings", "max_kWh")}
 

@@ -8,7 +8,7 @@ import dagster as dg
 
 from iot_platform.settings import Settings
 
-# end_offset: the day that is still filling is a partition, too.
+# end_offset: the current day is a partition, too.
 daily = dg.DailyPartitionsDefinition(start_date=Settings().first_day.isoformat(), timezone="UTC", end_offset=1)
 
 # A backfill comes in runs of this many days. One run per day would spend seconds on starting each; one run for all days
@@ -24,7 +24,7 @@ def day_of(partition_key: str) -> dt.date:
 
 def days_of_run(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[dt.date]:
     """The days that a run covers, oldest first; none when it was started without partitions."""
-    # From the tags: a check has no partitions of its own, and then the context does not tell those of its run.
+    # From the tags: the context of a check does not have the partitions of its run.
     tags = context.run.tags
     if key := tags.get("dagster/partition"):
         return [day_of(key)]

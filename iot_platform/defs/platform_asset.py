@@ -1,4 +1,4 @@
-"""What every asset says of itself: whose it is, what made it, where its code, its table and its guide are."""
+"""What all assets have in common: owner, code version, links to code, table and guide."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def platform_asset(
 ) -> Callable[[Callable[..., None]], dg.AssetsDefinition]:
     """``dg.asset`` for a table of the platform. ``made_by``: the tables and views in sql/ that define it.
 
-    Without a new materialization for ``late_h`` hours it is shown as late, after ``stale_h`` as stale. ``options``:
-    further arguments of ``dg.asset``.
+    Its freshness policy warns after ``late_h`` hours without a materialization, and fails after ``stale_h`` hours.
+    ``options``: further arguments of ``dg.asset``.
     """
     settings = Settings()
     decorator: Callable[[Callable[..., None]], dg.AssetsDefinition] = dg.asset(
@@ -56,7 +56,7 @@ def platform_asset(
 
 
 def _sql_files(made_by: Sequence[str]) -> dg.CodeReferencesMetadataValue:
-    """The migrations that make or change the tables and views. (Dagster adds the Python file by itself.)"""
+    """The migrations that create or change the tables and views. (Dagster adds the Python file.)"""
     directory = Settings().sql_dir
     files = [
         migration.name
@@ -72,7 +72,7 @@ def _sql_files(made_by: Sequence[str]) -> dg.CodeReferencesMetadataValue:
 
 
 def _guide(name: str) -> dg.MetadataValue:
-    """Where the operator's guide speaks of the asset: under IOT_DOCS_URL, else the file of the checkout."""
+    """The section of the operator's guide about the asset: under IOT_DOCS_URL, else the file of the checkout."""
     url = Settings().docs_url
     if url:
         return dg.MetadataValue.url(f"{url.rstrip('/')}/{GUIDE}#{name}")

@@ -15,17 +15,17 @@ from iot_platform.errors import ServerError
 from iot_platform.security.secret_values import hide_secrets_in_errors
 from iot_platform.settings import Settings
 
-# Everything that uses ClickHouse shares this pool; dagster.yaml says how many steps at once.
+# All steps that use ClickHouse share this pool. dagster.yaml limits how many run at the same time.
 POOL = "clickhouse"
-# Beyond the writer's own retries of seconds. Longer outages are for the run's next schedule, and for an alert.
+# Besides the retries of the writer, which take seconds. After a longer outage the next schedule repeats the work.
 STEP_RETRIES, STEP_RETRY_PAUSE_S = 3, 10
 
 
 class ClickHouse(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The ClickHouse that holds all layers: IOT_CLICKHOUSE_URL, or the embedded server of the home.
+    """The ClickHouse server with all layers: IOT_CLICKHOUSE_URL, or the embedded server of the home.
 
-    The embedded one is started for the length of a use when it does not run. Nothing is connected before the first use.
-    It has no config on purpose: who may launch a run could otherwise send the login to a server of their own.
+    If the embedded server does not run, it is started for the length of a use. Nothing connects before the first use.
+    The resource has no config on purpose: whoever may launch a run could send the login to another server.
     """
 
     def settings(self) -> Settings:
@@ -34,10 +34,10 @@ class ClickHouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def session(self, run: dg.DagsterRun, asset: str) -> Iterator[Client]:
-        """A client of its own for one use, closed after it. Its queries carry run and asset in their log_comment.
+        """A client for one use, closed afterwards. Its queries have run and asset in their log_comment.
 
-        An error that may pass (ClickHouse is away, busy, out of memory) has Dagster try the step again, a few times.
-        No error leaves it with a secret in its text: Dagster stores and shows all of them.
+        After a transient error (ClickHouse is unreachable, busy, out of memory) Dagster retries the step a few times.
+        Secrets are removed from the texts of all errors, because Dagster stores and shows them.
         """
         comment = {"dagster_run_id": run.run_id, "dagster_job": run.job_name, "asset": asset}
         with hide_secrets_in_errors():
@@ -51,7 +51,7 @@ class ClickHouse(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 class NoValues(dg.IOManager):
-    """Assets hand on tables, no values. Dagster's default IO manager would write to any folder that a run names."""
+    """Assets exchange tables, not values. Dagster's default IO manager would write to any folder that a run names."""
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
         """Raise: no asset returns a value."""

@@ -1,4 +1,4 @@
-"""Whether sensors and schedules run from the start: one setting for all of them."""
+"""Whether sensors and schedules are switched on at the start (IOT_AUTOMATION_ENABLED)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Dagster shows of a ClickHouse table: columns, rows, a preview."""
+"""What Dagster shows about a ClickHouse table: columns, number of rows, a preview."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ VIEW_COMMENTS = {"avg_kWh": "Energy per reading: total_kWh / readings"}
 
 
 def table_name(name: str) -> str:
-    """The name that Dagster shows, database included."""
+    """The name that Dagster shows, with the database."""
     return f"{Settings().clickhouse_database}.{name}"
 
 
 def code_version(*names: str) -> str:
-    """A short hash of the statements in sql/ that make or change tables and views: another text, another version."""
+    """A short hash of the statements in sql/ that create or change tables and views."""
     texts = _definitions(Settings().sql_dir)
     return hashlib.sha256("\n".join(texts[name] for name in names).encode()).hexdigest()[:12]
 
 
 @cache
 def _definitions(directory: Path) -> dict[str, str]:
-    """What makes and changes each table and view: its CREATE statement, or the last one, and the ALTERs after it."""
+    """The statements that define each table and view: its last CREATE and the ALTERs after it."""
     found: dict[str, str] = {}
     for migration in read_migrations(directory):
         for statement in migration.statements():
@@ -55,13 +55,13 @@ def _definitions(directory: Path) -> dict[str, str]:
 
 
 def subject(statement: str) -> str:
-    """The table or view that a statement in sql/ makes or changes; empty: none."""
+    """The table or view that a statement in sql/ creates or changes; empty: none."""
     match = _CREATE.match(statement) or _ALTER.match(statement)
     return match[1] if match else ""
 
 
 def column_schema(client: Client, table: str, *, comments_of: str | None = None) -> dg.TableSchema:
-    """Columns of a table or view as they are now. A view has no comments: they come from its table ``comments_of``."""
+    """The current columns of a table or view. Views have no comments: these come from its table ``comments_of``."""
     rows = client.query(
         "SELECT table, name, type, comment FROM system.columns "
         "WHERE database = currentDatabase() AND table IN ({table:String}, {other:String}) ORDER BY position",
@@ -74,14 +74,14 @@ def column_schema(client: Client, table: str, *, comments_of: str | None = None)
 
 
 def _column(name: str, type_text: str, comment: str | None) -> dg.TableColumn:
-    # How a store merges a column is nothing that a reader of its view needs to know.
+    # Readers of a view do not need to know how its table merges a column.
     shown = re.sub(r"^SimpleAggregateFunction\(\w+, (.+)\)$", r"\1", type_text)
     constraints = dg.TableColumnConstraints(nullable="Nullable(" in shown)
     return dg.TableColumn(name=name, type=shown, description=comment, constraints=constraints)
 
 
 def utc(time: dt.datetime) -> dt.datetime:
-    """A time of ClickHouse with its zone, which is UTC: a column's values may come without it."""
+    """A time from ClickHouse with the zone UTC: the driver returns the values of some columns without it."""
     return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
 
 
@@ -91,13 +91,13 @@ def total_rows(client: Client, table: str) -> int:
 
 
 def preview(client: Client, table: str, where: str = "1") -> dg.MarkdownMetadataValue:
-    """The first rows of a table that fulfil a condition (our own SQL), as a Markdown table."""
+    """The first rows of a table that match a condition (our own SQL), as a Markdown table."""
     result = client.query(f"SELECT * FROM {quoted(table)} WHERE {where} LIMIT {PREVIEW_ROWS}")
     return dg.MetadataValue.md(markdown_table(result.column_names, result.result_rows))
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, cell_length: int = CELL_LENGTH) -> str:
-    """Rows as a Markdown table; numbers stand right, and text stands literally, cut at ``cell_length``."""
+    """Rows as a Markdown table: numbers are right-aligned, text is escaped and cut at ``cell_length``."""
     if not rows:
         return "(no rows)"
     numeric = [all(isinstance(row[index], int | float) for row in rows) for index in range(len(columns))]

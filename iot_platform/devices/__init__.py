@@ -1,1 +1,1 @@
-"""Device metadata: its contract and its versions."""
+"""Device metadata: sources, contract, versions, refresh, and the restatement of the days that a change affects."""

@@ -1,4 +1,4 @@
-"""The rows of a CSV of device metadata, a piece at a time, with the line each begins in."""
+"""Read the rows of a CSV of device metadata in pieces, with the line in which each row begins."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from iot_platform.devices.sources.source import NOTHING_CHANGED
 from iot_platform.devices.violations import Violation, Violations
 from iot_platform.errors import SourceError
 
 PIECE_ROWS = 50_000
-# A row of more than this many characters is a quote that is never closed, or no CSV.
+# A row with more characters has a quote that is never closed, or it is not a CSV.
 LONGEST_ROW = 1 << 20
-_STAYS = "The stored metadata stays as it is."
 
 
 def csv_pieces(
     content: bytes, columns: list[str], required: list[str], where: str, violations: Violations
 ) -> Iterator[pd.DataFrame]:
-    """The ``columns`` that the CSV has, as text, in frames of at most PIECE_ROWS rows; the index holds line numbers.
+    """Those of ``columns`` that the CSV has, as text, in frames of at most PIECE_ROWS rows; the index has line numbers.
 
-    Rows of wrong length are added to ``violations``. Raises SourceError when it is not UTF-8 text or lacks a required
-    column. The message tells nothing of a file that is no CSV of devices: it may be any file of the machine.
+    Rows of wrong length are added to ``violations``. Raises SourceError if it is not UTF-8 text or lacks a required
+    column. The message quotes nothing of a file that is not a CSV of devices: it may be any file of the machine.
     """
     lines = _Lines(content, where)
     reader = csv.reader(lines)
@@ -37,11 +37,11 @@ def csv_pieces(
             data = {name: pd.Series(column, dtype=str) for name, column in zip(wanted, values, strict=True)}
             yield pd.DataFrame(data).set_index(pd.Index(numbers, name="line", dtype="int64"))
     except UnicodeDecodeError:
-        raise SourceError(f"{where}, line {_undecodable_line(content)}: not UTF-8 text. {_STAYS}") from None
+        raise SourceError(f"{where}, line {_undecodable_line(content)}: not UTF-8 text. {NOTHING_CHANGED}") from None
 
 
 class _Lines:
-    """The lines of a text for csv.reader, which would otherwise collect any number of them in one row."""
+    """The lines of a text for csv.reader, with a limit for the length of a row: csv.reader has none."""
 
     def __init__(self, content: bytes, where: str) -> None:
         self._text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")
@@ -60,8 +60,8 @@ class _Lines:
         self._row_length += len(line)
         if self._row_length > LONGEST_ROW:
             raise SourceError(
-                f"{self._where}, line {self.number}: a row of more than {LONGEST_ROW:,} characters; no CSV of devices, "
-                f"or a quote that is never closed. {_STAYS}"
+                f"{self._where}, line {self.number}: a row of more than {LONGEST_ROW:,} characters. It is not a CSV "
+                f"of devices, or a quote is never closed. {NOTHING_CHANGED}"
             )
         return line
 
@@ -75,8 +75,8 @@ def _require(required: list[str], header: list[str], where: str) -> None:
         found = ", ".join(name for name in header if name in required) or "none of them"
         others = sum(name not in required for name in header)
         raise SourceError(
-            f"{where}: the first line names no column {', '.join(map(repr, missing))}. It must name "
-            f"{', '.join(required)}; found: {found}, and {others:,} others. {_STAYS}"
+            f"{where}: the first line has no column {', '.join(map(repr, missing))}. It must have "
+            f"{', '.join(required)}; found: {found}, and {others:,} others. {NOTHING_CHANGED}"
         )
 
 

@@ -1,4 +1,4 @@
-"""A refresh in words and figures, for people: on the command line and in Dagster."""
+"""Describe a refresh in words and numbers, for the command line and Dagster."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from iot_platform.devices.versions import ATTRIBUTES, OLD
 CHANGE_COLUMNS = ("device", "from", "until", "change", "what")
 ENERGY_COLUMNS = ("customer", "kWh before", "kWh after", "difference")
 
-# What takes something away stands first: of a long list only the beginning is shown.
+# Closed devices come first, because only the beginning of a long list is shown.
 _ORDER = ["closed", "changed", "new"]
 
 
 def change_rows(changes: pd.DataFrame, most: int | None = None) -> list[tuple[str, ...]]:
-    """Rows under CHANGE_COLUMNS of a refresh's changes (with their column ``meter``); ``most``: only so many."""
+    """Rows of a table with CHANGE_COLUMNS: the changes of a RefreshResult; at most ``most``."""
     order = pd.Categorical(changes["change"], _ORDER)
     first = changes.assign(order=order).sort_values(["order", "device_id", "valid_from"], kind="stable")[:most]
     return [
@@ -34,7 +34,7 @@ def change_rows(changes: pd.DataFrame, most: int | None = None) -> list[tuple[st
 
 
 def energy_rows(energy: EnergyChange, most: int | None = None) -> list[tuple[str, ...]]:
-    """Rows under ENERGY_COLUMNS: the customers whose energy changed (``most``: only so many), then all customers."""
+    """Rows of a table with ENERGY_COLUMNS: customers whose energy changed (at most ``most``), then all customers."""
     rows = [
         (each.customer_id or "(without metadata)", each.kWh_before, each.kWh_after)
         for each in energy.customers()[:most]
@@ -44,7 +44,7 @@ def energy_rows(energy: EnergyChange, most: int | None = None) -> list[tuple[str
 
 
 def bounded(shown: int, total: int, things: str) -> str:
-    """What to write below a list that may be cut; empty when it is whole."""
+    """The note below a list that is cut; empty if it is complete."""
     return f"{shown:,} of {total:,} {things} are shown." if shown < total else ""
 
 
@@ -72,5 +72,5 @@ def _listed(values: list[object]) -> str:
 
 
 def _word(value: object) -> str:
-    # Names may hold line breaks; a table's cell may not.
+    # Names may contain line breaks, which would break the table.
     return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())

@@ -1,4 +1,4 @@
-"""Energy per customer over some days, before and after a change of metadata."""
+"""Energy per customer on some days, before and after a change of metadata."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COLUMNS: dict[str, pa.DataType] = {
 
 @dataclass(frozen=True)
 class CustomerEnergy:
-    """What L4 says of one customer over the days in question; no name: readings without metadata."""
+    """The energy of one customer in L4 on some days. An empty customer_id: readings without metadata."""
 
     customer_id: str
     kWh_before: Decimal
@@ -31,9 +31,10 @@ class CustomerEnergy:
 
 
 def energy_by_customer(client: Client, partitions: Collection[str]) -> pa.Table:
-    """customer_id, kWh (exact decimals) and readings of L4 over the days; '' are the readings without metadata.
+    """customer_id, kWh (exact decimals) and readings of L4 on some days; '' for readings without metadata.
 
-    As an Arrow table: there may be as many customers as devices. Sums need no FINAL: rows not merged yet add up alike.
+    It is an Arrow table, because there may be as many customers as devices. FINAL is not needed: sums are the same
+    before and after a merge.
     """
     if not partitions:
         return pa.schema(_COLUMNS).empty_table()
@@ -48,7 +49,7 @@ def energy_by_customer(client: Client, partitions: Collection[str]) -> pa.Table:
 
 @dataclass(frozen=True)
 class EnergyChange:
-    """Energy per customer over the same days before and after. Readings that arrived in between are in ``after``."""
+    """Energy per customer on the same days, before and after. ``after`` includes readings that arrived in between."""
 
     before: pa.Table
     after: pa.Table
@@ -56,7 +57,7 @@ class EnergyChange:
     def customers(self) -> list[CustomerEnergy]:
         """The customers whose energy changed, the largest change first."""
         both = self.before.join(self.after, "customer_id", join_type="full outer", right_suffix="_after")
-        # A customer that is in one of the tables only has no figure in the other.
+        # A customer may be in only one of the tables.
         before, after = pc.field("kWh"), pc.field("kWh_after")
         changed: list[dict[str, Any]] = both.filter(before.is_null() | after.is_null() | (before != after)).to_pylist()
         zero = Decimal(0)
@@ -68,11 +69,11 @@ class EnergyChange:
         return sorted(found, key=lambda each: (-abs(each.kWh_after - each.kWh_before), each.customer_id))
 
     def total(self) -> tuple[Decimal, Decimal]:
-        """Energy of all customers, of those without a change and of readings without metadata as well."""
+        """Energy of all readings before and after: also of customers without a change, and without metadata."""
         return _sum(self.before, "kWh"), _sum(self.after, "kWh")
 
     def more_readings(self) -> int:
-        """How many readings L4 has more than before: arrived or corrected meanwhile, or judged by another limit."""
+        """The number of readings that L4 has more: they arrived meanwhile, or another limit applies to them now."""
         return int(_sum(self.after, "readings") - _sum(self.before, "readings"))
 
 

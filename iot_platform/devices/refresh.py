@@ -1,4 +1,9 @@
-"""Bring the stored device metadata up to a source, all of it or nothing."""
+"""Refresh the stored device metadata: store what is new or changed in a source, all of it or nothing.
+
+All versions are inserted in one block, and the days they affect are invalidated before and after it. Then the
+dictionaries are reloaded, even if nothing changed: so a refresh completes an earlier one that was killed. Readings keep
+arriving meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +16,22 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.blocks import insert_block
 from iot_platform.clickhouse.lock import server_lock
-from iot_platform.devices.affected import Touched
-from iot_platform.devices.contract import validate_devices
+from iot_platform.devices.affected import AffectedDays
+from iot_platform.devices.contract import KEY
 from iot_platform.devices.energy import energy_by_customer
+from iot_platform.devices.metadata_ids import expected_ids, meter_names, registered_ids
 from iot_platform.devices.meter_ids import IdKind, guess_kind
-from iot_platform.devices.numbering import expected_numbers, meter_names, registered_numbers
-from iot_platform.devices.versions import ATTRIBUTES, KEY, Difference, devices_in_use, difference
+from iot_platform.devices.source_rows import validate_devices
+from iot_platform.devices.versions import ATTRIBUTES, Difference, devices_in_use, difference
 from iot_platform.errors import SourceError
 from iot_platform.layers.catalog import L4, Layer
 from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.layers.invalidations import invalidation, repeat_unfinished_invalidations
-from iot_platform.limits.limits_by_type import judged_otherwise
+from iot_platform.limits.limits_by_type import changed_limits
 from iot_platform.settings import MAX_CLOSED_SHARE
 
 TABLE = "device_metadata"
-# Of fewer devices than this a share says nothing.
+# Below this number of devices the share of closed ones is not limited.
 FEW_DEVICES = 5
 
 _VERSION_COLUMNS: dict[str, pa.DataType] = {
@@ -43,12 +49,13 @@ _VERSION_COLUMNS: dict[str, pa.DataType] = {
 
 @dataclass(frozen=True)
 class RefreshResult:
-    """What a refresh has changed (or would change), and what has to be proved again because of it.
+    """What a refresh has changed (or would change), and which days are unverified because of it.
 
-    new, changed, unchanged: rows of the source; closed: devices. ``changes``: see Difference, with a column ``meter``:
-    the device's name in the source. ``affected``: partition_id, devices, readings of the days on which readings get
-    other metadata; the (device, day) set behind it: affected.affected_device_days. ``touched``: partitions to prove
-    again by layer. ``before``: energy per customer (energy.py) over ``days``, read before the change took effect.
+    new, changed, unchanged: rows of the source; closed: devices. ``changes``: see Difference, with a further column
+    ``meter``: the name of the device in the source. ``affected``: partition_id, devices and readings of the days on
+    which readings get other metadata (affected.affected_device_days has them by device). ``touched``: the unverified
+    partitions by layer. ``days``: those of L4 that were found before the change. ``before``: the energy per customer
+    (energy.py) on these days, before the change took effect.
     """
 
     new: int
@@ -65,7 +72,7 @@ class RefreshResult:
     @property
     def counts(self) -> dict[str, int]:
         """The four counts by name."""
-        return {name: getattr(self, name) for name in ("new", "changed", "closed", "unchanged")}
+        return {"new": self.new, "changed": self.changed, "closed": self.closed, "unchanged": self.unchanged}
 
 
 def refresh_devices(
@@ -81,69 +88,64 @@ def refresh_devices(
 ) -> RefreshResult:
     """Store what is new or changed in ``frame`` (the contract's columns; ids as numbers or text).
 
-    A changed device without valid_from has its new version from the hour of ``now`` (timezone-aware) on. With
-    ``complete``, devices that the frame does not list are closed from that hour on (versions.py has the rules).
-    ``dry_run`` changes nothing. Ids are read as ``device_ids`` says, else by the rule of ``load readings``.
-
-    All versions arrive in one block between two requests for proofs of the days they touch, then the dictionaries are
-    reloaded, also when nothing changed: a refresh that was killed in between is mended by the next. Live inserts go on.
-    Raises ContractError with every violation, and SourceError for mixed ids or a complete source that would close more
-    than ``max_closed_share`` of the devices; ``where`` names the source then, and nothing is changed.
+    ``now`` (timezone-aware) and ``complete``: see versions.py. ``dry_run`` changes nothing. ``device_ids``: how to read
+    ids; default: the rule of ``load readings``. Raises ContractError with the first violations, and SourceError for
+    mixed ids or if more than ``max_closed_share`` of the devices would be closed; then nothing was changed. ``where``
+    names the source.
     """
     devices = validate_devices(frame, where=where, row_name=str(frame.index.name or "row"))
     texts = devices["device_id"].astype(str).tolist()
     kind = device_ids or guess_kind(texts, f"{where}, column 'device_id'")
     with server_lock(client, TABLE):
         stored = _stored(client)
-        numbers = expected_numbers(client, devices, kind, where)
+        ids = expected_ids(client, devices, kind, where)
         if complete:
-            _guard(stored, numbers, now, max_closed_share, where)
+            _refuse_mass_closing(stored, ids, now, max_closed_share, where)
         if kind == "external" and not dry_run:
-            numbers = registered_numbers(client, devices)
-        devices["device_id"] = pd.Series(numbers, index=devices.index, dtype="int64")
+            ids = registered_ids(client, devices)
+        devices["device_id"] = pd.Series(ids, index=devices.index, dtype="int64")
         found = difference(stored, devices, now, complete=complete)
-        touched = Touched(client, found.stretches, judged_otherwise(client, stored, found.versions))
-        days = sorted(touched.layers[L4])
+        affected = AffectedDays(client, found.stretches, changed_limits(client, stored, found.versions))
+        days = sorted(affected.layers[L4])
         before = energy_by_customer(client, days)
         if not dry_run:
-            _apply(client, found, touched)
-        meters = meter_names(client, found.changes["device_id"], dict(zip(numbers, texts, strict=True)))
+            _apply(client, found, affected)
+        meters = meter_names(client, found.changes["device_id"], dict(zip(ids, texts, strict=True)))
     return RefreshResult(
-        new=found.new,
-        changed=found.changed,
-        closed=found.closed,
-        unchanged=found.unchanged,
+        **found.counts,
         device_ids=kind,
         changes=found.changes.assign(meter=meters),
-        affected=touched.affected,
-        touched=touched.layers,
+        affected=affected.readings,
+        touched=affected.layers,
         days=days,
         before=before,
     )
 
 
-def _guard(stored: pd.DataFrame, numbers: list[int], now: dt.datetime, max_closed_share: float, where: str) -> None:
-    """Refuse half a file: it must not wipe out the metadata."""
+def _refuse_mass_closing(
+    stored: pd.DataFrame, listed: list[int], now: dt.datetime, max_closed_share: float, where: str
+) -> None:
+    """Refuse a source that lacks too many devices: a file that is cut off must not close most of them."""
     known = devices_in_use(stored, now)
-    closing = len(known.difference(numbers))
-    is_large = len(known) >= FEW_DEVICES or not numbers
+    closing = len(known.difference(listed))
+    is_large = len(known) >= FEW_DEVICES or not listed
     if is_large and closing > max_closed_share * len(known):
         raise SourceError(
-            f"{where}: lists {len(set(numbers)):,} devices, and {closing:,} of the {len(known):,} known ones "
-            f"({closing / len(known):.0%}) are not among them; more than {max_closed_share:.0%} are not closed at "
-            "once. Nothing was changed. If it is cut off, get it whole. If these devices are really gone, set "
-            "IOT_MAX_CLOSED_SHARE=1 for one refresh. If a file lists only what is new or changed, refresh without "
+            f"{where}: lists {len(set(listed)):,} devices, and {closing:,} of the {len(known):,} known ones "
+            f"({closing / len(known):.0%}) are missing. A refresh closes at most {max_closed_share:.0%} of them. "
+            "Nothing was changed. If the source is cut off, provide all of it. If these devices are really gone, set "
+            "IOT_MAX_CLOSED_SHARE=1 for one refresh. If it lists only new and changed devices, refresh without "
             "closing: IOT_DEVICES_CSV_COMPLETE=false in Dagster, no --complete on the command line."
         )
 
 
-def _apply(client: Client, found: Difference, touched: Touched) -> None:
+def _apply(client: Client, found: Difference, affected: AffectedDays) -> None:
     if not found.changes.empty:
         counts = f"{found.new:,} new, {found.changed:,} changed, {found.closed:,} closed"
-        with invalidation(client, touched.layers, f"Device metadata: {counts}") as changed_at:
+        with invalidation(client, affected.layers, f"Device metadata: {counts}") as changed_at:
             _store(client, found.versions, changed_at)
             reload_dictionaries(client)
-            touched.look_again()
+            affected.add_late_arrivals()
     else:
         reload_dictionaries(client)
     repeat_unfinished_invalidations(client)

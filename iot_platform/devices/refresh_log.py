@@ -1,4 +1,4 @@
-"""The table ``metadata_refreshes``: what came of each attempt to read a source of device metadata."""
+"""The table ``metadata_refreshes``: the outcome of each attempt to refresh the metadata from a source."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.sources.source import Delivery, Source
 
 TABLE = "metadata_refreshes"
-# A contract error may name thousands of rows; the run that failed shows them all.
+# A contract error may list many rows; the failed run shows all of them.
 PROBLEM_CHARS = 2000
 
 
 @dataclass(frozen=True)
-class GoodRead:
-    """An attempt that went well: when it began (UTC), the position it has reached, and how ids were read."""
+class SuccessfulRead:
+    """A successful attempt: when it began (UTC), the position that it reached, and how ids were read."""
 
     started_at: dt.datetime
     position: str
     device_ids: IdKind
 
 
-def last_good_read(client: Client, source: Source) -> GoodRead | None:
-    """The newest good read of a source at its present location; None: there was none."""
+def last_successful_read(client: Client, source: Source) -> SuccessfulRead | None:
+    """The newest successful read of a source at its present location, if there was one."""
     rows = client.query(
         f"SELECT started_at, position, device_ids FROM {TABLE} WHERE source = {{source:String}} "
         "AND location = {location:String} AND outcome = 'refreshed' ORDER BY started_at DESC LIMIT 1",
@@ -36,14 +36,14 @@ def last_good_read(client: Client, source: Source) -> GoodRead | None:
     if not rows:
         return None
     started_at, position, device_ids = rows[0]
-    return GoodRead(started_at.replace(tzinfo=dt.UTC), position, device_ids)
+    return SuccessfulRead(started_at.replace(tzinfo=dt.UTC), position, device_ids)
 
 
 def record_success(
     client: Client, source: Source, started_at: dt.datetime, delivery: Delivery, result: RefreshResult, run_id: str
 ) -> None:
-    """Note that a source was read and its metadata stored."""
-    facts = {
+    """Record that a source was read and its metadata stored."""
+    outcome = {
         "outcome": "refreshed",
         "is_full": int(delivery.is_full),
         "position": delivery.position,
@@ -53,20 +53,20 @@ def record_success(
         "changed": result.changed,
         "closed": result.closed,
     }
-    _insert(client, source, started_at, run_id, facts)
+    _insert(client, source, started_at, run_id, outcome)
 
 
 def record_failure(client: Client, source: Source, started_at: dt.datetime, problem: str, run_id: str) -> None:
-    """Note that an attempt failed, and why."""
+    """Record that an attempt failed, and why."""
     _insert(client, source, started_at, run_id, {"outcome": "failed", "problem": problem[:PROBLEM_CHARS]})
 
 
-def _insert(client: Client, source: Source, started_at: dt.datetime, run_id: str, facts: dict[str, object]) -> None:
+def _insert(client: Client, source: Source, started_at: dt.datetime, run_id: str, outcome: dict[str, object]) -> None:
     row = {
         "source": source.name,
         "location": source.location,
         "started_at": started_at,
         "run_id": run_id,
-        **facts,
+        **outcome,
     }
     insert_rows(client, TABLE, [list(row.values())], list(row))

@@ -1,4 +1,4 @@
-"""Restate the days that a change of metadata touches, and only those: readings get the metadata of their time anew."""
+"""Restatement: rebuild the days that a change of metadata affects, so that their readings get the new metadata."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from iot_platform.devices.energy import EnergyChange, energy_by_customer
 from iot_platform.devices.refresh import TABLE, RefreshResult
 from iot_platform.errors import PlatformError, ProofError
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, MARTS, RAW_TABLE, Layer
+from iot_platform.layers.comparison import Proof
 from iot_platform.layers.invalidations import pending_invalidations
 from iot_platform.layers.partitions import grouped, partition_rows
-from iot_platform.layers.proof import Proof, prove_partitions
+from iot_platform.layers.proof import prove_partitions
 
 
 @dataclass(frozen=True)
 class Restatement:
-    """The proofs of the restated days, and the energy per customer over the refresh's days before and after."""
+    """The proofs of the restated days, and the energy per customer on the affected days before and after."""
 
     proofs: list[Proof]
     energy: EnergyChange
@@ -31,7 +32,7 @@ class Restatement:
 
     @property
     def rebuilt(self) -> dict[str, int]:
-        """By layer, how many of the days differed and were rebuilt."""
+        """The number of days that were rebuilt, by layer."""
         return {
             layer.name: sum(proof.was_rebuilt for proof in self.proofs if proof.layer == layer.name)
             for layer in DERIVED_LAYERS
@@ -45,12 +46,12 @@ def restate(
     run_id: str = "",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Restatement:
-    """Prove L3 and the marts (where limits changed along, L2 and quarantine too) of the days a refresh has touched.
+    """Prove the layers of the days that a refresh affects, and of days that an earlier refresh left unverified.
 
-    Days that an earlier refresh left open are taken along. They go through all layers in groups of bounded size;
-    ``progress`` is called with the days done and all of them. Readings may arrive all the while: those of the restated
-    days are part of the energy after, not of that before, which was read before the change took effect. Raises
-    ProofError when it cannot be finished: the new metadata stays, and so do the requests for the days not restated.
+    These are L3 and the marts; where a limit per building type changed as well, also L2 and the quarantine. The days go
+    through all layers in groups of bounded size. ``progress`` is called with the number of days done and of all days.
+    Readings that arrive meanwhile are part of the energy after, but not of the energy before. Raises ProofError if it
+    cannot be completed: the new metadata stays in use, and the other days stay unverified.
     """
     wanted = _wanted(client, result)
     days = sorted(set().union(*wanted.values()), key=int)
@@ -67,15 +68,15 @@ def restate(
     except (PlatformError, ClickHouseError) as error:
         raise ProofError(
             f"The new metadata is stored and in use, but only {done:,} of {len(days):,} days were restated. The others "
-            "are open (iot-platform status): the next refresh restates them, also when its source has not changed, "
-            f"and so does iot-platform prove. What went wrong: {error}"
+            "are unverified (see iot-platform status). The next refresh restates them, even if its source has not "
+            f"changed, and so does iot-platform prove. The problem: {error}"
         ) from error
     return Restatement(proofs, EnergyChange(result.before, after))
 
 
 def _wanted(client: Client, result: RefreshResult) -> dict[Layer, set[str]]:
     wanted = {layer: result.touched[layer] | pending_invalidations(client, layer, TABLE) for layer in DERIVED_LAYERS}
-    # Whoever rebuilds a layer has to look at those below.
+    # When a layer is rebuilt, the later layers must be proved as well.
     wanted[L3] |= wanted[L2]
     for mart in MARTS:
         wanted[mart] |= wanted[L3]

@@ -1,4 +1,4 @@
-"""Refresh the stored metadata from its source, and keep a record of the attempt."""
+"""Refresh the stored metadata from a source and record the attempt: the one way for Dagster and the command line."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import server_time
+from iot_platform.devices.meter_ids import IdKind
 from iot_platform.devices.refresh import RefreshResult, refresh_devices
-from iot_platform.devices.refresh_log import last_good_read, record_failure, record_success
+from iot_platform.devices.refresh_log import last_successful_read, record_failure, record_success
 from iot_platform.devices.sources.source import Delivery, Source
 from iot_platform.errors import PlatformError
 from iot_platform.security.secret_values import hide_secrets
@@ -17,7 +18,7 @@ from iot_platform.security.secret_values import hide_secrets
 
 @dataclass(frozen=True)
 class SourceRefresh:
-    """What a source delivered, and what it has changed."""
+    """What the source returned, and what the refresh has changed."""
 
     delivery: Delivery
     result: RefreshResult
@@ -28,17 +29,19 @@ def refresh_from_source(
     source: Source,
     now: dt.datetime,
     *,
-    increment: bool,
     max_closed_share: float,
+    increment: bool = False,
+    device_ids: IdKind | None = None,
+    dry_run: bool = False,
     run_id: str = "",
 ) -> SourceRefresh:
     """Read a source and store what is new or changed; see refresh_devices.
 
-    ``increment``: only what has changed since the last good read, where there was one and the source can tell. The
-    attempt goes into metadata_refreshes, also when it fails. Raises SourceError when the source cannot be read or
-    breaks the contract; the stored metadata stays as it is then.
+    ``increment``: read only what has changed since the last successful read, if there was one and the source can tell.
+    The attempt is recorded in metadata_refreshes, also if it fails; a ``dry_run`` is not, because it changes nothing.
+    Raises SourceError if the source cannot be read or violates the contract; then the stored metadata was not changed.
     """
-    before = last_good_read(client, source) if increment else None
+    before = last_successful_read(client, source) if increment else None
     started_at = server_time(client)
     try:
         delivery = source.read(before.position if before else "")
@@ -46,14 +49,17 @@ def refresh_from_source(
             client,
             delivery.devices,
             now,
-            # A few changed devices do not show what kind of ids the source has.
-            device_ids=None if delivery.is_full or before is None else before.device_ids,
+            # A few changed devices do not show which kind of ids the source has.
+            device_ids=device_ids if delivery.is_full or before is None else before.device_ids,
             complete=delivery.is_complete,
+            dry_run=dry_run,
             max_closed_share=max_closed_share,
             where=source.location,
         )
     except PlatformError as error:
-        record_failure(client, source, started_at, hide_secrets(str(error)), run_id)
+        if not dry_run:
+            record_failure(client, source, started_at, hide_secrets(str(error)), run_id)
         raise
-    record_success(client, source, started_at, delivery, result, run_id)
+    if not dry_run:
+        record_success(client, source, started_at, delivery, result, run_id)
     return SourceRefresh(delivery, result)

@@ -1,4 +1,4 @@
-"""The time zone of a site: by its name, or by where it is."""
+"""The time zone of a site, by its name or its coordinates."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from timezonefinder import TimezoneFinder
 
 @cache
 def known_zones() -> frozenset[str]:
-    """Names of all IANA time zones, e.g. Europe/London."""
+    """The names of all IANA time zones, e.g. Europe/London."""
     return frozenset(available_timezones())
 
 
 def zones_at(latitudes: pd.Series, longitudes: pd.Series) -> list[str]:
-    """The IANA zone of each place (degrees, WGS 84); at sea the nautical one, e.g. Etc/GMT+3.
+    """The IANA time zone of each place (degrees, WGS 84); at sea the nautical one, e.g. Etc/GMT+3.
 
-    Looked up in the boundaries of OpenStreetMap that the package timezonefinder carries: no network is used.
+    The package timezonefinder contains the boundaries, from OpenStreetMap; no network is used.
     """
     finder = _finder()
     places = list(zip(latitudes, longitudes, strict=True))

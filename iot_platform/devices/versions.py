@@ -1,4 +1,14 @@
-"""What a source of metadata means for the stored history: which versions are new, changed, closed, or already there."""
+"""Compare a source of metadata with the stored history: which versions are new, changed, closed or unchanged.
+
+The rules:
+
+- A row with valid_from is valid from then on.
+- A device's only row, without valid_from, is what is valid now. For an unknown device it has always been valid; for a
+  known one it starts a version at the current hour, if it differs from the version of that hour.
+- If a device has several rows, the one without valid_from has always been valid.
+- A complete source lists every device that exists. A device that it does not list is closed from the current hour on,
+  and its later versions are withdrawn. A closed device that it lists again is back from the current hour on.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from iot_platform.devices.contract import EPOCH
+from iot_platform.devices.contract import EPOCH, KEY
 
 ATTRIBUTES = ["customer_id", "building_type", "latitude", "longitude", "time_zone"]
-KEY = ["device_id", "valid_from"]
-# Columns of Difference.changes with the attributes that held before; missing where there was no metadata.
+# Columns of Difference.changes with the attributes that were valid before; missing if there was no metadata.
 OLD = [f"old_{column}" for column in ATTRIBUTES]
 _VERSION = [*KEY, *ATTRIBUTES, "is_removed"]
 
@@ -21,9 +30,9 @@ _VERSION = [*KEY, *ATTRIBUTES, "is_removed"]
 class Difference:
     """The versions to store, and what they change.
 
-    changes: one row per version to store: device_id, valid_from, the attributes, is_removed; valid_to (NaT: open);
-    what held before from then on (``OLD``); change: new, changed or closed; has_effect: whether that was anything else.
-    new, changed, unchanged: numbers of rows of the source; closed: number of devices.
+    changes: one row per version to store, with device_id, valid_from, the attributes, is_removed; valid_to (NaT: still
+    valid); the attributes that were valid before (``OLD``); change: new, changed or closed; has_effect: whether the
+    attributes differ. new, changed, unchanged: numbers of rows of the source; closed: number of devices.
     """
 
     changes: pd.DataFrame
@@ -33,26 +42,26 @@ class Difference:
     unchanged: int
 
     @property
+    def counts(self) -> dict[str, int]:
+        """The four counts by name."""
+        return {"new": self.new, "changed": self.changed, "closed": self.closed, "unchanged": self.unchanged}
+
+    @property
     def versions(self) -> pd.DataFrame:
         """device_id, valid_from, the attributes and is_removed of the versions to store."""
         return self.changes[_VERSION]
 
     @property
     def stretches(self) -> pd.DataFrame:
-        """device_id, valid_from, valid_to (NaT: open): the times whose readings have other metadata now."""
+        """The stretches of time in which readings get other metadata: device_id, valid_from, valid_to (NaT: no end)."""
         return self.changes.loc[self.changes["has_effect"], [*KEY, "valid_to"]].reset_index(drop=True)
 
 
 def difference(stored: pd.DataFrame, incoming: pd.DataFrame, now: dt.datetime, *, complete: bool = False) -> Difference:
     """Compare metadata from a source with the stored versions.
 
-    ``stored``: device_id, valid_from, attributes, is_removed; ``incoming``: the contract's columns with numeric
-    device_id; times in UTC. A row with valid_from says what holds from then on. A device's only row, without
-    valid_from, says what holds now: for an unknown device since ever, for a known one from the hour of ``now`` on, if
-    it differs from what holds now. Of several rows of a device, the one without valid_from holds since ever.
-
-    ``complete``: the source lists every device that exists. One that it does not list is closed from the hour of
-    ``now`` on, and what was announced for later is withdrawn. A closed one that it lists again is back from that hour.
+    ``stored``: device_id, valid_from, attributes, is_removed. ``incoming``: the contract's columns, with numeric
+    device_id; times in UTC. ``complete``: the source lists every device that exists. See the rules above.
     """
     hour = hour_of(now)
     rows = incoming.reset_index(drop=True)
@@ -71,7 +80,7 @@ def difference(stored: pd.DataFrame, incoming: pd.DataFrame, now: dt.datetime, *
         closing = _closing(stored, rows["device_id"], hour)
         closed = closing["device_id"].nunique()
         parts += [back, closing]
-    # An empty frame has no types of its own, and must not decide those of the others.
+    # Empty frames are left out, because their types would change those of the result.
     versions = pd.concat([part for part in parts if not part.empty] or parts[:1], ignore_index=True)
     return Difference(
         changes=_changes(stored, versions),
@@ -88,13 +97,13 @@ def hour_of(now: dt.datetime) -> pd.Timestamp:
 
 
 def devices_in_use(stored: pd.DataFrame, now: dt.datetime) -> set[int]:
-    """Devices that have metadata at the hour of ``now``, or will have."""
+    """Devices that have metadata at the hour of ``now`` or later."""
     present, future = _present_and_future(stored, hour_of(now))
     return {*present["device_id"], *future["device_id"]}
 
 
 def _present_and_future(stored: pd.DataFrame, hour: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The version of each device in force at the hour, and all later ones; without removals."""
+    """The version of each device that is valid at the hour, and all later ones; without removals."""
     until = stored[stored["valid_from"] <= hour].sort_values("valid_from", kind="stable")
     present = until.drop_duplicates("device_id", keep="last")
     future = stored[stored["valid_from"] > hour]
@@ -102,13 +111,13 @@ def _present_and_future(stored: pd.DataFrame, hour: pd.Timestamp) -> tuple[pd.Da
 
 
 def _closing(stored: pd.DataFrame, listed: pd.Series, hour: pd.Timestamp) -> pd.DataFrame:
-    """Versions that remove the devices which are not listed. They keep the attributes of what they end."""
+    """Versions that close the devices that are not listed. They repeat the attributes of the version that they end."""
     present, future = _present_and_future(stored[~stored["device_id"].isin(listed)], hour)
     return pd.concat([present.assign(valid_from=hour), future]).assign(is_removed=1)[_VERSION]
 
 
 def _back(stored: pd.DataFrame, dated: pd.DataFrame, versions: pd.DataFrame, hour: pd.Timestamp) -> pd.DataFrame:
-    """The newest row with valid_from of each device that is closed although listed: it is back from the hour on."""
+    """For each closed device that is listed with a valid_from: its newest row, valid from the hour on."""
     removed = stored.loc[stored["is_removed"] == 1, "device_id"]
     listed = dated[(dated["valid_from"] <= hour) & dated["device_id"].isin(removed)]
     newest = listed.sort_values("valid_from", kind="stable").drop_duplicates("device_id", keep="last")
@@ -122,7 +131,7 @@ def _back(stored: pd.DataFrame, dated: pd.DataFrame, versions: pd.DataFrame, hou
 
 
 def _in_force(rows: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
-    """For each row (numbered from 0) the newest stored version that is not younger than it."""
+    """For each row (numbered from 0), the stored version that is valid at its valid_from."""
     asked = rows[KEY].reset_index(names="row").sort_values("valid_from", kind="stable")
     by_time = stored.sort_values("valid_from", kind="stable")
     found = pd.merge_asof(asked, by_time, on="valid_from", by="device_id")
@@ -137,7 +146,7 @@ def _equal_to_stored(rows: pd.DataFrame, versions: pd.DataFrame) -> pd.Series:
 
 
 def _changes(stored: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFrame:
-    """See Difference. Within a version's time nothing else starts, so what held at its beginning held throughout."""
+    """See Difference. No other version starts within a version's time, so one old version was valid all the time."""
     stored = stored[stored["device_id"].isin(versions["device_id"])]
     starts = pd.concat([part[KEY] for part in (stored, versions) if not part.empty] or [versions[KEY]])
     starts = starts.drop_duplicates().sort_values(KEY)

@@ -1,4 +1,4 @@
-"""What breaks the contract of device metadata: counted, and the first of it kept for the message."""
+"""Violations of the contract of device metadata: all are counted, the first ones are listed in the message."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from iot_platform.errors import SourceError
 from iot_platform.security.escaping import escape_line
 
-# Of a file that is wrong throughout its beginning is enough to know.
-MOST_TOLD = 100
+# A file may be wrong in every row; its first violations are enough to correct it.
+MOST_LISTED = 100
 VALUE_LENGTH = 80
 
 
 @dataclass(frozen=True, order=True)
 class Violation:
-    """One breach of the contract: the row (line of a CSV) it stands in, the column, and what is wrong."""
+    """One violation of the contract: the row of the source (line of a CSV), the column, and what is wrong."""
 
     row: int
     column: str
@@ -27,29 +27,29 @@ class Violation:
 
 
 class Violations:
-    """The number of violations, and the first MOST_TOLD of them in the order of their rows."""
+    """The number of violations, and the first MOST_LISTED of them in the order of their rows."""
 
     def __init__(self, found: Iterable[Violation] = ()) -> None:
         self.count = 0
-        self.told: list[Violation] = []
+        self.listed: list[Violation] = []
         self.add(found)
 
     def add(self, found: Iterable[Violation], uncounted: int = 0) -> None:
-        """Count some more; of ``uncounted`` further ones only the number is known, because they come behind these."""
+        """Add violations. ``uncounted``: the number of further ones, which come after these and are not listed."""
         for violation in found:
             self.count += 1
-            if len(self.told) < MOST_TOLD or violation < self.told[-1]:
-                bisect.insort(self.told, violation)
-                del self.told[MOST_TOLD:]
+            if len(self.listed) < MOST_LISTED or violation < self.listed[-1]:
+                bisect.insort(self.listed, violation)
+                del self.listed[MOST_LISTED:]
         self.count += uncounted
 
 
 class ContractError(SourceError):
-    """Metadata that breaks the contract; nothing of it was used. ``violations``: those that the message names."""
+    """Metadata that violates the contract; none of it was used. ``violations``: those that the message lists."""
 
     def __init__(self, where: str, row_name: str, found: Violations) -> None:
-        self.violations = found.told
-        lines = [f"  {row_name} {violation.row}: {violation}" for violation in found.told]
+        self.violations = found.listed
+        lines = [f"  {row_name} {violation.row}: {violation}" for violation in found.listed]
         if rest := found.count - len(lines):
             lines.append(f"  and {rest:,} more")
         super().__init__(
@@ -58,5 +58,5 @@ class ContractError(SourceError):
 
 
 def shown(value: object) -> str:
-    """A value of the source in a message: quoted, on one line, and cut when it is long."""
+    """A value of the source as it appears in a message: quoted, on one line, and cut if it is long."""
     return f"'{escape_line(value, VALUE_LENGTH)}'" if isinstance(value, str) else repr(value)

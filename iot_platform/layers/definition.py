@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
@@ -166,6 +166,6 @@ def with_definition(client: Client, layer: Layer, action: Callable[[Definition],
                 return result
 
 
-def in_partitions(partitions: Sequence[str]) -> str:
+def in_partitions(partitions: Collection[str]) -> str:
     """The SQL condition that selects the rows of some partitions."""
     return "_partition_id IN (" + ", ".join(f"'{int(partition)}'" for partition in partitions) + ")"

@@ -2,62 +2,25 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.client import server_time
 from iot_platform.clickhouse.lock import drop_abandoned_locks
 from iot_platform.clickhouse.rows import insert_rows
-from iot_platform.clickhouse.write_pause import pause_inserts
 from iot_platform.errors import ProofError
-from iot_platform.layers.catalog import CHAIN_TABLES, DERIVED_LAYERS, IMPOSSIBLE_TIMES, RAW_TABLE, Layer
-from iot_platform.layers.definition import Definition, PartitionFingerprint, with_definition
-from iot_platform.layers.partitions import Version, grouped, partition_rows, partition_versions, partitions
+from iot_platform.layers.catalog import DERIVED_LAYERS, IMPOSSIBLE_TIMES, RAW_TABLE, Layer
+from iot_platform.layers.comparison import Proof, compare
+from iot_platform.layers.definition import Definition, with_definition
+from iot_platform.layers.partitions import grouped, partition_rows, partitions
 from iot_platform.layers.rebuild import Rebuilt, rebuild_partitions
-from iot_platform.layers.staging import drop_abandoned_tables, staging_tables
+from iot_platform.layers.staging import drop_abandoned_tables
 from iot_platform.layers.status import unverified_partitions
 
 # A rebuilt partition is compared again. It still differs only if something else writes into the layer meanwhile.
 MAX_ROUNDS = 5
-
-
-@dataclass(frozen=True)
-class Proof:
-    """The outcome for one partition of one layer.
-
-    ``found``: what it contained; ``expected``: by its definition; ``proved``: what it contains now.
-
-    The proof is valid for ``source_version`` and ``own_version`` of the partition (see layers/partitions.py).
-    ``arrived_rows``: rows that arrived in the source during the rebuild, and that the next proof covers.
-    ``duplicates``: for L2, valid readings of L1 beyond the first per device and timestamp.
-    """
-
-    layer: str
-    partition: str
-    is_equal: bool
-    was_rebuilt: bool
-    source_version: str
-    own_version: str
-    l1_rows: int
-    found: PartitionFingerprint
-    proved: PartitionFingerprint
-    expected: PartitionFingerprint
-    compared_at: dt.datetime
-    duration_s: float
-    arrived_rows: int = 0
-    duplicates: int = 0
-
-    def difference(self) -> str:
-        """The difference that was found, in words; empty if there was none."""
-        if not self.was_rebuilt and self.is_equal:
-            return ""
-        rows = self.found.rows - self.expected.rows
-        kWh = self.found.kWh - self.expected.kWh
-        return f"{rows:+,} rows, {kWh:+,.3f} kWh against the definition" + ("" if rows or kWh else " (other content)")
 
 
 def prove_all(
@@ -110,14 +73,14 @@ def prove_partitions(
 
 
 def _prove(client: Client, definition: Definition, wanted: Sequence[str], *, repair: bool) -> dict[str, Proof]:
-    proofs = _compare(client, definition, wanted)
+    proofs = compare(client, definition, wanted)
     for _ in range(MAX_ROUNDS if repair else 0):
         different = [name for name, proof in proofs.items() if not proof.is_equal]
         if not different:
             break
         started = time.monotonic()
         rebuilt = rebuild_partitions(client, definition, different)
-        again = _compare(client, definition, [name for name in different if not rebuilt[name].arrived_rows])
+        again = compare(client, definition, [name for name in different if not rebuilt[name].arrived_rows])
         share_s = (time.monotonic() - started) / len(different)
         for name in different:
             proofs[name] = _after_rebuild(proofs[name], rebuilt[name], again.get(name), share_s)
@@ -151,75 +114,6 @@ def _after_rebuild(before: Proof, rebuilt: Rebuilt, again: Proof | None, seconds
         compared_at=again.compared_at,
         duplicates=again.duplicates,
     )
-
-
-def _compare(client: Client, definition: Definition, wanted: Sequence[str]) -> dict[str, Proof]:
-    """Compare the live tables, then compare again, on snapshots, the partitions written to meanwhile."""
-    if not wanted:
-        return {}
-    layer = definition.layer
-    comparison = _Comparison(client, definition, wanted)
-    proofs = comparison.run()
-    source, own = comparison.current_versions()
-    moving = [
-        name
-        for name, proof in proofs.items()
-        if (proof.source_version, proof.own_version) != (str(source.get(name, "")), str(own.get(name, "")))
-    ]
-    if moving:
-        with staging_tables(client) as staging:
-            with pause_inserts(client, CHAIN_TABLES):
-                comparison = _Comparison(client, definition, moving)
-                source_copy = staging.copy_of(layer.source, [name for name in moving if name in comparison.source])
-                own_copy = staging.copy_of(layer.table, [name for name in moving if name in comparison.own])
-            proofs |= comparison.run(source_copy, own_copy)
-    return proofs
-
-
-class _Comparison:
-    """One comparison. It takes the versions first, so that a later change makes the partition unverified."""
-
-    def __init__(self, client: Client, definition: Definition, wanted: Sequence[str]) -> None:
-        self._client = client
-        self._definition = definition
-        self._wanted = wanted
-        self._started = time.monotonic()
-        self._at = server_time(client)
-        self._l1_rows = partition_rows(client, RAW_TABLE)
-        self.source, self.own = self.current_versions()
-
-    def current_versions(self) -> tuple[dict[str, Version], dict[str, Version]]:
-        """The versions that the partitions of the source and of the layer have now."""
-        layer = self._definition.layer
-        return partition_versions(self._client, layer.source), partition_versions(
-            self._client, layer.table, merges_rows=layer.needs_final
-        )
-
-    def run(self, source: str | None = None, table: str | None = None) -> dict[str, Proof]:
-        """Compare the layer's table with its definition, or copies of the source and of the table."""
-        definition, wanted = self._definition, self._wanted
-        actual = definition.actual(wanted, table=table)
-        expected = definition.expected(wanted, source=source)
-        duplicates = definition.duplicates(expected, source=source)
-        share_s = (time.monotonic() - self._started) / len(wanted)
-        return {
-            name: Proof(
-                layer=definition.layer.name,
-                partition=name,
-                is_equal=actual[name].same_content(expected[name]),
-                was_rebuilt=False,
-                source_version=str(self.source.get(name, "")),
-                own_version=str(self.own.get(name, "")),
-                l1_rows=self._l1_rows.get(name, 0),
-                found=actual[name],
-                proved=actual[name],
-                expected=expected[name],
-                compared_at=self._at,
-                duration_s=share_s,
-                duplicates=duplicates[name],
-            )
-            for name in wanted
-        }
 
 
 def _record(client: Client, proofs: Sequence[Proof], run_id: str) -> None:

@@ -1,1 +1,1 @@
-"""Which readings are plausible: limits of power and of time, and what a change of them invalidates."""
+"""Plausibility limits: which readings L2 accepts, by energy and by time. A changed limit invalidates days."""

@@ -1,4 +1,4 @@
-"""Change a limit: store it, let the views see it, and request proofs of the days whose readings it judges otherwise."""
+"""Store a change of a limit, make the views use it, and invalidate the days that have readings it affects."""
 
 from __future__ import annotations
 
@@ -12,55 +12,55 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.client import quoted
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.clickhouse.rows import insert_rows
-from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, L2, QUARANTINE, RAW_TABLE, Layer
+from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, L2, LIMIT_TABLES, QUARANTINE, RAW_TABLE, Layer
 from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.layers.invalidations import invalidation, repeat_unfinished_invalidations
 
-# All that decides about a reading; a limit of a building type also depends on the metadata.
-_INPUTS = ("device_metadata", "power_limits", "time_limits")
-
 
 @dataclass(frozen=True)
-class Readings:
-    """Readings of L1: a condition in SQL and the values bound in it."""
+class AffectedReadings:
+    """The readings of L1 that are valid under one of the limits, old or new, and refused under the other.
+
+    ``condition``: a condition in SQL, ``values``: its parameters.
+    """
 
     condition: str
     values: Mapping[str, Any]
 
 
 @contextmanager
-def inputs_locked(client: Client) -> Iterator[None]:
-    """Keep other processes from changing limits or metadata. Raises PlatformError when one of them takes too long."""
+def limits_locked(client: Client) -> Iterator[None]:
+    """Keep other processes from changing limits or metadata. Raises PlatformError if one of them takes too long."""
     with ExitStack() as locks:
-        for table in _INPUTS:
+        for table in LIMIT_TABLES:
             locks.enter_context(server_lock(client, table))
         yield
 
 
 def store_limit(
-    client: Client, table: str, row: Mapping[str, Any], judged_otherwise: Readings, reason: str
+    client: Client, table: str, row: Mapping[str, Any], affected: AffectedReadings, reason: str
 ) -> set[str]:
-    """Store a row of a limits table and reload what the views look up; hold ``inputs_locked`` meanwhile.
+    """Store a row of a limits table and reload the dictionaries. Call it within ``limits_locked``.
 
-    Returns the partitions of L1 with readings that are ``judged_otherwise`` from now on; their proofs are requested.
+    Returns the partitions of L1 with ``affected`` readings; these days are unverified from now on.
     """
     touched: dict[Layer, set[str]] = {L2: set(), QUARANTINE: set()}
-    _look(client, judged_otherwise, touched)
+    _add_affected(client, affected, touched)
     with invalidation(client, touched, reason) as changed_at:
         insert_rows(client, table, [[*row.values(), changed_at]], [*row, "recorded_at"])
         reload_dictionaries(client)
-        # What arrived since the first look may have been judged, and even proved, by the old limit.
-        _look(client, judged_otherwise, touched)
+        # Readings that arrived since the first look may have been checked, and even proved, with the old limit.
+        _add_affected(client, affected, touched)
     repeat_unfinished_invalidations(client)
     return touched[QUARANTINE]
 
 
-def _look(client: Client, readings: Readings, touched: dict[Layer, set[str]]) -> None:
+def _add_affected(client: Client, affected: AffectedReadings, touched: dict[Layer, set[str]]) -> None:
     rows = client.query(
-        f"SELECT DISTINCT _partition_id FROM {quoted(RAW_TABLE)} WHERE {readings.condition}",
-        parameters=dict(readings.values),
+        f"SELECT DISTINCT _partition_id FROM {quoted(RAW_TABLE)} WHERE {affected.condition}",
+        parameters=dict(affected.values),
     ).result_rows
     found = {str(row[0]) for row in rows}
     touched[QUARANTINE] |= found
-    # Impossible times are refused by any limit; only the reason may be another one.
+    # Readings with impossible times are refused under every limit; only their reject_reason may change.
     touched[L2] |= found - {IMPOSSIBLE_TIMES}

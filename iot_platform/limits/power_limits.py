@@ -1,22 +1,23 @@
-"""The upper limit of one reading: default, per building type, per device."""
+"""Upper limits of a reading's energy: a default, and limits per building type and per device."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.errors import PlatformError
-from iot_platform.limits.limit_changes import Readings, inputs_locked, store_limit
+from iot_platform.limits.limit_changes import AffectedReadings, limits_locked, store_limit
 
 Scope = Literal["default", "building_type", "device"]
 
 LARGEST_LIMIT_KWH = 1e9
 
-# Readings whose limit a row of power_limits can be; the more specific limits are left out.
+# Readings that a limit of this scope may apply to: those with a more specific limit are left out.
 _READINGS_OF = {
     "default": "device_id NOT IN (SELECT device_id FROM device_limit_values)",
     "building_type": "device_id IN (SELECT device_id FROM device_current_versions WHERE building_type = {key:String}) "
@@ -28,7 +29,7 @@ _READINGS_OF = {
 
 @dataclass(frozen=True)
 class Limit:
-    """Readings of ``max_kWh`` or more are refused by L2. ``key``: empty, a building type, or a device_id."""
+    """L2 refuses readings of ``max_kWh`` or more. ``key``: empty, a building type, or a device_id."""
 
     scope: Scope
     key: str
@@ -36,28 +37,27 @@ class Limit:
 
 
 def set_limit(client: Client, scope: Scope, key: str, max_kWh: float) -> set[str]:
-    """Store a limit (the newest of a scope and key holds) and let the views see it.
+    """Store a limit; it replaces an earlier one of the same scope and key.
 
-    It reaches new readings at once and older ones with the next proof of their day; returns the partitions of the
-    days that have to be proved again. Raises PlatformError when the limit or its key makes no sense; nothing is
-    changed then.
+    It applies to new readings at once, and to stored ones with the next proof of their day. Returns the partitions of
+    the days that are unverified now. Raises PlatformError, without changing anything, if the limit or key is invalid.
     """
     _check(scope, key)
     if not (math.isfinite(max_kWh) and 0 < max_kWh <= LARGEST_LIMIT_KWH):
         raise PlatformError(f"Limit {max_kWh:g} kWh: give more than 0 and at most {LARGEST_LIMIT_KWH:,.0f} kWh.")
-    with inputs_locked(client):
+    with limits_locked(client):
         known = limits(client)
         limit = Limit(scope, key, max_kWh)
         return _store(client, limit, known, [*_without(known, scope, key), limit])
 
 
 def remove_limit(client: Client, scope: Scope, key: str = "") -> set[str]:
-    """Let the next more general limit hold again; returns the partitions to prove again.
+    """Remove a limit, so that the next more general one applies. Returns the partitions that are unverified now.
 
-    Raises PlatformError when there is no such limit.
+    Raises PlatformError if there is no such limit.
     """
     _check(scope, key)
-    with inputs_locked(client):
+    with limits_locked(client):
         known = limits(client)
         found = next((limit for limit in known if (limit.scope, limit.key) == (scope, key)), None)
         if found is None:
@@ -67,12 +67,23 @@ def remove_limit(client: Client, scope: Scope, key: str = "") -> set[str]:
 
 
 def limits(client: Client) -> list[Limit]:
-    """All limits in use, the most general first. Without any the built-in default of the dictionary holds."""
+    """All limits that were set, the most general first. Without any, the dictionary's built-in default applies."""
     rows = client.query(
         "SELECT toString(power_limits.scope), key, max_kWh FROM power_limits FINAL WHERE NOT is_removed "
         "ORDER BY power_limits.scope, key"
     ).result_rows
     return [Limit(*row) for row in rows]
+
+
+def default_limit(client: Client, known: Sequence[Limit]) -> float:
+    """The limit, in kWh, of devices without a more specific one: from the ``known`` limits, else the built-in one."""
+    # Not from the dictionary: it may lack a stored default, if the change was killed before the reload.
+    for limit in known:
+        if limit.scope == "default":
+            return limit.max_kWh
+    # No device has this number, so the dictionary returns its built-in default.
+    row = client.query(f"SELECT dictGet('device_limits', 'max_kWh', toUInt64({2**32}))").result_rows[0]
+    return float(row[0])
 
 
 def _check(scope: Scope, key: str) -> None:
@@ -91,13 +102,13 @@ def _store(
 ) -> set[str]:
     row = {"scope": limit.scope, "key": limit.key, "max_kWh": limit.max_kWh, "is_removed": int(is_removed)}
     bounds = [_in_use(client, limit.scope, limit.key, known) for known in (before, after)]
-    readings = Readings(
+    affected = AffectedReadings(
         f"{_READINGS_OF[limit.scope]} AND power_usage_kWh >= {{low:Float64}} AND power_usage_kWh < {{high:Float64}} "
         "AND reject_reason IN ('', 'over_limit')",
         {"key": limit.key, "low": min(bounds), "high": max(bounds)},
     )
     reason = f"Limit of {limit.scope} {limit.key}".strip() + f": {bounds[0]:g} -> {bounds[1]:g} kWh"
-    return store_limit(client, "power_limits", row, readings, reason)
+    return store_limit(client, "power_limits", row, affected, reason)
 
 
 def _without(known: list[Limit], scope: Scope, key: str) -> list[Limit]:
@@ -105,7 +116,7 @@ def _without(known: list[Limit], scope: Scope, key: str) -> list[Limit]:
 
 
 def _in_use(client: Client, scope: Scope, key: str, known: list[Limit]) -> float:
-    """The limit that holds for a scope and key: its own, or else the next more general one."""
+    """The limit that applies to a scope and key: its own, else the next more general one."""
     values = {(limit.scope, limit.key): limit.max_kWh for limit in known}
     wanted: list[tuple[Scope, str]] = [(scope, key)]
     if scope == "device":
@@ -114,9 +125,5 @@ def _in_use(client: Client, scope: Scope, key: str, known: list[Limit]) -> float
             parameters={"device": key},
         ).result_rows
         wanted += [("building_type", str(row[0])) for row in rows]
-    found = next((values[name] for name in [*wanted, ("default", "")] if name in values), None)
-    if found is not None:
-        return found
-    # No device has this number: the dictionary answers with its built-in default.
-    row = client.query(f"SELECT dictGet('device_limits', 'max_kWh', toUInt64({2**32}))").result_rows[0]
-    return float(row[0])
+    own = next((values[name] for name in wanted if name in values), None)
+    return default_limit(client, known) if own is None else own

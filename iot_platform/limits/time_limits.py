@@ -1,4 +1,4 @@
-"""How old a reading may be, and how far in the future."""
+"""Time limits: how old a reading may be, and how far in the future."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Literal
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.errors import PlatformError
-from iot_platform.limits.limit_changes import Readings, inputs_locked, store_limit
+from iot_platform.limits.limit_changes import AffectedReadings, limits_locked, store_limit
 
 TimeLimitName = Literal["oldest_timestamp", "max_future"]
 
-# Beyond these L1 keeps a reading in its partition of impossible times, which never reaches L2; see sql/053.
+# L1 keeps readings beyond these in its partition of impossible times, which never reaches L2; see sql/053.
 FIRST_OLDEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 LONGEST_FUTURE = dt.timedelta(days=1)
 
-# Readings between the old limit and the new one, without those that are refused for an earlier reason.
+# Readings between the old limit and the new one, without those that another rule refuses first.
 _READINGS_BETWEEN = {
     "oldest_timestamp": "timestamp >= toDateTime({low:UInt32}, 'UTC') AND timestamp < toDateTime({high:UInt32}, 'UTC') "
     "AND reject_reason IN ('', 'over_limit', 'in_the_future', 'too_old')",
@@ -29,57 +29,57 @@ _READINGS_BETWEEN = {
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """``value_s``: Unix time of the oldest timestamp, or seconds into the future. Not ``is_set``: it is built in."""
+    """``value_s``: Unix time of the oldest timestamp, or seconds into the future. Not ``is_set``: built in."""
 
     name: TimeLimitName
     value_s: int
     is_set: bool
 
     def describe(self) -> str:
-        """The limit for people."""
+        """The limit in words."""
         if self.name == "oldest_timestamp":
             return f"Oldest timestamp: {dt.datetime.fromtimestamp(self.value_s, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
-        return f"Future: {self.value_s / 60:g} minutes"
+        return f"Latest timestamp: {self.value_s / 60:g} minutes after arrival"
 
 
 def set_oldest_timestamp(client: Client, oldest: dt.datetime) -> set[str]:
-    """Refuse readings of before ``oldest`` (timezone-aware); returns the partitions of the days to prove again.
+    """Refuse readings from before ``oldest`` (timezone-aware). Returns the partitions that are unverified now.
 
-    Raises PlatformError when it is before 2000 or in the future; nothing is changed then.
+    Raises PlatformError, without changing anything, if it is before 2000 or in the future.
     """
     if not FIRST_OLDEST <= oldest <= dt.datetime.now(dt.UTC):
         raise PlatformError(
-            f"Oldest timestamp {oldest:%Y-%m-%d %H:%M:%S}: give a time from {FIRST_OLDEST:%Y-%m-%d} to now. Readings "
-            "from before that year stay in quarantine: no day of L1 can hold them."
+            f"Oldest timestamp {oldest:%Y-%m-%d %H:%M:%S}: give a time from {FIRST_OLDEST:%Y-%m-%d} to now. Older "
+            "readings always stay in quarantine: L1 has no partitions for their days."
         )
-    with inputs_locked(client):
+    with limits_locked(client):
         return _store(client, "oldest_timestamp", int(oldest.timestamp()), is_removed=False)
 
 
 def set_max_future(client: Client, future: dt.timedelta) -> set[str]:
-    """Refuse readings of more than ``future`` after their arrival; returns the partitions of the days to prove again.
+    """Refuse readings whose time is more than ``future`` after their arrival. Returns the partitions now unverified.
 
-    Raises PlatformError when it is negative or more than a day; nothing is changed then.
+    Raises PlatformError, without changing anything, if it is negative or more than a day.
     """
     if not dt.timedelta(0) <= future <= LONGEST_FUTURE:
         raise PlatformError(
-            f"Future of {future / dt.timedelta(minutes=1):g} minutes: give 0 to "
-            f"{LONGEST_FUTURE / dt.timedelta(minutes=1):g} minutes. Readings from further in the future stay in "
-            "quarantine: no day of L1 can hold them."
+            f"Limit of {future / dt.timedelta(minutes=1):g} minutes into the future: give 0 to "
+            f"{LONGEST_FUTURE / dt.timedelta(minutes=1):g} minutes. Readings from further in the future always stay in "
+            "quarantine: L1 has no partitions for their days."
         )
-    with inputs_locked(client):
+    with limits_locked(client):
         return _store(client, "max_future", int(future.total_seconds()), is_removed=False)
 
 
 def remove_time_limit(client: Client, name: TimeLimitName) -> set[str]:
-    """Let the built-in value hold again; returns the partitions of the days to prove again.
+    """Return to the built-in value. Returns the partitions of the days that are unverified now.
 
-    Raises PlatformError when the limit was not set.
+    Raises PlatformError if the limit was not set.
     """
-    with inputs_locked(client):
+    with limits_locked(client):
         known = {limit.name: limit for limit in time_limits(client)}
         if not known[name].is_set:
-            raise PlatformError(f"The time limit {name} was not set; its built-in value holds.")
+            raise PlatformError(f"The time limit {name} was not set; its built-in value applies.")
         return _store(client, name, known[name].value_s, is_removed=True)
 
 
@@ -94,6 +94,6 @@ def _store(client: Client, name: TimeLimitName, value_s: int, *, is_removed: boo
         "SELECT value_s, built_in_s FROM time_limit_values WHERE name = {name:String}", parameters={"name": name}
     ).result_rows[0]
     before, after = int(row[0]), int(row[1]) if is_removed else value_s
-    readings = Readings(_READINGS_BETWEEN[name], {"low": min(before, after), "high": max(before, after)})
+    affected = AffectedReadings(_READINGS_BETWEEN[name], {"low": min(before, after), "high": max(before, after)})
     stored = {"name": name, "value_s": value_s, "is_removed": int(is_removed)}
-    return store_limit(client, "time_limits", stored, readings, f"Time limit {name}: {before} -> {after} s")
+    return store_limit(client, "time_limits", stored, affected, f"Time limit {name}: {before} -> {after} s")

@@ -29,6 +29,8 @@ load_from:
 # How Dagster's commands find the code. They import from the working directory first: that of the platform itself.
 CODE = ("-m", "iot_platform.definitions", "-d", str(PACKAGE_DIR.parent))
 
+# Names of the services, and of their logs.
+CODE_LOCATION, WEBSERVER, DAEMON = "code-location", "dagster-webserver", "dagster-daemon"
 # Not `dagster code-server start`: it serves the code from a child process, which ends itself after 30 seconds without
 # a heartbeat (a suspended laptop is enough), while the parent goes on and looks healthy. This one is a single process
 # without heartbeats: it runs or it has ended.
@@ -73,8 +75,14 @@ class Dagster:
             answer.raise_for_status()
             found = answer.json()["data"]
         except (requests.RequestException, ValueError, KeyError) as error:
-            return [f"The webserver does not answer: {error}"]
-        return [*_location_problems(found["workspaceOrError"]), *_daemon_problems(found["instance"]["daemonHealth"])]
+            return [f"The webserver does not answer: {error} Log: {self._log(WEBSERVER)}"]
+        return [
+            *(f"{text} Log: {self._log(CODE_LOCATION)}" for text in _location_problems(found["workspaceOrError"])),
+            *(f"{text} Log: {self._log(DAEMON)}" for text in _daemon_problems(found["instance"]["daemonHealth"])),
+        ]
+
+    def _log(self, name: str) -> Path:
+        return next(service.log for service in self.services if service.name == name)
 
     def wait_until_healthy(self, report: Callable[[str], None], timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until nothing is wrong; ``report`` gets a message every REPORT_INTERVAL_S.
@@ -88,16 +96,10 @@ class Dagster:
                 service.check()
             waited = time.monotonic() - started
             if waited > timeout_s:
-                raise PlatformError(
-                    f"Dagster is not healthy after {timeout_s:.0f} s: {' '.join(problems)} "
-                    f"Logs: {self.services[0].log.parent}"
-                )
+                raise PlatformError(f"Dagster is not healthy after {timeout_s:.0f} s: {' '.join(problems)}")
             if waited - reported > REPORT_INTERVAL_S:
                 reported = waited
-                report(
-                    f"Dagster is still starting after {waited:.0f} s. {' '.join(problems)} "
-                    f"Logs: {self.services[0].log.parent}"
-                )
+                report(f"Dagster is still starting after {waited:.0f} s. {' '.join(problems)}")
             time.sleep(0.5)
 
 
@@ -117,7 +119,7 @@ def running_dagster(
     code_server = (*CODE_SERVER, "-h", "127.0.0.1", "-p", str(code_port), *CODE)
     webserver = ("iot_platform.services.webserver", "-h", settings.host, "-p", str(port), "-w", str(workspace))
     daemon = ("dagster._daemon", "run", "-w", str(workspace))
-    commands = {"code-location": code_server, "dagster-webserver": webserver, "dagster-daemon": daemon}
+    commands = {CODE_LOCATION: code_server, WEBSERVER: webserver, DAEMON: daemon}
     # Not in the folder of the user: Dagster would read a file .env there, and import modules from it.
     folder = Path(env["DAGSTER_HOME"])
     with ExitStack() as stack:

@@ -36,7 +36,7 @@ class Dashboard:
         try:
             requests.get(f"{self.url}/healthz", timeout=HEALTH_TIMEOUT_S).raise_for_status()
         except requests.RequestException as error:
-            return [f"The dashboard does not answer: {error}"]
+            return [f"The dashboard does not answer: {error} Log: {self.service.log}"]
         return []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,8 @@ from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
 
 INSTANCE_CONFIG = """\
-# Dagster's instance of this home: SQLite storage and logs beside this file. It is written once; you may change it.
+# Dagster's instance of this home: SQLite storage and logs beside this file. You may change it: a changed file is never
+# overwritten.
 # deploy/dagster.yaml is the one for production (Postgres). docs/operators-guide.md explains the choices.
 
 # Runs wait in a queue; the daemon looks at it each second. When the code location cannot be reached, a run keeps its
@@ -35,15 +37,15 @@ concurrency:
     default_limit: 4
     granularity: op
 
-# A failed tick of a schedule is evaluated again every few seconds, for some hours.
+# A failed tick of a schedule is evaluated again every minute, for three hours.
 scheduler:
   module: dagster.core.scheduler
   class: DagsterDaemonScheduler
   config:
-    max_tick_retries: 2000
+    max_tick_retries: 180
 
-# A run whose process died is marked as failed and started again. A run that failed by itself is not: its steps have
-# already been retried where the error may pass. A busy machine may take minutes to start a run.
+# A run whose process died is marked as failed and started again. A run that failed with an error is not: its steps have
+# already been retried after transient errors. A busy machine may take minutes to start a run.
 run_monitoring:
   enabled: true
   start_timeout_seconds: 900
@@ -85,18 +87,22 @@ nux:
 """
 
 
+# SHA-256 of what earlier versions wrote: a file that nobody has changed gets the new configuration.
+EARLIER_CONFIGS = {"3a375c7392da8f163cbdddc399494e8cf994f70e4f4e19a3c7f7e29693cdabc2"}
+
+
 def dagster_home(settings: Settings) -> Path:
-    """The directory of Dagster's own storage in this home, made with a configuration when it is not there."""
+    """The directory of Dagster's own storage in this home, with a configuration."""
     home = state_directory(settings.root, "dagster")
     config = home / "dagster.yaml"
-    if not config.exists():
+    if not config.exists() or hashlib.sha256(config.read_bytes()).hexdigest() in EARLIER_CONFIGS:
         config.write_text(INSTANCE_CONFIG, encoding="utf-8")
     return home
 
 
 def create_storage(home: Path) -> None:
-    """Make the tables of a new instance. Processes that start at the same time would each try, and spoil its SQLite."""
-    # Takes a second to import: only where it is needed.
+    """Create the tables of a new instance. Processes that start together must not do it: it breaks the SQLite files."""
+    # Imported here because it takes a second.
     from dagster import DagsterInstance
 
     with DagsterInstance.from_config(str(home)) as instance:
@@ -106,7 +112,7 @@ def create_storage(home: Path) -> None:
 
 
 def environment(settings: Settings, overrides: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a Dagster process of this home. Paths in it are absolute: it runs in another folder."""
+    """The environment of a Dagster process of this home. Its paths are absolute: the process runs in another folder."""
     return {
         **os.environ,
         **_absolute_paths(settings),
@@ -119,7 +125,7 @@ def environment(settings: Settings, overrides: Mapping[str, str]) -> dict[str, s
 def _absolute_paths(settings: Settings) -> dict[str, str]:
     names = [name for name in os.environ if name.startswith("IOT_") and name.endswith("_FILE") and os.environ[name]]
     paths = {name: os.environ[name] for name in names}
-    # Anything with a colon is a URL.
+    # With a colon it is a URL.
     if settings.devices_csv and ":" not in settings.devices_csv:
         paths["IOT_DEVICES_CSV"] = settings.devices_csv
     return {name: os.path.abspath(os.path.expanduser(path)) for name, path in paths.items()}

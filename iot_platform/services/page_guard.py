@@ -1,4 +1,4 @@
-"""What may reach Dagster's web application: its own pages and programs, not the pages of others."""
+"""Protects Dagster's web application from other web pages. Its own pages and programs are let through."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BODY_TIMEOUT_S = 30
 POLICY_VIOLATION = 1008
 
 RESPONSE_HEADERS = {
-    # In a frame of another page, a click on that page could be one on "Launch run". Notebooks are a frame of our own.
+    # A page that shows the UI in a frame could make a user click "Launch run". Notebooks are frames of our own pages.
     "X-Frame-Options": "SAMEORIGIN",
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
@@ -27,7 +27,7 @@ RESPONSE_HEADERS = {
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a request is not passed on."""
+    """Why a request is refused."""
 
     status: int
     reason: str
@@ -36,16 +36,16 @@ class Refusal:
 _ANOTHER_PAGE = Refusal(403, "Refused: another web page sent this request.\n")
 _NOT_JSON = Refusal(415, "Refused: send changes by POST, as application/json.\n")
 _TOO_LARGE = Refusal(413, f"Refused: the body is larger than {MAX_BODY_BYTES:,} bytes.\n")
-_CUT_OFF = Refusal(400, "Refused: the body was cut off.\n")
+_CUT_OFF = Refusal(400, "Refused: the body is incomplete.\n")
 _TOO_SLOW = Refusal(408, f"Refused: the body did not arrive within {BODY_TIMEOUT_S} s.\n")
 
 
 class PageGuard:
-    """ASGI middleware in front of everything that a web application answers, websockets included.
+    """ASGI middleware in front of all requests of a web application, including websockets.
 
-    A request must name this server (Host), must not come from another page (Origin, Sec-Fetch-Site) unless it only
-    opens a page, and may change something only by a POST of JSON, which no page can send elsewhere without being asked
-    for its origin first. Programs send neither Origin nor Sec-Fetch-Site and are taken.
+    A request must name this server (Host). It must not come from another page (Origin, Sec-Fetch-Site), unless it only
+    opens a page. Changes need a POST of JSON, which browsers send to another origin only after asking it first.
+    Programs send neither Origin nor Sec-Fetch-Site, and are let through.
     """
 
     def __init__(self, app: ASGIApp, trusted_hosts: Collection[str] = ()) -> None:
@@ -62,7 +62,7 @@ class PageGuard:
             if refusal is None:
                 await self._app(scope, receive, send)
             else:
-                # Before it is accepted, the server answers the handshake with 403.
+                # Closed before it is accepted: the server answers the handshake with 403.
                 await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": refusal.reason.strip()})
             return
 
@@ -89,8 +89,8 @@ class PageGuard:
             return Refusal(403, HOST_REFUSED)
         if not all(origin_is_trusted(origin, hosts[0]) for origin in headers.getlist("origin")):
             return _ANOTHER_PAGE
-        # Pictures, scripts and links of another page carry no Origin; browsers tell where these come from in this one.
-        # Another port of the same machine is another page, too: "same-site".
+        # Browsers send no Origin for images, scripts and links of another page, but Sec-Fetch-Site. Another port of the
+        # same machine ("same-site") counts as another page, too.
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not _opens_page(scope, headers):
             return _ANOTHER_PAGE
         return _unfit(scope, headers)
@@ -106,7 +106,7 @@ def _opens_page(scope: Scope, headers: Headers) -> bool:
 
 
 def _unfit(scope: Scope, headers: Headers) -> Refusal | None:
-    """What cannot be a page load and is no POST of JSON: forms and text/plain can be sent by any page."""
+    """Refuse what is neither a page load nor a POST of JSON: any page can send forms and text/plain."""
     if scope["type"] == "websocket" or scope["method"] in ("GET", "HEAD"):
         return None
     media_types = [value.partition(";")[0].strip().lower() for value in headers.getlist("content-type")]
@@ -117,7 +117,7 @@ def _unfit(scope: Scope, headers: Headers) -> Refusal | None:
 
 
 async def _read(receive: Receive) -> bytes | Refusal:
-    """The whole body, or why it is not taken."""
+    """The whole body, or why it is refused."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
@@ -135,7 +135,7 @@ async def _read(receive: Receive) -> bytes | Refusal:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """A ``receive`` that gives the body once more, and then what comes after it."""
+    """A ``receive`` that returns the body again, and then what follows it."""
     given = False
 
     async def replayed() -> Message:

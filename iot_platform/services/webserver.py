@@ -1,6 +1,6 @@
-"""Dagster's webserver behind a guard: ``python -m iot_platform.services.webserver``, in place of dagster-webserver.
+"""Dagster's webserver behind PageGuard: ``python -m iot_platform.services.webserver``, instead of dagster-webserver.
 
-The stock webserver runs mutations over GET and for any Host and Origin: a picture on a foreign page can launch a run.
+The original webserver accepts mutations by GET and for any Host and Origin: an image on any web page can launch a run.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ GRACE_S = 5
 
 
 class GuardedWebserver(DagsterWebserver[Any, Any]):
-    """Dagster's web application, all of it behind PageGuard; GET /graphql only answers queries."""
+    """Dagster's web application behind PageGuard. GET /graphql accepts only queries."""
 
     def __init__(self, process_context: Any, trusted_hosts: Collection[str] = ()) -> None:
         self._trusted_hosts = trusted_hosts
         super().__init__(process_context, live_data_poll_rate=LIVE_DATA_POLL_MS)
 
     def build_middleware(self) -> list[Middleware]:
-        """Dagster's middleware, with the guard before it."""
+        """Dagster's middleware, after the guard."""
         return [Middleware(PageGuard, trusted_hosts=self._trusted_hosts), *super().build_middleware()]
 
     async def graphql_http_endpoint(self, request: Request) -> Response:
-        """Answer GraphQL over HTTP; refuse anything but queries by GET, and JSON that is not one request."""
+        """Answer GraphQL over HTTP. Refuses everything but queries by GET, and JSON that is not a single request."""
         if request.method == "POST":
             try:
                 is_request = isinstance(await request.json(), dict)
@@ -54,13 +54,13 @@ class GuardedWebserver(DagsterWebserver[Any, Any]):
             if not is_request:
                 return PlainTextResponse('The body must be one JSON object {"query": ...}.\n', 400)
         elif (query := request.query_params.get("query")) is not None and not holds_only_queries(query):
-            return PlainTextResponse("GET only answers queries; send everything else by POST.\n", 405)
+            return PlainTextResponse("GET accepts only queries. Send everything else by POST.\n", 405)
         answer: Response = await super().graphql_http_endpoint(request)
         return answer
 
 
 def holds_only_queries(text: str) -> bool:
-    """Whether a GraphQL document can be read and all its operations are queries, whichever of them is to run."""
+    """Whether a GraphQL document can be parsed and all of its operations are queries."""
     try:
         document = parse(text)
     except (GraphQLError, RecursionError):
@@ -87,7 +87,7 @@ def main(host: str, port: int, workspace: str) -> None:
         with WorkspaceProcessContext(
             instance, version=__version__, workspace_load_target=WorkspaceFileTarget(paths=[workspace])
         ) as context:
-            # h11 bounds a request's line and headers (64 KiB together); httptools does not.
+            # h11 limits the request line and headers to 64 KiB; httptools does not.
             uvicorn.run(
                 GuardedWebserver(context, (*settings.trusted_hosts, host.lower())).create_asgi_app(),
                 host=host,

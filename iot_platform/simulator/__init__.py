@@ -1,1 +1,1 @@
-"""Simulated meters: devices, load profiles, faults, and their ingestion."""
+"""Simulated meters: devices, load profiles, faults, and the ingestion of their readings."""

@@ -1,4 +1,4 @@
-"""What goes wrong between a meter and the platform, as a rate per reading."""
+"""Faults between a meter and the platform: what can go wrong with a reading, and how often."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iot_platform.errors import PlatformError
-from iot_platform.simulator.random_numbers import Floats, UInt64s, unit
+from iot_platform.simulator.random_numbers import Floats, UInt64s, unit_interval
 
-#: A late reading, or the second copy of a duplicate, arrives at most this long after the end of its interval.
-MAX_DELAY_S = 6 * 3600
+#: A late reading, or the second copy of a duplicate, arrives between these times after the end of its interval.
 MIN_DELAY_S = 60
+MAX_DELAY_S = 6 * 3600
 
-#: Bits of the per-reading random number that choose the fault: rates are exact to 2^-28.
+#: Bits of a reading's random number that decide its fault: rates are exact to 2^-28.
 FAULT_BITS = 28
 
-#: Range of a spike in kWh: above the limit of any building, as when a meter sends its register instead of the interval.
+#: Range of a spike in kWh: above the limit of any building, as when a meter sends its register's total.
 SPIKE_KWH = (1_000.0, 100_000.0)
 
 
-class Kind(enum.IntEnum):
-    """What happens to one reading; a reading has at most one fault."""
+class FaultKind(enum.IntEnum):
+    """The fault of a reading. A reading has at most one."""
 
     OK = 0
     NEGATIVE = 1
@@ -37,37 +37,37 @@ class Kind(enum.IntEnum):
     MISSING = 6
 
 
-#: Labels of what arrives, by Kind. Missing readings never arrive and so have none.
-LABELS = [kind.name.lower() for kind in Kind if kind is not Kind.MISSING]
+#: Label of each kind of arrival. Missing readings never arrive, so they have none.
+LABELS = [kind.name.lower() for kind in FaultKind if kind is not FaultKind.MISSING]
 
 
 @dataclass(frozen=True, eq=False)
-class Faulty:
-    """Readings that have a fault: slot (intervals since 1970), position of the meter, and Kind, one row each."""
+class FaultyReadings:
+    """Readings with a fault, one row each: slot (interval number since 1970), position of the meter, and kind."""
 
     slot: NDArray[np.int64]
     meter: NDArray[np.intp]
     kind: NDArray[np.int8]
 
     @classmethod
-    def nothing(cls) -> Faulty:
-        """No reading."""
+    def empty(cls) -> FaultyReadings:
+        """No readings."""
         return cls(np.empty(0, np.int64), np.empty(0, np.intp), np.empty(0, np.int8))
 
     @classmethod
-    def concat(cls, parts: Sequence[Faulty]) -> Faulty:
-        """The rows of all parts, one after the other; at least one part."""
+    def concat(cls, parts: Sequence[FaultyReadings]) -> FaultyReadings:
+        """The rows of all parts, in order. There must be at least one part."""
         slots, meters, kinds = zip(*((part.slot, part.meter, part.kind) for part in parts), strict=True)
         return cls(np.concatenate(slots), np.concatenate(meters), np.concatenate(kinds))
 
-    def where(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Faulty:
-        """The rows of a mask, or those at given positions."""
-        return Faulty(self.slot[rows], self.meter[rows], self.kind[rows])
+    def select(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> FaultyReadings:
+        """The rows that a mask or a list of positions selects."""
+        return FaultyReadings(self.slot[rows], self.meter[rows], self.kind[rows])
 
     @property
-    def deferred(self) -> NDArray[np.bool_]:
-        """Mask of the rows that bring an arrival after the end of their interval."""
-        return np.isin(self.kind, (Kind.LATE, Kind.DUPLICATE))
+    def is_deferred(self) -> NDArray[np.bool_]:
+        """Mask of the rows with an arrival some time after the end of their interval."""
+        return np.isin(self.kind, (FaultKind.LATE, FaultKind.DUPLICATE))
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ class FaultRates:
     negative   the value has the wrong sign
     nan        the value is not a number
     spike      the value is far above any building's consumption
-    late       right, but arrives up to MAX_DELAY_S after its interval's end
-    duplicate  arrives on time and a second time, with the same value, up to MAX_DELAY_S later
-    missing    never arrives
+    late       the value is right, but arrives up to MAX_DELAY_S after the end of its interval
+    duplicate  the reading arrives on time, and again with the same value up to MAX_DELAY_S later
+    missing    the reading never arrives
     """
 
     negative: float = 2e-4
@@ -90,7 +90,7 @@ class FaultRates:
     missing: float = 2e-3
 
     def __post_init__(self) -> None:
-        """Refuse rates that are no shares or leave no room for each other."""
+        """Refuse rates outside 0 to 1, and rates that sum to more than 1."""
         rates = dataclasses.asdict(self)
         wrong = {name: rate for name, rate in rates.items() if not 0 <= rate <= 1}
         if wrong or sum(rates.values()) > 1:
@@ -98,18 +98,18 @@ class FaultRates:
 
     @classmethod
     def none(cls) -> FaultRates:
-        """Meters and network without a fault."""
+        """No faults."""
         return cls(**{field.name: 0.0 for field in dataclasses.fields(cls)})
 
     @property
     def digest(self) -> str:
-        """Short name of these rates: equal rates, equal digest."""
+        """A short hash of these rates."""
         text = ",".join(f"{name}={rate!r}" for name, rate in sorted(dataclasses.asdict(self).items()))
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def find(self, bits: UInt64s) -> tuple[NDArray[np.intp], NDArray[np.int8]]:
-        """Flat positions in ``bits`` (one random number per reading) that have a fault, and the Kind of each."""
-        kinds = [kind for kind in Kind if kind is not Kind.OK]
+        """Flat positions in ``bits`` (one random number per reading) of the readings with a fault, and their kinds."""
+        kinds = [kind for kind in FaultKind if kind is not FaultKind.OK]
         rates = [float(getattr(self, kind.name.lower())) for kind in kinds]
         limits = np.rint(np.cumsum(rates) * 2**FAULT_BITS).astype(np.uint64)
         chance = bits >> np.uint64(64 - FAULT_BITS)
@@ -119,17 +119,19 @@ class FaultRates:
         return where, found.astype(np.int8)
 
 
-def spoil(values: Floats, kinds: NDArray[np.int8], bits: UInt64s, steps_per_kWh: int) -> Floats:
-    """The values (kWh) that the meters send instead of the true ones, given each reading's Kind and random bits."""
+def faulty_values(values: Floats, kinds: NDArray[np.int8], bits: UInt64s, steps_per_kWh: int) -> Floats:
+    """The values (kWh) that the meters send instead of the true ones, given each reading's kind and random bits."""
     low, high = SPIKE_KWH
-    spikes = np.rint((low + (high - low) * unit(bits)) * steps_per_kWh) / steps_per_kWh
-    # A zero with its sign flipped is still a valid zero: the smallest step of the register stands in for it.
+    spikes = np.rint((low + (high - low) * unit_interval(bits)) * steps_per_kWh) / steps_per_kWh
+    # A negative zero would still be valid: use the smallest step of the register instead.
     negatives = -np.maximum(values, 1 / steps_per_kWh)
     choices = [negatives, np.full_like(values, np.nan), spikes]
-    return np.select([kinds == Kind.NEGATIVE, kinds == Kind.NAN, kinds == Kind.SPIKE], choices, default=values)
+    return np.select(
+        [kinds == FaultKind.NEGATIVE, kinds == FaultKind.NAN, kinds == FaultKind.SPIKE], choices, default=values
+    )
 
 
-def delay_s(bits: UInt64s) -> NDArray[np.int64]:
-    """Seconds from the end of the interval to the delayed arrival: mostly minutes, at most MAX_DELAY_S."""
-    chance = unit(bits)
+def delays_s(bits: UInt64s) -> NDArray[np.int64]:
+    """Seconds from the end of the interval to the deferred arrival: mostly minutes, at most MAX_DELAY_S."""
+    chance = unit_interval(bits)
     return (MIN_DELAY_S + np.floor(chance * chance * chance * (MAX_DELAY_S - MIN_DELAY_S + 1))).astype(np.int64)

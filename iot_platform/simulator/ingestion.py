@@ -1,4 +1,4 @@
-"""Bring the readings of the simulated meters into L1, window by window, each window once."""
+"""Write the readings of the simulated meters into L1: each window of time exactly once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from iot_platform.simulator.simulated_readings import Simulator
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What an ingestion added: readings, the sum of their finite values in kWh, batches, and readings by label."""
+    """What an ingestion added: readings, the sum of their finite values in kWh, batches, and readings per label."""
 
     rows: int = 0
     kWh: float = 0.0
@@ -25,19 +25,18 @@ class IngestResult:
     labels: dict[str, int] = field(default_factory=dict)
 
 
-def ingest_simulated(
+def ingest_simulated_readings(
     client: Client,
     settings: Settings,
     start: dt.datetime,
     end: dt.datetime,
     progress: Callable[[dt.datetime], None] | None = None,
 ) -> IngestResult:
-    """Write every simulated reading that arrives in [start, end) and is not in L1 yet.
+    """Write all simulated readings that arrive in [start, end) and are not in L1 yet.
 
-    ``progress`` is called with the time reached. The meters exist from settings.first_day on: nothing older is sent,
-    and nothing that was measured before it.
-    Calls may overlap and repeat, also from several processes. Raises PlatformError when another process keeps the
-    stream for too long.
+    ``progress`` is called with the time reached so far. The meters exist from settings.first_day on: readings that were
+    measured or would arrive before it are not sent. Calls may overlap and be repeated, also by several processes.
+    Raises PlatformError when another process keeps the stream locked for too long.
     """
     simulator = Simulator.from_settings(settings)
     installed = dt.datetime.combine(settings.first_day, dt.time(), dt.UTC)
@@ -45,7 +44,7 @@ def ingest_simulated(
     step_s = max(1, settings.batch_rows // simulator.devices) * simulator.interval_s
     total = IngestResult()
     with writer.exclusive():
-        # A window before the first day is not recorded as sent: with an earlier first day it can still be.
+        # The time before the first day is not recorded as sent, so it can be sent later with an earlier first day.
         first = int(max(start, installed).timestamp())
         for position_from, position_to in writer.ranges_to_write(first, int(end.timestamp()), step_s):
             window_end = _instant(position_to)
@@ -59,7 +58,7 @@ def ingest_simulated(
 
 
 def first_simulated_day(client: Client, settings: Settings) -> dt.date | None:
-    """The UTC day on which the stream of these settings begins in L1; None when nothing of it was sent yet."""
+    """The first UTC day of this simulator's readings in L1; None when none were sent yet."""
     rows = client.query(
         "SELECT min(position_from) FROM ingestion_ledger WHERE source = {source:String} HAVING count() > 0",
         parameters={"source": Simulator.from_settings(settings).source()},

@@ -1,6 +1,6 @@
-"""Load shapes: how a building spreads its annual consumption over the local time of the simulated city.
+"""Load profiles: how a building's annual consumption is distributed over the local time of the simulated city.
 
-The shapes are the standard load profiles of the German energy industry, from the package oemof-demand:
+They are the standard load profiles of the German energy industry, from the package oemof-demand:
 H25, P25, G25, L25 (BDEW 2025) and G1-G6 (VDEW "Repraesentative VDEW-Lastprofile", 1999). They give the energy of each
 quarter of an hour in local time, for working days, Saturdays and Sundays/holidays of each season or month.
 """
@@ -19,26 +19,26 @@ from numpy.typing import NDArray
 from iot_platform.errors import PlatformError
 from iot_platform.simulator.random_numbers import Floats
 
-#: Time zone of the simulated city (Munich); the profiles are in its local time, readings in UTC.
+#: Time zone of the simulated city (Munich). The profiles are in local time, readings in UTC.
 TIME_ZONE = "Europe/Berlin"
 
 QUARTER_S = 900
 
-#: Quarters of an hour that a year's table repeats at both ends, so that a meter's time shift may reach over them.
+#: Quarters of an hour that are repeated at both ends of a year's table, for meters with a time shift.
 _MARGIN = 8
 
 
 @dataclass(frozen=True)
 class BuildingType:
-    """How buildings of one kind use energy.
+    """How buildings of one type use energy.
 
-    profile      name of the standard load profile
-    annual_kWh   lowest and highest annual consumption of one meter, kWh
-    share        relative frequency among the meters of its group (homes or businesses)
-    hour_spread  size of the hour-to-hour wandering around the profile, 0 to 1
-    day_spread   size of the day-to-day wandering, 0 to 1
-    white        size of the noise from one reading to the next when the interval is short, 0 to 1
-    home         a household: one meter, one customer
+    profile        name of the standard load profile
+    annual_kWh     lowest and highest annual consumption of one meter, kWh
+    share          relative frequency among the meters of its group (homes or businesses)
+    hour_spread    amplitude of the variation from hour to hour around the profile, 0 to 1
+    day_spread     amplitude of the variation from day to day, 0 to 1
+    reading_noise  amplitude of the noise from one reading to the next in short intervals, 0 to 1
+    home           a household, which has one meter
     """
 
     profile: str
@@ -46,7 +46,7 @@ class BuildingType:
     share: float
     hour_spread: float
     day_spread: float
-    white: float
+    reading_noise: float
     home: bool = False
 
 
@@ -65,7 +65,7 @@ BUILDING_TYPES: dict[str, BuildingType] = {
 
 
 def holidays(year: int) -> list[dt.date]:
-    """Public holidays of the simulated city (Bavaria, Munich): the profiles treat them as Sundays."""
+    """Public holidays of the simulated city (Munich); the profiles treat them as Sundays."""
     fixed = [(1, 1), (1, 6), (5, 1), (8, 15), (10, 3), (11, 1), (12, 25), (12, 26)]
     # Days after Easter Sunday: Good Friday, Easter Monday, Ascension, Whit Monday, Corpus Christi.
     moving = [-2, 1, 39, 50, 60]
@@ -90,8 +90,8 @@ def _easter(year: int) -> dt.date:
 def quarter_shares(year: int) -> Floats:
     """Share of the annual consumption in each quarter of an hour of a local year, for every building type.
 
-    Shape (building types in the order of BUILDING_TYPES, quarters of the year); each row sums to 1. The clock is the
-    local wall clock without its changes: every day has 96 quarters. Takes about 0.3 s, then cached.
+    Shape: (building types in the order of BUILDING_TYPES, quarters of the year); each row sums to 1. Changes of the
+    clock are ignored: every day has 96 quarters. The first call for a year takes about 0.3 s.
     """
     try:
         from oemof.demand import bdew
@@ -102,7 +102,7 @@ def quarter_shares(year: int) -> Floats:
     clock = pd.date_range(dt.datetime(year, 1, 1), dt.datetime(year + 1, 1, 1), freq="15min", inclusive="left")
     days_off = [dt.datetime.combine(day, dt.time()) for day in holidays(year)]
     with warnings.catch_warnings():
-        # oemof-demand uses calls that pandas is about to retire; its users can do nothing about that.
+        # oemof-demand calls functions of pandas that are deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
         static = bdew.ElecSlp(year, holidays=days_off).get_profiles()
         shapes = [
@@ -110,22 +110,22 @@ def quarter_shares(year: int) -> Floats:
             for kind in BUILDING_TYPES.values()
         ]
     table = np.stack([np.asarray(shape, dtype=np.float64) for shape in shapes])
-    # Rounded so that the last bits, which depend on how a CPU sums, cannot reach the readings.
+    # Rounded, because the last bits of a sum depend on the CPU and would change the readings.
     shares: Floats = np.round(table / table.sum(axis=1, keepdims=True), 12)
     return shares
 
 
 @lru_cache(maxsize=8)
 def _cumulative(year: int) -> tuple[Floats, Floats]:
-    """Share used up to each quarter, and share of each quarter; both with _MARGIN repeated quarters at either end."""
+    """Cumulative share before each quarter, and share of each quarter; with _MARGIN repeated quarters at both ends."""
     quarters = np.pad(quarter_shares(year), ((0, 0), (_MARGIN, _MARGIN)), mode="wrap")
     before = np.cumsum(quarters, axis=1) - quarters
     return before, quarters
 
 
 def wall_clock_s(starts_s: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Local wall clock time, in seconds since 1970-01-01 00:00 local, of UTC times in seconds since 1970."""
-    # This zone changes its offset at whole UTC hours only, so one look-up per hour is enough.
+    """Convert UTC seconds since 1970 to local wall clock time, in seconds since 1970-01-01 00:00 local."""
+    # This time zone changes its offset only at whole UTC hours, so one look-up per hour is enough.
     hours, inverse = np.unique(starts_s // 3600, return_inverse=True)
     utc = pd.DatetimeIndex((hours * 3600).astype("datetime64[s]"), tz="UTC")
     local = utc.tz_convert(TIME_ZONE).tz_localize(None).as_unit("s")
@@ -136,15 +136,15 @@ def wall_clock_s(starts_s: NDArray[np.int64]) -> NDArray[np.int64]:
 def energy_shares(
     types: NDArray[np.intp], starts_s: NDArray[np.int64], shifts_s: NDArray[np.int64], interval_s: int
 ) -> Floats:
-    """Share of the annual consumption used in the interval that starts at each UTC time.
+    """Share of the annual consumption in the interval that starts at each UTC time.
 
     Args:
-        types: position in BUILDING_TYPES; broadcast against the others.
-        starts_s: UTC seconds since 1970, first axis; one-dimensional, or a column for a table of (start, meter).
-        shifts_s: seconds by which the meter's building runs ahead of its profile; at most an hour either way.
-        interval_s: length of the intervals in seconds, at most an hour.
+        types: position in BUILDING_TYPES; broadcast with the others.
+        starts_s: UTC seconds since 1970, along the first axis: one-dimensional, or a column for a (start, meter) table.
+        shifts_s: seconds by which the meter's building runs ahead of its profile, from -3600 to 3600.
+        interval_s: length of the intervals in seconds, at most 3600.
 
-    Within a quarter of an hour the power is constant, so the intervals of a quarter sum exactly to the profile.
+    The power is constant within a quarter of an hour, so the intervals of a quarter sum exactly to the profile.
     """
     shape = np.broadcast_shapes(types.shape, starts_s.shape, shifts_s.shape)
     column = (-1,) + (1,) * (len(shape) - 1)
@@ -161,7 +161,7 @@ def energy_shares(
 
 
 def _used_by(before: Floats, quarters: Floats, kinds: NDArray[np.intp], seconds: NDArray[np.int64]) -> Floats:
-    """Share of the year's consumption used up to a second of the local year."""
+    """Share of the year's consumption before a second of the local year."""
     quarter, rest = np.divmod(seconds + _MARGIN * QUARTER_S, QUARTER_S)
     used: Floats = before[kinds, quarter] + quarters[kinds, quarter] * (rest * (1 / QUARTER_S))
     return used

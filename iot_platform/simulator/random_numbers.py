@@ -1,8 +1,8 @@
-"""Counter-based random numbers: the n-th number of a stream is a function of (key, n), with no state to carry.
+"""Counter-based random numbers: the n-th number of a stream is a function of (key, n), without any state.
 
-A simulated reading must be the same whichever window asks for it, so a generator that is advanced call by call cannot
-be used. The n-th output of splitmix64 is ``mix(key + n * GOLDEN)``, for any n at once (Steele, Lea, Flood: "Fast
-splittable pseudorandom number generators", OOPSLA 2014).
+A simulated reading must be the same in every window that contains it, so a generator with a state cannot be used. The
+n-th output of splitmix64 is ``mix(key + n * GOLDEN)``, for any n (Steele, Lea, Flood: "Fast splittable pseudorandom
+number generators", OOPSLA 2014).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _MASK = (1 << 64) - 1
 
 
 def stream_keys(seed: int, purpose: str, ids: ArrayLike) -> UInt64s:
-    """One stream key per id; streams of another seed or purpose are independent of it."""
+    """One stream key per id. Streams with different seeds or purposes are independent of each other."""
     root = np.array([seed & _MASK, zlib.crc32(purpose.encode())], dtype=np.uint64)
-    return draw(draw(root[:1], root[1:]), np.asarray(ids))
+    return random_bits(random_bits(root[:1], root[1:]), np.asarray(ids))
 
 
-def draw(keys: UInt64s, counters: NDArray[Any]) -> UInt64s:
-    """64 random bits for each key and counter (arrays, broadcast against each other)."""
-    # Arrays wrap around silently; a numpy scalar would warn about the overflow that is wanted here.
+def random_bits(keys: UInt64s, counters: NDArray[Any]) -> UInt64s:
+    """64 random bits for each pair of key and counter (arrays that are broadcast against each other)."""
+    # The overflow is intended. Numpy warns about it for scalars, but not for arrays.
     state = np.atleast_1d(counters).astype(np.uint64) * _GOLDEN
     bits: UInt64s = keys + state
     shifted = np.empty_like(bits)
@@ -43,11 +43,11 @@ def draw(keys: UInt64s, counters: NDArray[Any]) -> UInt64s:
     return bits
 
 
-def unit(bits: UInt64s) -> Floats:
-    """Uniform numbers in [0, 1) from the upper 53 bits."""
+def unit_interval(bits: UInt64s) -> Floats:
+    """Map random bits to uniform numbers in [0, 1), by their upper 53 bits."""
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def uniform(seed: int, purpose: str, ids: ArrayLike) -> Floats:
-    """One uniform number in [0, 1) per id."""
-    return unit(draw(stream_keys(seed, purpose, ids), np.zeros(1, dtype=np.int64)))
+def uniform_numbers(seed: int, purpose: str, ids: ArrayLike) -> Floats:
+    """One uniform random number in [0, 1) per id."""
+    return unit_interval(random_bits(stream_keys(seed, purpose, ids), np.zeros(1, dtype=np.int64)))

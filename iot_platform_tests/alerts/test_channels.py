@@ -114,7 +114,7 @@ def test_a_webhook_that_refuses_is_named_without_its_path(receiver: Receiver, st
 @pytest.mark.parametrize(
     "url", [f"http://127.0.0.1:9{PATH}", f"https://127.0.0.1:9{PATH}", f"http://nobody:x@[::1]:9{PATH}"]
 )
-def test_a_webhook_that_is_away_is_named_without_its_path(url: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unreachable_webhook_is_named_without_its_path(url: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG), pytest.raises(DeliveryError, match="does not answer") as caught:
         Webhook(SecretStr(url)).send(MESSAGE)
     assert "verysecret" not in str(caught.value) + caplog.text
@@ -128,7 +128,7 @@ def test_a_working_webhook_is_not_logged(receiver: Receiver, caplog: pytest.LogC
 
 
 @pytest.mark.parametrize("url", ["verysecret", "ftp://verysecret/x", "http:///verysecret", "http://[verysecret"])
-def test_a_url_that_is_none_is_refused_without_showing_it(url: str) -> None:
+def test_an_invalid_url_is_refused_without_showing_it(url: str) -> None:
     for read in (Webhook, read_smtp_url):
         with pytest.raises(PlatformError) as caught:
             read(SecretStr(url))
@@ -156,7 +156,7 @@ def test_mail_goes_by_starttls_with_a_login(encrypted: Controller, mails: Mails)
     Mailbox(read_smtp_url(SecretStr(url)), "iot@example.com", "ops@example.com").send(MESSAGE)
     assert mails.encrypted == [True]
     wrong = read_smtp_url(SecretStr(url.replace("very", "not")))
-    with pytest.raises(DeliveryError, match=r"localhost:\d+ did not take the message to ops@example.com") as caught:
+    with pytest.raises(DeliveryError, match=r"localhost:\d+ did not accept the message to ops@example.com") as caught:
         Mailbox(wrong, "iot@example.com", "ops@example.com").send(MESSAGE)
     assert "secret" not in str(caught.value) and "secret" not in repr(wrong)
 
@@ -168,9 +168,9 @@ def test_a_certificate_of_somebody_else_is_refused(encrypted: Controller, mails:
     assert mails.got == []
 
 
-def test_a_password_is_not_sent_in_the_clear(plain: Controller) -> None:
+def test_a_password_is_not_sent_unencrypted(plain: Controller) -> None:
     server = read_smtp_url(SecretStr(f"smtp://ops:verysecret@127.0.0.1:{plain.port}"))
-    with pytest.raises(DeliveryError, match="offers no STARTTLS"):
+    with pytest.raises(DeliveryError, match="does not offer STARTTLS"):
         Mailbox(server, "iot@example.com", "ops@example.com").send(MESSAGE)
 
 
@@ -206,7 +206,7 @@ def test_each_channel_gets_each_message_once_and_in_order(receiver: Receiver, pl
     ]
 
 
-def test_what_there_is_no_time_for_waits(
+def test_messages_wait_when_there_is_no_time_left(
     receiver: Receiver, plain: Controller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_module, "SEND_FOR_S", -1.0)
@@ -217,7 +217,7 @@ def test_what_there_is_no_time_for_waits(
     assert deliver(waiting, {}) == ((), [])
 
 
-def test_a_dead_channel_does_not_silence_the_others(receiver: Receiver, plain: Controller, mails: Mails) -> None:
+def test_a_dead_channel_does_not_stop_the_others(receiver: Receiver, plain: Controller, mails: Mails) -> None:
     found = channels(settings(receiver, plain))
     mails.busy = {"a@example.com"}
     state, pace = AlertState(), Pace(settle=0 * HOUR, clear=HOUR, repeat=HOUR)
@@ -226,10 +226,10 @@ def test_a_dead_channel_does_not_silence_the_others(receiver: Receiver, plain: C
     assert len(state.waiting) == MAX_WAITING
     assert {item.channels for item in state.waiting} == {("mail to a@example.com",)}
     assert len(receiver.got) == len(mails.got) == 2 * MAX_WAITING - 1
-    assert len(errors) == 2 and "gave up the message '1 new problem" in errors[1]
+    assert len(errors) == 2 and "dropped the message '1 new problem" in errors[1]
 
 
-def test_half_a_configuration_is_an_error_and_none_is_none() -> None:
+def test_an_incomplete_configuration_is_an_error_and_an_empty_one_is_not() -> None:
     assert channels(Settings()) == {}
     nothing = SecretStr("")
     assert channels(Settings(alert_webhook_url=nothing, alert_smtp_url=nothing, alert_email_from="")) == {}

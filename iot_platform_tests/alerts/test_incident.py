@@ -1,4 +1,4 @@
-"""When alerts are sent: one message for an outage, no silence about what is new, one all-clear."""
+"""When alerts are sent: one message per outage, new problems, and one all-clear."""
 
 from __future__ import annotations
 
@@ -49,16 +49,16 @@ def test_an_outage_is_one_message_and_one_when_it_is_over() -> None:
     assert incident == Incident()
 
 
-def test_what_is_over_at_once_is_not_told() -> None:
+def test_a_problem_that_is_over_at_once_is_not_reported() -> None:
     assert looks("a", "", "b", "", "", "", "")[1] == []
 
 
-def test_a_retry_that_succeeds_is_not_told_and_one_that_fails_is() -> None:
+def test_a_retry_is_reported_only_if_it_fails() -> None:
     assert looks("~a", "~a", "~a", "")[1] == []
     assert looks("~a", "a", "~a", "~a", "a")[1] == ["1 problem: a failed"]
 
 
-def test_what_is_being_mended_is_not_over() -> None:
+def test_a_problem_that_is_being_retried_is_not_over() -> None:
     assert looks("a", "a", *["~a"] * 10, "a", "a")[1] == ["1 problem: a failed"]
 
 
@@ -66,7 +66,7 @@ def test_coming_and_going_is_one_incident() -> None:
     assert looks("a", "a", *["", "a"] * 20)[1] == ["1 problem: a failed"]
 
 
-def test_new_problems_are_told_once_an_hour_and_all_once_a_day() -> None:
+def test_new_problems_are_reported_hourly_and_all_problems_daily() -> None:
     hour = dt.timedelta(hours=1)
     _, sent = looks("a", "a", "a b", "a b", "a b", every=hour)
     assert sent == ["1 problem: a failed", "1 new problem, 2 open: b failed"]
@@ -74,7 +74,7 @@ def test_new_problems_are_told_once_an_hour_and_all_once_a_day() -> None:
     assert sent == ["1 problem: a failed", "1 problem open after 25 h: a failed"]
 
 
-def test_what_fails_again_and_again_is_told_since_it_began() -> None:
+def test_a_repeated_failure_is_reported_since_it_began() -> None:
     incident = Incident()
     for n in range(4_000):
         now = START + TICK * n
@@ -84,7 +84,7 @@ def test_what_fails_again_and_again_is_told_since_it_began() -> None:
     assert message and "since 2026-01-05 10:00 UTC" in message.plain_text()
 
 
-def test_what_came_back_after_it_was_over_is_new() -> None:
+def test_a_problem_that_comes_back_later_is_new() -> None:
     back = ["a b"] * 2 + ["b"] * 130 + ["a b"] * 2
     assert looks(*back)[1] == ["2 problems: away", "1 new problem, 2 open: a failed"]
 
@@ -142,7 +142,7 @@ def test_messages_open_and_close_in_turn_and_keep_their_pace(history: list[tuple
 
 @settings(max_examples=60)
 @given(histories())
-def test_no_problem_that_lasts_is_kept_quiet(history: list[tuple[dt.datetime, list[Problem]]]) -> None:
+def test_every_lasting_problem_is_reported(history: list[tuple[dt.datetime, list[Problem]]]) -> None:
     failing_since: dict[str, dt.datetime] = {}
     last_message = START - REMIND_AFTER
     for (now, problems), (_, incident, message) in zip(history, replay(history), strict=True):
@@ -175,7 +175,7 @@ def test_all_clear_comes_exactly_when_nothing_was_wrong_for_a_while(
     assert not was_open
 
 
-def test_problems_of_one_cause_stand_together() -> None:
+def test_problems_of_one_cause_are_grouped() -> None:
     away = "OperationalError: 127.0.0.1:{} does not answer after {} s"
     problems = [problem(f"p{n}", START + TICK * n, cause=away.format(8000 + n, n)) for n in range(30)]
     first, second = grouped([*problems, problem("check", cause="l3: red")])
@@ -185,7 +185,7 @@ def test_problems_of_one_cause_stand_together() -> None:
     assert first.lines[0].detail == "(team:data-platform, since 2026-01-05 10:00 UTC)"
 
 
-def test_ids_and_counts_make_no_other_cause() -> None:
+def test_ids_and_counts_do_not_change_the_cause() -> None:
     first = "l2_power: run 4f1d2a9c-0b7e-4a52-9d7c-aaaaaaaaaaaa at db:8123 took 4s, 7 of 1,000 rows on 2026-01-02"
     second = "l2_power: run de3837d2-93ed-449f-a999-c82eaf85c3e3 at db:9 took 15s, 12 of 3,456 rows on 2026-01-13"
     assert problem("a", cause=first).group == problem("b", cause=second).group

@@ -1,6 +1,6 @@
-"""How fast the tiles of the dashboard are: their SQL on the marts, beside the same questions in DuckDB.
+"""Response times of the dashboard's tiles: their SQL on the marts, compared with the same queries in DuckDB.
 
-DuckDB gets what it would be given by a pipeline of its own: one ready table by hour and device, in the order of time.
+DuckDB has one prepared table by hour and device, sorted by time, as a separate pipeline would make it.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ from iot_platform_tests.bench.sizes import Sizes
 
 DATABASE = "bench_dashboard"
 FIRST = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
-# The first is what the dashboard opens with; the other, one viewer asks for now and then.
+# The first is the dashboard's default; one viewer sometimes selects the other.
 PERIODS = {"30 days": 30, "365 days": 365}
 RARE = 4
 VIEWERS = 16
 CLICKHOUSE, DUCKDB = "clickhouse", "duckdb"
 
-# Three meters each at one address, in four zones. No coordinate is a half of the third digit: engines differ there.
+# Three meters at each address, in four time zones. The engines round halves differently, so no coordinate is a half of
+# the third digit.
 DEVICES = """
 INSERT INTO device_metadata (device_id, customer_id, building_type, latitude, longitude, time_zone)
 SELECT
@@ -84,7 +85,7 @@ QUESTIONS = {
 def measure_dashboard(
     endpoint: Endpoint, settings: Settings, directory: Path, sizes: Sizes, say: Say
 ) -> dict[str, Any]:
-    """Milliseconds of each tile by period, engine and number of viewers; raises RuntimeError when answers differ."""
+    """Milliseconds of each tile by period, engine and number of viewers. Raises RuntimeError if answers differ."""
     own = settings.model_copy(update={"clickhouse_database": DATABASE})
     with ExitStack() as stack:
         create_database(endpoint, own)

@@ -1,8 +1,9 @@
-"""Device metadata on its way into the table and the views."""
+"""Load device metadata: into the table, the views, and with the command."""
 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +16,11 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.cli.load import load
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.devices import restatement
-from iot_platform.devices.contract import read_devices
 from iot_platform.devices.refresh import RefreshResult, refresh_devices
 from iot_platform.devices.violations import ContractError
 from iot_platform.errors import ProofError, SourceError
+from iot_platform_tests.devices.metadata import read_csv
 
-LIMIT = 1 << 20
 HEADER = "device_id,customer_id,building_type,latitude,longitude,valid_from\n"
 NOW = dt.datetime(2026, 5, 1, 10, 40, tzinfo=dt.UTC)
 
@@ -28,11 +28,11 @@ NOW = dt.datetime(2026, 5, 1, 10, 40, tzinfo=dt.UTC)
 def refresh(client: Client, tmp_path: Path, text: str, now: dt.datetime = NOW) -> RefreshResult:
     path = tmp_path / "devices.csv"
     path.write_text(HEADER + text, encoding="utf-8")
-    return refresh_devices(client, read_devices(path, LIMIT), now)
+    return refresh_devices(client, read_csv(path), now)
 
 
 def customer_at(client: Client, device: int, time: str) -> str:
-    """What the join of a reading at this time finds."""
+    """The customer that a reading at this time is joined with."""
     client.command("TRUNCATE TABLE l3_power_joined")
     client.command(f"INSERT INTO l2_power_cleaned VALUES ('{time}', {device}, 1, now64(6))")
     return str(client.query("SELECT customer_id FROM l3_power_joined").result_rows[0][0])
@@ -46,7 +46,7 @@ def test_versions_reach_the_views(schema: Client, tmp_path: Path) -> None:
     assert result.changes["valid_from"].tolist() == [pd.Timestamp("2026-05-01 10:00", tz="UTC")]
     assert customer_at(schema, 1, "2026-05-01 09:59:59") == "a"
     assert customer_at(schema, 1, "2026-05-01 10:00:00") == "A"
-    # Twice the same is nothing new, and can never multiply readings.
+    # Loading the same file twice changes nothing, and never multiplies readings.
     assert refresh(schema, tmp_path, "1,A,office,1,2,\n2,b,lab,3,4,\n").unchanged == 2
     assert schema.query("SELECT count() FROM device_metadata FINAL").result_rows == [(3,)]
 
@@ -73,7 +73,7 @@ def test_a_bad_file_changes_nothing(schema: Client, tmp_path: Path) -> None:
     assert schema.query("SELECT count() FROM meter_ids").result_rows == [(0,)]
 
 
-def test_numeric_ids_that_are_no_numbers_are_listed_with_their_line(schema: Client, tmp_path: Path) -> None:
+def test_ids_that_are_not_numbers_are_listed_with_their_line(schema: Client, tmp_path: Path) -> None:
     rows = "".join(f"{n},b,lab,1,1,\n" for n in range(1, 30))
     with pytest.raises(ContractError, match="line 31: device_id: 'b1' is not a number from 1 to 999,999,999"):
         refresh(schema, tmp_path, rows + "b1,A,office,1,2,\n")
@@ -95,7 +95,7 @@ def test_a_refresh_is_one_block(schema: Client, tmp_path: Path) -> None:
 
 @pytest.fixture
 def command(server: Endpoint, schema: Client, tmp_path: Path) -> Callable[..., Result]:
-    """Runs ``load devices`` with options on a file of these lines."""
+    """Run ``load devices`` with options on a file with these lines."""
     url = f"http://{server.username}:{server.password}@{server.host}:{server.port}"
     env = {"IOT_CLICKHOUSE_URL": url, "IOT_CLICKHOUSE_DATABASE": str(schema.database), "IOT_HOME": str(tmp_path)}
 
@@ -112,7 +112,31 @@ def test_the_command(command: Callable[..., Result]) -> None:
     assert "0 new, 0 changed, 0 closed, 1 unchanged devices." in command("1,a,office,1,2,\n").stdout
 
 
-def test_the_command_restates_and_tells(schema: Client, command: Callable[..., Result]) -> None:
+def test_the_command_records_its_refreshes(schema: Client, command: Callable[..., Result], tmp_path: Path) -> None:
+    """Their source is named ``file``: loading a file by hand does not make the configured source fresh."""
+    before = dt.datetime.now(dt.UTC)
+    assert command("1,a,office,1,2,\n2,b,office,1,2,\n", "--dry-run").exit_code == 0
+    assert command("1,a,office,1,2,\n2,b,office,95,2,\n", "--dry-run").exit_code == 1
+    assert schema.query("SELECT count() FROM metadata_refreshes").result_rows == [(0,)]
+    assert command("1,a,office,1,2,\n2,b,office,1,2,\n").exit_code == 0
+    assert command("1,A,office,1,2,\n", "--complete", "--json").exit_code == 0
+    assert command("1,A,office,95,2,\n").exit_code == 1
+    columns = "source, location, outcome, is_full, device_ids, rows, new, changed, closed, run_id"
+    location = str(tmp_path / "devices.csv")
+    assert schema.query(f"SELECT {columns} FROM metadata_refreshes ORDER BY started_at").result_rows == [
+        ("file", location, "refreshed", 1, "numeric", 2, 2, 0, 0, ""),
+        ("file", location, "refreshed", 1, "numeric", 1, 0, 1, 1, ""),
+        ("file", location, "failed", 0, "", 0, 0, 0, 0, ""),
+    ]
+    [(position, problem, started_at)] = schema.query(
+        "SELECT argMin(position, started_at), max(problem), min(started_at) FROM metadata_refreshes"
+    ).result_rows
+    text = HEADER + "1,a,office,1,2,\n2,b,office,1,2,\n"
+    assert position == hashlib.sha256(text.encode()).hexdigest()
+    assert "line 2: latitude: '95'" in problem and before <= started_at.replace(tzinfo=dt.UTC)
+
+
+def test_the_command_restates_and_shows_the_energy(schema: Client, command: Callable[..., Result]) -> None:
     schema.command(
         "INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) SELECT "
         "toDateTime('2026-01-05', 'UTC') + 3600 * number, 1 + number % 2, 1.5 FROM numbers(48)"
@@ -130,11 +154,11 @@ def test_the_command_restates_and_tells(schema: Client, command: Callable[..., R
     assert total[2:] == ["72.000", "72.000", "+0.000"]
 
     left = command("1,c,office,1,2,2026-01-06\n2,b,office,1,2,\n", "--no-restate", "--complete")
-    assert "customer_id: a -> c" in left.stdout and "by the next refresh" in left.stdout
+    assert "customer_id: a -> c" in left.stdout and "The next refresh restates them" in left.stdout
     told = json.loads(command("1,c,office,1,2,2026-01-06\n2,d,office,1,2,2026-01-06\n", "--json").stdout)
     assert told["affected"] == [{"day": "2026-01-06", "devices": 1, "readings": 12}]
     assert [change["what"] for change in told["changes"]] == ["customer_id: b -> d"]
-    # The day that was left open is restated along.
+    # The day that was left unverified is restated as well.
     assert told["restated"]["days"] == ["2026-01-06"] and told["problem"] is None
     assert {row["customer_id"]: row["kWh_after"] for row in told["restated"]["customers"]} == {
         "a": 0,
@@ -170,4 +194,4 @@ def test_a_file_that_is_cut_off_is_refused_by_name(command: Callable[..., Result
     command("".join(f"{n},c{n},office,1,2,\n" for n in range(1, 11)))
     result = command("1,c1,office,1,2,\n", "--complete")
     assert isinstance(result.exception, SourceError)
-    assert "devices.csv: lists 1 devices, and 9 of the 10 known ones (90%)" in str(result.exception)
+    assert "devices.csv: lists 1 devices, and 9 of the 10 known ones (90%) are missing" in str(result.exception)

@@ -1,4 +1,4 @@
-"""``iot-platform prove`` finds every damage, says what it was, and mends it; with --dry-run it only says it."""
+"""``iot-platform prove`` finds all damage, describes and repairs it; with --dry-run it only describes it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def proved(platform: Client) -> Client:
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_is_named_and_mended(proved: Client, damage: str) -> None:
+def test_damage_is_described_and_repaired(proved: Client, damage: str) -> None:
     statement, layer, text = DAMAGES[damage]
     proved.command(statement, settings={"mutations_sync": 1})
     code, output = run("--dry-run", "--json", "--from", DAY, "--to", DAY)
@@ -76,7 +76,7 @@ def test_damage_is_named_and_mended(proved: Client, damage: str) -> None:
     assert text in difference and was_rebuilt
 
 
-def test_days_whose_proof_holds_are_not_read_again(proved: Client) -> None:
+def test_verified_days_are_not_compared_again(proved: Client) -> None:
     assert json.loads(run("--json")[1]) == {"proved": True, "unchanged": 3 * len(DERIVED_LAYERS), "proofs": []}
     proved.command(
         "INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES ('2026-01-02 00:00:30', 3, 1)"
@@ -98,7 +98,7 @@ def test_duplicates_and_corrections_are_counted_per_day(proved: Client) -> None:
         "WHERE layer = 'l2_power_cleaned' GROUP BY partition_id HAVING found ORDER BY partition_id"
     ).result_rows
     assert rows == [("20260102", 2), ("20260103", 1)]
-    # The newest arrival holds in every layer; all stay visible in L1, side by side in the view.
+    # The newest arrival is valid in every layer; L1 keeps all of them, and the view shows them side by side.
     day = "WHERE device_id = 3 AND toDate(timestamp) = '2026-01-02' AND power_usage_kWh = 9.5"
     assert proved.query(f"SELECT count() FROM l3_power_joined {day}").first_row == (2,)
     revisions = proved.query(

@@ -1,4 +1,4 @@
-"""A platform whose schema is extended while readings flow: the traffic, and what must hold of all layers."""
+"""A platform whose schema gets a new column while readings flow: the traffic, and the checks of all layers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Evolving(Settings):
 
 
 def readings(writer: int, number: int, rows: int = ROWS, *, volts: bool = True) -> pa.Table:
-    """Batch ``number`` of a writer: a minute of its own devices, the days in turn; each seventh reading is refused."""
+    """Batch ``number`` of a writer: a minute of its own devices, on alternating days, each seventh reading refused."""
     devices = 1 + writer * rows + np.arange(rows)
     start = START + number % DAYS * 86_400 + number // DAYS * 60
     columns = [
@@ -79,7 +79,7 @@ def columns(client: Client) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def assert_every_layer_has_what_l1_has(client: Client) -> None:
-    """Of readings that came once each: the same voltages in L1, L2 + quarantine, L3, and L4's extremes."""
+    """Readings without duplicates have the same voltages in L1, L2 + quarantine and L3, and their extremes in L4."""
     rows = "count(), sum(cityHash64(tuple(timestamp, device_id, power_usage_kWh, voltage)))"
     valid = client.query(f"SELECT {rows} FROM l1_power_raw WHERE reject_reason = ''").first_row
     refused = client.query(f"SELECT {rows} FROM l1_power_raw WHERE reject_reason != ''").first_row
@@ -124,7 +124,7 @@ class Traffic:
             thread.join()
 
     def wait_for_batches(self, count: int) -> None:
-        """Until each writer has written as many more."""
+        """Wait until each writer has written this many more batches."""
         wanted = len(self.batches) + count * WRITERS
         while len(self.batches) < wanted and not self.errors:
             time.sleep(0.02)

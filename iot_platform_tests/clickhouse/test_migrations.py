@@ -1,4 +1,4 @@
-"""Migrations: once each, in order, refused when edited, safe from several processes."""
+"""Migrations: applied once and in order, refused when edited, safe with several processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from iot_platform.settings import Settings
 
 
 class OtherSql(Settings):
-    """Settings whose .sql files lie elsewhere."""
+    """Settings with .sql files of the test."""
 
     directory: Path
 

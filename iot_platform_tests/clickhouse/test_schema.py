@@ -1,4 +1,4 @@
-"""The facts that decided the schema, each shown on the real engine: averages, misses, rejects, retries, partitions."""
+"""The facts behind the schema, shown on the real engine: averages, misses, rejects, retries, partitions."""
 
 from __future__ import annotations
 

@@ -86,12 +86,12 @@ def test_what_was_under_way_is_mended_by_the_next_proof(platform: Client, evolvi
     prove_everything(platform)
     for statement in STATEMENTS[:L1_HAS_IT]:
         platform.command(statement)
-    writer.write(Batch(1, 2, readings(1, 0)))  # as an insert that met L1's new column and the old views
+    writer.write(Batch(1, 2, readings(1, 0)))  # as an insert between the new column of L1 and the new views
     evolving.add_example()
     migrate(platform, evolving)
     assert voltages(platform) == dict.fromkeys(TABLES, 0) | {"l1_power_raw": ROWS}
     assert [unverified_partitions(platform, layer) for layer in DERIVED_LAYERS] == [[FIRST_DAY]] * len(DERIVED_LAYERS)
-    # The marts without the voltage had nothing to mend.
+    # The marts without the voltage needed no rebuild.
     rebuilt = {proof.layer for proof in prove_all(platform) if proof.was_rebuilt}
     assert rebuilt == {layer.name for layer in (L2, QUARANTINE, L3, L4)}
     assert_every_layer_has_what_l1_has(platform)

@@ -1,4 +1,4 @@
-"""The .sql files are cut at the right semicolons, and hold what plain clickhouse-client can run."""
+"""The .sql files are split at the right semicolons, and plain clickhouse-client can run them."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def test_every_statement_of_the_schema_can_be_repeated() -> None:
             creates = first.startswith("CREATE ") and "IF NOT EXISTS" in first
             adds = first.startswith("ALTER TABLE ") and "ADD COLUMN" in statement
             adds = adds and statement.count("ADD COLUMN ") == statement.count("ADD COLUMN IF NOT EXISTS ")
-            # What it makes is the same each time.
+            # MODIFY has the same result each time.
             modifies = re.match(r"ALTER TABLE \w+\s+MODIFY (QUERY|COLUMN)", statement)
             replaces = first.startswith("CREATE OR REPLACE ")
-            # A table beside the chain, made anew each time, takes the place of one.
+            # This table is created again each time and then exchanged with the live one.
             beside = first.endswith("_by_device SYNC") or first == "CREATE TABLE l4_power_agg_hourly_by_device"
             exchanges = first.startswith("EXCHANGE TABLES l4_power_agg_hourly_by_device AND ")
             is_repeatable = creates or adds or modifies or replaces or beside or exchanges

@@ -1,0 +1,1 @@
+"""Tests of the embedded server. They use the platform only for the fixture ``server`` and its settings."""

@@ -1,12 +1,44 @@
-"""Queries as raw HTTP clients send them."""
+"""Clients of the server: queries as raw HTTP requests, and clickhouse-connect."""
 
 from __future__ import annotations
 
 import socket
+from typing import Any, Protocol
 
+import clickhouse_connect
 import httpx
+from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.endpoint import Endpoint
+
+class Server(Protocol):
+    """How to reach the server of the tests."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def username(self) -> str: ...
+
+    @property
+    def password(self) -> str: ...
+
+    @property
+    def url(self) -> str: ...
+
+
+def connect(server: Server, database: str = "", **options: Any) -> Client:
+    """A clickhouse-connect client."""
+    return clickhouse_connect.get_client(
+        host=server.host,
+        port=server.port,
+        username=server.username,
+        password=server.password,
+        database=database or "default",
+        **options,
+    )
 
 
 def post(http: httpx.Client, sql: str | bytes, status: int = 200, /, **params: str | int) -> httpx.Response:
@@ -26,7 +58,7 @@ def code(response: httpx.Response) -> str:
     return str(response.headers.get("X-ClickHouse-Exception-Code", ""))
 
 
-def raw(server: Endpoint, *parts: bytes, timeout_s: float = 20) -> socket.socket:
+def raw(server: Server, *parts: bytes, timeout_s: float = 20) -> socket.socket:
     """A connection on which ``parts`` were sent as they are."""
     connection = socket.create_connection((server.host, server.port), timeout=timeout_s)
     for part in parts:

@@ -1,4 +1,4 @@
-"""Who gets in to the HTTP interface, and what a failed login brings."""
+"""Logins to the HTTP interface: which succeed, and what follows a failed one."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse_embedded import logins
 from iot_platform.clickhouse_embedded.logins import FailedLogins
-from iot_platform_tests.clickhouse_embedded.http_queries import code, everything, raw, rows
+from iot_platform_tests.clickhouse_embedded.http_queries import Server, code, everything, raw, rows
 
 
 def _basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-def test_every_way_to_give_the_password(server: Endpoint) -> None:
+def test_every_way_to_give_the_password(server: Server) -> None:
     query = {"query": "SELECT 1"}
     ways = [
         httpx.get(server.url, params=query, headers={"Authorization": _basic("default", server.password)}),
@@ -42,7 +41,7 @@ def test_every_way_to_give_the_password(server: Endpoint) -> None:
         {"Authorization": _basic("default", "x"), "X-ClickHouse-Key": "PASSWORD"},
     ],
 )
-def test_strangers_get_516(server: Endpoint, headers: dict[str, str]) -> None:
+def test_strangers_get_516(server: Server, headers: dict[str, str]) -> None:
     given = {name: value.replace("PASSWORD", server.password) for name, value in headers.items()}
     response = httpx.post(server.url, content="SELECT 1", headers=given)
     assert response.status_code == 403
@@ -70,8 +69,8 @@ def test_web_pages_are_refused(http: httpx.Client, origin: str) -> None:
     assert http.post("/", content="SELECT 1", headers={"Origin": origin}).status_code == 403
 
 
-def test_one_way_to_log_in_only(server: Endpoint) -> None:
-    """As in ClickHouse: whoever gives two passwords, of which one is wrong, does not get in by the other."""
+def test_one_way_to_log_in_only(server: Server) -> None:
+    """As in ClickHouse: two passwords in one request are refused, even if one of them is right."""
     basic = {"Authorization": _basic("default", server.password)}
     key = {"X-ClickHouse-User": "default", "X-ClickHouse-Key": server.password}
     mixed = [
@@ -87,7 +86,7 @@ def test_one_way_to_log_in_only(server: Endpoint) -> None:
         assert "simultaneously" in answer.text
 
 
-def test_a_password_that_is_not_utf8_is_wrong(server: Endpoint) -> None:
+def test_a_password_that_is_not_utf8_is_wrong(server: Server) -> None:
     credentials = base64.b64encode(b"default:\xff\xfe").decode()
     for headers in (
         httpx.Headers({"Authorization": f"Basic {credentials}"}),
@@ -97,7 +96,7 @@ def test_a_password_that_is_not_utf8_is_wrong(server: Endpoint) -> None:
         assert code(answer) == "516"
 
 
-def test_failed_logins_are_told_and_slowed_down(server: Endpoint, server_log: Path) -> None:
+def test_failed_logins_are_told_and_slowed_down(server: Server, server_log: Path) -> None:
     before = server_log.read_text()
     waits = []
     for number in range(3):
@@ -106,7 +105,7 @@ def test_failed_logins_are_told_and_slowed_down(server: Endpoint, server_log: Pa
         waits.append(time.monotonic() - began)
         assert code(answer) == "516"
     assert min(waits) >= 0.1
-    # No lock-out: who knows the password gets in at once.
+    # There is no lock-out: the right password is never delayed.
     good = httpx.get(server.url, params={"query": "SELECT 1"}, headers={"X-ClickHouse-Key": server.password})
     assert good.text == "1\n"
     told = server_log.read_text()
@@ -150,7 +149,7 @@ def test_addresses_of_failed_logins_are_bounded(monkeypatch: pytest.MonkeyPatch)
     assert failed.add("2001:db8::2", "eve") == 0.2
 
 
-def test_the_body_is_asked_for_after_the_login_only(server: Endpoint) -> None:
+def test_the_body_is_asked_for_after_the_login_only(server: Server) -> None:
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 8\r\n"
     refused = everything(raw(server, head + b"X-ClickHouse-Key: wrong\r\n\r\n"))
     assert refused.startswith(b"HTTP/1.1 403 ")
@@ -163,7 +162,7 @@ def test_the_body_is_asked_for_after_the_login_only(server: Endpoint) -> None:
     assert everything(connection).endswith(b"\r\n\r\n1\n")
 
 
-def test_a_stranger_who_sends_no_more_is_answered_and_cut_off(server: Endpoint) -> None:
+def test_a_stranger_who_sends_no_more_is_answered_and_cut_off(server: Server) -> None:
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nX-ClickHouse-Key: wrong\r\nContent-Length: 100\r\n\r\n12345"
     assert everything(raw(server, head)).startswith(b"HTTP/1.1 403 ")
 

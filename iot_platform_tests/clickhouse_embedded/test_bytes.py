@@ -1,14 +1,13 @@
-"""Bytes that are not UTF-8 pass through the gateway as they are, wherever a client may put them."""
+"""Bytes that are not UTF-8 pass through the server unchanged, wherever a client puts them."""
 
 from __future__ import annotations
 
 import httpx
 import pytest
 
-from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse_embedded.request import url_parameters
 from iot_platform.clickhouse_embedded.text import encoded
-from iot_platform_tests.clickhouse_embedded.http_queries import code, everything, post, raw, rows
+from iot_platform_tests.clickhouse_embedded.http_queries import Server, code, everything, post, raw, rows
 
 ODD = b"\xff\xfe\xc3("  # no UTF-8
 PERCENT = "".join(f"%{byte:02X}" for byte in ODD)
@@ -26,7 +25,7 @@ def test_in_the_url(plain: httpx.Client) -> None:
     assert plain.post(url, content=b", hex('" + ODD + b"')").text == f"{ODD.hex().upper()}\t{ODD.hex().upper()}\n"
 
 
-def test_not_escaped_in_the_url(server: Endpoint) -> None:
+def test_not_escaped_in_the_url(server: Server) -> None:
     """No URL: refused, not changed."""
     line = b"GET /?query=SELECT+hex('\xff\xfe') HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     answer = everything(raw(server, line + f"X-ClickHouse-Key: {server.password}\r\n\r\n".encode()))

@@ -1,20 +1,16 @@
-"""clickhouse-connect against the embedded server: everything the platform and its users call."""
+"""clickhouse-connect against the embedded server: the calls that the platform and its users make."""
 
 from __future__ import annotations
 
 import datetime as dt
 import decimal
 import ipaddress
-import time
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import clickhouse_connect
 import numpy as np
 import pandas as pd
-import psutil
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
@@ -22,18 +18,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 from clickhouse_connect.driver.external import ExternalData
 
-from iot_platform.clickhouse.endpoint import Endpoint
-
-
-def connect(server: Endpoint, database: str, **options: Any) -> Client:
-    return clickhouse_connect.get_client(
-        host=server.host,
-        port=server.port,
-        username=server.username,
-        password=server.password,
-        database=database,
-        **options,
-    )
+from iot_platform_tests.clickhouse_embedded.http_queries import Server, connect
 
 
 @pytest.fixture
@@ -169,7 +154,7 @@ def test_errors_keep_code_and_name(client: Client) -> None:
     assert client.command("SELECT 1") == 1
 
 
-def test_a_wrong_password(server: Endpoint) -> None:
+def test_a_wrong_password(server: Server) -> None:
     with pytest.raises(DatabaseError) as error:
         clickhouse_connect.get_client(host=server.host, port=server.port, password="wrong")
     assert error.value.code == 516
@@ -187,7 +172,7 @@ def test_settings_query_id_and_log_comment(client: Client) -> None:
     assert client.command("SELECT getSetting('async_insert')") in ("false", 0, False)
 
 
-def test_a_session_of_the_client(client: Client, server: Endpoint, database: str) -> None:
+def test_a_session_of_the_client(client: Client, server: Server, database: str) -> None:
     client.command("CREATE TEMPORARY TABLE x (a Int8)")
     client.insert("x", [[1], [2]], column_names=["a"])
     assert client.command("SELECT sum(a) FROM x") == 3
@@ -196,7 +181,7 @@ def test_a_session_of_the_client(client: Client, server: Endpoint, database: str
 
 
 @pytest.mark.parametrize("compress", ["lz4", "zstd", "gzip", "br", False])
-def test_each_compression(server: Endpoint, database: str, compress: str | bool) -> None:
+def test_each_compression(server: Server, database: str, compress: str | bool) -> None:
     with connect(server, database, compress=compress) as client:
         client.command("CREATE TABLE t (a UInt64, b String) ENGINE = MergeTree ORDER BY a")
         numbers = np.arange(50_000, dtype="uint64")
@@ -233,73 +218,8 @@ def test_materialized_views_fire(client: Client) -> None:
     assert client.command("SELECT sum(a) FROM sums") == sum(range(1000))
 
 
-def test_sixteen_threads_with_a_client_each(server: Endpoint, database: str, readings: Client) -> None:
-    def work(number: int) -> int:
-        with connect(server, database) as client:
-            for _ in range(5):
-                client.insert("r", [(ROWS[0][0], number, 1.0)] * 100, column_names=COLUMNS)
-            query = "SELECT count() FROM r WHERE device_id = {n:UInt32}"
-            return int(client.query(query, parameters={"n": number}).result_rows[0][0])
-
-    with ThreadPoolExecutor(16) as pool:
-        assert list(pool.map(work, range(16))) == [500] * 16
-    assert readings.command("SELECT count() FROM r") == 8000
-
-
-def server_process(server: Endpoint) -> psutil.Process:
-    for process in psutil.Process().children(recursive=True):
-        if any(connection.laddr.port == server.port for connection in process.net_connections()):
-            return process
-    raise AssertionError("no child process listens on the port of the server")
-
-
-def test_large_results_and_inserts_pass_through_in_little_memory(server: Endpoint, client: Client) -> None:
-    client.command("CREATE TABLE t (a UInt64, b UInt64) ENGINE = Null")
-    process = server_process(server)
-    before = process.memory_info().rss
-    peak = before
-    size = seen = 0
-    with client.raw_stream("SELECT number, number FROM numbers(50000000)", fmt="RowBinary") as stream:
-        for chunk in stream:
-            size += len(chunk)
-            if size - seen > 10_000_000:
-                seen, peak = size, max(peak, process.memory_info().rss)
-            if size > 200_000_000:
-                break
-    block = b"\x01" * 16_000_000
-    for _ in range(2):
-        client.raw_insert("t", ["a", "b"], (block for _ in range(10)), fmt="RowBinary")
-        peak = max(peak, process.memory_info().rss)
-    assert size > 200_000_000
-    assert peak - before < 250_000_000
-
-
-def test_a_query_that_needs_too_much_memory_fails_alone(client: Client) -> None:
-    with pytest.raises(DatabaseError) as error:
-        client.query("SELECT groupArray(number) FROM numbers(100000000)", settings={"max_memory_usage": 100_000_000})
-    assert error.value.code == 241
-    assert client.command("SELECT 1") == 1
-
-
-def test_killing_by_query_id(server: Endpoint, database: str, client: Client) -> None:
-    def slow() -> int | None:
-        with connect(server, database) as other:
-            try:
-                other.query("SELECT count() FROM numbers(1000000000000)", settings={"query_id": "slow one"})
-            except DatabaseError as error:
-                return error.code
-        return 0
-
-    with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(slow)
-        while not client.command("SELECT count() FROM system.processes WHERE query_id = 'slow one'"):
-            time.sleep(0.05)
-        client.command("KILL QUERY WHERE query_id = 'slow one'")
-        assert answer.result(timeout=20) == 394
-
-
 @pytest.mark.parametrize("scheme", ["clickhousedb", "clickhousedb+connect"])
-def test_sqlalchemy(server: Endpoint, database: str, scheme: str) -> None:
+def test_sqlalchemy(server: Server, database: str, scheme: str) -> None:
     url = sa.URL.create(scheme, server.username, server.password, server.host, server.port, database)
     engine = sa.create_engine(url)
     with engine.begin() as connection:
@@ -312,7 +232,7 @@ def test_sqlalchemy(server: Endpoint, database: str, scheme: str) -> None:
     engine.dispose()
 
 
-def test_a_dictionary_may_be_defined_with_the_clients_login(server: Endpoint, client: Client) -> None:
+def test_a_dictionary_may_be_defined_with_the_clients_login(server: Server, client: Client) -> None:
     client.command("CREATE TABLE named (id UInt64, name String) ENGINE = MergeTree ORDER BY id")
     client.insert("named", [[1, "one"]], column_names=["id", "name"])
     login = f"USER 'default' PASSWORD '{server.password}'"

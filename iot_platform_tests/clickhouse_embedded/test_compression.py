@@ -22,14 +22,13 @@ from clickhouse_driver.reader import read_binary_uint8, read_binary_uint128
 from clickhouse_driver.writer import write_binary_uint8, write_binary_uint128
 from starlette.requests import Request
 
-from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse_embedded import native_blocks
 from iot_platform.clickhouse_embedded.body import Body
 from iot_platform.clickhouse_embedded.compression import Decompressor
 from iot_platform.clickhouse_embedded.errors import ClickHouseError
 from iot_platform.clickhouse_embedded.native_blocks import BlockCompressor, BlockDecompressor
 from iot_platform.clickhouse_embedded.request import read_request
-from iot_platform_tests.clickhouse_embedded.http_queries import code, post, rows
+from iot_platform_tests.clickhouse_embedded.http_queries import Server, code, post, rows
 
 _PACKERS = {
     "gzip": gzip.compress,
@@ -78,7 +77,7 @@ def test_broken_compression_is_an_error(http: httpx.Client) -> None:
     for body, encoding, number in ((whole[:-2000], "gzip", "271"), (b"x" * 99, "zstd", "271"), (b"x", "snappy", "89")):
         answer = http.post("/", content=body, params=params, headers={"Content-Encoding": encoding})
         assert code(answer) == number
-    # The blocks before the damage are not stored either: the statement was cancelled.
+    # Nor are the blocks before the damage stored: the statement was cancelled.
     assert rows(http, "SELECT count() FROM t") == "0"
 
 
@@ -251,7 +250,7 @@ def test_errors_are_compressed_as_the_answer_is(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "lz4", "zstd"])
 def test_bodies_are_decompressed_in_worker_threads(encoding: str) -> None:
-    """A few kilobytes may stand for a gigabyte: on the event loop they would stop every other request."""
+    """A few kilobytes may decompress to a gigabyte, which would block all requests on the event loop."""
     plain = bytes(range(256)) * 40_000
     packed = _PACKERS[encoding](_driver_block(plain[:5_000_000], "lz4") + _driver_block(plain[5_000_000:], "lz4"))
     loop_thread = threading.get_ident()
@@ -278,7 +277,7 @@ def test_bodies_are_decompressed_in_worker_threads(encoding: str) -> None:
     assert loop_thread not in threads
 
 
-def test_connectorx_reads(server: Endpoint, http: httpx.Client, database: str) -> None:
+def test_connectorx_reads(server: Server, http: httpx.Client, database: str) -> None:
     """It asks for compress=1."""
     post(http, "CREATE TABLE t (a Int64, s String) ENGINE = MergeTree ORDER BY a")
     post(http, "INSERT INTO t SELECT number, concat('value ', toString(number % 7)) FROM numbers(200000)")

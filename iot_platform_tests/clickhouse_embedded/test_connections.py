@@ -1,4 +1,4 @@
-"""Bounds of a connection: sizes, times, numbers; and HTTP/1.0."""
+"""Limits of a connection: sizes, times, numbers; and HTTP/1.0."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import httpx
 import pytest
@@ -15,12 +16,25 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse_embedded.connection import Connection, Limits
-from iot_platform_tests.clickhouse_embedded.http_queries import everything, raw
+from iot_platform_tests.clickhouse_embedded.http_queries import Server, everything, raw
 
 LIMITS = Limits(connections=5, head_s=1.5, body_idle_s=1.5, send_idle_s=1.5, refusal_s=0.3)
 LARGE = 64 * 1024 * 1024  # more than the kernel keeps for a connection
+
+
+@dataclass(frozen=True)
+class Address:
+    """A server without a password."""
+
+    host: str
+    port: int
+    username: str = "default"
+    password: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
 
 
 class _Quick(Connection):
@@ -39,7 +53,7 @@ async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.fixture
-def quick() -> Iterator[Endpoint]:
+def quick() -> Iterator[Server]:
     """A server of these connections with small limits."""
     config = uvicorn.Config(_echo, http=_Quick, log_level="critical", lifespan="off", ws="none", timeout_keep_alive=5)
     server = uvicorn.Server(config)
@@ -57,7 +71,7 @@ def quick() -> Iterator[Endpoint]:
         checker = threading.Thread(target=check)
         checker.start()
         try:
-            yield Endpoint("127.0.0.1", listener.getsockname()[1], "default", "", "default", False)
+            yield Address("127.0.0.1", listener.getsockname()[1])
         finally:
             stop.set()
             checker.join()
@@ -80,19 +94,19 @@ GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
         b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n",
     ],
 )
-def test_who_sends_no_more_is_cut_off(quick: Endpoint, sent: bytes) -> None:
+def test_who_sends_no_more_is_cut_off(quick: Server, sent: bytes) -> None:
     assert everything(raw(quick, sent)) == b""
 
 
 @pytest.mark.parametrize("second", [b"GET /", b"\r\n", b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n1"])
-def test_also_in_a_later_request(quick: Endpoint, second: bytes) -> None:
+def test_also_in_a_later_request(quick: Server, second: bytes) -> None:
     connection = raw(quick, GET)
     assert connection.recv(65536).endswith(b"0 bytes, query of 0\n")
     connection.sendall(second)
     assert everything(connection) == b""
 
 
-def test_a_head_that_never_ends_is_cut_off(quick: Endpoint) -> None:
+def test_a_head_that_never_ends_is_cut_off(quick: Server) -> None:
     connection = raw(quick, b"GET / HTTP/1.1\r\n")
     began = time.monotonic()
     with pytest.raises(OSError, match="Broken pipe|reset"):
@@ -102,15 +116,15 @@ def test_a_head_that_never_ends_is_cut_off(quick: Endpoint) -> None:
     connection.close()
 
 
-def test_a_slow_body_that_goes_on_is_taken(quick: Endpoint) -> None:
+def test_a_slow_body_that_goes_on_is_taken(quick: Server) -> None:
     connection = raw(quick, b"POST / HTTP/1.1\r\nConnection: close\r\nContent-Length: 20\r\n\r\n")
     for _ in range(20):
         connection.sendall(b"x")
-        time.sleep(0.12)  # more than the limit of the pauses, all together
+        time.sleep(0.12)  # together longer than the limit of one pause
     assert everything(connection).endswith(b"20 bytes, query of 0\n")
 
 
-def test_who_does_not_take_the_answer_is_cut_off(quick: Endpoint) -> None:
+def test_who_does_not_take_the_answer_is_cut_off(quick: Server) -> None:
     connection = raw(quick, b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
     time.sleep(4)
     received = 0
@@ -120,7 +134,7 @@ def test_who_does_not_take_the_answer_is_cut_off(quick: Endpoint) -> None:
     assert received < LARGE
 
 
-def test_an_answer_that_is_taken_slowly_arrives(quick: Endpoint) -> None:
+def test_an_answer_that_is_taken_slowly_arrives(quick: Server) -> None:
     received = 0
     with raw(quick, b"GET /large HTTP/1.1\r\nConnection: close\r\n\r\n") as connection:
         while data := connection.recv(4 * 1024 * 1024):
@@ -129,7 +143,7 @@ def test_an_answer_that_is_taken_slowly_arrives(quick: Endpoint) -> None:
     assert received > LARGE
 
 
-def test_connections_are_bounded(quick: Endpoint) -> None:
+def test_connections_are_bounded(quick: Server) -> None:
     open_ones = [raw(quick) for _ in range(LIMITS.connections)]
     time.sleep(0.2)
     assert b"HTTP/1.1 503 " in everything(raw(quick, GET))
@@ -157,7 +171,7 @@ def _url(size: int) -> bytes:
         (b"GET /" + b"p" * 70_000 + b" HTTP/1.1\r\n", 400),
     ],
 )
-def test_heads_are_bounded(server: Endpoint, head: bytes, status: int) -> None:
+def test_heads_are_bounded(server: Server, head: bytes, status: int) -> None:
     connection = raw(server)
     with contextlib.suppress(ConnectionResetError, BrokenPipeError):
         connection.sendall(head + b"Host: localhost\r\nConnection: close\r\n\r\n")
@@ -167,7 +181,7 @@ def test_heads_are_bounded(server: Endpoint, head: bytes, status: int) -> None:
     assert answer.startswith(f"HTTP/1.1 {expected} ".encode()), answer[:200]
 
 
-def test_a_query_of_a_megabyte_in_the_url(http: httpx.Client, server: Endpoint) -> None:
+def test_a_query_of_a_megabyte_in_the_url(http: httpx.Client, server: Server) -> None:
     wanted = 1_000_000
     query = b"SELECT+length('" + b"x" * wanted + b"')"
     head = b"GET /?max_query_size=2000000&query=" + query + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
@@ -175,21 +189,21 @@ def test_a_query_of_a_megabyte_in_the_url(http: httpx.Client, server: Endpoint) 
     assert answer.endswith(f"\r\n\r\n{wanted}\n".encode()), answer[:300]
 
 
-def _old_http(server: Endpoint, query: str) -> tuple[bytes, bytes]:
+def _old_http(server: Server, query: str) -> tuple[bytes, bytes]:
     line = f"GET /?{query} HTTP/1.0\r\nHost: localhost\r\nX-ClickHouse-Key: {server.password}\r\n\r\n"
     head, _, body = everything(raw(server, line.encode())).partition(b"\r\n\r\n")
     return head.lower(), body
 
 
 @pytest.mark.parametrize("count", [0, 1, 1_000_000])
-def test_http_1_0_gets_a_length_and_no_chunks(server: Endpoint, count: int) -> None:
+def test_http_1_0_gets_a_length_and_no_chunks(server: Server, count: int) -> None:
     head, body = _old_http(server, f"query=SELECT+number+FROM+numbers({count})")
     assert b"transfer-encoding" not in head
     assert f"content-length: {len(body)}".encode() in head.split(b"\r\n")
     assert body == "".join(f"{n}\n" for n in range(count)).encode()
 
 
-def test_http_1_0_gets_errors_with_their_status(server: Endpoint) -> None:
+def test_http_1_0_gets_errors_with_their_status(server: Server) -> None:
     head, body = _old_http(server, "query=SELECT+throwIf(number=3000000)+FROM+numbers(10000000)")
     assert b" 500 " in head.split(b"\r\n")[0]
     assert body.startswith(b"Code: 395. ")

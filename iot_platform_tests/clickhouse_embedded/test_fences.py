@@ -1,4 +1,4 @@
-"""The fences around the embedded engine, each by itself, under attacks with forbidden things hidden in them."""
+"""The fences around the embedded engine, each alone, against statements with something forbidden hidden in them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def attack(directory: Path, fences: list[str], count: int) -> dict[str, Any]:
 
 
 def test_without_fences_the_attacks_come_through(tmp_path: Path) -> None:
-    """Else the other tests here would prove nothing."""
+    """Otherwise the other tests here would show nothing."""
     result = attack(tmp_path, [], 60)
     reached = [found["what"] for found in result["reached"]]
     assert len(reached) > 20
@@ -45,7 +45,7 @@ def test_behind_guard_and_grants_nothing_comes_through(tmp_path: Path) -> None:
     result = attack(tmp_path, ["guard", "engine"], LONG)
     assert result["attacks"] == LONG
     assert result["reached"] == []
-    # Harmless statements of the same attacks did run, so it is not a wall that refuses everything.
+    # Harmless statements of the same attacks did run: the guard does not refuse everything.
     assert result["codes"]["0"] > LONG / 50
 
 
@@ -57,7 +57,7 @@ def test_behind_the_kernel_alone_nothing_comes_through(tmp_path: Path) -> None:
     result = attack(tmp_path, ["kernel"], 100)
     assert result["attacks"] == 100
     assert result["reached"] == []
-    # The engine itself let them pass: it was the kernel that said no.
+    # The engine itself allowed them: the kernel refused.
     assert result["codes"]["0"] > 20
 
 
@@ -69,6 +69,7 @@ for name in ("data", "tmp", "config"):
     (home / name).mkdir(parents=True)
 (home / "password").write_text("secret")
 os.environ["TMPDIR"] = tempfile.tempdir = str(home / "tmp")
+from iot_platform.clickhouse_embedded import lockdown
 from iot_platform.clickhouse_embedded.lockdown import Rights, lock_in
 port = int(sys.argv[2])
 missing = lock_in(Rights([home / "data", home / "tmp"], [home / "config"], [], home))
@@ -91,6 +92,7 @@ checks = {
     "the memory": lambda: open("/proc/self/mem", "rb"),
     "the environment of the parent": lambda: open(f"/proc/{os.getppid()}/environ"),
     "a listing": lambda: os.listdir("/"),
+    "the code around the package": lambda: open(Path(lockdown.__file__).parents[1] / "settings.py"),
     "a program": lambda: subprocess.run(["/bin/true"]),
     "the interpreter": lambda: subprocess.run([sys.executable, "-c", ""]),
     "a connection": lambda: socket.create_connection(("127.0.0.1", port), timeout=5),

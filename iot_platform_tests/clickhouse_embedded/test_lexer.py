@@ -1,4 +1,4 @@
-"""Tokens of SQL, in time that grows with the text and not with its square."""
+"""Tokens of SQL. The time to find them grows linearly with the text."""
 
 from __future__ import annotations
 

@@ -9,14 +9,13 @@ import time
 import httpx
 import pytest
 
-from iot_platform.clickhouse.endpoint import Endpoint
-from iot_platform_tests.clickhouse_embedded.http_queries import everything, post, raw, rows
+from iot_platform_tests.clickhouse_embedded.http_queries import Server, everything, post, raw, rows
 
 SLOW = "SELECT+sleepEachRow(0.1)+FROM+numbers(12)+SETTINGS+max_block_size=1,max_threads=1"
 PROGRESS = re.compile(rb"^X-ClickHouse-Progress: (\{.*\})\r$", re.MULTILINE)
 
 
-def _answer(server: Endpoint, query: str, **params: object) -> tuple[bytes, bytes, list[dict[str, str]]]:
+def _answer(server: Server, query: str, **params: object) -> tuple[bytes, bytes, list[dict[str, str]]]:
     """Head and body as they came, and what the progress headers say."""
     given = "".join(f"&{name}={value}" for name, value in params.items())
     line = f"GET /?query={query}&send_progress_in_http_headers=1{given} HTTP/1.1\r\nHost: localhost\r\n"
@@ -26,7 +25,7 @@ def _answer(server: Endpoint, query: str, **params: object) -> tuple[bytes, byte
 
 
 @pytest.mark.parametrize("wait", [0, 1])
-def test_progress_comes_while_the_query_runs(server: Endpoint, wait: int) -> None:
+def test_progress_comes_while_the_query_runs(server: Server, wait: int) -> None:
     head, body, progress = _answer(server, SLOW, wait_end_of_query=wait)
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert len(progress) >= 3
@@ -40,7 +39,7 @@ def test_progress_comes_while_the_query_runs(server: Endpoint, wait: int) -> Non
     assert body == b"0\n" * 12
 
 
-def test_the_first_header_comes_before_the_end(server: Endpoint) -> None:
+def test_the_first_header_comes_before_the_end(server: Server) -> None:
     line = f"GET /?query={SLOW}&send_progress_in_http_headers=1&wait_end_of_query=1 HTTP/1.1\r\nHost: localhost\r\n"
     connection = raw(server, (line + f"Connection: close\r\nX-ClickHouse-Key: {server.password}\r\n\r\n").encode())
     first = connection.recv(65536)
@@ -49,14 +48,14 @@ def test_the_first_header_comes_before_the_end(server: Endpoint) -> None:
     assert everything(connection).endswith(b"\r\n\r\n" + b"0\n" * 12)
 
 
-def test_the_interval_is_the_clients(server: Endpoint) -> None:
+def test_the_interval_is_the_clients(server: Server) -> None:
     began = time.monotonic()
     progress = _answer(server, SLOW, http_headers_progress_interval_ms=500)[2]
     assert 1 <= len(progress) <= (time.monotonic() - began) / 0.5
     assert _answer(server, "SELECT+1", http_headers_progress_interval_ms=5000)[2] == []
 
 
-def test_an_error_after_progress_breaks_the_answer(server: Endpoint) -> None:
+def test_an_error_after_progress_breaks_the_answer(server: Server) -> None:
     query = (
         "SELECT+throwIf(number=7)+FROM+numbers(20)+WHERE+sleepEachRow(0.1)=0+SETTINGS+max_block_size=1,max_threads=1"
     )

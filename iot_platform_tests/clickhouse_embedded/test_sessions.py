@@ -1,4 +1,4 @@
-"""Sessions of the HTTP interface: what they keep, and what belongs to one request."""
+"""Sessions of the HTTP interface: what they keep between requests, and what they do not."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_session_serves_one_request_at_a_time(http: httpx.Client) -> None:
     time.sleep(0.3)
     assert code(post(http, "SELECT 1", 500, **session)) == "373"
     slow.join()
-    for _ in range(30):  # free again before the client has seen the last byte
+    for _ in range(30):  # the session must be free before the client sees the last byte
         assert rows(http, "SELECT 1", **session) == "1"
 
 

@@ -1,4 +1,4 @@
-"""Clients that ``make clients`` installs: without them their tests are skipped, with CI set they fail."""
+"""Clients that ``make clients`` installs. Without them their tests are skipped; in CI they fail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HOW = "`make clients` installs it."
 
 
 def installed(name: str) -> ModuleType:
-    """The module ``name``; without it the test module that asks is skipped, with CI set it fails."""
+    """The module ``name``; without it the test module is skipped, or fails in CI."""
     if os.environ.get("CI"):
         return importlib.import_module(name)
     module: ModuleType = pytest.importorskip(name, reason=f"{name} is missing: {HOW}")
@@ -22,7 +22,7 @@ def installed(name: str) -> ModuleType:
 
 
 def dbt_command() -> str:
-    """The path of dbt, which has an environment of its own; without it the test is skipped, with CI set it fails."""
+    """The path of dbt, which has an environment of its own; without it the test is skipped, or fails in CI."""
     path = Path(sys.prefix) / "dbt" / "bin" / "dbt"
     if not path.exists():
         missing(f"dbt is missing: {HOW}")
@@ -30,7 +30,7 @@ def dbt_command() -> str:
 
 
 def missing(reason: str) -> None:
-    """Skip the test; with CI set fail it."""
+    """Skip the test; fail it in CI."""
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)

@@ -1,4 +1,4 @@
-"""A table of many types that the clients read and write, and its rows as Python's clickhouse-connect gives them."""
+"""The table of many types that the clients read and write, and its rows as clickhouse-connect returns them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import NamedTuple
 
-# Everything that a careless escape changes.
+# Characters that wrong escaping changes.
 HARD_TEXT = "Zürich ☀ 𝄞 'quoted' \"twice\" back\\slash\ttab\nline `tick` {a:b} %s $1"
 
 

@@ -1,4 +1,4 @@
-"""connectorx, and polars with it: reads through the Rust client, which asks for ClickHouse's own compressed blocks."""
+"""connectorx, and polars with it: reads through the Rust client, which requests ClickHouse's own compressed blocks."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Dbt:
         self._environment = os.environ | {"DBT_ENV_SECRET_PASSWORD": server.password, "DO_NOT_TRACK": "1", "TZ": "UTC"}
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run dbt in the project; it must not ask the internet for anything."""
+        """Run dbt in the project; the options keep it from requests to the internet."""
         return subprocess.run(
             [self._command, "--no-use-colors", "--no-version-check", "--no-send-anonymous-usage-stats", *arguments],
             cwd=self.project,
@@ -62,7 +62,7 @@ class Dbt:
         )
 
     def build(self) -> None:
-        """``dbt build``, which must do all it finds."""
+        """``dbt build``, all of which must succeed."""
         done = self.run("build")
         assert done.returncode == 0, done.stdout + done.stderr
         assert "ERROR=0 SKIP=0" in done.stdout

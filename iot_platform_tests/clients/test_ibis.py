@@ -1,4 +1,4 @@
-"""ibis with its ClickHouse backend: expressions, tables made and filled, what SQL it writes."""
+"""ibis with its ClickHouse backend: expressions, creating and filling tables, raw SQL."""
 
 from __future__ import annotations
 

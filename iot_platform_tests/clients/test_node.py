@@ -1,4 +1,4 @@
-"""@clickhouse/client for node: node/check.mjs does it and says what it got."""
+"""@clickhouse/client for node: node/check.mjs runs the queries and prints the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""polars with clickhouse-connect: frames read and written, through Arrow and through SQLAlchemy."""
+"""polars with clickhouse-connect: reading and writing frames through Arrow and SQLAlchemy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list of expected failures, and what a run differs from it."""
+"""The list of expected failures, and its comparison with a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXPECTED = Path(__file__).with_name("expected.toml")
 
 @dataclass
 class Verdict:
-    """A run beside the list; ``reasons`` says why each expected failure is one."""
+    """A run compared with the list; ``reasons``: why each expected failure fails."""
 
     expected: list[Outcome] = field(default_factory=list)
     unexpected: list[Outcome] = field(default_factory=list)

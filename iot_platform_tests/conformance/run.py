@@ -1,4 +1,4 @@
-"""Run the suite in a process of its own, against a server of its own, and read what came out of each test."""
+"""Run the suite in its own process, against its own server, and read the outcome of each test."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SUITE_TIMEOUT_S = 3600
 _TEST_TIMEOUT_S = 180
 _PACKAGE = "tests.integration_tests."
 _ERROR_CODE = re.compile(r"code: (\d+)", re.IGNORECASE)
-# An error within an error has a name too; that of the answer stands at its end.
+# A nested error has a name, too; the name of the answer is the last one.
 _ERROR_NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)(?: \(version|\s*$)")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out of one test; ``cause`` is the class of its failure and the first line of the message."""
+    """The outcome of one test; ``cause``: the class of its failure, or the first line of the message."""
 
     STATUSES: ClassVar = ("passed", "failed", "skipped")
 
@@ -39,7 +39,7 @@ class Outcome:
 
 def run_suite(suite: Path, work: Path, only: str) -> list[Outcome]:
     """Run the integration tests of the checkout ``suite`` in ``work``; raises ClickException when none ran."""
-    # Only the tests are copied: beside the checkout's own package they would test that, not the installed client.
+    # Only the tests are copied. In the checkout they would import its own package, not the installed client.
     shutil.copytree(suite / "tests", work / "tests")
     (work / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = session\n")
     report = work / "report.xml"

@@ -76,10 +76,10 @@ def test_an_outage_is_one_alert_and_one_all_clear(ticks: Ticks, receiver: Receiv
     )
     assert f"|layers_job of {NEXT_DAY} failed>" in text and "verysecret" not in json.dumps(receiver.got)
     assert all_clear["text"].startswith("All clear after ")
-    assert all_clear["blocks"][1]["text"]["text"] == "2 problems that were reported: over."
+    assert all_clear["blocks"][1]["text"]["text"] == "2 reported problems solved."
 
 
-def test_a_webhook_that_is_away_loses_nothing_and_gets_nothing_twice(ticks: Ticks, receiver: Receiver) -> None:
+def test_an_unreachable_webhook_loses_nothing_and_gets_nothing_twice(ticks: Ticks, receiver: Receiver) -> None:
     run(ticks.instance, DAY, "upper")
     receiver.answers = [503, 503]
     waiting = ticks.tick(3)
@@ -106,7 +106,7 @@ def test_without_a_channel_it_says_how_to_configure_one(instance: dg.DagsterInst
     assert isinstance(skipped, dg.SkipReason) and "IOT_ALERT_WEBHOOK_URL" in str(skipped.skip_message)
 
 
-def test_a_cursor_that_is_none_of_its_own_says_what_to_do(ticks: Ticks) -> None:
+def test_an_unreadable_cursor_is_an_error_with_a_remedy(ticks: Ticks) -> None:
     ticks.cursor = "2026-01-01"
     with pytest.raises(PlatformError, match="Reset the cursor"):
         ticks.tick()

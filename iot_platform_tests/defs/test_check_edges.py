@@ -1,4 +1,4 @@
-"""What the queries of the checks make of days at the ends of time, damage, clocks that are off, and crashes."""
+"""Edge cases of the checks: the first and last days, damaged values, inexact clocks, and crashes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from iot_platform.clickhouse.drift import schema_drift
 from iot_platform.defs.layers.check_runner import find
 from iot_platform.defs.layers.rules import RULES
 from iot_platform.settings import Settings
+from iot_platform_tests.defs.check_data import DAY, ERROR, NEXT_DAY, facts, hours_of, insert, sent
 from iot_platform_tests.defs.dagster_runs import run_checks
-from iot_platform_tests.defs.test_checks import DAY, ERROR, NEXT_DAY, facts, hours_of, insert, sent
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_a_device_that_stopped_is_silent_in_a_check_of_all_days(platform: Client
     assert not silent.passed and facts(silent)["offenders"].splitlines()[2].startswith("| 1 |")
 
 
-def test_of_the_devices_of_a_day_those_that_stopped_are_told_once(
+def test_of_the_devices_of_a_day_those_that_stopped_are_listed_once(
     platform: Client, instance: dg.DagsterInstance
 ) -> None:
     hours = hours_of(DAY)
@@ -39,7 +39,7 @@ def test_of_the_devices_of_a_day_those_that_stopped_are_told_once(
     assert (silent["offending_devices"], silent["devices"], silent["offending_share"]) == (3, 4, 0.75)
 
 
-def test_all_days_are_looked_at_in_pieces(
+def test_all_days_are_checked_in_pieces(
     platform: Client, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The first and the last day are none of L1's.
@@ -51,7 +51,7 @@ def test_all_days_are_looked_at_in_pieces(
     monkeypatch.setattr("iot_platform.layers.partitions.ROWS_PER_QUERY", 1)
     pieces = facts(run_checks(instance, "l2_power_cleaned")["every_reading_is_within_limits"])
     assert (pieces["offending_readings"], pieces["readings"]) == (4, 7)
-    assert pieces["red_days"] == whole["red_days"] == f"1970-01-01, 2025-07-01, {DAY}, 2035-07-01"
+    assert pieces["failed_days"] == whole["failed_days"] == f"1970-01-01, 2025-07-01, {DAY}, 2035-07-01"
 
 
 def test_a_day_that_lacks_every_second_reading_has_gaps(platform: Client, instance: dg.DagsterInstance) -> None:
@@ -80,7 +80,7 @@ def test_a_clock_that_is_a_little_off_leaves_no_gap(platform: Client) -> None:
         assert find(platform, rule, [dt.date.fromisoformat(day)]).lines == []
 
 
-def test_damage_that_no_sum_can_hold_is_red_and_told(platform: Client, instance: dg.DagsterInstance) -> None:
+def test_damage_that_no_sum_can_represent_fails_and_is_reported(platform: Client, instance: dg.DagsterInstance) -> None:
     insert(platform, "l1_power_raw", *sent(DAY), *sent(DAY, device=2))
     platform.command("CREATE TABLE swapped AS l3_power_joined")
     insert(platform, "swapped", f"('{DAY}', 1, nan)", f"('{DAY}', 2, 1)", f"('{DAY}', 3, inf)", f"('{DAY}', 4, 1e12)")

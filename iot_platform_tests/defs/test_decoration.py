@@ -32,8 +32,8 @@ MADE_BY = [
     (proofs, "queries_of_run"),
     (readings_assets, "queries_of_run"),
     (proofs, "_time_spans"),
-    (devices_refresh, "refresh_facts"),
-    (devices_refresh, "restatement_facts"),
+    (devices_refresh, "refresh_tables"),
+    (devices_refresh, "restatement_tables"),
 ]
 
 
@@ -61,6 +61,9 @@ def test_all_illustrations_may_fail(
     for name in LAYERS:
         facts = metadata_of(instance, name, DAY)
         assert facts["proof"] and facts["readings"] >= 0 and "preview" not in facts
+    counts = metadata_of(instance, "device_metadata")
+    assert counts["rows_read"] == counts["new"] == 10 and counts["days_restated"] == 0
+    assert "changes" not in counts and "kWh_per_customer" not in counts
     assert summarize(platform).conserved
     for run, what in (
         (metadata, "The list of what has changed"),
@@ -84,6 +87,7 @@ def test_a_check_whose_table_fails_says_what_it_found(
     monkeypatch.setattr(tables, "markdown_table", fail)
     found = run_checks(instance, "l2_power_cleaned", day=DAY)["every_reading_is_within_limits"]
     assert not found.passed and (found.description or "").startswith("1 of 1 readings")
+    assert found.metadata["offending_readings"].value == 1 and "offenders" not in found.metadata
 
 
 def test_a_building_type_with_mathematical_notation_is_drawn(

@@ -1,4 +1,4 @@
-"""The code location: it loads without a connection, and tells what it should before anything ran."""
+"""The code location: it loads without a connection, and its assets, jobs and checks are described."""
 
 import datetime as dt
 import shutil
@@ -14,7 +14,9 @@ from iot_platform.definitions import defs
 from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.layers.chart import usage_chart
 from iot_platform.defs.layers.rules import RULES
+from iot_platform.defs.partitions import DAYS_PER_RUN
 from iot_platform.defs.readings.windows import MAX_WINDOW, Window, day_of_window, day_window, next_window
+from iot_platform.services import materialize
 from iot_platform.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +66,7 @@ def test_lineage() -> None:
 
 
 @pytest.mark.parametrize("name", LOOKER_LINEAGE)
-def test_what_looker_shows_tells_what_it_is_and_where_its_file_is(name: str) -> None:
+def test_looker_assets_describe_themselves_and_link_to_their_files(name: str) -> None:
     spec = specs()[name]
     assert spec.group_name == "looker" and "looker" in spec.kinds and spec.owners == ["team:data-platform"]
     assert spec.description and "iot-platform lookml" in spec.description
@@ -74,9 +76,9 @@ def test_what_looker_shows_tells_what_it_is_and_where_its_file_is(name: str) -> 
 
 
 @pytest.mark.parametrize("name", LINEAGE)
-def test_each_asset_tells_who_owns_it_what_it_is_and_what_to_do(name: str) -> None:
+def test_each_asset_has_an_owner_a_description_and_a_remedy(name: str) -> None:
     spec = specs()[name]
-    assert spec.description and "When it is red" in spec.description and "Materializing" in spec.description
+    assert spec.description and "If it fails" in spec.description and "Materializing" in spec.description
     assert spec.owners == ["team:data-platform"]
     assert "clickhouse" in spec.kinds
     assert spec.group_name == GROUPS[name]
@@ -101,7 +103,20 @@ def test_partitions_are_utc_days_up_to_today() -> None:
     assert (keys[0], keys[-1], len(keys)) == ("2026-01-01", "2026-03-04", 63)
 
 
-def test_checks_hold_back_what_is_downstream() -> None:
+def test_backfills_are_split_into_runs() -> None:
+    policies = {
+        spec.key.to_user_string(): node.backfill_policy
+        for spec in specs().values()
+        if spec.partitions_def
+        for node in [defs.resolve_asset_graph().get(spec.key)]
+    }
+    assert policies.keys() == LINEAGE.keys() - {"device_metadata"}
+    assert {policy.max_partitions_per_run for policy in policies.values() if policy} == {DAYS_PER_RUN}
+    # The demo, which runs without the daemon, splits its days in the same way.
+    assert materialize.DAYS_PER_RUN == DAYS_PER_RUN
+
+
+def test_which_checks_block_the_next_layer() -> None:
     graph = defs.resolve_asset_graph()
     blocking = {key.name: graph.get(key).blocking for key in graph.asset_check_keys}
     assert {name for name, blocks in blocking.items() if blocks} == {

@@ -1,4 +1,4 @@
-"""The ingestion sensor and the schedules: what they ask for, and that it runs."""
+"""The ingestion sensor and the schedules: what they request, and that it runs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def window_of(request: dg.RunRequest) -> tuple[str, str]:
     return config["start"], config["end"]
 
 
-def test_each_tick_asks_for_what_arrived_since_the_last_one() -> None:
+def test_each_tick_requests_what_arrived_since_the_last_one() -> None:
     (request,) = requests_of(result := tick("2026-01-05T10:00:01+00:00"))
     assert window_of(request) == ("2026-01-05T10:00:01+00:00", "2026-01-05T10:15:01+00:00")
     assert request.run_key == "2026-01-05T10:00:01+00:00/2026-01-05T10:15:01+00:00"
@@ -111,7 +111,7 @@ def test_three_days_off_are_caught_up_in_bounded_steps() -> None:
     assert all(end == start for (_, end), (start, _) in zip(windows, windows[1:], strict=False))
 
 
-def test_nothing_before_the_first_day_is_asked_for() -> None:
+def test_nothing_before_the_first_day_is_requested() -> None:
     assert window_of(requests_of(tick("2020-01-01T00:00:00+00:00"))[0])[0] == "2026-01-01T00:00:01+00:00"
 
 
@@ -121,12 +121,12 @@ def test_without_the_simulator_it_skips(monkeypatch: pytest.MonkeyPatch) -> None
     assert isinstance(result, dg.SkipReason) and result.skip_message and "switched off" in result.skip_message
 
 
-def test_a_cursor_that_is_no_time_says_what_to_do() -> None:
+def test_a_cursor_that_is_not_a_time_is_an_error_with_a_remedy() -> None:
     with pytest.raises(PlatformError, match="Reset the cursor"):
         tick("yesterday")
 
 
-def test_the_runs_it_asks_for_bring_the_readings_in(platform: Client) -> None:
+def test_the_requested_runs_ingest_the_readings(platform: Client) -> None:
     requests: list[dg.RunRequest] = []
     result = tick("2026-01-04T20:00:01+00:00")
     while isinstance(result, dg.SensorResult):
@@ -150,7 +150,7 @@ def at(day: int, month: int = 1) -> dg.ScheduleEvaluationContext:
     return dg.build_schedule_context(scheduled_execution_time=dt.datetime(2026, month, day, 6, 30, tzinfo=dt.UTC))
 
 
-def test_schedules_ask_for_the_day_they_are_about(platform: Client) -> None:
+def test_schedules_request_their_day(platform: Client) -> None:
     today = prove_today_schedule(at(5))
     assert isinstance(today, dg.RunRequest) and today.partition_key == "2026-01-05"
     requested = prove_closed_days_schedule(at(5))
@@ -163,7 +163,7 @@ def test_schedules_ask_for_the_day_they_are_about(platform: Client) -> None:
     assert (yesterday.tags["dagster/priority"], NIGHTLY in yesterday.tags) == ("-5", True)
 
 
-def test_a_night_without_clickhouse_is_retried_and_then_asks_for_yesterday_alone(
+def test_a_night_without_clickhouse_is_retried_and_then_requests_only_yesterday(
     platform: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     platform.command("INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES ('2026-01-02', 1, 1.5)")
@@ -188,7 +188,7 @@ def days_of(request: dg.RunRequest) -> tuple[str, ...]:
     return tuple(value for tag, value in request.tags.items() if "range" in tag)
 
 
-def test_each_night_all_open_days_are_proved(platform: Client) -> None:
+def test_all_unverified_days_are_requested_every_night(platform: Client) -> None:
     days = ["2025-12-30", "2026-01-02", "2026-01-03", "2026-01-06", "2026-01-10"]
     for day in days:
         platform.command(f"INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES ('{day}', 1, 1.5)")
@@ -199,7 +199,7 @@ def test_each_night_all_open_days_are_proved(platform: Client) -> None:
     assert asked == [("2026-01-02", "2026-01-03"), ("2026-01-06", "2026-01-07")]
 
 
-def test_a_night_runs_red_days_alone(platform: Client) -> None:
+def test_blocked_days_get_runs_of_their_own(platform: Client) -> None:
     for partition in ("2026-01-02", "2026-01-03", "2026-01-04"):
         columns = "timestamp, device_id, power_usage_kWh"
         platform.command(f"INSERT INTO l1_power_raw ({columns}) VALUES ('{partition}', 1, 1.5)")
@@ -211,7 +211,7 @@ def test_a_night_runs_red_days_alone(platform: Client) -> None:
     assert asked == ["2026-01-02", ("2026-01-04", "2026-01-05"), "2026-01-03"]
 
 
-def test_many_open_days_are_proved_in_bounded_runs() -> None:
+def test_many_unverified_days_are_split_into_bounded_runs() -> None:
     first = dt.date(2024, 1, 1)
     days = [first + dt.timedelta(days=number) for number in range(800) if number != 700]
     ranges = day_ranges(days)

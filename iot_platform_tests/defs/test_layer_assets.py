@@ -59,7 +59,7 @@ def test_materializing_again_adds_nothing_and_finds_nothing(platform: Client, in
     assert second["checksum"] == first["checksum"]
 
 
-def test_damage_is_mended_and_told(platform: Client, instance: dg.DagsterInstance) -> None:
+def test_damage_is_repaired_and_reported(platform: Client, instance: dg.DagsterInstance) -> None:
     run_job("refresh_metadata_job", instance)
     run_job("all_layers_job", instance, DAY)
     good = metadata_of(instance, "l3_power_joined", DAY)
@@ -89,7 +89,7 @@ def test_without_the_simulator_l1_records_what_arrived(
     assert metadata_of(instance, "l1_power_raw", NEXT_DAY)["dagster/partition_row_count"] == 0
 
 
-def test_a_window_brings_in_just_its_arrivals(platform: Client, instance: dg.DagsterInstance) -> None:
+def test_a_window_ingests_only_its_arrivals(platform: Client, instance: dg.DagsterInstance) -> None:
     window = {"start": "2026-01-02T10:00:01+00:00", "end": "2026-01-02T11:00:01+00:00"}
     run_job("ingestion_job", instance, DAY, run_config={"ops": {"l1_power_raw": {"config": window}}})
     first, last = platform.query("SELECT max(timestamp), count() FROM l1_power_raw").result_rows[0]
@@ -97,7 +97,7 @@ def test_a_window_brings_in_just_its_arrivals(platform: Client, instance: dg.Dag
     assert last == pytest.approx(40, abs=5)
 
 
-def test_impossible_times_are_proved_with_any_day(platform: Client, instance: dg.DagsterInstance) -> None:
+def test_impossible_times_are_verified_with_any_day(platform: Client, instance: dg.DagsterInstance) -> None:
     platform.command("INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES ('1990-01-01', 1, 1)")
     run_job("prove_job", instance, DAY)
     assert "0" not in summarize(platform).layers["power_quarantine"].unproved

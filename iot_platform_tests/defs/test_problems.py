@@ -1,4 +1,4 @@
-"""Problems besides failed runs: checks, stale assets, failed ticks, ClickHouse away; and what all of them share."""
+"""Problems other than failed runs: failed checks, stale assets, failed ticks, an unreachable ClickHouse."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from iot_platform.cli import cli
 from iot_platform.definitions import defs as platform_defs
-from iot_platform.defs.alerts.alert_context import Site, cause_of, days_of_tags
+from iot_platform.defs.alerts.alert_context import AlertContext, cause_of, days_of_tags
 from iot_platform.defs.alerts.problems import current_problems
 from iot_platform.services.process import free_port
 from iot_platform.settings import Settings
@@ -37,14 +37,14 @@ from iot_platform_tests.defs.alerts_location import DAY, LAST_DAY, NEXT_DAY, URL
 from iot_platform_tests.defs.dagster_runs import run_job
 
 
-def test_a_check_is_red_until_it_is_green_for_the_same_day(instance: dg.DagsterInstance) -> None:
+def test_a_failed_check_is_a_problem_until_it_passes_for_the_same_day(instance: dg.DagsterInstance) -> None:
     run_id = run(instance, broken="check")
     check, held_back = problems(instance)
     assert (check.kind, check.partition, check.run_id) == ("check", DAY, run_id)
-    assert check.title == f"Check upper_is_right of upper is red for {DAY}"
+    assert check.title == f"Check upper_is_right of upper has failed for {DAY}"
     assert check.detail == "3 of 5 readings are wrong."
     assert check.link == f"{URL}/assets/upper?view=checks"
-    # What the check has held back stands with it.
+    # What the check has blocked has the same cause.
     assert (held_back.kind, held_back.cause, held_back.detail) == ("run", check.cause, "Not done since: lower.")
     run(instance, NEXT_DAY)
     assert len(problems(instance)) == 2
@@ -77,7 +77,7 @@ def test_a_stale_asset_is_a_problem_until_it_is_fresh(instance: dg.DagsterInstan
     assert problems(instance) == []
 
 
-def test_a_schedule_that_fails_to_ask_is_a_problem(instance: dg.DagsterInstance) -> None:
+def test_a_failed_schedule_is_a_problem(instance: dg.DagsterInstance) -> None:
     location = RegisteredCodeLocationOrigin("iot_platform")
     origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), "task_schedule")
 
@@ -105,7 +105,7 @@ def test_a_schedule_that_fails_to_ask_is_a_problem(instance: dg.DagsterInstance)
     instance.add_instigator_state(running)
     tick(TickStatus.FAILURE, 200.0)
     (found,) = problems(instance)
-    assert (found.kind, found.title) == ("tick", "Schedule task_schedule failed to ask for its runs")
+    assert (found.kind, found.title) == ("tick", "Schedule task_schedule could not request its runs")
     assert (found.cause, found.link) == (
         "ServerError: away",
         f"{URL}/locations/iot_platform/schedules/task_schedule",
@@ -121,7 +121,7 @@ def test_a_schedule_that_fails_to_ask_is_a_problem(instance: dg.DagsterInstance)
     assert problems(instance) == []
 
 
-def test_a_clickhouse_that_is_away_is_a_problem(
+def test_an_unreachable_clickhouse_is_a_problem(
     instance: dg.DagsterInstance, platform: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert problems(instance) == []
@@ -134,7 +134,7 @@ def test_a_clickhouse_that_is_away_is_a_problem(
     assert found.cause.startswith("ServerError: ClickHouse at 127.0.0.1:") and "verysecret" not in str(found)
 
 
-def test_the_platform_tells_of_a_day_that_a_check_holds_back(
+def test_a_blocked_day_of_the_platform_is_a_problem(
     platform: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IOT_SIMULATOR_ENABLED", "false")
@@ -142,9 +142,9 @@ def test_the_platform_tells_of_a_day_that_a_check_holds_back(
     platform.command(f"INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES ('{DAY}', 1, 5)")
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         run_job("all_layers_job", instance, DAY, raise_on_error=False)
-        site = Site(instance, platform_defs.get_repository_def(), Settings())
-        check, held_back = current_problems(site, [], dt.datetime.now(dt.UTC))
-    assert check.title == f"Check every_reading_has_metadata of l3_power_joined is red for {DAY}"
+        context = AlertContext(instance, platform_defs.get_repository_def(), Settings())
+        check, held_back = current_problems(context, [], dt.datetime.now(dt.UTC))
+    assert check.title == f"Check every_reading_has_metadata of l3_power_joined has failed for {DAY}"
     assert (held_back.cause, held_back.kind) == (check.cause, "run")
     assert held_back.detail.startswith("Not done since: l4_power_agg_hourly")
     assert check.owner == held_back.owner == "team:data-platform"
@@ -163,7 +163,7 @@ def test_the_cause_is_the_first_error_that_is_not_a_wrapper_of_dagster() -> None
     assert cause_of(None, "It died.") == "It died."
 
 
-def test_days_of_any_run_can_be_told() -> None:
+def test_days_of_the_tags_of_any_run() -> None:
     start, end = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
     assert days_of_tags({"dagster/partition": "no day"}) == {"no day"}
     assert days_of_tags({start: "1999-12-31", end: "2000-01-01"}) == {"1999-12-31", "2000-01-01"}

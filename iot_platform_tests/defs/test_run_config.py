@@ -1,4 +1,4 @@
-"""What whoever may launch a run can say: neither where ClickHouse is, nor the name of anything secret."""
+"""Run config can neither name another ClickHouse nor read a secret."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_no_field_reads_the_environment(job: str) -> None:
 
 
 @pytest.mark.parametrize("config", ATTACKS, ids=str)
-def test_run_config_that_tries_is_refused(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_config_that_reads_secrets_is_refused(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IOT_CRM_TOKEN", "verysecret")
     with pytest.raises(dg.DagsterInvalidConfigError) as refused:
         dg.validate_run_config(defs.resolve_implicit_global_asset_job_def(), config)
@@ -62,5 +62,5 @@ def test_run_config_that_tries_is_refused(config: dict[str, Any], monkeypatch: p
     ],
     ids=str,
 )
-def test_what_a_run_may_choose_is_taken(config: dict[str, Any]) -> None:
+def test_allowed_run_config_is_accepted(config: dict[str, Any]) -> None:
     dg.validate_run_config(defs.resolve_implicit_global_asset_job_def(), config)

@@ -29,7 +29,7 @@ def test_a_failed_run_is_a_problem_until_its_work_is_done(instance: dg.DagsterIn
     assert problems(instance) == []
 
 
-def test_all_days_of_a_run_are_to_be_done(instance: dg.DagsterInstance) -> None:
+def test_a_failed_run_is_a_problem_until_all_of_its_days_are_done(instance: dg.DagsterInstance) -> None:
     run(instance, DAY, "lower", last_day=LAST_DAY)
     (found,) = problems(instance)
     assert found.partition == f"{DAY} .. {LAST_DAY} (3 days)" and found.detail == "Not done since: lower."
@@ -70,7 +70,7 @@ def test_a_run_by_hand_is_named_by_its_assets(instance: dg.DagsterInstance) -> N
     assert found.title == f"Materialization of upper of {DAY} failed"
 
 
-def test_a_run_that_is_tried_again_is_not_over_and_not_news(instance: dg.DagsterInstance) -> None:
+def test_a_run_that_is_retried_is_neither_over_nor_new(instance: dg.DagsterInstance) -> None:
     run_id = run(instance, broken="upper")
     # Dagster's daemon marks what it is going to retry, and launches it soon, or never.
     instance.add_run_tags(run_id, {WILL_RETRY_TAG: "true"})
@@ -89,7 +89,7 @@ def test_a_run_that_is_tried_again_is_not_over_and_not_news(instance: dg.Dagster
     assert not any(problem.retrying for problem in problems(instance, after=dt.timedelta(minutes=6)))
 
 
-def test_an_open_problem_does_not_go_away_with_time(instance: dg.DagsterInstance) -> None:
+def test_an_open_problem_does_not_expire(instance: dg.DagsterInstance) -> None:
     run_id = run(instance, broken="upper")
     month = dt.timedelta(days=30)
     assert [problem.run_id for problem in problems(instance, run_id, after=month)] == [run_id]

@@ -1,4 +1,4 @@
-"""A running crm-stub for tests: a process of its own, spoken to over HTTP, with a CSV that a test may change."""
+"""A running crm-stub for tests: a separate process with an HTTP interface, and a CSV that a test may change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOKEN = "pat-na1-verysecret"
 
 @contextmanager
 def crm_stub(csv: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> Iterator[Path]:
-    """Run the stub, with the platform's settings pointed at it; gives the file that lists its requests."""
+    """Run the stub, and set the platform's settings to use it; yields the file that lists its requests."""
     log = csv.with_name(f"{csv.stem}.requests")
     command = [sys.executable, "-m", "iot_platform", "crm-stub", "--csv", str(csv), "--port", "0", "--json", *options]
     monkeypatch.setenv("IOT_CRM_TOKEN", TOKEN)
@@ -46,7 +46,7 @@ def requests_of(log: Path, *, having: str = "") -> list[str]:
 
 @contextmanager
 def stub_in_thread(csv: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Stub, list[str]]]:
-    """The stub over HTTP in this process, where its faults can be changed; gives it and the lines on its requests."""
+    """The stub in this process, so that its faults can be changed; yields it and the list of its requests."""
     lines: list[str] = []
     settings = Settings()
     stub = Stub(

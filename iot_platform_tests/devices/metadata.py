@@ -1,14 +1,16 @@
-"""What tests of changing metadata share: readings of three days, metadata by device and customer, and how to look."""
+"""Shared by tests of changing metadata: readings of three days, metadata by device and customer, and queries."""
 
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.devices.refresh import RefreshResult, refresh_devices
 from iot_platform.devices.restatement import Restatement, restate
+from iot_platform.devices.sources.csv_file import DeviceCsvSource
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import summarize
 
@@ -16,11 +18,16 @@ DAYS = ["20260105", "20260106", "20260107"]
 NOW = dt.datetime(2026, 1, 7, 12, 40, tzinfo=dt.UTC)
 COLUMNS = ["device_id", "customer_id", "building_type", "latitude", "longitude", "valid_from"]
 
-# device_id, customer_id, and perhaps valid_from.
+# device_id, customer_id, and optionally valid_from.
 Device = tuple[int, str] | tuple[int, str, str]
 
 
 SIX: list[Device] = [(device, f"c{device}") for device in range(1, 7)]
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """The validated rows of a CSV file."""
+    return DeviceCsvSource(str(path), complete=False, timeout_s=10, max_bytes=1 << 20).read().devices
 
 
 def insert_readings(client: Client) -> None:
@@ -47,7 +54,7 @@ def load_and_restate(client: Client, *devices: Device, complete: bool = True) ->
 
 
 def customers_by_hour(client: Client, device: int, day: str, table: str = "l4_power_agg_hourly") -> list[str]:
-    """The customer of each of the 24 hours; hours with more than one fail."""
+    """The customer of each of the 24 hours, several joined by +."""
     time = "ts_hour" if table.startswith("l4") else "timestamp"
     rows = client.query(
         f"SELECT toHour({time}) AS hour, arrayStringConcat(groupUniqArray(customer_id), '+') FROM {table} "
@@ -63,5 +70,5 @@ def proved_days(client: Client) -> dict[str, list[str]]:
 
 
 def is_settled(client: Client) -> bool:
-    """Everything is proved, and comparing all of it finds nothing: the layers are right under the metadata of now."""
+    """Whether the sums agree and comparing all days finds no difference: the layers match the current metadata."""
     return summarize(client).conserved and not any(proof.difference() for proof in prove_all(client, repair=False))

@@ -1,4 +1,4 @@
-"""The contract of device metadata: every breach with its line; and what a change means for the history."""
+"""The contract of device metadata: each violation with its line; and the versions that a change makes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from iot_platform.devices.contract import read_devices, validate_devices
+from iot_platform.devices.source_rows import validate_devices
 from iot_platform.devices.versions import Difference, difference
 from iot_platform.devices.violations import ContractError
 from iot_platform.errors import SourceError
+from iot_platform_tests.devices.metadata import read_csv
 
-LIMIT = 1 << 20
 HEADER = "device_id,customer_id,building_type,latitude,longitude,valid_from\n"
 NOW = dt.datetime(2026, 5, 1, 10, 40, tzinfo=dt.UTC)
 
@@ -21,7 +21,7 @@ NOW = dt.datetime(2026, 5, 1, 10, 40, tzinfo=dt.UTC)
 def read(tmp_path: Path, text: str) -> pd.DataFrame:
     path = tmp_path / "devices.csv"
     path.write_text(text, encoding="utf-8")
-    return read_devices(path, LIMIT)
+    return read_csv(path)
 
 
 def test_a_good_file(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_every_violation_is_reported_with_its_line(tmp_path: Path) -> None:
     }
     message = str(error.value)
     assert "devices.csv: 13 violations" in message
-    assert "line 2: latitude: '95' is not in (-90, 90)" in message
+    assert "line 2: latitude: '95' is not from -90 to 90" in message
     assert "nothing was changed" in message
 
 
@@ -73,9 +73,9 @@ def test_missing_column_and_broken_text(tmp_path: Path) -> None:
     path = tmp_path / "latin.csv"
     path.write_bytes(HEADER.encode() + b"1,M\xfcller,office,1,1,\n")
     with pytest.raises(SourceError, match="line 2: not UTF-8"):
-        read_devices(path, LIMIT)
+        read_csv(path)
     with pytest.raises(SourceError, match="cannot be read"):
-        read_devices(tmp_path / "none.csv", LIMIT)
+        read_csv(tmp_path / "none.csv")
 
 
 def devices(*rows: tuple[int, str, str | None]) -> pd.DataFrame:
@@ -103,7 +103,7 @@ def counts(found: Difference) -> tuple[int, int, int]:
     return found.new, found.changed, found.unchanged
 
 
-def test_a_first_version_holds_since_ever_and_a_change_from_this_hour() -> None:
+def test_a_first_version_has_always_been_valid_and_a_change_starts_this_hour() -> None:
     found = difference(nothing(), devices((1, "a", None), (2, "b", None)), NOW)
     assert counts(found) == (2, 0, 0)
     stored = apply(nothing(), found)
@@ -119,7 +119,7 @@ def test_a_first_version_holds_since_ever_and_a_change_from_this_hour() -> None:
     assert counts(difference(stored, devices((2, "B", None)), NOW + dt.timedelta(days=9))) == (0, 0, 1)
 
 
-def test_backdated_version_affects_the_time_until_the_next_one() -> None:
+def test_a_backdated_version_affects_the_time_until_the_next_one() -> None:
     first = devices((1, "a", None), (1, "c", "2026-03-01"))
     stored = apply(nothing(), difference(nothing(), first, NOW))
     assert counts(difference(stored, first, NOW)) == (0, 0, 2)

@@ -1,4 +1,4 @@
-"""A refresh of the metadata amid arriving readings, failing proofs and kills: no day is left wrong and proved."""
+"""A refresh of the metadata while readings arrive, proofs fail or it is killed: no wrong day counts as verified."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from iot_platform.devices.refresh import refresh_devices
 from iot_platform.devices.restatement import restate
 from iot_platform.errors import ProofError
 from iot_platform.layers.catalog import DERIVED_LAYERS, L3, L4, Layer
+from iot_platform.layers.comparison import Proof
 from iot_platform.layers.dictionaries import reload_dictionaries
-from iot_platform.layers.proof import Proof, prove_all, prove_partitions
+from iot_platform.layers.proof import prove_all, prove_partitions
 from iot_platform.layers.status import unverified_partitions
 from iot_platform_tests.devices.metadata import (
     DAYS,
@@ -40,7 +41,7 @@ def filled(schema: Client) -> Client:
 
 
 def test_readings_that_arrive_during_a_refresh(filled: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are joined with the old metadata, and a proof before the reload even finds them right."""
+    """They are joined with the old metadata, and a proof before the reload accepts them."""
     load_and_restate(filled, *SIX)
 
     def late(client: Client, *names: str) -> None:
@@ -64,7 +65,7 @@ def test_readings_that_arrive_during_a_refresh(filled: Client, monkeypatch: pyte
     assert is_settled(filled) and unverified_partitions(filled, L3) == []
 
 
-def test_days_that_could_not_be_restated_stay_open_for_the_next_refresh(
+def test_days_that_could_not_be_restated_are_restated_by_the_next_refresh(
     filled: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_and_restate(filled, *SIX)
@@ -91,12 +92,12 @@ def test_days_that_could_not_be_restated_stay_open_for_the_next_refresh(
     assert load_and_restate(filled, *changed)[1].proofs == []
 
 
-# Where a refresh is killed: the function that it does not survive, and whether the versions are stored by then.
+# Where a refresh is killed: at the call of this function, and whether the versions are stored by then.
 KILLS = {
-    "before the requests": ("iot_platform.devices.refresh.invalidation", False),
+    "before the invalidation": ("iot_platform.devices.refresh.invalidation", False),
     "before the versions are stored": ("iot_platform.devices.refresh._store", False),
     "before the reload": ("iot_platform.devices.refresh.reload_dictionaries", True),
-    "after the reload": ("iot_platform.devices.affected.Touched.look_again", True),
+    "after the reload": ("iot_platform.devices.affected.AffectedDays.add_late_arrivals", True),
     "before the restatement": ("iot_platform.devices.refresh.repeat_unfinished_invalidations", True),
 }
 
@@ -125,9 +126,9 @@ def test_a_refresh_that_is_killed(filled: Client, server: Endpoint, tmp_path: Pa
     }
     done = subprocess.run([sys.executable, "-c", KILLED, target, path], env=environment, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    # Old or new metadata, wholly.
+    # The metadata is completely old or completely new.
     assert filled.query("SELECT count() FROM device_metadata").result_rows == [(9 if is_stored else 6,)]
-    # Meanwhile readings arrive, also on a day that was not there before, and everything is proved.
+    # Then readings arrive, also on a new day, and everything is proved.
     filled.command(
         "INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES "
         "('2026-01-08 10:00:00', 1, 1), ('2026-01-08 10:00:00', 7, 1), ('2026-01-06 10:00:01', 1, 1)"

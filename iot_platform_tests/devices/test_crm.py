@@ -1,4 +1,4 @@
-"""Metadata from a CRM over real HTTP: paging, faults, what changes and what vanishes, and only the days it touches."""
+"""Metadata from a CRM over real HTTP: paging, faults, changed and archived devices, and the days they affect."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def instance() -> Iterator[dg.DagsterInstance]:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refresh, "_now", lambda: NOW)
-    # A hung request is given up soon, and what fails is tried again soon.
+    # Short timeouts and short pauses between attempts.
     monkeypatch.setenv("IOT_SOURCE_TIMEOUT_S", "1")
     monkeypatch.setattr(api, "FIRST_PAUSE_S", 0.01)
 
 
 def write(csv: Path, *devices: Device) -> Path:
-    """Devices as given, then others up to DEVICES. Replaced as a whole, so that the stub never serves half of it."""
+    """Write the given devices and others, DEVICES in all. The file is replaced, never half written."""
     rest: list[Device] = [(number, f"c{number}") for number in range(len(devices) + 1, DEVICES + 1)]
     csv.parent.mkdir(exist_ok=True)
     frame(*devices, *rest).to_csv(partial := csv.with_suffix(".partial"), index=False)
@@ -54,7 +54,7 @@ def write(csv: Path, *devices: Device) -> Path:
     return csv
 
 
-def test_five_thousand_devices_with_faults_a_change_and_a_vanished_one(
+def test_five_thousand_devices_with_faults_a_change_and_an_archived_one(
     platform: Client, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fields = {column: f"meter_{column}" for column in COLUMNS}
@@ -73,7 +73,7 @@ def test_five_thousand_devices_with_faults_a_change_and_a_vanished_one(
         proofs = "SELECT count() FROM partition_proofs WHERE layer = 'l3_power_joined' AND partition_id = '20260105'"
         before = platform.query(proofs).result_rows
 
-        # Each hour: device 1 has another customer from now on; device 6 has vanished, which is not told.
+        # Hourly: device 1 has another customer from now on; device 6 is archived, which an increment does not show.
         changed: list[Device] = [(1, "new", "2026-01-06T09:00:00Z"), *((n, f"c{n}") for n in range(2, 6))]
         listed = write(csv, *changed, (6, "c6")).read_text()
         csv.write_text("".join(line for line in listed.splitlines(keepends=True) if not line.startswith("6,")))
@@ -83,7 +83,7 @@ def test_five_thousand_devices_with_faults_a_change_and_a_vanished_one(
         assert (facts["days"], facts["days_restated"]) == ("2026-01-07", 1)
         assert platform.query(proofs).result_rows == before
 
-    # All of it, as each night, or each hour when the CRM tells since when: here from the second day on.
+    # A full read, as each night (or each hour, if the CRM has a property for valid_from): here from the second day on.
     monkeypatch.setenv("IOT_CRM_FIELDS", json.dumps(fields))
     with crm_stub(csv, monkeypatch):
         run_job("refresh_metadata_job", instance, run_config=INCREMENT)

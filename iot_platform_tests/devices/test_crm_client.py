@@ -1,4 +1,4 @@
-"""The CRM client against the stub, over HTTP: every record once, bounded patience, and what each refusal says."""
+"""The CRM client against the stub, over HTTP: each record once, limited attempts, and the text of each error."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def stub(csv: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Stub, lis
 
 def write(csv: Path, *rows: str) -> None:
     csv.write_text("\n".join([HEADER, *rows, ""]))
-    # Two writes within one tick of the file system's clock are two states all the same.
+    # The file must change even if it is written twice within one tick of the file system's clock.
     now = time.time_ns()
     os.utime(csv, ns=(now, now))
 
@@ -63,7 +63,7 @@ def refresh(client: Client, *, increment: bool = False) -> SourceRefresh:
 
 
 @pytest.mark.parametrize("count", [0, 1, 100, 101, 200, 201, 450])
-def test_each_object_comes_once_by_both_ways(stub: tuple[Stub, list[str]], csv: Path, count: int) -> None:
+def test_each_object_is_read_once_by_list_and_by_search(stub: tuple[Stub, list[str]], csv: Path, count: int) -> None:
     write(csv, *devices(count))
     for since in ("", LONG_AGO):
         delivery = crm_source(Settings()).read(since)
@@ -76,7 +76,7 @@ def test_more_changes_than_one_search_may_have(stub: tuple[Stub, list[str]], csv
     write(csv, *devices(SEARCH_RESULTS + SEARCH_PAGE + 1))
     found = crm_source(Settings()).read(LONG_AGO).devices
     assert found["device_id"].nunique() == len(found) == SEARCH_RESULTS + SEARCH_PAGE + 1
-    # The stub refuses what HubSpot refuses.
+    # The stub has the limits of HubSpot.
     url = f"{crm_source(Settings()).location}/search"
     body: dict[str, str | int] = {"limit": SEARCH_PAGE, "after": str(SEARCH_RESULTS)}
     answer = requests.post(url, json=body, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=10)
@@ -92,7 +92,7 @@ def test_an_increment_has_what_changed_since_and_a_little_before(stub: tuple[Stu
     delivery = crm_source(Settings()).read(position)
     assert delivery.devices["customer_id"].tolist() == ["other", "c4"]
     assert delivery.position > position
-    # Without changes there is nothing, and the position stays.
+    # Without changes there are no rows, and the position stays.
     for record in stub[0].records.values():
         record.updated_at -= dt.timedelta(hours=1)
     again = crm_source(Settings()).read(delivery.position)
@@ -101,13 +101,13 @@ def test_an_increment_has_what_changed_since_and_a_little_before(stub: tuple[Stu
 
 def test_refreshes_follow_the_crm(stub: tuple[Stub, list[str]], csv: Path, schema: Client) -> None:
     write(csv, *devices(7))
-    assert refresh(schema, increment=True).delivery.is_full  # the first one has nothing to begin from
+    assert refresh(schema, increment=True).delivery.is_full  # the first one has no position to start from
     nothing = refresh(schema, increment=True)
     assert not nothing.delivery.is_full and nothing.result.counts["changed"] == 0
     write(csv, *devices(6))
     assert refresh(schema, increment=True).result.closed == 0
     assert refresh(schema).result.closed == 1
-    # Back in the CRM, it is a change like any other.
+    # When it is back in the CRM, that is a change like any other.
     write(csv, *devices(7))
     assert refresh(schema, increment=True).result.changed == 1
     for record in stub[0].records.values():
@@ -127,7 +127,7 @@ def test_a_history_is_read_as_a_whole(
     refresh(schema)
     for record in stub[0].records.values():
         record.updated_at -= dt.timedelta(days=1)
-    # Alone, the object without valid_from would say that c1 is the customer again from now on.
+    # Read alone, the object without valid_from would make c1 the customer again from now on.
     csv.write_text(f"{HEADER},valid_from\n1,c1,office,31.5,2.5,\n{later}\n")
     again = refresh(schema, increment=True)
     assert again.delivery.is_full and again.result.changed == 1
@@ -169,7 +169,7 @@ def test_a_broken_record_is_named_and_changes_nothing(stub: tuple[Stub, list[str
 @pytest.mark.parametrize(
     ("fault", "message"), [("500", "HTTP 500, tried 6 times"), ("timeout", "no answer, tried 6 times")]
 )
-def test_a_crm_that_stays_down_is_given_up(
+def test_a_crm_that_stays_down_fails_after_some_attempts(
     stub: tuple[Stub, list[str]], csv: Path, monkeypatch: pytest.MonkeyPatch, fault: str, message: str
 ) -> None:
     monkeypatch.setenv("IOT_SOURCE_TIMEOUT_S", "0.2")
@@ -177,11 +177,11 @@ def test_a_crm_that_stays_down_is_given_up(
     stub[0].faults = {fault: 1}
     with pytest.raises(SourceError, match=message) as error:
         crm_source(Settings()).read()
-    assert "The stored metadata stays as it is." in str(error.value) and TOKEN not in str(error.value)
+    assert "The stored metadata was not changed." in str(error.value) and TOKEN not in str(error.value)
     assert len(stub[1]) == ATTEMPTS
 
 
-def test_retry_after_is_heeded_up_to_a_bound(stub: tuple[Stub, list[str]], csv: Path) -> None:
+def test_retry_after_is_respected_up_to_a_limit(stub: tuple[Stub, list[str]], csv: Path) -> None:
     retries = api.retries()
     assert retries.respect_retry_after_header and retries.parse_retry_after("7") == 7
     assert retries.parse_retry_after("86400") == api.LONGEST_PAUSE_S
@@ -196,7 +196,7 @@ def test_retry_after_is_heeded_up_to_a_bound(stub: tuple[Stub, list[str]], csv: 
     [
         ("TOKEN", "", "needs a token: set IOT_CRM_TOKEN"),
         ("TOKEN", "wrong", "refuses the token .HTTP 401.*IOT_CRM_TOKEN"),
-        ("OBJECT", "p_other", "not there .HTTP 404.*IOT_CRM_OBJECT"),
+        ("OBJECT", "p_other", "does not exist .HTTP 404.*IOT_CRM_OBJECT"),
         ("FIELDS", '{"device_id": "nr"}', "IOT_CRM_FIELDS names no property for building_type, customer_id"),
         ("URL", "http://crm.example", "unencrypted. Use https"),
     ],
@@ -221,7 +221,7 @@ def test_a_property_that_the_crm_does_not_have_is_named(
         crm_source(Settings()).read()
 
 
-def test_what_the_crm_refuses_is_quoted(
+def test_an_error_of_the_crm_is_quoted(
     stub: tuple[Stub, list[str]], csv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(csv, *devices(1))
@@ -230,7 +230,7 @@ def test_what_the_crm_refuses_is_quoted(
         crm_source(Settings()).read()
 
 
-def test_a_token_in_what_is_quoted_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_in_a_quoted_answer_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     class Proxy(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(418)

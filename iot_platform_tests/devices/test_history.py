@@ -1,4 +1,4 @@
-"""Metadata that changes: which readings and which days follow it, and what stays as it was."""
+"""Changing metadata: which readings and days change with it, and which do not."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_device_that_appears_after_its_readings(filled: Client) -> None:
         (6, DAYS[2], 48),
     ]
     assert summarize(filled).unenriched == 0
-    # Only its days were touched, and only L3 and the marts of them.
+    # Only its days were affected, and only in L3 and the marts.
     assert proved_days(filled) == {layer.name: DAYS[1:] for layer in (L3, *MARTS)}
     assert restated.days == DAYS[1:] and restated.rebuilt[L3.name] == restated.rebuilt[L4.name] == 2
     [without, customer] = restated.energy.customers()
@@ -76,7 +76,7 @@ def test_a_change_in_the_past_and_in_the_middle_of_a_day(filled: Client) -> None
     result, restated = load_and_restate(
         filled, (1, "new", "2026-01-06T09:00:00Z"), (1, "c1", "2026-01-07T03:00:00Z"), complete=False
     )
-    # The second row says what held anyway; from then on nothing changes.
+    # The second row repeats what was valid anyway; from then on nothing changes.
     assert result.counts == {"new": 0, "changed": 2, "closed": 0, "unchanged": 0}
     assert result.affected.to_dict("records") == [
         {"partition_id": DAYS[1], "devices": 1, "readings": 30},
@@ -117,7 +117,7 @@ def test_a_source_that_is_not_complete_closes_nothing(filled: Client) -> None:
 
 
 def limited(client: Client, *building_types: str) -> RefreshResult:
-    """Devices 1 and 2 with their building types of now."""
+    """Load devices 1 and 2 with these building types, from now on."""
     rows = [(device, "c", kind, 1.0, 2.0, None) for device, kind in enumerate(building_types, start=1)]
     return refresh_devices(client, pd.DataFrame(rows, columns=COLUMNS), NOW, complete=True, max_closed_share=1)
 
@@ -135,7 +135,7 @@ def test_limits_per_building_type_follow_the_building_type(schema: Client) -> No
     assert summarize(schema).layers[L2.name].rows == 2
 
     result = limited(schema, "hospital", "office")
-    # Only on the 6th does device 1 have a reading between the old limit and the new one; the version begins later.
+    # Device 1 has a reading between the old and the new limit only on the 6th; the version begins later.
     assert result.affected.empty
     assert result.touched == {layer: {"20260106"} for layer in DERIVED_LAYERS}
     assert unverified_partitions(schema, L2) == unverified_partitions(schema, QUARANTINE) == ["20260106"]
@@ -144,7 +144,7 @@ def test_limits_per_building_type_follow_the_building_type(schema: Client) -> No
     assert restated.energy.total() == (Decimal(0), Decimal(500)) and restated.energy.more_readings() == 1
     assert is_settled(schema)
 
-    # Removed, it has the default limit again; a limit of its own comes before that of any building type.
+    # A removed device has the default limit again; a limit of the device takes precedence over its building type.
     set_limit(schema, "device", "2", 400)
     list(prove_all(schema))
     result = limited(schema)
@@ -155,20 +155,25 @@ def test_limits_per_building_type_follow_the_building_type(schema: Client) -> No
     assert is_settled(schema)
 
 
-def test_half_a_file_is_refused(filled: Client) -> None:
+def test_a_file_that_is_cut_off_is_refused(filled: Client) -> None:
     everyone: list[Device] = [(device, "c") for device in range(1, 21)]
     load(filled, *everyone)
     before = filled.query("SELECT count() FROM device_metadata").result_rows
     with pytest.raises(SourceError) as error:
         refresh_devices(filled, frame(*everyone[:10]), NOW, complete=True, where="crm.csv")
-    for part in ("crm.csv: lists 10 devices", "10 of the 20 known ones (50%)", "more than 20%", "Nothing was changed"):
+    for part in (
+        "crm.csv: lists 10 devices",
+        "10 of the 20 known ones (50%)",
+        "closes at most 20%",
+        "Nothing was changed",
+    ):
         assert part in str(error.value)
     with pytest.raises(SourceError, match="lists 0 devices"):
         refresh_devices(filled, frame(), NOW, complete=True)
     assert filled.query("SELECT count() FROM device_metadata").result_rows == before
     assert refresh_devices(filled, frame(*everyone[:16]), NOW, complete=True).closed == 4
     assert refresh_devices(filled, frame(*everyone[:2]), NOW, complete=True, max_closed_share=1).closed == 14
-    # Of so few devices a share says nothing; only an empty file is no list of them.
+    # For so few devices the share is not limited; only an empty file is refused.
     with pytest.raises(SourceError, match="lists 0 devices"):
         refresh_devices(filled, frame(), NOW, complete=True)
     assert refresh_devices(filled, frame(everyone[0]), NOW, complete=True).closed == 1
@@ -191,9 +196,9 @@ def test_a_dry_run_changes_nothing(filled: Client) -> None:
 
 def test_the_same_device_twice_is_refused(filled: Client) -> None:
     twice = frame((7, "a"), (8, "b"))
-    with pytest.raises(ContractError, match=r"row 1: device_id: '007' stands more than once"):
+    with pytest.raises(ContractError, match=r"row 1: device_id: '007' occurs more than once"):
         refresh_devices(filled, twice.assign(device_id=["7", "007"]), NOW, device_ids="numeric")
-    with pytest.raises(ContractError, match=r"row 0: device_id: '7' stands more than once"):
+    with pytest.raises(ContractError, match=r"row 0: device_id: '7' occurs more than once"):
         refresh_devices(filled, frame((7, "a"), (7, "b", "1970-01-01")), NOW)
     assert filled.query("SELECT count() FROM device_metadata").result_rows == [(0,)]
 

@@ -1,4 +1,4 @@
-"""What a metadata source may do to the platform at most: size, memory, time, redirects, and what errors tell."""
+"""Limits for a metadata source: size, memory, time and redirects; and errors that reveal nothing of other files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from iot_platform.settings import Settings
 HEADER = "device_id,customer_id,building_type,latitude,longitude\n"
 GOOD = f"{HEADER}1,c1,office,51,0\n".encode()
 PIECE = b"x" * 65_536
-# Far more than is ever read; an answer without an end would make a broken client hang for ever.
+# Far more than is ever read. (A truly endless answer would make a broken client hang.)
 ENDLESS_BYTES = 1 << 28
 READ_ALL = """
 import resource, sys
@@ -40,7 +40,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 
 
 class Server:
-    """A web server with some odd pages; ``asked`` lists the paths, ``sent`` counts the bytes of endless answers."""
+    """A web server with odd pages. ``asked``: the requested paths; ``sent``: the bytes of endless answers."""
 
     def __init__(self, other: str = "") -> None:
         self.asked: list[str] = []
@@ -81,7 +81,7 @@ class Server:
                 handler.wfile.write(PIECE)
                 self.sent += len(PIECE)
         except OSError:
-            return  # the client had enough
+            return  # the client closed the connection
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def test_a_redirect_to_another_host_or_protocol_is_refused(
         assert other.asked == []
 
 
-def test_a_redirect_to_another_host_is_refused_inside_of_another_url(
+def test_a_redirect_to_another_host_is_refused_inside_another_url(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving(Server()) as other:
@@ -140,7 +140,7 @@ def test_a_redirect_to_another_host_is_refused_inside_of_another_url(
         assert other.asked == []
 
 
-def test_redirects_have_an_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_redirects_is_limited(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SourceError, match="redirected more than 5 times"):
         read(monkeypatch, f"{server.url}/loop")
     assert len(server.asked) == 6
@@ -182,7 +182,7 @@ def test_an_answer_of_the_crm_without_end_is_cut_off(
     monkeypatch.setenv("IOT_CRM_URL", server.url)
     monkeypatch.setenv("IOT_CRM_TOKEN", "secret")
     server.status = status
-    message = {200: "more bytes than a read may have", 404: "HTTP 404", 503: "HTTP 503, tried 6 times"}[status]
+    message = {200: "more bytes than allowed", 404: "HTTP 404", 503: "HTTP 503, tried 6 times"}[status]
     with pytest.raises(SourceError, match=message) as error:
         crm_source(Settings()).read()
     assert server.sent < ENDLESS_BYTES / 4 and len(str(error.value)) < 1000
@@ -197,24 +197,24 @@ def test_a_file_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest
     if name == "file":
         assert read(monkeypatch, str(tmp_path / name)) == 1
         return
-    with pytest.raises(SourceError, match="more than 72 bytes" if name == "larger" else "no plain file"):
+    with pytest.raises(SourceError, match="more than 72 bytes" if name == "larger" else "not a regular file"):
         read(monkeypatch, str(tmp_path / name))
 
 
 def test_a_pipe_that_nobody_writes_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(SourceError, match="no plain file"):
+    with pytest.raises(SourceError, match="not a regular file"):
         read(monkeypatch, str(tmp_path / "pipe"))
 
 
 @pytest.mark.parametrize("text", ["root:$6$verysecret:19000:0:99999:7:::\nbin:*:1\n", "device_id verysecret,x\n1,2\n"])
 @pytest.mark.parametrize("scheme", ["", "file://"])
-def test_no_error_tells_what_is_in_a_file_that_is_no_csv_of_devices(
+def test_an_error_quotes_nothing_of_a_file_that_is_not_a_csv_of_devices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, scheme: str
 ) -> None:
     path = tmp_path / "shadow"
     path.write_text(text)
-    with pytest.raises(SourceError, match="names no column 'device_id'") as error:
+    with pytest.raises(SourceError, match="has no column 'device_id'") as error:
         read(monkeypatch, f"{scheme}{path}")
     assert "verysecret" not in str(error.value) and "root" not in str(error.value).replace(str(path), "")
 
@@ -229,7 +229,7 @@ def test_no_error_tells_what_is_in_a_file_that_is_no_csv_of_devices(
         (b",", 3_000_000, "a row of more than 1,048,576 characters"),
     ],
 )
-def test_a_file_that_is_wrong_throughout_takes_little_memory(tmp_path: Path, row: bytes, rows: int, found: str) -> None:
+def test_a_file_with_only_wrong_rows_takes_little_memory(tmp_path: Path, row: bytes, rows: int, found: str) -> None:
     path = tmp_path / "devices.csv"
     path.write_bytes(HEADER.encode() + row * rows)
     env = {**os.environ, "IOT_DEVICES_CSV": str(path)}
@@ -239,11 +239,11 @@ def test_a_file_that_is_wrong_throughout_takes_little_memory(tmp_path: Path, row
     message, used_bytes = done.stdout.splitlines()
     length, _, text = message.partition(" ")
     assert found in text and int(length) < 20_000
-    # A piece of rows and what is wrong with it; the file has 3 MB at most.
+    # One piece of rows and its violations; the file has 3 MB at most.
     assert int(used_bytes) < 150 << 20
 
 
-def test_the_first_violations_are_told_and_the_rest_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_violations_are_listed_and_the_rest_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "devices.csv"
     path.write_text(
         HEADER + "".join(f"{number},c,o,{'x' * 100_000 if number == 3 else 95},0\n" for number in range(900))

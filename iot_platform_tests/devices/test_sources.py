@@ -1,4 +1,4 @@
-"""What refreshes the metadata when, a CSV behind a URL, and what happens while the source is away."""
+"""When the metadata is refreshed, a CSV behind a URL, and what happens while the source is down."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from iot_platform.defs.devices.schedule import (
     refresh_metadata_schedule,
 )
 from iot_platform.defs.devices.sensor import SETTLED, metadata_csv_sensor
-from iot_platform.devices.sources.configured import configured_source, csv_source
+from iot_platform.devices.sources.configured import configured_source, device_csv_source
 from iot_platform.devices.sources.source import without_secrets
 from iot_platform.errors import SourceError
 from iot_platform.settings import Settings
@@ -60,7 +60,7 @@ def tick(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
 
 
 def cursor_of(found: dg.SensorResult | dg.SkipReason) -> str:
-    """The cursor after a tick that asks for one run."""
+    """The cursor after a tick that requests one run."""
     assert isinstance(found, dg.SensorResult) and found.run_requests and len(found.run_requests) == 1
     assert found.run_requests[0].run_key is None and found.cursor
     return found.cursor
@@ -75,17 +75,17 @@ def facts(evaluation: dg.AssetCheckEvaluation) -> dict[str, Any]:
     return {name: value.value for name, value in evaluation.metadata.items()}
 
 
-def test_the_sensor_reacts_to_another_content_and_to_nothing_else(csv: Path) -> None:
+def test_the_sensor_reacts_only_to_another_content(csv: Path) -> None:
     write(csv, *SIX)
     first = cursor_of(tick(None))
     assert "has not changed" in reason_of(tick(first))
-    # Written again with the same content.
+    # It is written again with the same content.
     write(csv, *SIX, written_at=NOW - dt.timedelta(minutes=1))
     assert "has not changed" in reason_of(tick(first))
     write(csv, *SIX[1:])
     second = cursor_of(tick(first))
     assert second != first
-    # Put back to what it was: that is a change, too.
+    # It gets its old content back: that is a change, too.
     write(csv, *SIX)
     assert cursor_of(tick(second)) == first
 
@@ -93,7 +93,7 @@ def test_the_sensor_reacts_to_another_content_and_to_nothing_else(csv: Path) -> 
 def test_the_sensor_waits_for_a_file_that_is_being_written(csv: Path) -> None:
     write(csv, *SIX, written_at=NOW - dt.timedelta(seconds=1))
     assert "is being written" in reason_of(tick(None))
-    # A clock that is wrong must not keep it waiting for ever.
+    # A wrong clock must not make it wait forever.
     write(csv, *SIX, written_at=NOW + dt.timedelta(days=1))
     cursor_of(tick(None))
 
@@ -101,14 +101,16 @@ def test_the_sensor_waits_for_a_file_that_is_being_written(csv: Path) -> None:
 def test_the_sensor_skips_with_the_reason(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "devices.csv: cannot be read: No such file" in reason_of(tick(None))
     csv.mkdir()
-    assert "cannot be read: it is no plain file" in reason_of(tick(None))
+    assert "cannot be read: it is not a regular file" in reason_of(tick(None))
     monkeypatch.setenv("IOT_DEVICES_CSV", "nowhere://bucket/devices.csv")
     assert "Protocol not known: nowhere" in reason_of(tick(None))
     monkeypatch.setenv("IOT_DEVICES_SOURCE", "crm")
     assert "another source" in reason_of(tick(None))
 
 
-def test_what_the_sensor_asks_for_loads_the_file(platform: Client, csv: Path, instance: dg.DagsterInstance) -> None:
+def test_the_run_that_the_sensor_requests_loads_the_file(
+    platform: Client, csv: Path, instance: dg.DagsterInstance
+) -> None:
     write(csv, *SIX)
     found = tick(None)
     assert isinstance(found, dg.SensorResult) and found.run_requests
@@ -145,7 +147,7 @@ def test_the_schedules_have_their_times() -> None:
     assert times["check_metadata_schedule"] == ("5 * * * *", "UTC")
 
 
-def test_while_the_source_is_down_the_last_good_metadata_stays_and_the_check_ages(
+def test_while_the_source_is_down_the_metadata_stays_and_the_check_fails_with_time(
     platform: Client, csv: Path, instance: dg.DagsterInstance
 ) -> None:
     checked = run_checks(instance, "device_metadata")["metadata_source_is_fresh"]
@@ -167,7 +169,7 @@ def test_while_the_source_is_down_the_last_good_metadata_stays_and_the_check_age
         age(platform, hours)
         checked = run_checks(instance, "device_metadata")["metadata_source_is_fresh"]
         assert not checked.passed and checked.severity == severity
-        assert f"last read well {hours}.0 hours ago" in str(checked.description)
+        assert f"last read {hours}.0 hours ago" in str(checked.description)
         assert "No such file" in facts(checked)["last_problem"]
         sql = facts(checked)["sql"].removeprefix("```sql\n").removesuffix("\n```")
         assert platform.query(sql).row_count == 1
@@ -177,7 +179,7 @@ def test_while_the_source_is_down_the_last_good_metadata_stays_and_the_check_age
 
 
 def age(client: Client, hours: int) -> None:
-    """As if the last good read had been so many hours ago."""
+    """Make the last successful read as old as so many hours."""
     client.command("DELETE FROM metadata_refreshes WHERE outcome = 'refreshed'")
     client.command(
         "INSERT INTO metadata_refreshes (source, started_at, outcome, is_full) "
@@ -225,7 +227,7 @@ def test_the_stored_metadata_is_checked_whoever_wrote_it(platform: Client, insta
 
 @contextmanager
 def web_server(answers: dict[str, tuple[int, bytes]]) -> Iterator[str]:
-    """A web server; gives its address."""
+    """A web server; yields its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -260,16 +262,16 @@ def test_a_csv_behind_a_url(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for path, problem in (("gone", "there is no such file"), ("broken", "HTTP status 503")):
             monkeypatch.setenv("IOT_DEVICES_CSV", f"{url}/{path}?signature=verysecret")
             with pytest.raises(SourceError, match=problem) as error:
-                csv_source(Settings()).read()
+                device_csv_source(Settings()).read()
             assert "verysecret" not in str(error.value) and error.value.__cause__ is None
     with pytest.raises(SourceError, match="cannot be read") as error:
-        csv_source(Settings()).read()
+        device_csv_source(Settings()).read()
     assert "verysecret" not in str(error.value)
 
 
-def test_a_source_that_is_not_known_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_source_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IOT_DEVICES_SOURCE", "salesforce")
-    with pytest.raises(SourceError, match="'salesforce' is no source.*Known: csv, crm"):
+    with pytest.raises(SourceError, match="'salesforce'.*Known: csv, crm"):
         configured_source(Settings())
 
 

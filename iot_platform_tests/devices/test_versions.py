@@ -1,4 +1,4 @@
-"""The difference between a source and the stored versions, against a plain model of who owned what in which hour."""
+"""The difference between a source and the stored versions, against a simple model: the owner of each hour."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ START = pd.Timestamp("2026-05-01", tz="UTC").as_unit("us")
 EPOCH = pd.Timestamp(0, tz="UTC").as_unit("us")
 COLUMNS = ["device_id", "customer_id", "building_type", "latitude", "longitude", "valid_from", "time_zone"]
 
-# Versions of each device: customer by hour from which it holds; None: removed. -1: since ever.
+# Versions of each device: customer by the hour from which it is valid (-1: always). None: removed.
 Model = dict[int, dict[int, str | None]]
 # Rows of a source: device, customer, hour (None: without valid_from).
 Rows = list[tuple[int, str, int | None]]
@@ -106,18 +106,18 @@ def test_every_hour_has_the_owner_of_the_model(refreshes: list[tuple[Rows, bool,
         stored = store(stored, found)
         apply_to_model(model, rows, hour, complete=complete)
         assert modelled(stored) == model
-        # What it names as affected is just what differs.
+        # The stretches are exactly the hours that differ.
         after = owners(model)
         assert hours_within(found.stretches) == {key for key in after if before[key] != after[key]}
         assert found.new + found.changed + found.unchanged == len(rows)
         assert found.closed == (len(in_use - {row[0] for row in rows}) if complete else 0)
         assert len(change_rows(found.changes.assign(meter="m"))) == len(found.changes)
-        # The same source again has nothing to say.
+        # The same source again changes nothing.
         assert difference(stored, incoming(rows), now, complete=complete).changes.empty
 
 
 def refreshed(*sources: Rows, complete: bool = True) -> list[tuple[str, ...]]:
-    """The last of several refreshes, one an hour, as it is shown: change, from, until and what."""
+    """The last of several hourly refreshes, as it is shown: change, from, until and what."""
     stored, shown = nothing(), []
     for hour, rows in enumerate(sources):
         found = difference(stored, incoming(rows), time(hour).to_pydatetime(), complete=complete)
@@ -157,7 +157,7 @@ def test_closing_withdraws_what_was_announced() -> None:
 
 
 def test_a_closed_device_with_valid_from_comes_back_with_the_hour_of_the_refresh() -> None:
-    """Its row is the same as ever; that it is listed again is what is new."""
+    """Its row has not changed; what is new is that it is listed again."""
     dated: Rows = [(1, "a", 0), (2, "b", 0)]
     assert refreshed(dated, dated[1:], dated[1:], dated) == [
         ("1", "changed", "2026-05-01 03:00", "open", "a, office, 1, 2, Etc/GMT")

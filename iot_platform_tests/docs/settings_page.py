@@ -42,7 +42,7 @@ CHECKS = """## Thresholds of checks
 A check warns for a day when its share of offenders is above `WARN_SHARE`, and fails when it is above `ERROR_SHARE`.
 Some checks have parameters. Set each value by its own variable:
 
-```
+```sh
 export IOT_CHECKS__REJECT_RATE_IS_NORMAL__WARN_SHARE=0.1
 export IOT_CHECKS__NO_DEVICE_IS_SILENT__PARAMETERS__SILENT_HOURS=12
 ```

@@ -142,3 +142,8 @@ def test_the_guide_names_every_check_schedule_and_sensor() -> None:
     checks = {key.name for key in defs.resolve_asset_graph().asset_check_keys}
     names = {each.name for each in (*(defs.schedules or ()), *(defs.sensors or ()))}
     assert (checks | names) - guide == set()
+
+
+def test_every_code_block_has_a_language() -> None:
+    without = [f"{path.name}:{block.line}" for path in documents() for block in read(path).blocks if not block.language]
+    assert without == []

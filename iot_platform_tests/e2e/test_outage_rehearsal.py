@@ -12,10 +12,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -24,41 +23,28 @@ import requests
 from iot_platform.services.process import free_port
 from iot_platform_tests.alerts.receivers import Receiver, receiving
 from iot_platform_tests.e2e.commands import environment, iot_platform
+from iot_platform_tests.e2e.running import Running, running, wait_until
 
 OUTAGE_S = float(os.environ.get("IOT_OUTAGE_S", "40"))
-# Retries of a step end within a minute; then ticks tell, and the all-clear waits for a while of quiet.
-WAIT_S = 300.0
+REGULAR_JOBS = {"ingestion_job", "all_layers_job", "refresh_metadata_job"}
 TODAY = dt.datetime.now(dt.UTC).date()
-
-RUNS = "{ runsOrError(limit: 100) { ... on Runs { results { runId status jobName } } } }"
-
-
-def wait_until(is_so: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not is_so():
-        assert time.monotonic() < deadline, f"Not within {WAIT_S:.0f} s: {what}"
-        time.sleep(0.5)
-
-
-@contextmanager
-def process(env: dict[str, str], *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """``iot-platform ARGUMENTS`` for the length of a block."""
-    started = subprocess.Popen(
-        [sys.executable, "-m", "iot_platform", *arguments], env=env, text=True, start_new_session=True, **options
-    )
-    try:
-        yield started
-    finally:
-        if started.poll() is None:
-            started.send_signal(signal.SIGINT)
-            started.wait(120)
 
 
 @contextmanager
 def clickhouse(env: dict[str, str], port: int) -> Iterator[None]:
-    with process(env, "db", "serve", "--port", str(port), stdout=subprocess.DEVNULL):
+    """``iot-platform db serve`` for the length of a block."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "iot_platform", "db", "serve", "--port", str(port)],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
         wait_until(lambda: answers(port), "ClickHouse answers")
         yield
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(120)
 
 
 def answers(port: int) -> bool:
@@ -68,15 +54,9 @@ def answers(port: int) -> bool:
         return False
 
 
-def runs(url: str) -> list[dict[str, str]]:
-    answer = requests.post(f"{url}/graphql", json={"query": RUNS}, timeout=30).json()
-    found: list[dict[str, str]] = answer["data"]["runsOrError"]["results"]
-    return found
-
-
-def since(url: str, before: set[str]) -> set[str]:
+def since(platform: Running, before: set[str]) -> set[str]:
     """States of the runs that are not among those before."""
-    return {run["status"] for run in runs(url) if run["runId"] not in before}
+    return {run["status"] for run in platform.runs() if run["runId"] not in before}
 
 
 @pytest.fixture
@@ -104,35 +84,27 @@ def test_an_outage_is_one_alert_and_one_all_clear(env: dict[str, str], tmp_path:
     with clickhouse(env, port):
         password = (tmp_path / "home" / "clickhouse" / "password").read_text(encoding="utf-8").strip()
     remote = {**env, "IOT_CLICKHOUSE_URL": f"http://default:{quote(password, safe='')}@127.0.0.1:{port}"}
-    with receiving() as receiver:
+    with receiving() as receiver, ExitStack() as server:
         remote["IOT_ALERT_WEBHOOK_URL"] = receiver.url
-        server = clickhouse(env, port)
-        server.__enter__()
-        with process(remote, "up", "--port", "0", "--json", stdout=subprocess.PIPE) as platform:
-            assert platform.stdout is not None
-            url = json.loads(platform.stdout.readline())["url"]
+        server.enter_context(clickhouse(env, port))
+        with running(remote, tmp_path) as platform:
             wait_until(
-                lambda: (
-                    {run["jobName"] for run in runs(url) if run["status"] == "SUCCESS"}
-                    >= {"ingestion_job", "all_layers_job", "refresh_metadata_job"}
-                ),
+                lambda: {run["jobName"] for run in platform.runs() if run["status"] == "SUCCESS"} >= REGULAR_JOBS,
                 "sensor and schedules run",
             )
-            before = {run["runId"] for run in runs(url)}
-            server.__exit__(None, None, None)
+            before = {run["runId"] for run in platform.runs()}
+            server.close()
             went_away = time.monotonic()
             wait_until(lambda: receiver.got, "an alert")
             time.sleep(max(0.0, OUTAGE_S - (time.monotonic() - went_away)))
-            with clickhouse(env, port):
-                wait_until(lambda: len(receiver.got) > 1, "the all-clear")
-                wait_until(lambda: "SUCCESS" in since(url, before), "a run succeeds after the outage")
-                # Steps try again for half a minute; a short outage they sit out.
-                assert OUTAGE_S < 75 or "FAILURE" in since(url, before)
-                platform.send_signal(signal.SIGINT)
-                assert platform.wait(120) == 0
-                assert len(texts(receiver)) == 2, texts(receiver)
-                assert "all clear" in texts(receiver)[1].lower()
-                check_nothing_is_lost(remote)
+            server.enter_context(clickhouse(env, port))
+            wait_until(lambda: len(receiver.got) > 1, "the all-clear")
+            wait_until(lambda: "SUCCESS" in since(platform, before), "a run succeeds after the outage")
+            # Steps are retried for half a minute, which is enough for a short outage.
+            assert OUTAGE_S < 75 or "FAILURE" in since(platform, before)
+        assert len(texts(receiver)) == 2, texts(receiver)
+        assert "all clear" in texts(receiver)[1].lower()
+        check_nothing_is_lost(remote)
 
 
 def check_nothing_is_lost(env: dict[str, str]) -> None:

@@ -152,7 +152,7 @@ def test_a_stream_goes_on_while_clickhouse_is_away(env: dict[str, str], tmp_path
             for _ in range(20):
                 ingest.send(200)
                 time.sleep(0.05)
-            ingest.wait_until(lambda: "Not delivered for now, accepted on disk" in ingest.errors)
+            ingest.wait_until(lambda: "Cannot deliver at the moment" in ingest.errors)
             with serving(env, port):
                 ingest.send(200)
                 assert ingest.finish() == 0

@@ -1,4 +1,4 @@
-"""Late readings of any age go in, their day is marked and proved again; what is too late or too early is a setting."""
+"""Late readings of any age are accepted and their day becomes unverified; the limits of time are settings."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def prove(client: Client) -> None:
     assert summarize(client).conserved
 
 
-def test_a_reading_five_years_late_opens_its_day_alone(schema: Client) -> None:
+def test_a_reading_five_years_late_invalidates_only_its_day(schema: Client) -> None:
     send(schema, TODAY - DAY, TODAY - 2 * DAY, LATE - DAY)
     prove(schema)
     send(schema, LATE)
@@ -84,7 +84,7 @@ def test_the_oldest_timestamp_is_a_setting(schema: Client) -> None:
     assert accepted(schema) == set(ages[2:])
     assert [refused(schema)[time] for time in ages[:2]] == ["too_old", "too_old"]
 
-    # Nothing lies between the old limit and this one.
+    # No reading is between the old limit and this one.
     assert set_oldest_timestamp(schema, LATE + 2 * MINUTE) == set()
     assert unverified_partitions(schema, L2) == []
     send(schema, LATE + MINUTE)
@@ -112,7 +112,7 @@ def test_the_future_is_a_setting(schema: Client) -> None:
     assert near + MINUTE in accepted(schema)
     assert refused(schema)[soon + MINUTE] == "in_the_future"
 
-    # A day is the most; what is further in the future has no day to go to.
+    # One day is the maximum: L1 has no partitions for readings from further in the future.
     set_max_future(schema, DAY)
     prove(schema)
     assert accepted(schema) == {now, near, near + MINUTE, soon, soon + MINUTE}
@@ -122,7 +122,7 @@ def test_the_future_is_a_setting(schema: Client) -> None:
     assert accepted(schema) == {now}
 
 
-def test_readings_with_another_fault_open_no_day(schema: Client) -> None:
+def test_readings_with_another_fault_invalidate_no_day(schema: Client) -> None:
     send(schema, LATE, dt.datetime.now(dt.UTC) + 15 * MINUTE, kWh=-1.0)
     prove(schema)
     assert set_oldest_timestamp(schema, LATE + MINUTE) == set()
@@ -130,8 +130,8 @@ def test_readings_with_another_fault_open_no_day(schema: Client) -> None:
     prove(schema)
 
 
-def test_impossible_times_get_the_reason_of_today_but_never_a_day(schema: Client) -> None:
-    # It came from the future then, which has become a past that is too old.
+def test_impossible_times_get_the_current_reason_but_no_day(schema: Client) -> None:
+    # It was in the future when it arrived; now that time is in the past and too old.
     row = (dt.datetime(2010, 1, 1, tzinfo=dt.UTC), 1, 1.0, dt.datetime(2005, 1, 1, tzinfo=dt.UTC))
     schema.insert("l1_power_raw", [row], column_names=["timestamp", "device_id", "power_usage_kWh", "ingested_at"])
     prove(schema)
@@ -141,12 +141,12 @@ def test_impossible_times_get_the_reason_of_today_but_never_a_day(schema: Client
     assert refused(schema) == {row[0]: "too_old"}
 
 
-def test_a_reading_that_arrives_during_the_change_is_judged_anew(
+def test_a_reading_that_arrives_during_the_change_is_checked_again(
     schema: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
     def slow(client: Client, *names: str) -> None:
-        # It arrives, and its day is proved, while the old limit still holds.
+        # It arrives, and its day is proved, while the old limit still applies.
         send(client, LATE)
         prove(client)
         reload_dictionaries(client, *names)
@@ -158,7 +158,7 @@ def test_a_reading_that_arrives_during_the_change_is_judged_anew(
     assert refused(schema) == {LATE: "too_old"}
 
 
-def test_a_change_that_was_killed_opens_its_days(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_that_was_killed_invalidates_its_days(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     send(schema, LATE)
     prove(schema)
     with monkeypatch.context() as patch:
@@ -166,15 +166,15 @@ def test_a_change_that_was_killed_opens_its_days(schema: Client, monkeypatch: py
         with pytest.raises(ZeroDivisionError):
             set_oldest_timestamp(schema, LATE + MINUTE)
     assert unverified_partitions(schema, L2) == [partition(LATE)]
-    prove(schema)  # by the dictionary, which is still the old one
-    # The next change of any limit finds it.
+    prove(schema)  # with the dictionary, which still has the old limit
+    # The next change of any limit completes it.
     assert set_max_future(schema, 30 * MINUTE) == set()
     assert unverified_partitions(schema, L2) == [partition(LATE)]
     prove(schema)
     assert refused(schema) == {LATE: "too_old"}
 
 
-def test_a_limit_stored_by_hand_opens_every_day(schema: Client) -> None:
+def test_a_limit_stored_by_hand_invalidates_every_day(schema: Client) -> None:
     send(schema, LATE, TODAY - DAY)
     prove(schema)
     schema.command("INSERT INTO time_limits (name, value_s) VALUES ('max_future', 1800)")
@@ -182,7 +182,7 @@ def test_a_limit_stored_by_hand_opens_every_day(schema: Client) -> None:
 
 
 @pytest.mark.parametrize("oldest", [dt.datetime(1999, 12, 31, 23, 59, 59, tzinfo=dt.UTC), TODAY + DAY])
-def test_an_oldest_timestamp_that_no_day_can_follow_is_refused(schema: Client, oldest: dt.datetime) -> None:
+def test_an_oldest_timestamp_before_the_first_partition_is_refused(schema: Client, oldest: dt.datetime) -> None:
     with pytest.raises(PlatformError, match="from 2000-01-01 to now"):
         set_oldest_timestamp(schema, oldest)
     assert time_limits(schema) == BUILT_IN
@@ -195,12 +195,12 @@ def test_a_future_beyond_a_day_is_refused(schema: Client, future: dt.timedelta) 
     assert time_limits(schema) == BUILT_IN
 
 
-def test_removing_what_was_not_set(schema: Client) -> None:
+def test_removing_a_limit_that_was_not_set(schema: Client) -> None:
     with pytest.raises(PlatformError, match="max_future was not set"):
         remove_time_limit(schema, "max_future")
 
 
 @pytest.mark.parametrize("row", [("oldest_timestamp", 946684799), ("max_future", 86401)])
-def test_the_table_itself_refuses_what_partitions_cannot_hold(schema: Client, row: tuple[str, int]) -> None:
+def test_the_table_itself_refuses_limits_that_partitions_do_not_cover(schema: Client, row: tuple[str, int]) -> None:
     with pytest.raises(DatabaseError, match="Constraint"):
         schema.insert("time_limits", [row], column_names=["name", "value_s"])

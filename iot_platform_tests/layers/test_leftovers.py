@@ -1,4 +1,4 @@
-"""What killed processes leave behind in ClickHouse is gone after the next proof; what lives stays."""
+"""A proof drops the tables of killed processes from ClickHouse, and keeps those of running ones."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def dead_process() -> str:
 
 
 def own_tables(client: Client) -> set[str]:
-    """Locks and working copies that there are."""
+    """The locks and staging tables that exist."""
     rows = client.query(
         "SELECT name FROM system.tables WHERE database = currentDatabase() AND match(name, '^(lock|staging)_')"
     ).result_rows
     return {str(row[0]) for row in rows}
 
 
-def test_a_proof_drops_what_the_dead_have_left_and_nothing_else(client: Client) -> None:
+def test_a_proof_drops_the_tables_of_killed_processes_and_nothing_else(client: Client) -> None:
     migrate(client, Settings())
     dead = escaped(dead_process())
     left = ("lock_rebuild", "lock_source_1_stale_2", "staging_l2_power_cleaned_3")

@@ -1,4 +1,4 @@
-"""The marts of dashboards and the clock of the sites, against zoneinfo and sums in Python."""
+"""The marts and the local time of sites, compared with zoneinfo and sums in Python."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pandas as pd
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.devices.contract import validate_devices
 from iot_platform.devices.refresh import refresh_devices
 from iot_platform.devices.restatement import restate
+from iot_platform.devices.source_rows import validate_devices
 from iot_platform.devices.violations import ContractError
 from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE, L4, MARTS
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import summarize
 
-# Clocks that change by an hour, by half an hour, at other dates in the south, and not at all but off by a half hour.
+# Clock changes of an hour, of half an hour, at other dates in the south; and a zone off by half an hour without any.
 SITES = {
     1: (51.5074, -0.1278, "Europe/London"),
     2: (40.7128, -74.006, "America/New_York"),
@@ -38,7 +38,7 @@ def devices(**columns: str | list[str]) -> pd.DataFrame:
 
 
 def year_of_readings() -> list[Reading]:
-    """A reading each 15 minutes around every change of a clock in 2025; device 5, without metadata, too."""
+    """A reading each 15 minutes around every clock change in 2025, also of device 5, which has no metadata."""
     chance = random.Random(3)
     changes = [(1, 1), (3, 9), (3, 30), (4, 6), (10, 5), (10, 26), (11, 2), (12, 31)]
     times: set[dt.datetime] = set()
@@ -71,7 +71,7 @@ def sums(client: Client, mart: str, keys: str) -> dict[tuple[object, ...], tuple
     return {tuple(row[:-3]): tuple(row[-3:]) for row in rows.result_rows}
 
 
-def test_local_hours_are_right_across_every_change_of_a_clock(filled: tuple[Client, list[Reading]]) -> None:
+def test_local_hours_are_right_across_every_clock_change(filled: tuple[Client, list[Reading]]) -> None:
     client, readings = filled
     by_device: dict[tuple[object, ...], list[float]] = defaultdict(list)
     by_type: dict[tuple[object, ...], list[float]] = defaultdict(list)
@@ -123,7 +123,7 @@ def test_a_zone_from_the_source_wins_and_a_new_one_restates_its_device_alone(
 
 
 def test_a_zone_that_does_not_exist_is_refused_and_one_that_clickhouse_lacks_counts_as_utc(schema: Client) -> None:
-    with pytest.raises(ContractError, match="time_zone: 'Europe/Lundon' is no IANA time zone"):
+    with pytest.raises(ContractError, match="time_zone: 'Europe/Lundon' is not an IANA time zone"):
         validate_devices(devices(time_zone=["", "Europe/Lundon", "", ""]))
     columns = ["device_id", "customer_id", "building_type", "latitude", "longitude", "time_zone"]
     schema.insert("device_metadata", [(1, "C", "office", 1.0, 2.0, "Mars/Olympus")], column_names=columns)

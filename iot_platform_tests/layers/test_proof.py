@@ -1,4 +1,4 @@
-"""Proofs find every damage, rebuild what differs, and leave L1 alone."""
+"""Proofs find all damage, rebuild what differs, and never change L1."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from iot_platform.layers.catalog import (
     QUARANTINE,
     Layer,
 )
+from iot_platform.layers.comparison import Proof
 from iot_platform.layers.partitions import partitions
-from iot_platform.layers.proof import Proof, prove_all, prove_partitions
+from iot_platform.layers.proof import prove_all, prove_partitions
 from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
 
@@ -95,7 +96,7 @@ def test_zero_and_minus_zero_in_one_hour_settle(schema: Client) -> None:
     for _ in range(2):
         assert [proof.difference() for proof in prove_all(schema) if proof.difference()] == []
         schema.command("OPTIMIZE TABLE l3_power_joined FINAL")
-    # Also when somebody turns the order around.
+    # Also in the opposite order.
     schema.command("ALTER TABLE l4_power_agg_hourly_store DELETE WHERE device_id = 1 SETTINGS mutations_sync = 1")
     assert proofs_by_layer(schema)[L4.name].is_equal
     assert schema.query("SELECT DISTINCT toString(max_kWh) FROM l4_power_agg_hourly").result_rows == [("0",)]
@@ -107,7 +108,7 @@ def test_zero_and_minus_zero_of_one_arrival_settle(schema: Client) -> None:
         for value in values:
             schema.insert("l1_power_raw", [[DAY, device, value, DAY]], column_names=columns)
     list(prove_all(schema))
-    # Whichever stands first in L1.
+    # Whichever comes first in L1.
     schema.command("OPTIMIZE TABLE l1_power_raw FINAL")
     assert [proof.difference() for proof in prove_all(schema) if proof.difference()] == []
     for layer in ("l2_power_cleaned", "l3_power_joined"):
@@ -144,7 +145,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_is_found_and_mended(filled: Client, damage: str) -> None:
+def test_damage_is_found_and_repaired(filled: Client, damage: str) -> None:
     layer, statement = DAMAGES[damage]
     list(prove_all(filled))
     right = state(filled)
@@ -162,10 +163,10 @@ def test_damage_is_found_and_mended(filled: Client, damage: str) -> None:
 
 @pytest.mark.parametrize("layer", [L2, L3], ids=lambda layer: layer.name)
 @pytest.mark.parametrize("value", ["nan", "inf", "1e12", "-5"])
-def test_a_value_that_no_sum_can_hold_is_mended(filled: Client, layer: Layer, value: str) -> None:
+def test_a_value_that_no_sum_can_represent_is_repaired(filled: Client, layer: Layer, value: str) -> None:
     list(prove_all(filled))
     right = state(filled)
-    # An INSERT of such a value is stopped by the views behind; a swapped partition does not pass them.
+    # The views refuse an INSERT of such a value; a swapped partition does not go through them.
     filled.command(f"CREATE TABLE damaged AS {layer.table}")
     filled.command(f"INSERT INTO damaged SELECT * REPLACE ({value} AS power_usage_kWh) FROM {layer.table}")
     filled.command(f"ALTER TABLE {layer.table} REPLACE PARTITION ID '{PARTITION}' FROM damaged")
@@ -174,27 +175,27 @@ def test_a_value_that_no_sum_can_hold_is_mended(filled: Client, layer: Layer, va
     assert state(filled) == right
 
 
-def test_a_proof_is_open_again_when_an_input_changes(filled: Client) -> None:
-    def open_layers() -> set[str]:
+def test_days_are_unverified_again_when_an_input_changes(filled: Client) -> None:
+    def unverified_layers() -> set[str]:
         return {layer.name for layer in DERIVED_LAYERS if unverified_partitions(filled, layer)}
 
     list(prove_all(filled))
-    assert open_layers() == set()
+    assert unverified_layers() == set()
     filled.insert("power_limits", [("device", "99", 5.0)], column_names=["scope", "key", "max_kWh"])
-    assert open_layers() == {L2.name, QUARANTINE.name}
+    assert unverified_layers() == {L2.name, QUARANTINE.name}
     list(prove_all(filled))
     names = ["device_id", "customer_id", "building_type", "latitude", "longitude"]
     filled.insert("device_metadata", [(3, "new", "shop", 1.0, 2.0)], column_names=names)
-    assert open_layers() == {L2.name, QUARANTINE.name, L3.name}
+    assert unverified_layers() == {L2.name, QUARANTINE.name, L3.name}
     filled.command("SYSTEM RELOAD DICTIONARY device_current")
     list(prove_all(filled, layers=[L2, QUARANTINE, L3]))
-    assert open_layers() == MART_NAMES  # their source was rebuilt
+    assert unverified_layers() == MART_NAMES  # their source was rebuilt
     list(prove_all(filled))
     filled.command(f"ALTER TABLE l3_power_joined DROP PARTITION {PARTITION}")
-    assert open_layers() == {L3.name} | MART_NAMES
+    assert unverified_layers() == {L3.name} | MART_NAMES
 
 
-def test_a_changed_limit_restates_the_days_it_touches(filled: Client) -> None:
+def test_a_changed_limit_restates_the_days_it_affects(filled: Client) -> None:
     list(prove_all(filled))
     filled.insert("power_limits", [("default", "", 1000.0)], column_names=["scope", "key", "max_kWh"])
     filled.command("SYSTEM RELOAD DICTIONARY device_limits")
@@ -214,7 +215,7 @@ def test_changed_metadata_restates_l3_and_l4(filled: Client) -> None:
     assert rebuilt == {L3.name} | MART_NAMES
 
 
-def test_a_proof_is_open_again_when_a_reading_arrives(filled: Client) -> None:
+def test_a_day_is_unverified_again_when_a_reading_arrives(filled: Client) -> None:
     list(prove_all(filled))
     assert unverified_partitions(filled, L2) == []
     filled.insert("l1_power_raw", [(DAY, 1, 1.0)], column_names=["timestamp", "device_id", "power_usage_kWh"])
@@ -239,7 +240,7 @@ def test_a_day_without_valid_readings_is_proved_empty(schema: Client) -> None:
 
 
 @pytest.mark.parametrize("layer", DERIVED_LAYERS, ids=lambda layer: layer.name)
-def test_impossible_times_belong_to_quarantine_alone(schema: Client, layer: Layer) -> None:
+def test_impossible_times_are_only_in_quarantine(schema: Client, layer: Layer) -> None:
     early = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)
     schema.insert("l1_power_raw", [(early, 1, 1.0)], column_names=["timestamp", "device_id", "power_usage_kWh"])
     assert partitions(schema) == ["0"]

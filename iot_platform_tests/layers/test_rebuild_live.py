@@ -1,4 +1,4 @@
-"""A day is rebuilt while a writer inserts into that very day at full speed: exact, and the writer hardly waits."""
+"""A day is rebuilt while a writer inserts into it at full speed: the result is exact, and the writer hardly waits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.write_pause import wait_while_paused
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, RAW_TABLE
-from iot_platform.layers.proof import Proof, prove_all
+from iot_platform.layers.comparison import Proof
+from iot_platform.layers.proof import prove_all
 from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
 from iot_platform.readings import exactly_once
@@ -28,17 +29,17 @@ DAY_S = 1_767_225_600
 PARTITION = "20260101"
 BATCH_ROWS = 5_000
 REBUILDS = 20
-# Damage in turn, so that every layer is rebuilt while its own source keeps moving.
+# One kind of damage after another, so that every layer is rebuilt while its source is being written to.
 DAMAGES = [
     "ALTER TABLE l2_power_cleaned DELETE WHERE device_id % 3 = 0",
     "ALTER TABLE l3_power_joined DROP PARTITION ID '20260101'",
     "INSERT INTO l4_power_agg_hourly_store SELECT * FROM l4_power_agg_hourly_store LIMIT 100",
-    "SELECT 1",  # none: the duplicates alone ask for a rebuild
+    "SELECT 1",  # no damage: the duplicates alone need a rebuild
 ]
 
 
 def random_readings(random: np.random.Generator, rows: int) -> pa.Table:
-    """Readings of one day; keys come from so few that about one in ten was sent before."""
+    """Readings of one day; there are so few keys that about one in ten readings is a duplicate."""
     seconds = DAY_S + random.integers(0, 1440, rows) * 60
     columns: list[pa.Array[Any]] = [
         pa.array(seconds).cast(pa.timestamp("s", "UTC")),
@@ -49,7 +50,7 @@ def random_readings(random: np.random.Generator, rows: int) -> pa.Table:
 
 
 class LiveWriter(threading.Thread):
-    """Inserts until it is told to stop."""
+    """Inserts until ``stop`` is called."""
 
     def __init__(self, server: Endpoint, database: str) -> None:
         super().__init__()
@@ -107,12 +108,12 @@ def test_rebuilds_while_a_writer_inserts(schema: Client, live: LiveWriter) -> No
         live.join()
     assert live.error is None
     assert {proof.layer for proof in proofs if proof.was_rebuilt} >= {L2.name, L3.name, L4.name}
-    assert any(proof.arrived_rows for proof in proofs)  # or nothing was tried that is hard
+    assert any(proof.arrived_rows for proof in proofs)  # else the test was too easy
     # 0.6 s by design, and one look more (goal: less than 1 s, measured 0.21 s). The bound only tells a wait from a
     # deadlock: a busy machine must not fail it.
     assert live.longest_wait_s < 10
 
-    # What arrived since is proved as ever; then everything is exact.
+    # Prove what arrived since; then everything is exact.
     list(prove_all(schema, only_unverified=True))
     assert [unverified_partitions(schema, layer) for layer in DERIVED_LAYERS] == [[]] * len(DERIVED_LAYERS)
     assert [proof.difference() for proof in prove_all(schema) if proof.difference()] == []
@@ -123,8 +124,8 @@ def test_rebuilds_while_a_writer_inserts(schema: Client, live: LiveWriter) -> No
     assert summary.layers[L2.name].rows == keys
 
 
-def test_a_rebuild_leaves_what_arrives_meanwhile(schema: Client, live: LiveWriter) -> None:
-    """Right after a rebuild, without a further proof, a layer holds every reading that has come through the views."""
+def test_a_rebuild_keeps_readings_that_arrive_meanwhile(schema: Client, live: LiveWriter) -> None:
+    """Right after a rebuild, without another proof, a layer has every reading that came through the views."""
     live.start()
     try:
         while live.rows < 20 * BATCH_ROWS and live.error is None:

@@ -1,4 +1,4 @@
-"""Limits as data: the most specific one holds, and the views see it at once."""
+"""Limits stored in the database: the most specific one applies, and the views use it at once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def is_valid(client: Client, device: int, kWh: float) -> bool:
     return bool(client.query("SELECT reject_reason = '' FROM l1_power_raw").result_rows[0][0])
 
 
-def test_the_most_specific_limit_holds(schema: Client) -> None:
+def test_the_most_specific_limit_applies(schema: Client) -> None:
     assert [is_valid(schema, 1, 99.9), is_valid(schema, 1, 100)] == [True, False]
     columns = ["device_id", "customer_id", "building_type", "latitude", "longitude"]
     devices = pd.DataFrame([(1, "c", "lab", 1.0, 1.0), (2, "c", "lab", 1.0, 1.0)], columns=columns)
@@ -63,23 +63,23 @@ def test_the_most_specific_limit_holds(schema: Client) -> None:
         ("city", "", 5, "the scope is one of"),
     ],
 )
-def test_limits_without_sense_are_refused(schema: Client, scope: Any, key: str, max_kWh: float, message: str) -> None:
+def test_invalid_limits_are_refused(schema: Client, scope: Any, key: str, max_kWh: float, message: str) -> None:
     with pytest.raises(PlatformError, match=message):
         set_limit(schema, scope, key, max_kWh)
     assert limits(schema) == []
 
 
-def test_removing_what_is_not_there(schema: Client) -> None:
+def test_removing_a_limit_that_does_not_exist(schema: Client) -> None:
     set_limit(schema, "default", "", 7)
     with pytest.raises(PlatformError, match="no limit for device '9'. Limits: default"):
         remove_limit(schema, "device", "9")
 
 
-def test_a_changed_limit_opens_the_days_whose_readings_it_judges_otherwise(schema: Client) -> None:
+def test_a_changed_limit_invalidates_the_days_with_affected_readings(schema: Client) -> None:
     columns = ["device_id", "customer_id", "building_type", "latitude", "longitude"]
     devices = pd.DataFrame([(n, "c", kind, 1.0, 1.0) for n, kind in enumerate("aabb", start=1)], columns=columns)
     refresh_devices(schema, devices, DAY)
-    # Each reading on a day of its own; device 5 has no metadata.
+    # Each reading is on a separate day; device 5 has no metadata.
     rows = [
         (DAY + dt.timedelta(days=10 * device + step), device, kWh)
         for device in range(1, 6)
@@ -88,19 +88,21 @@ def test_a_changed_limit_opens_the_days_whose_readings_it_judges_otherwise(schem
     schema.insert("l1_power_raw", rows, column_names=["timestamp", "device_id", "power_usage_kWh"])
     assert all(proof.is_equal for proof in prove_all(schema))
 
-    def opened(touched: set[str]) -> set[tuple[int, float]]:
-        """Device and kWh of the readings whose day must be proved again."""
+    def invalidated(touched: set[str]) -> set[tuple[int, float]]:
+        """Device and kWh of the readings whose day is unverified now."""
         return {(device, kWh) for time, device, kWh in rows if f"{time:%Y%m%d}" in touched}
 
-    assert opened(first := set_limit(schema, "device", "1", 15)) == {(1, 20.0)}
+    assert invalidated(first := set_limit(schema, "device", "1", 15)) == {(1, 20.0)}
     assert first == set(unverified_partitions(schema, L2)) == set(unverified_partitions(schema, QUARANTINE))
-    assert opened(set_limit(schema, "building_type", "a", 300)) == {(2, 200.0)}
-    assert opened(set_limit(schema, "default", "", 20)) == {(device, 20.0) for device in (3, 4, 5)}
-    assert opened(set_limit(schema, "device", "1", 18)) == set()
-    assert opened(set_limit(schema, "device", "5", 250)) == {(5, 20.0), (5, 200.0)}
-    assert opened(remove_limit(schema, "device", "1")) == {(1, 20.0), (1, 200.0)}
-    assert opened(remove_limit(schema, "building_type", "a")) == {(n, kWh) for n in (1, 2) for kWh in (20.0, 200.0)}
-    assert opened(remove_limit(schema, "default")) == {(device, 20.0) for device in (1, 2, 3, 4)}
+    assert invalidated(set_limit(schema, "building_type", "a", 300)) == {(2, 200.0)}
+    assert invalidated(set_limit(schema, "default", "", 20)) == {(device, 20.0) for device in (3, 4, 5)}
+    assert invalidated(set_limit(schema, "device", "1", 18)) == set()
+    assert invalidated(set_limit(schema, "device", "5", 250)) == {(5, 20.0), (5, 200.0)}
+    assert invalidated(remove_limit(schema, "device", "1")) == {(1, 20.0), (1, 200.0)}
+    assert invalidated(remove_limit(schema, "building_type", "a")) == {
+        (n, kWh) for n in (1, 2) for kWh in (20.0, 200.0)
+    }
+    assert invalidated(remove_limit(schema, "default")) == {(device, 20.0) for device in (1, 2, 3, 4)}
     assert all(proof.is_equal for proof in prove_all(schema, only_unverified=True))
     accepted = schema.query("SELECT device_id, power_usage_kWh FROM l2_power_cleaned").result_rows
     assert set(accepted) == {(device, kWh) for device in range(1, 6) for kWh in (10.0, 20.0)} | {(5, 200.0)}
@@ -116,16 +118,19 @@ def test_the_command(server: Endpoint, database: str, client: Client, tmp_path: 
         return result.stdout
 
     assert "built-in default of 100 kWh" in run("list")
-    assert "Oldest timestamp: 2000-01-01 00:00:00 UTC (built in).\nFuture: 10 minutes (built in)." in run("list")
+    assert (
+        "Oldest timestamp: 2000-01-01 00:00:00 UTC (built in).\nLatest timestamp: 10 minutes after arrival (built in)."
+        in run("list")
+    )
     client.command(
         "INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES "
         "('2014-05-01 00:00:00', 1, 1), ('2016-05-01 00:00:00', 1, 150), ('2016-05-02 00:00:00', 1, 350)"
     )
     told = run("set", "--default", "200", "--building-type", "hospital", "5000", "--device", "7", "300")
-    assert "judged otherwise now, to prove again: 1 (iot-platform prove)" in told
-    assert "no day has to be proved again" in run("remove", "--device", "7")
+    assert "Days that are unverified now, because some of their readings are affected: 1." in told
+    assert "No stored reading is affected." in run("remove", "--device", "7")
     told = run("set", "--oldest", "2015-01-01", "--max-future-minutes", "30", "--default", "400")
-    assert "to prove again: 2 (iot-platform prove)" in told
+    assert "readings are affected: 2.\nRun `iot-platform prove`" in told
     assert json.loads(run("list", "--json")) == {
         "power": [
             {"scope": "default", "key": "", "max_kWh": 400.0},
@@ -137,8 +142,8 @@ def test_the_command(server: Endpoint, database: str, client: Client, tmp_path: 
         ],
     }
     assert "hospital" in run("list")
-    assert "Oldest timestamp: 2015-01-01 00:00:00 UTC.\nFuture: 30 minutes." in run("list")
+    assert "Oldest timestamp: 2015-01-01 00:00:00 UTC.\nLatest timestamp: 30 minutes after arrival." in run("list")
     run("remove", "--oldest", "--max-future-minutes", "--default")
-    assert "Future: 10 minutes (built in)." in run("list")
+    assert "Latest timestamp: 10 minutes after arrival (built in)." in run("list")
     assert CliRunner().invoke(command, ["set", "--max-future-minutes", "1441"], env=env).exit_code == 2
     assert CliRunner().invoke(command, ["set"], env=env).exit_code == 2

@@ -1,4 +1,4 @@
-"""The algebra of ranges: what is open, and how it is cut."""
+"""Which ranges are uncommitted, and how they are split."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def positions(ranges: list[Range]) -> list[int]:
 
 
 @given(ledgers(), st.integers(0, 60), st.integers(0, 60), st.integers(1, 20))
-def test_open_ranges_are_what_is_not_committed(entries: list[LedgerEntry], start: int, length: int, size: int) -> None:
+def test_uncommitted_ranges_and_their_parts(entries: list[LedgerEntry], start: int, length: int, size: int) -> None:
     stop = start + length
     found = uncommitted_ranges(entries, start, stop)
     sent = {entry.range for entry in entries if entry.state == "sending"}

@@ -1,4 +1,4 @@
-"""docker-compose.yml and deploy/: who gets which secret, who reaches whom. (Containers are not run here.)"""
+"""docker-compose.yml and deploy/: which service gets which secret and reaches which other. (No container is run.)"""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import yaml
 from pydantic import SecretStr
 
 from iot_platform.defs.jobs import NIGHTLY
+from iot_platform.defs.layers.schedules import RETRY_FOR
 from iot_platform.services.dagster import CODE_SERVER
 from iot_platform.services.instance import INSTANCE_CONFIG
 from iot_platform.settings import Settings
@@ -68,7 +69,7 @@ def test_every_variable_is_a_setting(name: str) -> None:
     assert given <= fields.keys() | secret_files
 
 
-def test_only_who_needs_it_reaches_a_service() -> None:
+def test_networks_connect_only_services_that_need_each_other() -> None:
     assert {name: set(service["networks"]) for name, service in SERVICES.items()} == NETWORKS
     assert COMPOSE["networks"]["storage"] == {"internal": True}
 
@@ -91,10 +92,12 @@ def test_the_code_server_is_asked_itself_and_restarted_when_it_ends() -> None:
     assert code["restart"] == "unless-stopped"
 
 
-def test_a_home_and_compose_differ_in_storage_and_in_how_much_runs_at_once() -> None:
+def test_a_home_and_compose_differ_only_in_storage_and_concurrency() -> None:
     home, production = yaml.safe_load(INSTANCE_CONFIG), yaml.safe_load((DEPLOY / "dagster.yaml").read_text())
     for storage in ("storage", "local_artifact_storage", "compute_logs"):
         del production[storage]
+    # A schedule that gives up waiting for ClickHouse must still be evaluated then: once a minute.
+    assert home["scheduler"]["config"]["max_tick_retries"] > RETRY_FOR.total_seconds() / 60
     for config in (home, production):
         runs, pools = config["concurrency"]["runs"], config["concurrency"]["pools"]
         limits = {limit["key"]: limit["limit"] for limit in runs["tag_concurrency_limits"]}
@@ -105,18 +108,18 @@ def test_a_home_and_compose_differ_in_storage_and_in_how_much_runs_at_once() -> 
     assert home == production
 
 
-def test_ports_are_those_of_this_machine() -> None:
+def test_ports_are_bound_to_loopback() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert sorted(ports) == ["127.0.0.1:3000:3000", "127.0.0.1:3001:3001", "127.0.0.1:8123:8123"]
 
 
-def test_browsers_reach_our_servers_by_trusted_names() -> None:
+def test_browsers_reach_our_servers_only_by_trusted_names() -> None:
     assert SERVICES["webserver"]["command"][:3] == ["python", "-m", "iot_platform.services.webserver"]
     for name in ("webserver", "dashboard"):
         assert SERVICES[name]["environment"]["IOT_TRUSTED_HOSTS"] == "${IOT_TRUSTED_HOSTS:-}"
 
 
-def test_the_entrypoint_hands_on_the_password_of_the_storage(tmp_path: Path) -> None:
+def test_the_entrypoint_passes_on_the_password_of_the_storage(tmp_path: Path) -> None:
     variable = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())["storage"]["postgres"]["postgres_db"]["password"]
     (tmp_path / "password").write_text("very secret\n")
     command = [str(DEPLOY / "entrypoint.sh"), "sh", "-c", f'printf "%s|%s" "${variable["env"]}" "$1"', "sh", "a b"]

@@ -6,8 +6,10 @@ import pandas as pd
 import pytest
 
 from iot_platform.simulator.load_profiles import BUILDING_TYPES
-from iot_platform.simulator.population import BOUNDING_BOX
 from iot_platform.simulator.simulated_readings import Simulator
+
+# The corners of the area of all addresses: south, west, north, east.
+BOUNDING_BOX = (48.09, 11.39, 48.23, 11.70)
 
 
 @pytest.fixture(scope="module")

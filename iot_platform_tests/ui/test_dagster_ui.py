@@ -76,13 +76,13 @@ def ui(platform: Platform) -> Iterator[DagsterUI]:
         yield DagsterUI(context.new_page(), platform.url, pictures())
 
 
-def test_the_metadata_comes_first(ui: DagsterUI) -> None:
+def refresh_the_metadata(ui: DagsterUI) -> None:
     known = ui.known_runs()
     ui.materialize("device_metadata")
     assert ui.wait_for_run(known) == "SUCCESS"
 
 
-def test_materialize_one_day_on_demand(ui: DagsterUI) -> None:
+def materialize_one_day(ui: DagsterUI) -> None:
     known = ui.known_runs()
     ui.materialize("l1_power_raw", DAY)
     assert ui.wait_for_run(known) == "SUCCESS"
@@ -90,7 +90,7 @@ def test_materialize_one_day_on_demand(ui: DagsterUI) -> None:
     ui.picture("materialized-partition")
 
 
-def test_backfill_seven_days(ui: DagsterUI) -> None:
+def backfill_seven_days(ui: DagsterUI) -> None:
     ui.backfill("all_layers_job", f"[{DAYS[-8]}...{DAYS[-2]}]")
     backfill = ui.wait_for_backfill()
     assert (backfill["status"], backfill["numPartitions"]) == ("COMPLETED_SUCCESS", 7)
@@ -102,7 +102,7 @@ def test_backfill_seven_days(ui: DagsterUI) -> None:
     ui.picture("asset-chart")
 
 
-def test_browse_the_lineage_from_raw_to_marts(ui: DagsterUI) -> None:
+def browse_the_lineage(ui: DagsterUI) -> None:
     ui.open_lineage()
     for asset in (
         "l1_power_raw",
@@ -121,7 +121,7 @@ def test_browse_the_lineage_from_raw_to_marts(ui: DagsterUI) -> None:
     ui.picture("asset-overview")
 
 
-def test_a_changed_device_shows_whose_energy_it_was(ui: DagsterUI, platform: Platform) -> None:
+def change_a_device(ui: DagsterUI, platform: Platform) -> None:
     devices = platform.home / "devices.csv"
     header, *rows = devices.read_text(encoding="utf-8").splitlines()
     fields = dict(zip(header.split(","), rows[0].split(","), strict=True))
@@ -140,7 +140,7 @@ def test_a_changed_device_shows_whose_energy_it_was(ui: DagsterUI, platform: Pla
     ui.picture("metadata-change")
 
 
-def test_a_schedule_is_switched_on_and_ticks(ui: DagsterUI) -> None:
+def switch_a_schedule_on_and_off(ui: DagsterUI) -> None:
     ui.switch_on("refresh_metadata_schedule")
     ui.wait_for_tick("refresh_metadata_schedule")
     ui.open("/locations/iot_platform/schedules/refresh_metadata_schedule", "run requested")
@@ -148,7 +148,7 @@ def test_a_schedule_is_switched_on_and_ticks(ui: DagsterUI) -> None:
     ui.switch_off("refresh_metadata_schedule")
 
 
-def test_red_checks_tell_their_offenders_and_hold_the_next_layer(ui: DagsterUI, platform: Platform) -> None:
+def find_the_offenders_of_a_failed_check(ui: DagsterUI, platform: Platform) -> None:
     wrong = f"(toDateTime('{DAY} 07:00:00', 'UTC'), 17, -3.25), (toDateTime('{DAY} 09:30:00', 'UTC'), 33, 4200)"
     platform.sql(f"INSERT INTO l2_power_cleaned (timestamp, device_id, power_usage_kWh) VALUES {wrong}")
     platform.sql("ALTER TABLE device_metadata DELETE WHERE device_id IN (3, 4, 5) SETTINGS mutations_sync = 1")
@@ -165,20 +165,20 @@ def test_red_checks_tell_their_offenders_and_hold_the_next_layer(ui: DagsterUI, 
     ui.materialize("l3_power_joined", DAY)
     assert ui.wait_for_run(known) == "FAILURE"
     run = next(iter(ui.known_runs() - known))
-    ui.open(f"/runs/{run}", "held back by red checks of l2_power_cleaned")
+    ui.open(f"/runs/{run}", "blocked by failed checks of l2_power_cleaned")
     # Below that are only the paths of a stack trace.
     ui.page.set_viewport_size({"width": 1640, "height": 760})
     ui.picture("held-back", height=540)
     ui.page.set_viewport_size({"width": 1500, "height": 950})
 
 
-def test_the_repair_is_a_materialization(ui: DagsterUI) -> None:
+def repair_by_materializing(ui: DagsterUI) -> None:
     known = ui.known_runs()
     ui.materialize("l2_power_cleaned", DAY)
     assert ui.wait_for_run(known) == "SUCCESS"
     ui.open(f"/assets/l2_power_cleaned?view=partitions&partition={DAY}", "rebuilt; found")
     ui.picture("repaired")
-    # L3 may go on; now its own check is red, because three devices are not known any more.
+    # L3 is no longer blocked. Now its own check fails, because three devices have no metadata.
     known = ui.known_runs()
     ui.materialize("l3_power_joined", DAY)
     assert ui.wait_for_run(known) == "FAILURE"
@@ -196,14 +196,28 @@ def test_the_repair_is_a_materialization(ui: DagsterUI) -> None:
     ui.picture("green-again")
 
 
-def test_the_automation_page_names_everything(ui: DagsterUI) -> None:
+def see_what_is_automated(ui: DagsterUI) -> None:
     ui.open("/automation", "prove_closed_days_schedule")
     for name in ("simulated_ingestion_sensor", "layer_automation_sensor", "prove_today_schedule"):
         ui.see(name)
     ui.picture("automation")
 
 
-def test_all_days_are_proved_at_the_end(platform: Platform) -> None:
+def verify_all_days(platform: Platform) -> None:
     iot_platform(platform.env, "prove")
     status = json.loads(iot_platform(platform.env, "status", "--json"))
     assert status["proved"] and status["conserved"]
+
+
+def test_a_day_of_a_data_engineer(ui: DagsterUI, platform: Platform) -> None:
+    """One test: each step works on what the steps before have left. The traceback names the step."""
+    refresh_the_metadata(ui)
+    materialize_one_day(ui)
+    backfill_seven_days(ui)
+    browse_the_lineage(ui)
+    change_a_device(ui, platform)
+    switch_a_schedule_on_and_off(ui)
+    find_the_offenders_of_a_failed_check(ui, platform)
+    repair_by_materializing(ui)
+    see_what_is_automated(ui)
+    verify_all_days(platform)

@@ -130,13 +130,13 @@ def test_a_foreign_page_opens_no_websocket(page: Page, server: Webserver) -> Non
     assert page.evaluate(WEBSOCKET, server.url) == "refused"
 
 
-def test_the_stock_webserver_falls_to_them(page: Page, stock: Webserver) -> None:
+def test_the_original_webserver_is_vulnerable(page: Page, stock: Webserver) -> None:
     # A frame asks for HTML, and gets a form for queries.
     assert {name for name in ATTACKS if attack(page, stock, name)} == {*ATTACKS} - {"frame"}
     assert "connection_ack" in page.evaluate(WEBSOCKET, stock.url)
 
 
-def test_a_name_that_is_rebound_to_this_machine_reaches_nothing(browser: Browser, server: Webserver) -> None:
+def test_a_rebound_host_name_reaches_nothing(browser: Browser, server: Webserver) -> None:
     page = browser.new_page()
     answer = page.goto(f"http://{EVIL}:{server.port}/runs")
     assert answer and answer.status == 403
@@ -153,14 +153,14 @@ def test_a_name_that_is_rebound_to_this_machine_reaches_nothing(browser: Browser
     page.close()
 
 
-def test_the_ui_shows_no_frame_in_a_foreign_page(page: Page, server: Webserver) -> None:
+def test_a_foreign_page_cannot_frame_the_ui(page: Page, server: Webserver) -> None:
     page.evaluate("url => { document.body.innerHTML = `<iframe src='${url}'></iframe>` }", f"{server.url}/runs")
     frame = page.locator("iframe").content_frame
     page.wait_for_timeout(2_000)
     assert frame.locator("#root").count() == 0
 
 
-def test_a_link_and_the_own_page_work(page: Page, server: Webserver) -> None:
+def test_links_and_own_pages_work(page: Page, server: Webserver) -> None:
     link = f"{server.url}/graphql?query={quote('{ version }')}"
     with page.context.expect_page() as opened:
         page.evaluate("url => { window.open(url, '_blank', 'noopener') }", f"{server.url}/runs")

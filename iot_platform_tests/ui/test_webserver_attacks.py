@@ -97,7 +97,7 @@ def test_another_page_is_refused(server: Webserver, path: str, headers: dict[str
         {"query": "{a" * 9000},
     ],
 )
-def test_get_only_answers_queries(server: Webserver, query: dict[str, Any]) -> None:
+def test_get_accepts_only_queries(server: Webserver, query: dict[str, Any]) -> None:
     assert get(server, "/graphql", params=query).status_code == 405
     assert requests.head(f"{server.url}/graphql", params=query, timeout=TIMEOUT_S).status_code == 405
 
@@ -115,7 +115,7 @@ def test_get_only_answers_queries(server: Webserver, query: dict[str, Any]) -> N
         "application/jsonp",
     ],
 )
-def test_changes_are_json(server: Webserver, kind: str | None) -> None:
+def test_changes_must_be_json(server: Webserver, kind: str | None) -> None:
     headers = {} if kind is None else {"Content-Type": kind}
     body = json.dumps({"query": LAUNCH})
     assert post(server, "/graphql", params={"query": LAUNCH}, data=body.encode(), headers=headers) == 415
@@ -125,7 +125,7 @@ def test_changes_are_json(server: Webserver, kind: str | None) -> None:
 
 
 @pytest.mark.parametrize("body", [[{"query": LAUNCH}], "mutation", "null", "{", "[" * 100_000])
-def test_a_body_is_one_request(server: Webserver, body: object) -> None:
+def test_a_body_must_be_one_request(server: Webserver, body: object) -> None:
     text = body if isinstance(body, str) else json.dumps(body)
     assert post(server, "/graphql", data=text, params={"query": LAUNCH}, headers=JSON) == 400
 
@@ -136,7 +136,7 @@ def test_other_methods_change_nothing(server: Webserver) -> None:
         assert answer.status_code == 415, method
 
 
-def test_what_a_stranger_can_send_is_bounded(server: Webserver) -> None:
+def test_requests_of_strangers_are_limited_in_size_and_time(server: Webserver) -> None:
     head = "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     assert raw_status(server, f"{head}Content-Length: {10**15}\r\n\r\n".encode()) == 413
     # One byte too much, then silence: the answer must not wait for an end.
@@ -161,7 +161,7 @@ def ws_url(server: Webserver) -> str:
     return f"ws://127.0.0.1:{server.port}/graphql"
 
 
-def test_websockets_belong_to_own_pages_and_programs(server: Webserver) -> None:
+def test_websockets_are_for_own_pages_and_programs(server: Webserver) -> None:
     for origin in ("http://evil.example", "null", f"http://localhost:{server.port}"):
         with pytest.raises(InvalidStatus) as refused:
             connect(ws_url(server), additional_headers={"Origin": origin})

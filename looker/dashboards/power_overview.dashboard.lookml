@@ -138,7 +138,7 @@
   - name: usage_over_time
     title: Usage over time
     note:
-      text: Energy of each hour (UTC). Of more than 5,000 hours (208 days) the newest are shown.
+      text: Energy per UTC hour. Beyond 5,000 hours (208 days), the newest hours are shown.
       state: collapsed
       display: hover
     type: looker_area
@@ -172,7 +172,7 @@
   - name: usage_by_hour_of_day
     title: Usage by hour of day
     note:
-      text: Average energy of one hour on the clocks of the sites, all meters together. A sum would depend on how often each hour is in the period.
+      text: Average energy per local hour, all meters together. A sum would depend on how often each hour occurs in the period.
       state: collapsed
       display: hover
     type: looker_column
@@ -199,7 +199,7 @@
   - name: usage_by_day_of_week
     title: Usage by day of week
     note:
-      text: 0 is Monday. Average energy of one hour on the clocks of the sites, all meters together.
+      text: 0 is Monday. Average energy per local hour, all meters together.
       state: collapsed
       display: hover
     type: looker_column
@@ -226,7 +226,7 @@
   - name: building_types
     title: Building types compared
     note:
-      text: Average energy of one reading of one meter, so that it does not matter how many meters or hours a building type has.
+      text: Average energy per reading, so that the number of meters or hours of a building type does not matter.
       state: collapsed
       display: hover
     type: looker_bar
@@ -252,7 +252,7 @@
   - name: top_devices
     title: Top 10 meters of the last 24 hours
     note:
-      text: The meters that used most in this hour and the 23 before it, whatever the period.
+      text: The meters with the highest usage in this hour and the 23 hours before, whatever the period.
       state: collapsed
       display: hover
     type: looker_bar
@@ -279,7 +279,7 @@
   - name: map
     title: Where it is used
     note:
-      text: A circle is a place of about 100 m and its building type; its size is the energy used there. Of more than 5,000 places only 5,000 are shown. Meters without metadata have no place.
+      text: Each circle is a place (about 100 m) and a building type; its size is the energy used there. Beyond 5,000 places, only 5,000 are shown. Meters without metadata have no place.
       state: collapsed
       display: hover
     type: looker_google_map

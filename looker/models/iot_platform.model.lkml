@@ -24,5 +24,5 @@ explore: power_usage {
 
 explore: device_metadata {
   label: "Meters"
-  description: "The meters as they are now: whose they are and where they stand."
+  description: "The current meters: owner and place."
 }

@@ -13,21 +13,21 @@ view: device_metadata {
   dimension: customer_id {
     type: string
     label: "Customer"
-    description: "Who pays for its energy; empty when the meter was removed."
+    description: "Current customer; empty if the meter was removed."
     sql: ${TABLE}.customer_id ;;
   }
 
   dimension: building_type {
     type: string
     label: "Building type"
-    description: "Kind of building; unknown when the meter was removed."
+    description: "Building type; unknown if the meter was removed."
     sql: ${TABLE}.building_type ;;
   }
 
   dimension: location {
     type: location
     label: "Location"
-    description: "Where the meter stands, to about 1 m."
+    description: "Position of the meter, to about 1 m."
     sql_latitude: round(${TABLE}.latitude, 5) ;;
     sql_longitude: round(${TABLE}.longitude, 5) ;;
   }
@@ -35,14 +35,14 @@ view: device_metadata {
   dimension: time_zone {
     type: string
     label: "Time zone"
-    description: "IANA time zone of the site; UTC where it is not known."
+    description: "IANA time zone of the site; UTC if unknown."
     sql: ${TABLE}.time_zone ;;
   }
 
   dimension: in_use {
     type: yesno
     label: "In use"
-    description: "No: the meter was removed from the source of metadata."
+    description: "No if the meter was removed from the metadata source."
     sql: ${TABLE}.has_metadata = 1 ;;
   }
 
@@ -50,7 +50,7 @@ view: device_metadata {
     type: time
     label: "Valid from"
     group_label: "Valid from (UTC)"
-    description: "Since when this is so; 1970: since ever."
+    description: "Start of the current version; 1970 if it was always valid."
     timeframes: [raw, date, month, year]
     datatype: datetime
     convert_tz: no
@@ -69,7 +69,7 @@ view: device_metadata {
   measure: customers {
     type: count_distinct
     label: "Customers"
-    description: "Number of customers; all meters without one count as one."
+    description: "Number of customers; all meters without a customer count as one."
     value_format: "#,##0"
     sql: ${TABLE}.customer_id ;;
     drill_fields: [customer_id, devices]

@@ -32,7 +32,7 @@ view: power_usage {
     type: time
     label: "Local"
     group_label: "Time (local)"
-    description: "Hour of the reading on the clock of the site, daylight saving included."
+    description: "Hour of the reading in local time at the site, with daylight saving time."
     timeframes: [raw, hour, date, week, month, hour_of_day, day_of_week, day_of_week_index]
     datatype: datetime
     convert_tz: no
@@ -50,21 +50,21 @@ view: power_usage {
   dimension: customer_id {
     type: string
     label: "Customer"
-    description: "Who paid for the energy at that time; empty without metadata."
+    description: "Customer at that time; empty without metadata."
     sql: ${TABLE}.customer_id ;;
   }
 
   dimension: building_type {
     type: string
     label: "Building type"
-    description: "Kind of building at that time; unknown without metadata."
+    description: "Building type at that time; unknown without metadata."
     sql: ${TABLE}.building_type ;;
   }
 
   dimension: location {
     type: location
     label: "Location"
-    description: "Where the meter stood, to about 1 m."
+    description: "Position of the meter, to about 1 m."
     sql_latitude: round(${TABLE}.latitude, 5) ;;
     sql_longitude: round(${TABLE}.longitude, 5) ;;
   }
@@ -72,7 +72,7 @@ view: power_usage {
   dimension: place {
     type: location
     label: "Place"
-    description: "Where the meter stood, to about 100 m: the meters of one site are one place."
+    description: "Position of the meter, to about 100 m: the meters of one site are one place."
     sql_latitude: round(${TABLE}.latitude, 3) ;;
     sql_longitude: round(${TABLE}.longitude, 3) ;;
   }
@@ -80,14 +80,14 @@ view: power_usage {
   dimension: time_zone {
     type: string
     label: "Time zone"
-    description: "IANA time zone of the site; UTC where it is not known."
+    description: "IANA time zone of the site; UTC if unknown."
     sql: ${TABLE}.time_zone ;;
   }
 
   dimension: metadata_known {
     type: yesno
     label: "Has metadata"
-    description: "Whether the meter was known at that time."
+    description: "Whether the meter had metadata at that time."
     sql: ${TABLE}.has_metadata = 1 ;;
   }
 
@@ -103,7 +103,7 @@ view: power_usage {
     type: number
     label: "Energy"
     group_label: "Energy"
-    description: "Energy used, kWh."
+    description: "Energy used, in kWh."
     value_format: "#,##0.0\" kWh\""
     sql: toFloat64(${exact_kwh}) ;;
     drill_fields: [time_date, device_id, customer_id, building_type, total_kwh]
@@ -113,7 +113,7 @@ view: power_usage {
     type: max
     label: "Largest reading"
     group_label: "Energy"
-    description: "Largest single reading, kWh of its interval."
+    description: "Largest single reading, in kWh per interval."
     value_format: "#,##0.000\" kWh\""
     sql: ${TABLE}.max_kWh ;;
     drill_fields: [time_hour, device_id, customer_id, building_type, peak_kwh]
@@ -123,7 +123,7 @@ view: power_usage {
     type: number
     label: "Average per reading"
     group_label: "Averages"
-    description: "Energy divided by the number of readings, kWh of one interval of one meter."
+    description: "Energy divided by the number of readings: kWh per interval and meter."
     value_format: "#,##0.000\" kWh\""
     sql: ${total_kwh} / nullIf(${reading_count}, 0) ;;
     drill_fields: [time_date, device_id, building_type, average_kwh_per_reading]
@@ -133,7 +133,7 @@ view: power_usage {
     type: number
     label: "Average per hour"
     group_label: "Averages"
-    description: "Energy of all meters together, divided by the hours (UTC) in which there are readings, kWh."
+    description: "Energy of all meters together, divided by the UTC hours with readings, in kWh."
     value_format: "#,##0.0\" kWh\""
     sql: ${total_kwh} / nullIf(${hours}, 0) ;;
     drill_fields: [time_date, building_type, average_kwh_per_hour]
@@ -143,7 +143,7 @@ view: power_usage {
     type: number
     label: "Average per local hour"
     group_label: "Averages"
-    description: "Energy of all meters together, divided by the hours on the clocks of the sites in which there are readings, kWh."
+    description: "Energy of all meters together, divided by the local hours with readings, in kWh."
     value_format: "#,##0.0\" kWh\""
     sql: ${total_kwh} / nullIf(${local_hours}, 0) ;;
     drill_fields: [local_time_date, building_type, average_kwh_per_local_hour]
@@ -153,7 +153,7 @@ view: power_usage {
     type: count_distinct
     label: "Hours"
     group_label: "Counts"
-    description: "Hours (UTC) in which there are readings."
+    description: "Number of UTC hours with readings."
     value_format: "#,##0"
     sql: ${TABLE}.ts_hour ;;
   }
@@ -162,7 +162,7 @@ view: power_usage {
     type: count_distinct
     label: "Local hours"
     group_label: "Counts"
-    description: "Hours on the clocks of the sites in which there are readings."
+    description: "Number of local hours with readings."
     value_format: "#,##0"
     sql: ${TABLE}.local_hour ;;
   }
@@ -171,7 +171,7 @@ view: power_usage {
     type: count_distinct
     label: "Meters"
     group_label: "Counts"
-    description: "Meters with readings."
+    description: "Number of meters with readings."
     value_format: "#,##0"
     sql: ${TABLE}.device_id ;;
     drill_fields: [device_id, customer_id, building_type, total_kwh]
@@ -181,7 +181,7 @@ view: power_usage {
     type: count_distinct
     label: "Customers"
     group_label: "Counts"
-    description: "Customers with readings; all meters without one count as one."
+    description: "Number of customers with readings; all meters without a customer count as one."
     value_format: "#,##0"
     sql: ${TABLE}.customer_id ;;
     drill_fields: [customer_id, devices, total_kwh]
@@ -200,14 +200,14 @@ view: power_usage {
   measure: readings_with_metadata {
     type: sum
     hidden: yes
-    description: "Readings of meters that were known."
+    description: "Number of readings with metadata."
     sql: ${TABLE}.readings * ${TABLE}.has_metadata ;;
   }
 
   measure: exact_kwh_with_metadata {
     type: sum
     hidden: yes
-    description: "Energy of meters that were known, in kWh as an exact decimal."
+    description: "Energy with metadata, in kWh as an exact decimal."
     sql: ${TABLE}.total_kWh * ${TABLE}.has_metadata ;;
   }
 
@@ -215,7 +215,7 @@ view: power_usage {
     type: number
     label: "Readings with metadata"
     group_label: "Quality"
-    description: "Share of the readings whose meter was known."
+    description: "Share of the readings with metadata."
     value_format: "0.0%"
     sql: ${readings_with_metadata} / nullIf(${reading_count}, 0) ;;
     drill_fields: [time_date, device_id, share_with_metadata]
@@ -225,7 +225,7 @@ view: power_usage {
     type: number
     label: "Energy with metadata"
     group_label: "Quality"
-    description: "Share of the energy whose meter was known."
+    description: "Share of the energy with metadata."
     value_format: "0.0%"
     sql: toFloat64(${exact_kwh_with_metadata}) / nullIf(${total_kwh}, 0) ;;
     drill_fields: [time_date, device_id, share_of_energy_with_metadata]

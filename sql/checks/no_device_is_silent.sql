@@ -1,4 +1,5 @@
-X the end of the last day (for today: up to now). The usual pause comes from the hours in L4 of the two weeks
+-- Devices that are not closed in the metadata and have sent nothing for `silent_hours`, and for three times their usual
+-- pause, at the end of the last day (for today: up to now). The usual pause comes from the hours in L4 of the two weeks
 -- before. A device with readings in a single hour is new and not checked.
 WITH
     -- The last value of Date is 2149-06-06; the day after it would be 1970-01-01.

@@ -1,1 +1,1 @@
-"""Alerts: what is wrong, as Dagster's storage tells it, and the sensor that tells of it."""
+"""Alerts: the problems in Dagster's storage, and the sensor that sends messages about them."""

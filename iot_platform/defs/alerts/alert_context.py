@@ -1,4 +1,4 @@
-"""What all looks at Dagster's storage share."""
+"""What the searches for problems in Dagster's storage have in common."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from iot_platform.defs.dagster_internals import AssetGraph, SerializableErrorInf
 from iot_platform.settings import Settings
 
 PARTITION = "dagster/partition"
-# In "package.module.Error: text", what stands before the error's name.
+# The module in "package.module.Error: text".
 MODULE = re.compile(r"^(?:\w+\.)+(?=\w+: )")
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 @dataclass(frozen=True)
-class Site:
-    """Where to look, what belongs to this code location, and the settings of the platform."""
+class AlertContext:
+    """Dagster's storage, the definitions of this code location, and the platform's settings."""
 
     instance: dg.DagsterInstance
     repository: dg.RepositoryDefinition
@@ -33,7 +33,7 @@ class Site:
         return self.repository.asset_graph
 
     def owners(self, assets: Iterable[dg.AssetKey]) -> str:
-        """The owners of some assets, without those that are not in this code location."""
+        """The owners of some assets; assets that are not in this code location have none."""
         known = sorted(key for key in set(assets) if self.graph.has(key))
         return ", ".join(dict.fromkeys(owner for key in known for owner in self.graph.get(key).owners))
 
@@ -51,7 +51,7 @@ class Site:
 
 
 def cause_of(error: SerializableErrorInfo | None, otherwise: str) -> str:
-    """The first error in a chain that is not one of Dagster's wrappers, in one line."""
+    """The first error in a chain that is not a wrapper of Dagster, in one line."""
     while error is not None and error.cause is not None and _is_wrapper(error):
         error = error.cause
     if error is None:
@@ -60,14 +60,14 @@ def cause_of(error: SerializableErrorInfo | None, otherwise: str) -> str:
 
 
 def utc(timestamp: float) -> dt.datetime:
-    """A time as Dagster stores it."""
+    """A timestamp of Dagster's storage as a time."""
     return dt.datetime.fromtimestamp(timestamp, dt.UTC)
 
 
 def days_of_tags(tags: Mapping[str, str]) -> frozenset[str]:
-    """The partition keys that a run with these tags covers; none when it was started without partitions.
+    """The partition keys of a run with these tags; empty when it was started without partitions.
 
-    Of any run in the storage, so keys that are no days, or no days of this platform any more, are no error.
+    The storage may hold runs of other code, so keys that are not days are no error.
     """
     if key := tags.get(PARTITION):
         return frozenset({key})
@@ -82,13 +82,13 @@ def days_of_tags(tags: Mapping[str, str]) -> frozenset[str]:
 
 
 def covered(days: frozenset[str], by: Iterable[frozenset[str]]) -> bool:
-    """Whether all of ``days`` are among others; no days are all days."""
+    """Whether ``by`` covers all of ``days``. Empty means all days."""
     others = list(by)
     return frozenset() in others or bool(days) and days <= frozenset().union(*others)
 
 
 def span(days: Iterable[str]) -> str:
-    """Days for people: one, or the first and the last of several."""
+    """Days as a text: one day, or the first and the last."""
     found = sorted(days)
     if len(found) < 2:
         return "".join(found)

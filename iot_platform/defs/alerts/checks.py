@@ -1,4 +1,4 @@
-"""Checks that are red."""
+"""Failed checks."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from functools import cached_property
 import dagster as dg
 
 from iot_platform.alerts.problem import Problem, one_line
-from iot_platform.defs.alerts.alert_context import Site, covered, days_of_tags, span, utc
+from iot_platform.defs.alerts.alert_context import AlertContext, covered, days_of_tags, span, utc
 from iot_platform.defs.dagster_internals import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
-# Newest evaluations of a check that are looked at: hourly proofs of more than a week.
+# Only the newest evaluations of a check count: the hourly proofs of more than a week.
 MAX_EVALUATIONS = 200
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One result of a check. Its run's days are read only where they matter."""
+    """One result of a check. The days of its run are read only when needed."""
 
     instance: dg.DagsterInstance
     result: dg.AssetCheckEvaluation
@@ -26,13 +26,13 @@ class Evaluation:
     timestamp: float
 
     @property
-    def is_red(self) -> bool:
-        """Whether the check failed, and not just warned."""
+    def has_failed(self) -> bool:
+        """Whether the check failed, rather than warned."""
         return not self.result.passed and self.result.severity == dg.AssetCheckSeverity.ERROR
 
     @cached_property
     def days(self) -> frozenset[str] | None:
-        """The days it speaks of, none for all; None when its run was deleted."""
+        """The days of its run; empty: all days; None: the run was deleted."""
         run = self.instance.get_run_by_id(self.run_id)
         return None if run is None else days_of_tags(run.tags)
 
@@ -40,24 +40,24 @@ class Evaluation:
 Evaluations = Mapping[dg.AssetCheckKey, list[Evaluation]]
 
 
-def evaluations(site: Site) -> Evaluations:
+def evaluations(context: AlertContext) -> Evaluations:
     """The newest evaluations of each check, the newest first."""
     found: dict[dg.AssetCheckKey, list[Evaluation]] = {}
-    for key in site.graph.asset_check_keys:
-        records = site.instance.event_log_storage.get_asset_check_execution_history(
+    for key in context.graph.asset_check_keys:
+        records = context.instance.event_log_storage.get_asset_check_execution_history(
             key, limit=MAX_EVALUATIONS, status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
         )
         found[key] = [
-            Evaluation(site.instance, record.evaluation, record.run_id, record.event.timestamp)
+            Evaluation(context.instance, record.evaluation, record.run_id, record.event.timestamp)
             for record in records
             if record.evaluation and record.event
         ]
     return found
 
 
-def check_problems(site: Site, found: Evaluations) -> list[Problem]:
-    """Checks whose newest evaluation of a day is red: a green one of another day says nothing of it."""
-    return [problem for key, of_check in found.items() for problem in _problems(site, key, of_check)]
+def check_problems(context: AlertContext, found: Evaluations) -> list[Problem]:
+    """Checks whose newest evaluation of a day has failed. Evaluations of other days do not count."""
+    return [problem for key, of_check in found.items() for problem in _problems(context, key, of_check)]
 
 
 def evaluated_since(of_check: Iterable[Evaluation], timestamp: float, days: frozenset[str]) -> bool:
@@ -65,29 +65,29 @@ def evaluated_since(of_check: Iterable[Evaluation], timestamp: float, days: froz
     return covered(days, [newer.days for newer in of_check if newer.timestamp >= timestamp and newer.days is not None])
 
 
-def _problems(site: Site, key: dg.AssetCheckKey, of_check: list[Evaluation]) -> list[Problem]:
+def _problems(context: AlertContext, key: dg.AssetCheckKey, of_check: list[Evaluation]) -> list[Problem]:
     problems = []
     for position, evaluation in enumerate(of_check):
-        if not evaluation.is_red or evaluation.days is None:
+        if not evaluation.has_failed or evaluation.days is None:
             continue
         newer = [other.days for other in of_check[:position] if other.days is not None]
         if not covered(evaluation.days, newer):
-            problems.append(_problem(site, key, evaluation, evaluation.days))
+            problems.append(_problem(context, key, evaluation, evaluation.days))
     return problems
 
 
-def _problem(site: Site, key: dg.AssetCheckKey, evaluation: Evaluation, days: frozenset[str]) -> Problem:
+def _problem(context: AlertContext, key: dg.AssetCheckKey, evaluation: Evaluation, days: frozenset[str]) -> Problem:
     partition = span(days)
     asset = key.asset_key.to_user_string()
     return Problem(
         key=f"check/{asset}/{key.name}/{partition}",
         kind="check",
-        title=f"Check {key.name} of {asset} is red" + (f" for {partition}" if partition else ""),
-        cause=f"{asset}: {key.name} is red",
-        owner=site.owners([key.asset_key]),
+        title=f"Check {key.name} of {asset} has failed" + (f" for {partition}" if partition else ""),
+        cause=f"{asset}: {key.name} has failed",
+        owner=context.owners([key.asset_key]),
         partition=partition,
         detail=one_line(evaluation.result.description or ""),
-        link=site.asset_link(key.asset_key, "checks"),
+        link=context.asset_link(key.asset_key, "checks"),
         since=utc(evaluation.timestamp),
         run_id=evaluation.run_id,
     )

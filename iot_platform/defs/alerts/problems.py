@@ -1,4 +1,4 @@
-"""Everything that is wrong now."""
+"""All current problems."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from iot_platform.alerts.problem import Problem, one_line
 from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.embedded_server import running_server
-from iot_platform.defs.alerts.alert_context import Site, cause_of, utc
+from iot_platform.defs.alerts.alert_context import AlertContext, cause_of, utc
 from iot_platform.defs.alerts.checks import check_problems, evaluations
 from iot_platform.defs.alerts.runs import run_problems
 from iot_platform.defs.dagster_internals import (
@@ -26,56 +26,56 @@ SENSOR_NAME = "alerts_sensor"
 PROBE_TIMEOUT_S = 5
 
 
-def current_problems(site: Site, known_runs: Sequence[str], now: dt.datetime) -> list[Problem]:
-    """Failed runs, red checks, stale assets, schedules and sensors that cannot be evaluated, ClickHouse away.
+def current_problems(context: AlertContext, known_runs: Sequence[str], now: dt.datetime) -> list[Problem]:
+    """Failed runs, failed checks, stale assets, failed schedules and sensors, and an unreachable ClickHouse.
 
-    ``known_runs``: failed runs to look at whatever their age.
+    ``known_runs``: failed runs that count whatever their age.
     """
-    evaluated = evaluations(site)
-    red_checks = check_problems(site, evaluated)
+    evaluated = evaluations(context)
+    failed_checks = check_problems(context, evaluated)
     found = [
-        *red_checks,
-        *run_problems(site, evaluated, red_checks, known_runs, now),
-        *stale_assets(site),
-        *failed_ticks(site),
-        *clickhouse_away(site, now),
+        *failed_checks,
+        *run_problems(context, evaluated, failed_checks, known_runs, now),
+        *stale_assets(context),
+        *failed_ticks(context),
+        *clickhouse_away(context, now),
     ]
     return list({problem.key: problem for problem in found}.values())
 
 
-def stale_assets(site: Site) -> list[Problem]:
-    """Assets whose freshness policy fails, as Dagster's freshness daemon last found."""
-    keys = sorted(site.graph.materializable_asset_keys)
+def stale_assets(context: AlertContext) -> list[Problem]:
+    """Assets whose freshness policy has failed, as last found by Dagster's freshness daemon."""
+    keys = sorted(context.graph.materializable_asset_keys)
     return [
         Problem(
             key=f"stale/{key.to_user_string()}",
             kind="stale",
             title=f"{key.to_user_string()} is stale",
             cause="Assets are stale: nothing materialized them within their freshness policy",
-            owner=site.owners([key]),
+            owner=context.owners([key]),
             partition="",
             detail="",
-            link=site.asset_link(key),
+            link=context.asset_link(key),
             since=record.updated_at,
         )
-        for key, record in site.instance.get_freshness_state_records(keys).items()
+        for key, record in context.instance.get_freshness_state_records(keys).items()
         if record.freshness_state == FreshnessState.FAIL
     ]
 
 
-def failed_ticks(site: Site) -> list[Problem]:
-    """Running schedules and sensors whose newest evaluation failed: what they should have started is missing.
+def failed_ticks(context: AlertContext) -> list[Problem]:
+    """Running schedules and sensors whose newest evaluation failed: they could not request their runs.
 
-    Only evaluations since they were switched on count: switching one off and on is how to acknowledge it.
+    Only evaluations since they were switched on count: to acknowledge a failure, switch the schedule off and on.
     """
     problems = []
-    for state in site.instance.all_instigator_state():
+    for state in context.instance.all_instigator_state():
         name = state.instigator_name
-        is_ours = site.repository.has_schedule_def(name) or site.repository.has_sensor_def(name)
-        # Its own failed tick could not be told by it.
+        is_ours = context.repository.has_schedule_def(name) or context.repository.has_sensor_def(name)
+        # The alerts sensor cannot report its own failure.
         if not state.is_running or not is_ours or name == SENSOR_NAME:
             continue
-        ticks = site.instance.get_ticks(
+        ticks = context.instance.get_ticks(
             state.instigator_origin_id, state.selector_id, after=_switched_on(state), limit=1, statuses=ENDED
         )
         if ticks and ticks[0].status == TickStatus.FAILURE:
@@ -85,33 +85,33 @@ def failed_ticks(site: Site) -> list[Problem]:
                 Problem(
                     key=f"tick/{name}",
                     kind="tick",
-                    title=f"{kind} {name} failed to ask for its runs",
+                    title=f"{kind} {name} could not request its runs",
                     cause=cause_of(ticks[0].error, "The tick failed."),
                     owner="",
                     partition="",
                     detail="",
-                    link=site.link(f"locations/{location}/{kind.lower()}s/{name}"),
+                    link=context.link(f"locations/{location}/{kind.lower()}s/{name}"),
                     since=utc(ticks[0].timestamp),
                 )
             )
     return problems
 
 
-def clickhouse_away(site: Site, now: dt.datetime) -> list[Problem]:
-    """The configured ClickHouse server, when it does not answer: runs try again for minutes before they fail.
+def clickhouse_away(context: AlertContext, now: dt.datetime) -> list[Problem]:
+    """The configured ClickHouse server, when it does not answer. Runs would fail only after minutes of retries.
 
-    The embedded server is started by whoever needs it.
+    The embedded server is not checked: it is started when it is needed.
     """
-    if site.settings.clickhouse_url is None:
+    if context.settings.clickhouse_url is None:
         return []
     limits = {"connect_timeout_s": PROBE_TIMEOUT_S, "query_timeout_s": PROBE_TIMEOUT_S}
-    settings = site.settings.model_copy(update=limits)
+    settings = context.settings.model_copy(update=limits)
     try:
         with running_server(settings) as endpoint:
             connect(endpoint, settings).close()
         return []
     except MissingDatabaseError:
-        # It answers; the first run makes the database.
+        # The server answers. The first run creates the database.
         return []
     except ServerError as error:
         return [
@@ -119,12 +119,12 @@ def clickhouse_away(site: Site, now: dt.datetime) -> list[Problem]:
                 key="server/clickhouse",
                 kind="server",
                 title="ClickHouse does not answer",
-                # As a run says it that fails of it: then they are of one cause.
+                # The same text as in a run that fails of it, so that both have the same cause.
                 cause=one_line(f"{type(error).__name__}: {error}"),
-                owner=site.settings.owner,
+                owner=context.settings.owner,
                 partition="",
                 detail="",
-                link=site.link("runs"),
+                link=context.link("runs"),
                 since=now,
             )
         ]

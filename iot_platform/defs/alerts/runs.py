@@ -1,4 +1,4 @@
-"""Runs that failed, and whose work nobody has done since."""
+"""Failed runs whose work has not been done since."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from iot_platform.defs.alerts.alert_context import (
     PARTITION,
     RANGE_END,
     RANGE_START,
-    Site,
+    AlertContext,
     cause_of,
     days_of_tags,
     span,
@@ -28,10 +28,10 @@ from iot_platform.defs.dagster_internals import (
     RunRecord,
 )
 
-# Older failed runs are looked at only when they are known already: an open problem does not go away with time.
+# Older failed runs count only when they are known already: an open problem does not go away with time.
 RECENT = dt.timedelta(days=7)
 MAX_RUNS = 500
-# The daemon launches a retry within seconds, or never (when the backfill that it belongs to has ended).
+# The daemon launches a retry within seconds, or never (when the backfill of the run has ended).
 RETRY_STARTS_WITHIN = dt.timedelta(minutes=5)
 WAITING_OR_RUNNING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, *IN_PROGRESS_RUN_STATUSES]
 PARTITION_TAGS = (PARTITION, RANGE_START, RANGE_END)
@@ -47,7 +47,7 @@ Days = frozenset[str]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run was to do, and why it failed."""
+    """What a run should have done, and why it failed."""
 
     assets: Mapping[dg.AssetKey, Days]
     checks: Sequence[dg.AssetCheckKey]
@@ -55,28 +55,32 @@ class Plan:
 
 
 def run_problems(
-    site: Site, evaluations: Evaluations, red_checks: Sequence[Problem], known_runs: Sequence[str], now: dt.datetime
+    context: AlertContext,
+    evaluations: Evaluations,
+    failed_checks: Sequence[Problem],
+    known_runs: Sequence[str],
+    now: dt.datetime,
 ) -> list[Problem]:
     """Failed runs with assets that were not materialized, or checks not evaluated, since they began.
 
-    Of several that failed at the same work, the newest. ``known_runs``: failed runs to look at whatever their age.
-    A run that was stopped by a red check has the cause of that check.
+    Of several runs for the same work, only the newest counts. ``known_runs``: failed runs that count whatever their
+    age. A run that was stopped by a failed check has the cause of that check.
     """
-    causes = {problem.run_id: problem.cause for problem in red_checks}
+    causes = {problem.run_id: problem.cause for problem in failed_checks}
     problems = []
-    for record, retrying in _newest_of_each_work(site.instance, known_runs, now):
-        plan = _plan(site.instance, record.dagster_run.run_id)
-        left = _left_to_do(site.instance, evaluations, record, plan)
+    for record, retrying in _newest_of_each_work(context.instance, known_runs, now):
+        plan = _plan(context.instance, record.dagster_run.run_id)
+        left = _left_to_do(context.instance, evaluations, record, plan)
         if left is not None:
             cause = causes.get(record.dagster_run.run_id, plan.cause)
-            problems.append(_problem(site, record, plan, left, cause, retrying))
+            problems.append(_problem(context, record, plan, left, cause, retrying))
     return problems
 
 
 def _newest_of_each_work(
     instance: dg.DagsterInstance, known_runs: Sequence[str], now: dt.datetime
 ) -> list[tuple[RunRecord, bool]]:
-    """The newest failed run of each work, with whether it is retried; one that is not, where there is one."""
+    """The latest failed run per job and partition, preferring one that is not being retried, and whether it is."""
     failed = [dg.DagsterRunStatus.FAILURE]
     records = list(instance.get_run_records(dg.RunsFilter(statuses=failed, updated_after=now - RECENT), limit=MAX_RUNS))
     found = {record.dagster_run.run_id for record in records}
@@ -116,7 +120,7 @@ def _plan(instance: dg.DagsterInstance, run_id: str) -> Plan:
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
             checks.append(event.asset_check_planned_data.asset_check_key)
         elif event.event_type == dg.DagsterEventType.RUN_FAILURE:
-            # A run whose process died has a message, but no error.
+            # When the process of a run died, the event has a message but no error.
             failure = event.event_specific_data
             cause = cause_of(failure.error if isinstance(failure, JobFailureData) else None, event.message or "")
     return Plan({key: frozenset(days) for key, days in assets.items()}, checks, cause or "The run failed.")
@@ -125,7 +129,10 @@ def _plan(instance: dg.DagsterInstance, run_id: str) -> Plan:
 def _left_to_do(
     instance: dg.DagsterInstance, evaluations: Evaluations, record: RunRecord, plan: Plan
 ) -> list[str] | None:
-    """Names of the assets and checks that were not done since the run began (a run without any: none); None: all is."""
+    """Names of the assets and checks that were not done since the run began; None: all were done.
+
+    Empty for a failed run without assets and checks.
+    """
     since, days = _start(record), days_of_tags(record.dagster_run.tags)
     if not plan.assets and not plan.checks:
         return None if _succeeded_since(instance, record) else []
@@ -159,7 +166,9 @@ def _start(record: RunRecord) -> float:
     return record.start_time or record.create_timestamp.timestamp()
 
 
-def _problem(site: Site, record: RunRecord, plan: Plan, left: Sequence[str], cause: str, retrying: bool) -> Problem:
+def _problem(
+    context: AlertContext, record: RunRecord, plan: Plan, left: Sequence[str], cause: str, retrying: bool
+) -> Problem:
     run, partition = record.dagster_run, span(days_of_tags(record.dagster_run.tags))
     assets = ", ".join(sorted(key.to_user_string() for key in plan.assets))
     is_ad_hoc = run.job_name.startswith(IMPLICIT_JOB) or bool(run.asset_selection)
@@ -169,10 +178,10 @@ def _problem(site: Site, record: RunRecord, plan: Plan, left: Sequence[str], cau
         kind="run",
         title=one_line(f"{name}" + (f" of {partition}" if partition else "") + " failed"),
         cause=cause,
-        owner=site.owners([*plan.assets, *(key.asset_key for key in plan.checks)]),
+        owner=context.owners([*plan.assets, *(key.asset_key for key in plan.checks)]),
         partition=partition,
         detail=one_line(f"Not done since: {', '.join(left)}.") if left else "",
-        link=site.run_link(run.run_id),
+        link=context.run_link(run.run_id),
         since=utc(record.end_time) if record.end_time else record.update_timestamp,
         retrying=retrying,
         run_id=run.run_id,

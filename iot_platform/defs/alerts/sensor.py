@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from iot_platform.alerts.channel import HOW_TO_CONFIGURE, channels
 from iot_platform.alerts.incident import Pace
 from iot_platform.alerts.outbox import AlertState, look
-from iot_platform.defs.alerts.alert_context import Site
+from iot_platform.defs.alerts.alert_context import AlertContext
 from iot_platform.defs.alerts.problems import SENSOR_NAME, current_problems
 from iot_platform.errors import PlatformError
 from iot_platform.security.secret_values import hide_secrets_in_errors
@@ -28,14 +28,14 @@ def _start_status(settings: Settings) -> dg.DefaultSensorStatus:
     name=SENSOR_NAME,
     minimum_interval_seconds=MINIMUM_INTERVAL_S,
     default_status=_start_status(Settings()),
-    description="Tells of failed runs, red checks, stale assets, failed ticks and a ClickHouse that is away, by "
-    "webhook and mail: once for an outage, at most each hour what is new, each day what is left, and once "
-    "when it is over. The cursor is what it knows and what a channel has not taken yet; reset, it tells "
-    "anew of what is wrong. A message is sent before that is stored: when a tick is killed in between, it "
-    "comes twice, but it is not lost.",
+    description="Sends alerts by webhook and mail about failed runs, failed checks, stale assets, failed schedules and "
+    "sensors, and an unreachable ClickHouse: one message per outage, new problems at most every hour, a reminder every "
+    "day, and one message when all is well again. The cursor holds the known problems and the messages that a channel "
+    "has not accepted yet. After a reset, current problems are reported again. If a tick is killed after sending and "
+    "before storing the cursor, a message arrives twice; none is lost.",
 )
 def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """Look at what is wrong, and send what is to be sent."""
+    """Find the current problems and send the messages that are due."""
     with hide_secrets_in_errors():
         return _look_and_send(context)
 
@@ -48,8 +48,8 @@ def _look_and_send(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
     repository = context.repository_def
     assert repository is not None
     state, now = _stored(context.cursor), _now()
-    site = Site(context.instance, repository, settings)
-    problems = current_problems(site, state.incident.run_ids, now)
+    alert_context = AlertContext(context.instance, repository, settings)
+    problems = current_problems(alert_context, state.incident.run_ids, now)
     state, errors = look(state, problems, configured, now, pace(settings))
     for error in errors:
         context.log.error(error)
@@ -57,7 +57,7 @@ def _look_and_send(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
 
 
 def pace(settings: Settings) -> Pace:
-    """How often to tell what, from the settings."""
+    """How often messages are sent, from the settings."""
     return Pace(
         settle=dt.timedelta(seconds=settings.alert_settle_s),
         clear=dt.timedelta(seconds=settings.alert_clear_s),
@@ -70,13 +70,14 @@ def _stored(cursor: str | None) -> AlertState:
         return AlertState.model_validate_json(cursor) if cursor else AlertState()
     except ValidationError as error:
         raise PlatformError(
-            f"The cursor of {SENSOR_NAME} is not what it stores. No alert was sent. Reset the cursor on the sensor's "
-            "page; it tells anew of what is wrong."
+            f"The cursor of {SENSOR_NAME} cannot be read. No alert was sent. Reset the cursor on the sensor's page: "
+            f"current "
+            "problems are then reported again."
         ) from error
 
 
 def _summary(state: AlertState, problems: int, errors: list[str]) -> str:
-    """What the tick shows: sensors without runs are always skipped."""
+    """The text of the tick: a sensor that requests no runs always skips."""
     facts = [f"{problems:,} problems; " + ("an incident is open" if state.incident.opened else "no incident") + "."]
     if state.waiting:
         facts.append(f"{len(state.waiting)} messages wait for a channel.")

@@ -18,12 +18,12 @@ METADATA_SOURCE = {
     "source": dg.Field(
         dg.Noneable(dg.Enum("MetadataSource", [dg.EnumValue(name) for name in SOURCES])),
         is_required=False,
-        description="Where the run reads the metadata from; unset: IOT_DEVICES_SOURCE.",
+        description="Source of the metadata for this run. Unset: IOT_DEVICES_SOURCE.",
     ),
     "increment": dg.Field(
         bool,
         default_value=False,
-        description="Only what has changed since the last good read, where the source can tell; closes nothing then.",
+        description="Read only what has changed since the last good read, if the source supports it. Closes nothing.",
     ),
 }
 
@@ -39,28 +39,28 @@ METADATA_SOURCE = {
     config_schema=METADATA_SOURCE,
 )
 def device_metadata(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
-    """Whose meter it is, in what kind of building, and where: with its history.
+    """The customer, building type and place of each meter, with their history.
 
-    A version holds from `valid_from` (a whole UTC hour) until the next one of the same device.
+    A version is valid from `valid_from` (a whole UTC hour) until the next one of the same device.
 
-    **Materializing** reads the source (`IOT_DEVICES_SOURCE`), checks every row, and adds a version for each device that
-    is new or has changed. `csv`: the CSV at `IOT_DEVICES_CSV`, a path or URL, else `devices.csv` in the home (the
-    simulator writes its own there when the file is missing). `crm`: all objects of the CRM; each hour the schedule
-    reads only those that have changed. A device that the CSV (`IOT_DEVICES_CSV_COMPLETE=false`: nothing is closed) or
-    the whole CRM no longer lists is closed from the current hour on, its history stays.
+    **Materializing** reads the source (`IOT_DEVICES_SOURCE`), checks every row, and adds a version for each new or
+    changed device. `csv`: the CSV at `IOT_DEVICES_CSV`, a path or URL, else `devices.csv` in the home (the simulator
+    writes it if it is missing). `crm`: all objects of the CRM; the hourly schedule reads only those that have changed.
+    A device that is no longer in the CSV or in the CRM is closed from the current hour on; its history stays.
+    (`IOT_DEVICES_CSV_COMPLETE=false`: the CSV closes nothing.)
 
-    Then it restates the days whose readings get other metadata, and no others, in L3 and L4 (in L2 and the quarantine
-    where a limit per building type changes with it). The run's metadata tell what has changed, which days, and each
-    customer's kWh on these days before and after; readings that arrived meanwhile are part of the kWh after.
+    Then it restates L3 and L4 of the days whose readings get other metadata, and of no other day. (Also L2 and the
+    quarantine, if a limit per building type changes with it.) The run's metadata lists the changes, the days, and each
+    customer's kWh on these days before and after. Readings that arrived meanwhile are part of the kWh after.
 
-    **When it is red**, the message says which of these it is:
+    **If it fails**, the message says which case it is:
 
     - The source cannot be read (the CSV is missing, the CRM is down, limits its rate or refuses the token), breaks the
-      contract (the first rows are named), or lacks so many devices that it looks cut off (`IOT_MAX_CLOSED_SHARE`).
-      Nothing was changed: the last good metadata stays in use, and the next hour tries again.
-      `metadata_source_is_fresh` tells how old it is. Remove the cause and materialize again.
-    - Days could not be restated. The new metadata is stored and in use, and these days stay open. Remove the cause
-      that is named and materialize again, also with an unchanged source: it goes on with the days that are open.
+      contract (the first rows are named), or lacks so many devices that it looks truncated (`IOT_MAX_CLOSED_SHARE`).
+      Nothing was changed: the last good metadata stays in use, and the next hour retries. `metadata_source_is_fresh`
+      shows how old it is. Remove the cause and materialize again.
+    - Days could not be restated. The new metadata is stored and in use, and these days stay unverified. Remove the
+      named cause and materialize again, even if the source is unchanged: it continues with the unverified days.
     """
     from iot_platform.defs.devices.refresh import refresh
 

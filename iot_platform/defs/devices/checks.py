@@ -1,4 +1,4 @@
-"""The checks of the metadata: its source is read, and what is stored keeps the contract."""
+"""The checks of the metadata: the source is read regularly, and the stored versions follow the contract."""
 
 # No `from __future__ import annotations` here: Dagster refuses a context whose annotation is a string.
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from iot_platform.defs import table_metadata as tables
+from iot_platform.defs.check_queries import SAMPLE_LINES, read_query
 from iot_platform.defs.decoration import decoration
-from iot_platform.defs.layers.check_runner import SAMPLE_LINES, read_query
 from iot_platform.defs.resources import POOL, ClickHouse
 from iot_platform.security.escaping import escape_line, markdown_code_block
 from iot_platform.settings import Settings
@@ -19,36 +19,37 @@ if TYPE_CHECKING:
 DEVICES = "device_metadata"
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
-# All of the CRM is read each night only, so that read may be a day older than the last one.
+# The whole CRM is read only at night, so the last full read may be a day older than the last read.
 FULL_READ_EVERY_H = 24
-# Of a problem with many rows its beginning is shown; metadata_refreshes has all of it.
+# Only the beginning of a long problem is shown; metadata_refreshes has all of it.
 PROBLEM_LENGTH = 2_000
 
 FRESH_TO_DO = """
-The last good metadata stays in use; readings of new devices have none until the source is back. `last_problem` says
-what is wrong with it: not reachable, a token that is refused, a row that breaks the contract. Remove the cause and
-materialize `device_metadata`. Nothing was attempted at all: are `refresh_metadata_schedule` and
-`compare_metadata_schedule` running? `metadata_refreshes` lists every attempt.
+The last good metadata stays in use. Readings of new devices have no metadata until the source can be read again.
+`last_problem` says what is wrong: the source cannot be reached, it refuses the token, or a row breaks the contract.
+Remove the cause and materialize `device_metadata`. If there was no attempt at all, check that
+`refresh_metadata_schedule` and `compare_metadata_schedule` are switched on. `metadata_refreshes` lists every attempt.
 """
 CONTRACT_TO_DO = """
-Correct these rows in the source of the metadata (with their `valid_from`) and materialize `device_metadata`, which
-restates their days. What no source could have delivered (an empty customer, a latitude of 95) was written past the
-platform: find out by whom.
+Correct these rows in the metadata source (with their `valid_from`) and materialize `device_metadata`, which restates
+their days. Values that the platform would not have accepted from a source (an empty customer, a latitude of 95) were
+written into the table directly: find out by whom.
 """
 
 
 def _fresh_description() -> str:
     settings = Settings()
     return (
-        "The source of the metadata was read well not long ago (and all of it not more than a day before that). "
-        f"**Warns** after {settings.metadata_warn_h:g} hours, **red** after {settings.metadata_error_h:g}. Nothing is "
-        f"held back.\n\n{FRESH_TO_DO.strip()}"
+        "The metadata source was read successfully a short time ago, and completely at most a day before that. "
+        f"**Warns** after {settings.metadata_warn_h:g} hours, **fails** after {settings.metadata_error_h:g} hours. "
+        f"Blocks "
+        f"nothing.\n\n{FRESH_TO_DO.strip()}"
     )
 
 
 @dg.asset_check(asset=DEVICES, pool=POOL, description=_fresh_description())
 def metadata_source_is_fresh(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
-    """How old the metadata is, by the record of attempts: it ages also while its source is away."""
+    """The age of the metadata, from the record of refresh attempts. It also grows while the source is unreachable."""
     settings = clickhouse.settings()
     sql = read_query("metadata_source_is_fresh")
     with clickhouse.session(context.run, "metadata_source_is_fresh") as client:
@@ -62,7 +63,7 @@ def metadata_source_is_fresh(context: dg.AssetCheckExecutionContext, clickhouse:
         **{name: round(value, 2) for name, value in row.items() if isinstance(value, float)},
         "failures_since": row["failures_since"],
         "warns_after_hours": settings.metadata_warn_h,
-        "red_after_hours": settings.metadata_error_h,
+        "fails_after_hours": settings.metadata_error_h,
         "sql": _shown(sql.replace("{source:String}", f"'{settings.devices_source}'")),
     }
     if not passed:
@@ -78,9 +79,9 @@ def metadata_source_is_fresh(context: dg.AssetCheckExecutionContext, clickhouse:
 
 def _age(source: str, read_h: float | None, full_h: float | None, failures: int) -> str:
     if read_h is None or full_h is None:
-        return f"The {source} source was never read well; {failures} attempts failed."
+        return f"The {source} source was never read successfully; {failures} attempts failed."
     return (
-        f"The {source} source was last read well {read_h:.1f} hours ago (as a whole {full_h:.1f}); "
+        f"The {source} source was last read {read_h:.1f} hours ago, and completely {full_h:.1f} hours ago; "
         f"{failures} attempts have failed since."
     )
 
@@ -88,12 +89,13 @@ def _age(source: str, read_h: float | None, full_h: float | None, failures: int)
 @dg.asset_check(
     asset=DEVICES,
     pool=POOL,
-    description="Each stored version has a device, a customer, a building type, coordinates in range and a whole hour, "
-    "and there is one per device and valid_from: **red** at the first that breaks this. **Warns** of coordinates 0/0, "
-    f"which are a sign of missing ones. Nothing is held back.\n\n{CONTRACT_TO_DO.strip()}",
+    description="Each stored version has a device, a customer, a building type, valid coordinates and a whole hour, "
+    "and "
+    "there is one version per device and valid_from. **Fails** at the first offender. **Warns** about coordinates 0/0, "
+    f"which usually mean that they are missing. Blocks nothing.\n\n{CONTRACT_TO_DO.strip()}",
 )
 def metadata_contract_holds(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
-    """The stored table against its pandera contract, with a sample of the offenders."""
+    """The stored versions follow the pandera contract."""
     # It imports pandas and pandera.
     from iot_platform.devices.stored_contract import IMPLAUSIBLE, breaches
 
@@ -114,7 +116,7 @@ def metadata_contract_holds(context: dg.AssetCheckExecutionContext, clickhouse: 
 
 
 def _breach_facts(sql: str, found: "pd.DataFrame") -> dict[str, dg.MetadataValue]:
-    """A sample of the breaches, the SQL that shows them, and what to do; nothing when there is none."""
+    """The first breaches, the SQL that shows them, and what to do; empty when there are none."""
     if found.empty:
         return {}
     sample = found.head(SAMPLE_LINES)

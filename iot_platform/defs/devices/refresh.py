@@ -11,14 +11,22 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.decoration import decoration
-from iot_platform.defs.devices.refresh_metadata import Facts, refresh_facts, restatement_facts, source_facts
+from iot_platform.defs.devices.refresh_metadata import (
+    Facts,
+    refresh_facts,
+    refresh_tables,
+    restatement_facts,
+    restatement_tables,
+    source_facts,
+)
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.devices.refresh import TABLE as DEVICES
 from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.restatement import Restatement, restate
 from iot_platform.devices.source_refresh import refresh_from_source
 from iot_platform.devices.sources.configured import configured_source
-from iot_platform.devices.sources.csv_file import CsvSource
+from iot_platform.devices.sources.csv_file import DeviceCsvSource
+from iot_platform.devices.sources.source import is_url
 from iot_platform.errors import ProofError, SourceError
 from iot_platform.security.private_files import private_directory
 from iot_platform.settings import Settings
@@ -26,12 +34,12 @@ from iot_platform.simulator.simulated_readings import Simulator
 
 
 def refresh(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
-    """Read the source, store what is new, restate the days it changes, and tell Dagster what was done."""
+    """Read the source, store new versions, restate the days that they change, and report it to Dagster."""
     settings, config = clickhouse.settings(), context.op_execution_context.op_config
     name = config.get("source") or settings.devices_source
     try:
         source = configured_source(settings, name)
-        if isinstance(source, CsvSource):
+        if isinstance(source, DeviceCsvSource):
             _write_simulated_if_missing(context, settings, Path(settings.devices_location))
         with clickhouse.session(context.run, DEVICES) as client:
             refreshed = refresh_from_source(
@@ -42,12 +50,13 @@ def refresh(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
                 max_closed_share=settings.max_closed_share,
                 run_id=context.run.run_id,
             )
-            facts: dict[str, Any] = {}
+            facts: dict[str, Any] = {**source_facts(source, refreshed.delivery), **refresh_facts(refreshed.result)}
             with decoration(context, "The list of what has changed"):
-                facts |= {**source_facts(source, refreshed.delivery), **refresh_facts(refreshed.result)}
+                facts |= refresh_tables(refreshed.result)
             restatement = _restate(context, client, refreshed.result, facts)
+            facts |= restatement_facts(restatement)
             with decoration(context, "The energy per customer before and after"):
-                facts |= restatement_facts(restatement)
+                facts |= restatement_tables(restatement)
             with decoration(context, f"Rows, columns and preview of {DEVICES}"):
                 facts |= _table_facts(client)
             context.add_output_metadata(facts)
@@ -76,12 +85,12 @@ def _table_facts(client: Client) -> dict[str, dg.MetadataValue | dg.TableSchema 
 
 
 def _write_simulated_if_missing(context: dg.AssetExecutionContext, settings: Settings, path: Path) -> None:
-    # The simulator has meters, but nobody who writes a list of them. A URL is somebody else's to write.
-    if not settings.simulator_enabled or "://" in settings.devices_location or path.exists():
+    # Nobody else writes a list of the simulated meters. A file at a URL is not ours to write.
+    if not settings.simulator_enabled or is_url(settings.devices_location) or path.exists():
         return
     if not path.parent.exists():
         private_directory(path.parent)
-    # Written aside first: a refresh that runs at the same time never sees half a file.
+    # The rename is atomic: a refresh at the same time never sees half a file.
     partial = path.with_name(f"{path.name}.partial")
     Simulator.from_settings(settings).device_metadata().to_csv(partial, index=False)
     partial.replace(path)

@@ -1,4 +1,4 @@
-"""What a refresh of the metadata tells Dagster."""
+"""What a refresh of the metadata reports to Dagster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Facts = Mapping[str, dg.MetadataValue | int | float]
 
 
 def source_facts(source: Source, delivery: Delivery) -> Facts:
-    """What was read from where, and how far."""
+    """What was read, from where, and up to which position."""
     return {
         "source": dg.MetadataValue.text(source.name),
         "location": dg.MetadataValue.text(escape_line(source.location)),
@@ -31,38 +31,46 @@ def source_facts(source: Source, delivery: Delivery) -> Facts:
 
 
 def refresh_facts(result: RefreshResult) -> Facts:
-    """Counts, the versions that were added, and the readings that get other metadata."""
-    rows = change_rows(result.changes, ROWS_SHOWN)
+    """Counts of versions, and of days and readings that get other metadata."""
     return {
         **result.counts,
-        "changes": _bounded(markdown_table(CHANGE_COLUMNS, rows), len(rows), len(result.changes), "versions"),
         "days_with_other_metadata": len(result.affected),
         "readings_with_other_metadata": int(result.affected["readings"].sum()),
     }
 
 
+def refresh_tables(result: RefreshResult) -> Facts:
+    """The first versions that were added."""
+    rows = change_rows(result.changes, ROWS_SHOWN)
+    table = markdown_table(CHANGE_COLUMNS, rows)
+    return {"changes": _bounded(table, len(rows), len(result.changes), "versions")}
+
+
 def restatement_facts(restatement: Restatement) -> Facts:
-    """The restated days, and the energy per customer on the days of this refresh before and after."""
+    """Counts of rebuilt days, and the energy on them before and after."""
     energy = restatement.energy
     kWh_before, kWh_after = energy.total()
-    days = [str(partition_day(day)) for day in restatement.days]
-    # The row of all customers stands below those that are counted.
-    rows = energy_rows(energy, ROWS_SHOWN)
-    listed = ", ".join(days[:ROWS_SHOWN]) or "none"
     return {
-        "days_restated": len(days),
-        "days": _bounded(listed, min(len(days), ROWS_SHOWN), len(days), "days"),
+        "days_restated": len(restatement.days),
         "l3_days_rebuilt": restatement.rebuilt[L3.name],
         "l4_days_rebuilt": restatement.rebuilt[L4.name],
-        "kWh_per_customer": _bounded(
-            markdown_table(ENERGY_COLUMNS, rows),
-            len(rows) - 1,
-            len(energy.customers()),
-            "customers with another energy",
-        ),
         "kWh_before": float(kWh_before),
         "kWh_after": float(kWh_after),
         "more_readings": energy.more_readings(),
+    }
+
+
+def restatement_tables(restatement: Restatement) -> Facts:
+    """The first restated days, and the energy per customer on all of them before and after."""
+    energy = restatement.energy
+    days = [str(partition_day(day)) for day in restatement.days]
+    # The last row is the total of all customers. It is not counted.
+    rows = energy_rows(energy, ROWS_SHOWN)
+    table = markdown_table(ENERGY_COLUMNS, rows)
+    listed = ", ".join(days[:ROWS_SHOWN]) or "none"
+    return {
+        "days": _bounded(listed, min(len(days), ROWS_SHOWN), len(days), "days"),
+        "kWh_per_customer": _bounded(table, len(rows) - 1, len(energy.customers()), "customers with another energy"),
     }
 
 

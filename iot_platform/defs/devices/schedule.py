@@ -13,12 +13,13 @@ from iot_platform.settings import Settings
 
 @dg.schedule(
     job=refresh_metadata_job,
-    # By default each hour before the proof, so that it already sees the new metadata.
+    # By default every hour before the hourly proof, which then uses the new metadata.
     cron_schedule=Settings().metadata_cron,
     execution_timezone=Settings().metadata_timezone,
     default_status=SCHEDULE_STATUS,
-    description="Read the CSV, or what has changed in the CRM, and restate the days it changes. Without changes "
-    "nothing is changed, but days that an earlier refresh left open are restated.",
+    description="Reads the CSV, or what has changed in the CRM, and restates the affected days. Without changes it "
+    "only "
+    "restates days that an earlier refresh left unverified.",
 )
 def refresh_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(run_config={"ops": {DEVICES: {"config": {"increment": True}}}})
@@ -26,26 +27,28 @@ def refresh_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRe
 
 @dg.schedule(
     job=refresh_metadata_job,
-    # By default at night, before the morning's proof of all open days.
+    # By default at night, before the proof of the closed days.
     cron_schedule=Settings().metadata_compare_cron,
     execution_timezone=Settings().metadata_timezone,
     default_status=SCHEDULE_STATUS,
-    description="Compare with all of the CRM, each night by default. Finds the devices that are not there any more, "
-    "which no increment tells. A CSV is read as a whole each time, and needs no night.",
+    description="Compares with the whole CRM, by default every night. Finds devices that were removed, which "
+    "increments do "
+    "not show. A CSV is always read completely and does not need it.",
 )
 def compare_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     if Settings().devices_source == CSV:
-        return dg.SkipReason("The CSV is read as a whole each time (refresh_metadata_schedule).")
+        return dg.SkipReason("The CSV is always read completely (refresh_metadata_schedule).")
     return dg.RunRequest()
 
 
 @dg.schedule(
     job=metadata_checks_job,
-    # After the refresh: where it has failed, its own checks were skipped.
+    # After the refresh: when the refresh has failed, its own checks were skipped.
     cron_schedule="5 * * * *",
     execution_timezone="UTC",
     default_status=SCHEDULE_STATUS,
-    description="Each hour: how old the metadata is, also while its source is away, and whether it keeps the contract.",
+    description="Checks every hour how old the metadata is and whether it follows the contract, even if its source is "
+    "unreachable.",
 )
 def check_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest()

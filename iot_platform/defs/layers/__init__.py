@@ -1,1 +1,1 @@
-"""L2, quarantine, L3 and L4: a materialization proves a day against its definition; checks look at what is in it."""
+"""L2, quarantine, L3 and L4: a materialization verifies a day against its definition; checks verify its contents."""

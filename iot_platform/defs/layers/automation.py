@@ -1,4 +1,4 @@
-"""What follows by itself: L3 and L4 after the layer above, once its blocking checks are green."""
+"""What is materialized automatically: L3 and L4 after the layer above, once its blocking checks have passed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from iot_platform.defs.start_status import SENSOR_STATUS
 DEVICES = dg.AssetSelection.assets("device_metadata")
 
 
-def follows_when_green() -> dg.AutomationCondition[dg.AssetKey]:
-    """Prove a day after the layer above was, when all of that layer's blocking checks have passed.
+def after_passed_checks() -> dg.AutomationCondition[dg.AssetKey]:
+    """Materialize a day after the layer above was materialized and all of that layer's blocking checks have passed.
 
-    The scheduled runs cover a day's layers together; this is for a layer that was materialized alone, as after a check
-    that had held the next layer back. The metadata restates the days it changes by itself, so it is left out.
+    The scheduled runs cover a day's layers together. This condition is for a layer that was materialized alone, for
+    example to repair a blocked day. The metadata is ignored: its refresh restates the days that it changes.
     """
     condition = (
         dg.AutomationCondition.eager()
@@ -24,12 +24,12 @@ def follows_when_green() -> dg.AutomationCondition[dg.AssetKey]:
     return condition & dg.AutomationCondition.all_deps_blocking_checks_passed()
 
 
-# Declared, because the one that Dagster adds by itself is stopped at first.
+# Declared here, because the one that Dagster adds by default is stopped at first.
 layer_automation_sensor = dg.AutomationConditionSensorDefinition(
     "layer_automation_sensor",
     target=dg.AssetSelection.all(),
     default_status=SENSOR_STATUS,
     minimum_interval_seconds=30,
-    description="Materializes a day of L3 and L4 after the layer above was materialized without them, once that "
-    "layer's blocking checks are green: what a failed check has held back follows by itself after the repair.",
+    description="Materializes a day of L3 and L4 after the layer above was materialized without them and its blocking "
+    "checks have passed. Days that a failed check had blocked follow automatically after the repair.",
 )

@@ -1,4 +1,4 @@
-"""A picture of each day: its usage curve (L4), why readings were refused (quarantine), who has metadata (L3)."""
+"""A chart for each day: energy per hour (L4), reject reasons (quarantine), readings with metadata (L3)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from iot_platform.security.escaping import escape_label
 if TYPE_CHECKING:  # loaded when something is drawn, as in bars
     from matplotlib.figure import Figure
 
-# Newest days of a run that get a picture.
+# The newest days of a run get a chart.
 DAYS_WITH_CHART = 31
-# Building types with a colour of their own; the smaller ones share the last.
+# The largest building types have a colour of their own; the others share the last one.
 MAX_TYPES = 6
 NO_METADATA = "no metadata"
 
@@ -67,7 +67,7 @@ def _add_charts(
     sql: str,
     draw: Callable[[dt.date, Rows], dg.MarkdownMetadataValue],
 ) -> None:
-    """Draw each day by itself: one that cannot be drawn leaves the others their pictures."""
+    """Draw each day separately: a failure leaves the other days their charts."""
     rows: dict[dt.date, Rows] = {}
     with decoration(context, f"{name} of {asset}"):
         rows = _rows_of_days(context, clickhouse, asset, sql)
@@ -85,7 +85,7 @@ def _usage_of(day: dt.date, rows: Rows) -> dg.MarkdownMetadataValue:
 
 def _rejects_of(day: dt.date, rows: Rows) -> dg.MarkdownMetadataValue:
     bars = [Bar(reason, count, f"{count:,} readings of {devices:,} devices") for reason, count, devices in rows]
-    return bar_chart(f"Refused on {day}", f"{sum(bar.value for bar in bars):,.0f} readings were refused", bars)
+    return bar_chart(f"Rejected on {day}", f"{sum(bar.value for bar in bars):,.0f} readings were rejected", bars)
 
 
 def _coverage_of(day: dt.date, rows: Rows) -> dg.MarkdownMetadataValue:
@@ -117,7 +117,7 @@ def usage_chart(day: dt.date, curves: Curves) -> dg.MarkdownMetadataValue:
 
 
 def _largest_first(curves: Curves) -> dict[str, Sequence[float]]:
-    """Building types by their energy; those beyond MAX_TYPES are added up."""
+    """Building types by energy; those beyond MAX_TYPES are added up."""
     ranked = sorted(curves.items(), key=lambda item: (-sum(item[1]), item[0]))
     largest = dict(ranked[:MAX_TYPES])
     if rest := [values for _, values in ranked[MAX_TYPES:]]:

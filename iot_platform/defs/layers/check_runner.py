@@ -1,4 +1,4 @@
-"""Run a check's query from sql/checks/ and say what it found."""
+"""Run a check's query from sql/checks/ and report what it found."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import table_metadata as tables
+from iot_platform.defs.check_queries import SAMPLE_LINES, read_query
 from iot_platform.defs.layers.rules import Rule
 from iot_platform.layers.catalog import L4, RAW_TABLE, partition_day, partition_id
 from iot_platform.layers.partitions import grouped, partition_rows
 from iot_platform.security.escaping import markdown_code_block
-from iot_platform.settings import Settings
 
-# Lines of offenders that a check shows; its SQL gives them all.
-SAMPLE_LINES = 20
 # Days that are listed by name.
 DAYS_SHOWN = 10
 # Without partitions a check looks at all days: ClickHouse's whole range of Date.
@@ -31,7 +29,7 @@ _BY_DAY, _OFFENDERS = "by_day", "number_of_offenders"
 
 @dataclass(frozen=True)
 class Findings:
-    """What a check found: by day what offends and the total, and the first ``lines`` of ``offenders``, worst first."""
+    """What a check found: offending amount and total by day, and the first ``lines`` of ``offenders``, worst first."""
 
     rule: Rule
     days: Sequence[dt.date]
@@ -44,21 +42,21 @@ class Findings:
 
     @property
     def offending(self) -> float:
-        """What offends, in the rule's unit."""
+        """The offending amount, in the rule's unit."""
         return sum(self.offending_by_day.values())
 
     @property
     def total(self) -> float:
-        """All there is, in the rule's unit."""
+        """The total, in the rule's unit."""
         return sum(self.total_by_day.values())
 
     @property
     def share(self) -> float:
-        """The offending share of all; 0 when there is nothing."""
+        """The offending share of the total; 0 when there is nothing."""
         return self.offending / self.total if self.total else float(self.offending > 0)
 
     def days_above(self, share: float | None) -> dict[dt.date, float]:
-        """Days with a larger offending share, and what offends on them; None: no day ever."""
+        """Days whose offending share is larger than ``share``, with the offending amount; ``share`` None: no days."""
         if share is None:
             return {}
         return {
@@ -76,7 +74,7 @@ class Findings:
         return f"{self.days[0]}" if len(self.days) == 1 else f"{self.days[0]} to {self.days[-1]}"
 
     def metadata(self) -> dict[str, dg.MetadataValue | int | float | str]:
-        """Counts, a sample of the offenders, the SQL that shows them all, and what to do."""
+        """Counts, the SQL that shows all offenders, and what to do."""
         unit = self.rule.unit
         facts: dict[str, dg.MetadataValue | int | float | str] = {
             "days": self.scope,
@@ -86,33 +84,32 @@ class Findings:
             "sql": dg.MetadataValue.md(markdown_code_block(self.sql, "sql")),
         }
         if self.lines:
-            facts["offenders"] = dg.MetadataValue.md(self._table())
             listed = ", ".join(map(str, sorted(self.offending_by_day)[-DAYS_SHOWN:]))
             facts["offending_days"] = f"{len(self.offending_by_day)}: {listed}"
-            facts["what_to_do"] = dg.MetadataValue.md(self.rule.to_do)
+            facts["what_to_do"] = dg.MetadataValue.md(self.rule.remediation)
         return facts
 
-    def _table(self) -> str:
+    def sample(self) -> dg.MetadataValue:
+        """The first offenders as a table."""
         table = tables.markdown_table(self.columns, self.lines)
         more = self.offenders - len(self.lines)
-        return f"{table}\n\nand {more:,} more: run `sql`." if more else table
+        return dg.MetadataValue.md(f"{table}\n\nand {more:,} more: run `sql`." if more else table)
 
 
 def find(client: Client, rule: Rule, days: Sequence[dt.date]) -> Findings:
-    """Look for what breaks a rule on some days (they follow each other), or on all days when there are none.
+    """Find what breaks a rule on some consecutive days, or on all days when ``days`` is empty.
 
-    Days that are too many or too large for one query are looked at in several; then the sample begins with the worst
-    of the first of them.
+    Too many or too large days are split over several queries. The sample then begins with the worst of the first query.
     """
     sql = read_query(rule.name)
-    # The order of a subquery is lost outside of it.
+    # The order of a subquery does not survive outside of it.
     body, order = sql.rsplit("\nORDER BY ", maxsplit=1)
     offending: dict[dt.date, float] = {}
     total: dict[dt.date, float] = {}
     offenders, columns, lines = 0, list[str](), list[Sequence[object]]()
     for first, last in _pieces(client, days):
         result = client.query(
-            # Only the sample leaves ClickHouse; every line of it tells what all of them come to.
+            # Only the sample leaves ClickHouse; each of its lines has the totals of all lines.
             f"SELECT * REPLACE (sumMap({_BY_DAY}) OVER () AS {_BY_DAY}), count() OVER () AS {_OFFENDERS} "
             f"FROM (\n{body}\n) ORDER BY {order} LIMIT {SAMPLE_LINES}",
             parameters={"first_day": first, "last_day": last, **rule.parameters},
@@ -141,10 +138,10 @@ def find(client: Client, rule: Rule, days: Sequence[dt.date]) -> Findings:
 
 
 def _pieces(client: Client, days: Sequence[dt.date]) -> Iterator[tuple[dt.date, dt.date]]:
-    """First and last days of what one query looks at, so that its memory does not grow with the days of a run."""
+    """First and last day of each query, so that its memory does not grow with the days of a run."""
     rows = partition_rows(client, RAW_TABLE)
     first, last = (days[0], days[-1]) if days else ALL_DAYS
-    # Other layers may have days that L1 does not: the pieces leave none out.
+    # Other layers may have days that L1 lacks: the pieces leave none out.
     known = days or sorted(day for partition in rows if (day := partition_day(partition)))
     by_partition = {partition_id(day): day for day in known}
     for group in list(grouped(list(by_partition), rows))[:-1]:
@@ -153,15 +150,10 @@ def _pieces(client: Client, days: Sequence[dt.date]) -> Iterator[tuple[dt.date, 
     yield first, last
 
 
-def read_query(check: str) -> str:
-    """The text of a check's query."""
-    return (Settings().sql_dir / "checks" / f"{check}.sql").read_text(encoding="utf-8").strip()
-
-
 def _totals(client: Client, rule: Rule, first: dt.date, last: dt.date) -> dict[dt.date, float]:
     time = "ts_hour" if rule.counted_table == L4.name else "timestamp"
     rows = client.query(
-        f"SELECT toDate({time}) AS day, {rule.of} FROM {quoted(rule.counted_table)} "
+        f"SELECT toDate({time}) AS day, {rule.denominator_sql} FROM {quoted(rule.counted_table)} "
         "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY day",
         parameters={"first": first, "last": last, **rule.parameters},
     ).result_rows
@@ -173,6 +165,6 @@ def _number(value: float) -> int | float:
 
 
 def _with_values(sql: str, values: Mapping[str, object]) -> str:
-    """The query as a person can run it in any client."""
+    """The query with its values, to be run in any client."""
     sql = re.sub(r"^--.*\n", "", sql, flags=re.MULTILINE)
     return re.sub(r"\{(\w+):\w+\}", lambda match: str(values[match[1]]), sql)

@@ -1,4 +1,4 @@
-"""The checks of the layers, made from the rules. Each is named as the fact that it states."""
+"""The checks of the layers, made from the rules. The name of a check says what must hold."""
 
 # No `from __future__ import annotations` here: Dagster refuses a context whose annotation is a string.
 
@@ -28,17 +28,18 @@ def _check(own: Rule) -> dg.AssetChecksDefinition:
         days = days_of_run(context)
         with clickhouse.session(context.run, rule.name) as client:
             found = find(client, rule, days)
-            red = found.days_above(rule.error_share)
+            failed = found.days_above(rule.error_share)
             if rule.blocking:
-                record_outcome(client, rule.asset, rule.name, red, days, context.run.run_id)
-        facts: dict[str, Any] = {}
+                record_outcome(client, rule.asset, rule.name, failed, days, context.run.run_id)
+        facts: dict[str, Any] = {**found.metadata(), **_thresholds(rule), **_failed_days(failed)}
         with decoration(context, f"The table of offenders of {rule.name}"):
-            facts |= found.metadata()
+            if found.lines:
+                facts["offenders"] = found.sample()
         return dg.AssetCheckResult(
-            passed=not red and not found.days_above(rule.warn_share),
-            severity=ERROR if red else WARN,
+            passed=not failed and not found.days_above(rule.warn_share),
+            severity=ERROR if failed else WARN,
             description=_sentence(found),
-            metadata={**facts, **_allowed(rule), **_red_days(red)},
+            metadata=facts,
         )
 
     return check
@@ -53,26 +54,27 @@ def _description(rule: Rule) -> str:
     above = f" above {warn:.2%}" if warn else ""
     effect = f"**Warns**{above}" if error is None or error > warn else ""
     if error is not None:
-        red = "**red**" + (f" above {error:.2%}" if error else " at the first one")
-        effect = ", ".join(filter(None, [effect, red])) + (", and the next layer is held back" if rule.blocking else "")
-    return f"{rule.fact}. {effect[:1].upper()}{effect[1:]}.\n\n{rule.to_do}"
+        fails = "**fails**" + (f" above {error:.2%}" if error else " at the first offender")
+        effect = ", ".join(filter(None, [effect, fails]))
+        effect += ". A day that fails is blocked for the next layer" if rule.blocking else ""
+    return f"{rule.description}. {effect[:1].upper()}{effect[1:]}.\n\n{rule.remediation}"
 
 
 def _sentence(found: Findings) -> str:
     unit = found.rule.unit
     return (
         f"{found.offending:,.10g} of {found.total:,.10g} {unit} ({found.share:.2%}) break the rule "
-        f"“{found.rule.fact}” ({found.scope})."
+        f"“{found.rule.description}” ({found.scope})."
     )
 
 
-def _allowed(rule: Rule) -> Mapping[str, float]:
-    red = {} if rule.error_share is None else {"red_above_share": rule.error_share}
-    return {"warns_above_share": rule.warn_share, **red, **rule.parameters}
+def _thresholds(rule: Rule) -> Mapping[str, float]:
+    fails = {} if rule.error_share is None else {"fails_above_share": rule.error_share}
+    return {"warns_above_share": rule.warn_share, **fails, **rule.parameters}
 
 
-def _red_days(red: Mapping[dt.date, float]) -> Mapping[str, str]:
-    return {"red_days": ", ".join(map(str, sorted(red)))} if red else {}
+def _failed_days(failed: Mapping[dt.date, float]) -> Mapping[str, str]:
+    return {"failed_days": ", ".join(map(str, sorted(failed)))} if failed else {}
 
 
 layer_checks = [_check(rule) for rule in RULES]

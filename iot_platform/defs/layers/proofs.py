@@ -1,4 +1,4 @@
-"""Materializing a layer: prove its days, and tell Dagster what came out."""
+"""Materialize a layer: verify its days, and report the results to Dagster."""
 
 from __future__ import annotations
 
@@ -27,22 +27,23 @@ from iot_platform.layers.catalog import (
     partition_day,
     partition_id,
 )
+from iot_platform.layers.comparison import Proof
 from iot_platform.layers.partitions import grouped, partition_rows, partitions
-from iot_platform.layers.proof import Proof, prove_partitions
+from iot_platform.layers.proof import prove_partitions
 
-# Days that are named when they are held back.
+# Blocked days that a message names.
 BLOCKED_DAYS_SHOWN = 20
-# Newest days of a run that get a preview; the others get their figures.
+# The newest days of a run get a preview; the others get only their figures.
 DAYS_WITH_PREVIEW = 31
 
 Metadata = Mapping[str, dg.MetadataValue | dg.TableSchema | dg.TableColumnLineage | int | float | str | bool]
 
 
 def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer: Layer) -> None:
-    """Prove the run's days of a layer; each day's outcome becomes the metadata of its partition.
+    """Verify the run's days of a layer; each day's result becomes the metadata of its partition.
 
-    Days that a red check of the layer above holds back are left out: the others are materialized, then the run fails.
-    Raises ProofError when a day stays different from its definition; what was proved before it stays recorded.
+    Days that a failed check of the layer above blocks are left out: the others are materialized, then the run fails.
+    Raises ProofError when a day stays different from its definition. Days that were verified before it stay verified.
     """
     days = days_of_run(context)
     with clickhouse.session(context.run, layer.name) as client:
@@ -68,46 +69,48 @@ def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer:
             table_facts |= queries_of_run(context.run, clickhouse.settings())
     if blocked:
         for day in days:
-            # A step that fails materializes nothing by itself.
+            # Dagster records no materialization for a step that fails.
             context.log_event(
                 dg.AssetMaterialization(layer.name, partition=day.isoformat(), metadata={**table_facts, **facts[day]})
             )
-        raise _held_back(layer, blocked, proved=len(days))
+        raise _blocked_failure(layer, blocked, verified=len(days))
     for day in days:
         context.add_asset_metadata(facts[day], partition_key=day.isoformat())
     context.add_asset_metadata(table_facts)
 
 
 def _blocked_days(client: Client, layer: Layer, days: Sequence[dt.date]) -> list[BlockedDay]:
-    # What a check said that has been renamed or blocks no more could never turn green.
+    # Only checks that still exist and still block can pass again. The others would block for ever.
     blocking = {rule.name for rule in RULES if rule.blocking}
     return [found for found in blocked_days(client, [layer.source], days) if found.check in blocking]
 
 
-def _held_back(layer: Layer, blocked: Sequence[BlockedDay], *, proved: int) -> dg.Failure:
+def _blocked_failure(layer: Layer, blocked: Sequence[BlockedDay], *, verified: int) -> dg.Failure:
     shown = "\n".join(f"- {found}" for found in blocked[:BLOCKED_DAYS_SHOWN])
     return dg.Failure(
-        description=f"{len({found.day for found in blocked}):,} days of {layer.name} are held back by red checks of "
-        f"{layer.source}; {proved:,} other days of this run were proved.\n{shown}\nMaterialize {layer.source} of these "
-        "days (it is rebuilt, and its checks run again), or run the checks again once the cause is gone.",
+        description=f"{len({found.day for found in blocked}):,} days of {layer.name} are blocked by failed checks of "
+        f"{layer.source}; {verified:,} other days of this run were verified.\n{shown}\nMaterialize {layer.source} of "
+        f"these "
+        "days (this rebuilds it and runs its checks again), or run the checks again when the cause is gone.",
         allow_retries=False,
     )
 
 
 def _prove(context: dg.AssetExecutionContext, client: Client, layer: Layer, wanted: list[str]) -> list[Proof]:
     if layer.has_impossible_times and IMPOSSIBLE_TIMES in partitions(client, [layer]):
-        # They belong to no day, and each run's proof of them is cheap: so any run of the layer proves them.
+        # They belong to no day, and verifying them is cheap: every run of the layer does it.
         wanted = [IMPOSSIBLE_TIMES, *wanted]
     proofs: list[Proof] = []
     for group in grouped(wanted, partition_rows(client, RAW_TABLE)):
         proofs += prove_partitions(client, layer, group, run_id=context.run.run_id)
-        context.log.info(f"{layer.name}: {len(proofs)} of {len(wanted)} partitions are proved.")
+        context.log.info(f"{layer.name}: {len(proofs)} of {len(wanted)} partitions are verified.")
     return proofs
 
 
 def _facts(proof: Proof) -> Metadata:
+    difference = proof.difference()
     facts: dict[str, dg.MetadataValue | int | float | str | bool] = {
-        "proof": proof.difference() and f"rebuilt; found {proof.difference()}" or "equal to its definition",
+        "proof": f"rebuilt; found {difference}" if difference else "equal to its definition",
         "rebuilt": proof.was_rebuilt,
         "dagster/partition_row_count": proof.proved.rows,
         "readings": proof.proved.readings,

@@ -19,8 +19,8 @@ from iot_platform.settings import Settings
 
 # The days of a night are split into runs that are short enough to be repeated. The next nights do the rest.
 DAYS_PER_RUN, RUNS = dt.timedelta(days=31), 12
-# While ClickHouse does not answer, the tick fails, and Dagster evaluates it again (max_tick_retries in dagster.yaml).
-# After this time it requests what needs no answer.
+# While ClickHouse does not answer, the tick fails, and Dagster evaluates it again every minute. After this time it
+# requests what needs no answer. (max_tick_retries in dagster.yaml must allow for more minutes.)
 RETRY_FOR = dt.timedelta(hours=2)
 
 

@@ -8,8 +8,8 @@ import dagster as dg
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.defs import table_metadata as tables
+from iot_platform.defs.check_queries import SAMPLE_LINES
 from iot_platform.defs.decoration import decoration
-from iot_platform.defs.layers.check_runner import SAMPLE_LINES
 from iot_platform.defs.looker.assets import DASHBOARD, EXPLORE, VIEW
 from iot_platform.defs.resources import POOL, ClickHouse
 from iot_platform.defs.start_status import SCHEDULE_STATUS

@@ -1,1 +1,1 @@
-"""Readings coming in: the asset of L1, and the sensor that ingests simulated readings every minute."""
+"""Ingestion: the asset of L1, and the sensor that ingests simulated readings every few minutes."""

@@ -1,4 +1,4 @@
-"""L1: everything that arrived."""
+"""L1: every reading as it arrived."""
 
 # No `from __future__ import annotations` here: Dagster refuses a context whose annotation is a string.
 
@@ -18,7 +18,7 @@ from iot_platform.defs.readings.windows import day_window
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.layers.catalog import RAW_TABLE, READINGS_KWH_SQL, partition_id
 
-# Newest days of a run that get a preview; the others get their figures.
+# The newest days of a run get a preview; the others get only their figures.
 DAYS_WITH_PREVIEW = 31
 
 Metadata = Mapping[str, dg.MetadataValue | int | float | str]
@@ -26,7 +26,7 @@ Metadata = Mapping[str, dg.MetadataValue | int | float | str]
 
 # Plain types of Dagster, not dg.Config: its fields take {"env": NAME}, and would show any secret of the process.
 ARRIVAL_WINDOW = {
-    name: dg.Field(dg.Noneable(str), is_required=False, description="ISO time; unset: all of the run's days, up to now")
+    name: dg.Field(dg.Noneable(str), is_required=False, description="ISO time. Unset: all days of the run, up to now")
     for name in ("start", "end")
 }
 
@@ -44,23 +44,23 @@ ARRIVAL_WINDOW = {
     config_schema=ARRIVAL_WINDOW,
 )
 def l1_power_raw(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
-    """Every reading as it arrived, wrong ones included. Append-only: the only truth; all other layers are made from it.
+    """Every reading as it arrived, including wrong ones. Append-only: all other layers are derived from it.
 
     A partition holds the readings whose interval began on that UTC day.
 
-    **Materializing a day** brings in the simulated readings that arrived until now and are not in yet (a second run
-    adds nothing), or, with the simulator switched off (`IOT_SIMULATOR_ENABLED=false`), brings in nothing. Both record
-    what is there.
+    **Materializing a day** ingests the simulated readings that have arrived until now and are not stored yet; a second
+    run adds nothing. With the simulator switched off (`IOT_SIMULATOR_ENABLED=false`) it ingests nothing. In both cases
+    it records what is stored.
 
-    **When it is red:** nothing is lost. Each batch is written once or not at all, so materialize the day again.
-    `lag_s` tells how old the newest reading was: growing means that nothing arrives any more.
+    **If it fails:** nothing is lost. Each batch is written once or not at all, so materialize the day again. `lag_s` is
+    the age of the newest reading: if it grows, no readings arrive any more.
     """
     days = days_of_run(context)
     with clickhouse.session(context.run, RAW_TABLE) as client:
         if clickhouse.settings().simulator_enabled:
             context.add_output_metadata(_ingest(context, client, clickhouse, days))
         else:
-            context.log.info("The simulator is off: nothing is ingested, only what arrived is recorded.")
+            context.log.info("The simulator is switched off: nothing is ingested. What is stored is recorded.")
         arrived = _arrived(client, days)
         for day in days:
             context.add_asset_metadata(arrived.get(partition_id(day), _NOTHING), partition_key=day.isoformat())
@@ -86,14 +86,14 @@ def _ingest(
     days: Sequence[dt.date],
 ) -> Metadata:
     # It imports pyarrow and pandas.
-    from iot_platform.simulator.ingestion import ingest_simulated
+    from iot_platform.simulator.ingestion import ingest_simulated_readings
 
     start, end = day_window(days[0], days[-1], dt.datetime.now(dt.UTC))
     window: Mapping[str, str | None] = context.op_execution_context.op_config
     if (first := window.get("start")) and (last := window.get("end")):
         start, end = dt.datetime.fromisoformat(first), dt.datetime.fromisoformat(last)
-    added = ingest_simulated(client, clickhouse.settings(), start, end)
-    context.log.info(f"Arrivals of {start:%F %T} .. {end:%F %T} UTC: {added.rows:,} readings were new.")
+    added = ingest_simulated_readings(client, clickhouse.settings(), start, end)
+    context.log.info(f"Arrivals of {start:%F %T} .. {end:%F %T} UTC: {added.rows:,} new readings.")
     return {
         "added_readings": added.rows,
         "added_kWh": round(added.kWh, 3),
@@ -107,7 +107,7 @@ _NOTHING: Metadata = {"dagster/partition_row_count": 0, "kWh": 0.0}
 
 
 def _arrived(client: Client, days: Sequence[dt.date]) -> dict[str, Metadata]:
-    """What L1 holds of each day. Times that cannot be true lie in a partition of their own and belong to no day."""
+    """What L1 holds of each day. Impossible times are in a separate partition and belong to no day."""
     rows = client.query(
         f"SELECT _partition_id, count(), {READINGS_KWH_SQL}, uniqExact(device_id), min(timestamp), max(timestamp), "
         f"min(ingested_at), max(ingested_at) FROM {quoted(RAW_TABLE)} "

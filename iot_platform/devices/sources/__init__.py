@@ -1,1 +1,1 @@
-"""Where device metadata comes from: a CSV, or a CRM. Another one is a class like these and a line in configured.py."""
+"""Sources of device metadata: a CSV, or a CRM. To add one, write a class like these and list it in configured.py."""

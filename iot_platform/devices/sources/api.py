@@ -1,4 +1,4 @@
-"""Requests to a web API that may be busy, away or broken: bounded in tries, time and size."""
+"""Requests to a web API that may be busy, down or broken: limited in attempts, time and size."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, MaxRetryError
 from urllib3.util import Retry
 
-# 429: too many requests. Each request is tried this often, with growing pauses or as long as Retry-After says.
+# 429: too many requests. Each request has this many attempts, with growing pauses, or those that Retry-After asks for.
 TRANSIENT_STATUS = (429, 500, 502, 503, 504)
 ATTEMPTS, FIRST_PAUSE_S, LONGEST_PAUSE_S = 6, 0.5, 60
 
-# Of an answer that is a refusal this much is read.
+# Bytes that are read of an answer that reports an error.
 _REFUSAL_BYTES = 16_384
 _PIECE_BYTES = 65_536
 
 
 class ApiError(Exception):
-    """No usable answer. The message holds no secret."""
+    """There was no usable answer. The message contains no secret."""
 
 
 class _Bearer(AuthBase):
-    """The token in each request. As ``auth``, because a header would be replaced by what a .netrc says."""
+    """Adds the token to each request. It is passed as ``auth``, because a .netrc file would override a header."""
 
     def __init__(self, token: SecretStr) -> None:
         self._token = token
@@ -38,7 +38,7 @@ class _Bearer(AuthBase):
 
 
 class Api:
-    """An API for the length of a ``with`` block. Its answers have ``max_bytes`` in all, each at most ``timeout_s``."""
+    """A connection to an API, for a ``with`` block. ``max_bytes``: of all answers; ``timeout_s``: of each one."""
 
     def __init__(self, token: SecretStr, *, timeout_s: float, max_bytes: int) -> None:
         self._session = requests.Session()
@@ -55,7 +55,7 @@ class Api:
         self._session.close()
 
     def ask(self, method: str, url: str, **content: Any) -> tuple[int, bytes]:
-        """Status and body of the answer; of one that is not 200 the beginning. Raises ApiError when there is none."""
+        """Status and body of the answer; if the status is not 200, its beginning. Raises ApiError if there is none."""
         policy = retries()
         try:
             while True:
@@ -71,19 +71,19 @@ class Api:
                             policy.sleep(answer.raw)
                             continue
                     except MaxRetryError:
-                        pass  # it is what all the tries came to
+                        pass  # no attempts are left, so this answer is the result
                     return answer.status_code, self._body(answer, _REFUSAL_BYTES, cut=True)
         except (requests.RequestException, HTTPError) as error:
             raise ApiError(f"no answer, tried {ATTEMPTS} times ({type(error).__name__})") from error
 
     def _send(self, method: str, url: str, content: dict[str, Any]) -> requests.Response:
-        # No redirects: the token is for this address.
+        # No redirects: only this address may get the token.
         return self._session.request(
             method, url, timeout=(self._timeout_s, self._timeout_s), allow_redirects=False, stream=True, **content
         )
 
     def _body(self, answer: requests.Response, max_bytes: int, *, cut: bool = False) -> bytes:
-        """What the answer holds, unpacked; ``cut``: only so much of it, instead of an error."""
+        """The body of the answer, decompressed. ``cut``: if it is too large, its beginning instead of an error."""
         deadline = time.monotonic() + self._timeout_s
         body = bytearray()
         while piece := answer.raw.read1(_PIECE_BYTES, decode_content=True):
@@ -91,15 +91,15 @@ class Api:
             if len(body) > max_bytes:
                 if cut:
                     return bytes(body[:max_bytes])
-                raise ApiError("answers more bytes than a read may have (IOT_DEVICES_MAX_BYTES)")
-            # Each of its pieces has a limit of its own, and there may be any number of them.
+                raise ApiError("the answers have more bytes than allowed (IOT_DEVICES_MAX_BYTES)")
+            # The session's timeout applies to each piece; this one to the whole answer.
             if time.monotonic() > deadline:
                 raise ApiError("the answer does not end in time (IOT_SOURCE_TIMEOUT_S)")
         return bytes(body)
 
 
 def retries() -> Retry:
-    """How often and after which pauses a request is sent again that was answered by a status of TRANSIENT_STATUS."""
+    """How often, and after which pauses, a request is repeated after a status of TRANSIENT_STATUS."""
     return Retry(
         total=ATTEMPTS - 1,
         backoff_factor=FIRST_PAUSE_S,
@@ -110,6 +110,6 @@ def retries() -> Retry:
 
 
 def _connection_retries() -> Retry:
-    """The same for connections that fail. Not for answers: urllib3 would read a bad one to its end, if it has one."""
-    # A search is a POST, but changes nothing.
+    """The same for connections that fail. Answers are handled by ``ask``: urllib3 would read one without an end."""
+    # A search is a POST request, but it changes nothing.
     return retries().new(allowed_methods=("GET", "POST"), respect_retry_after_header=False)

@@ -1,6 +1,6 @@
-"""The sources of device metadata by name, as the settings describe them.
+"""The sources of device metadata, by name, built from the settings.
 
-Each is imported when it is used: pandas, pandera and the HTTP libraries take a second of CPU.
+Each is imported when it is used: pandas, pandera and the HTTP libraries take a second of CPU time.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from iot_platform.errors import SourceError
 from iot_platform.settings import Settings
 
 if TYPE_CHECKING:
-    from iot_platform.devices.sources.csv_file import CsvSource
+    from iot_platform.devices.sources.csv_file import DeviceCsvSource
     from iot_platform.devices.sources.hubspot import HubSpotSource
 
 
-def csv_source(settings: Settings) -> CsvSource:
-    """The CSV of the settings."""
-    from iot_platform.devices.sources.csv_file import CsvSource
+def device_csv_source(settings: Settings) -> DeviceCsvSource:
+    """The CSV that the settings name."""
+    from iot_platform.devices.sources.csv_file import DeviceCsvSource
 
-    return CsvSource(
+    return DeviceCsvSource(
         settings.devices_location,
         complete=settings.devices_csv_complete,
         timeout_s=settings.source_timeout_s,
@@ -30,7 +30,7 @@ def csv_source(settings: Settings) -> CsvSource:
 
 
 def crm_source(settings: Settings) -> HubSpotSource:
-    """The CRM of the settings. Raises SourceError when they do not describe one."""
+    """The CRM that the settings name. Raises SourceError if they are incomplete."""
     from iot_platform.devices.sources.hubspot import HubSpotSource
 
     return HubSpotSource(
@@ -44,14 +44,14 @@ def crm_source(settings: Settings) -> HubSpotSource:
     )
 
 
-SOURCES: Mapping[str, Callable[[Settings], Source]] = {CSV: csv_source, CRM: crm_source}
+SOURCES: Mapping[str, Callable[[Settings], Source]] = {CSV: device_csv_source, CRM: crm_source}
 
 
 def configured_source(settings: Settings, name: str | None = None) -> Source:
-    """The source that the settings (or ``name``) choose. Raises SourceError for one that is not known."""
+    """The source that the settings select, or ``name``. Raises SourceError if it is unknown."""
     wanted = name or settings.devices_source
     if wanted not in SOURCES:
         raise SourceError(
-            f"{wanted!r} is no source of device metadata (IOT_DEVICES_SOURCE). Known: {', '.join(SOURCES)}."
+            f"Unknown source of device metadata {wanted!r} (IOT_DEVICES_SOURCE). Known: {', '.join(SOURCES)}."
         )
     return SOURCES[wanted](settings)

@@ -1,4 +1,4 @@
-"""Device metadata in a CSV: a path, or any URL that fsspec knows (https, s3, gs, ...)."""
+"""Device metadata in a CSV: a path, or a URL that fsspec supports (https, s3, gs, ...)."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import hashlib
 from pathlib import Path
 
 import aiohttp
-from fsspec.core import split_protocol, url_to_fs
+from fsspec.core import url_to_fs
 
-from iot_platform.devices.contract import parse_devices, read_file, too_large
+from iot_platform.devices.source_rows import parse_devices
 from iot_platform.devices.sources.download import DownloadError, download
-from iot_platform.devices.sources.source import CSV, Delivery, without_secrets
+from iot_platform.devices.sources.source import CSV, NOTHING_CHANGED, Delivery, is_url, without_secrets
 from iot_platform.errors import SourceError
 
-# Not there, not allowed, no answer; a file system that is not installed or not known.
+# Missing, forbidden, no answer; a file system that is unknown or whose package is not installed.
 _ERRORS = (OSError, aiohttp.ClientError, DownloadError, ImportError, ValueError)
 _HTTP = ("http", "https")
+_HTTP_URLS = tuple(f"{protocol}://" for protocol in _HTTP)
 
 
-class CsvSource:
-    """A CSV, read as a whole each time. ``complete``: it lists every device; ``max_bytes``: a larger one is refused."""
+class DeviceCsvSource:
+    """A CSV; each read reads all of it. ``complete``: it lists every device. ``max_bytes``: larger ones are refused."""
 
     name = CSV
 
@@ -36,29 +37,30 @@ class CsvSource:
         return without_secrets(self._url)
 
     def read(self, since: str = "") -> Delivery:
-        """All devices. Raises ContractError with every violation and its line, SourceError when it cannot be read."""
+        """Read all devices. Raises ContractError with the first violations, and SourceError if it cannot be read."""
         content = self.content()
         devices = parse_devices(content, self.location)
-        return Delivery(devices, is_full=True, is_complete=self._complete, position=fingerprint(content))
+        return Delivery(devices, is_full=True, is_complete=self._complete, position=content_sha256(content))
 
     def content(self) -> bytes:
-        """Its bytes. Raises SourceError when they cannot be read, or are too many."""
-        if split_protocol(self._url)[0] is None and "::" not in self._url:
-            return read_file(Path(self._url).expanduser(), self._max_bytes, self.location)
+        """The bytes of the CSV. Raises SourceError if it cannot be read or is too large."""
         try:
-            content = self._fetched()
+            content = self._fetched() if is_url(self._url) else self._file_content(Path(self._url).expanduser())
         except _ERRORS as error:
-            # They may quote the URL with what is secret in it, so no cause.
+            # The error may quote the URL with its secrets, so it is not kept as the cause.
             raise SourceError(
-                f"{self.location}: cannot be read: {_reason(error, self._url)}. The stored metadata stays as it is."
+                f"{self.location}: cannot be read: {_reason(error, self._url)}. {NOTHING_CHANGED}"
             ) from None
         if len(content) > self._max_bytes:
-            raise SourceError(too_large(self.location, self._max_bytes))
+            raise SourceError(
+                f"{self.location}: more than {self._max_bytes:,} bytes (IOT_DEVICES_MAX_BYTES). Is it the right file? "
+                f"{NOTHING_CHANGED}"
+            )
         return content
 
     def written_at(self) -> dt.datetime | None:
-        """When it was last written to, UTC; None where the file system does not tell. Raises SourceError as content."""
-        if split_protocol(self._url)[0] in _HTTP:
+        """When it was last written to, UTC; None if the file system does not tell. Raises SourceError like content."""
+        if self._url.startswith(_HTTP_URLS):
             return None
         try:
             files, path = url_to_fs(self._url, **self._chained_options())
@@ -70,15 +72,23 @@ class CsvSource:
             raise SourceError(f"{self.location}: cannot be read: {_reason(error, self._url)}.") from None
 
     def _fetched(self) -> bytes:
-        """At most one byte more than it may have."""
-        if split_protocol(self._url)[0] in _HTTP:
+        """The content of a URL: at most one byte more than is allowed."""
+        if self._url.startswith(_HTTP_URLS):
             return download(self._url, timeout_s=self._timeout_s, max_bytes=self._max_bytes)
         files, path = url_to_fs(self._url, **self._chained_options())
         with files.open(path, "rb") as file:
             return bytes(file.read(self._max_bytes + 1))
 
+    def _file_content(self, path: Path) -> bytes:
+        """The content of a file: at most one byte more than is allowed."""
+        # Reading from a pipe or a device may never end.
+        if path.exists() and not path.is_file():
+            raise SourceError(f"{self.location}: cannot be read: it is not a regular file. {NOTHING_CHANGED}")
+        with path.open("rb") as file:
+            return file.read(self._max_bytes + 1)
+
     def _chained_options(self) -> dict[str, object]:
-        """For a URL inside of another one, e.g. zip://devices.csv::https://...: no redirects at all."""
+        """For a URL inside another one, e.g. zip://devices.csv::https://...: redirects are never followed."""
         options = {
             "client_kwargs": {"timeout": aiohttp.ClientTimeout(total=self._timeout_s)},
             "allow_redirects": False,
@@ -86,8 +96,17 @@ class CsvSource:
         return {protocol: options for protocol in _HTTP if f"{protocol}://" in self._url}
 
 
-def fingerprint(content: bytes) -> str:
-    """The SHA-256 of a content, in hexadecimal digits: another content, another fingerprint."""
+class LoadedFile(DeviceCsvSource):
+    """A CSV that somebody loads on the command line.
+
+    It has a name of its own in metadata_refreshes: loading it says nothing about how fresh the configured source is.
+    """
+
+    name = "file"
+
+
+def content_sha256(content: bytes) -> str:
+    """The SHA-256 of the content of a CSV, in hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 

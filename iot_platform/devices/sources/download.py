@@ -1,4 +1,4 @@
-"""A file from a web server: bounded in time and size, and from no other host than the one that was asked."""
+"""Download a file from a web server: limited in time and size, and only from the host in the URL."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class DownloadError(Exception):
-    """The file cannot be had. The message holds no URL."""
+    """The file cannot be read. The message contains no URL."""
 
 
 def download(url: str, *, timeout_s: float, max_bytes: int) -> bytes:
-    """The content of an http(s) URL, at most ``max_bytes`` of it and one more, which tells that there is more.
+    """The content of an http(s) URL: at most ``max_bytes``, and one more byte if it is larger.
 
-    Redirects are followed on the same host only, and never from https to http: a server that is broken into, or a
-    mistyped name, must not send the platform into the network behind it. Raises DownloadError, aiohttp.ClientError, and
-    TimeoutError when all of it takes longer than ``timeout_s``.
+    Redirects are followed only on the same host, and never from https to http: a compromised server or a mistyped name
+    must not direct the platform to addresses in its own network. Raises DownloadError, aiohttp.ClientError, or
+    TimeoutError if the download takes longer than ``timeout_s``.
     """
     content: bytes = sync(get_loop(), _download, url, timeout_s, max_bytes)
     return content
@@ -50,12 +50,12 @@ async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
 
 
 def redirected(url: str, location: str) -> str:
-    """Where a redirect leads. Raises DownloadError when it is not followed."""
+    """The URL that a redirect leads to. Raises DownloadError if it must not be followed."""
     old, new = urlsplit(url), urlsplit(urljoin(url, location))
     is_upgrade = (old.scheme, new.scheme) == ("http", "https")
     if not location or new.hostname != old.hostname or not (is_upgrade or _origin(old) == _origin(new)):
         raise DownloadError("redirected to another host, port or protocol, which is not followed")
-    # The login of the URL is for its host, and this is the same one.
+    # The login in the URL belongs to its host, which is the same after the redirect.
     login = old.netloc.rpartition("@")[0]
     host = new.netloc.rpartition("@")[2]
     return new._replace(netloc=f"{login}@{host}" if login else host).geturl()

@@ -1,7 +1,7 @@
-"""Device metadata in a CRM: HubSpot's CRM v3 objects.
+"""Device metadata in a CRM: the objects of HubSpot's CRM v3 API.
 
-HubSpot rather than Salesforce, because its API is public and plain: one token, one address for every object type, JSON
-pages with a cursor. Salesforce has an OAuth flow, an address per customer and a query language before the first record.
+HubSpot rather than Salesforce, because its API is public and simple: one token, one address for all object types, and
+JSON pages with a cursor. Salesforce needs OAuth, an address per customer and a query language.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from iot_platform.devices.contract import COLUMNS, REQUIRED
 from iot_platform.devices.sources.api import ATTEMPTS, TRANSIENT_STATUS, Api, ApiError
-from iot_platform.devices.sources.source import CRM, Delivery, without_secrets
+from iot_platform.devices.sources.source import CRM, NOTHING_CHANGED, Delivery, without_secrets
 from iot_platform.errors import SourceError
 from iot_platform.security.escaping import escape_line
 
-# The most that HubSpot gives at once.
+# The largest pages that HubSpot returns.
 LIST_PAGE, SEARCH_PAGE = 100, 200
-# A change is found by a search only after a while, so each search goes back behind the newest change that was read.
+# HubSpot's search finds a change only some time later, so each search starts before the newest change that was read.
 OVERLAP = dt.timedelta(minutes=15)
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ANSWER_SHOWN = 300
-_STAYS = "The stored metadata stays as it is."
 
 
 class _Record(BaseModel):
@@ -51,14 +50,14 @@ class _Page(BaseModel):
 
     @property
     def after(self) -> str | None:
-        """The cursor of the next page; None: this is the last one."""
+        """The cursor of the next page; None for the last page."""
         return self.paging.next.after if self.paging and self.paging.next else None
 
 
 class HubSpotSource:
-    """The objects of one type. ``fields``: the contract's columns and the CRM's properties that hold them.
+    """The objects of one type. ``fields``: the CRM's property for each column of the contract.
 
-    ``modified``: the property with the time of an object's last change. Raises SourceError for settings that cannot be.
+    ``modified``: the property with the time of an object's last change. Raises SourceError for invalid settings.
     """
 
     name = CRM
@@ -80,17 +79,17 @@ class HubSpotSource:
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
         if token is None or not token.get_secret_value():
-            raise SourceError("The CRM needs a token: set IOT_CRM_TOKEN to that of a private app that may read it.")
+            raise SourceError("The CRM needs a token: set IOT_CRM_TOKEN to that of a private app with read access.")
         if any(map(str.isspace, token.get_secret_value())):
-            # As a header it would be refused by an error that quotes it.
-            raise SourceError("IOT_CRM_TOKEN has spaces or line ends in it. Set it to the token alone.")
+            # It is not a valid header, and the error of the HTTP library would quote it.
+            raise SourceError("IOT_CRM_TOKEN contains spaces or line ends. Set it to the token alone.")
         if missing := set(REQUIRED) - fields.keys():
             raise SourceError(f"IOT_CRM_FIELDS names no property for {', '.join(sorted(missing))}.")
         if unknown := fields.keys() - set(COLUMNS):
-            raise SourceError(f"IOT_CRM_FIELDS: {', '.join(sorted(unknown))} is none of {', '.join(COLUMNS)}.")
+            raise SourceError(f"IOT_CRM_FIELDS: {', '.join(sorted(unknown))} is not one of {', '.join(COLUMNS)}.")
         parts = urlsplit(url)
         if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
-            raise SourceError(f"IOT_CRM_URL={without_secrets(url)}: the token would travel unencrypted. Use https.")
+            raise SourceError(f"IOT_CRM_URL={without_secrets(url)}: the token would be sent unencrypted. Use https.")
         self._token = token
 
     @property
@@ -99,11 +98,11 @@ class HubSpotSource:
         return without_secrets(self._objects)
 
     def read(self, since: str = "") -> Delivery:
-        """All objects, or those that changed since a position: the newest change that an earlier read had seen.
+        """Read all objects, or those that changed since a position: the newest change that an earlier read has seen.
 
-        Removed (archived) objects are found only by reading all of them. With a property for valid_from all are read,
-        too: several objects may tell a device's history then, and one of them alone would pass for all of it. Raises
-        SourceError when the CRM does not answer, not even when asked again, or answers what cannot be understood.
+        Archived objects are noticed only by reading all. With a property for valid_from, all are read too: then several
+        objects may describe the history of a device, and a changed one alone would be taken for the whole history.
+        Raises SourceError if the CRM does not answer, after several attempts, or if its answer cannot be understood.
         """
         if "valid_from" in self._fields:
             since = ""
@@ -124,15 +123,15 @@ class HubSpotSource:
             if page.after is None:
                 return
             if page.after in seen:
-                raise SourceError(f"{self.location}: page {page.after!r} comes again and again. {_STAYS}")
+                raise SourceError(f"{self.location}: page {page.after!r} is returned repeatedly. {NOTHING_CHANGED}")
             seen.add(page.after)
             query["after"] = page.after
 
     def _changed(self, api: Api, since: dt.datetime) -> Iterator[_Record]:
         """The objects that changed since a time, in the order of their ids.
 
-        Each page is a search of its own, for ids above the last one. HubSpot's own paging of a search ends at 10,000
-        objects, and counts places: an object that is changed meanwhile would move, and another one be left out.
+        Each page is a separate search, for ids above the last one. HubSpot's own paging of a search ends at 10,000
+        objects and goes by position: if an object changed meanwhile, the positions would shift and one would be missed.
         """
         changed = {
             "propertyName": self._modified,
@@ -154,41 +153,41 @@ class HubSpotSource:
                 return
             newest_id = max(record.id for record in page.results)
             if newest_id <= last_id:
-                raise SourceError(f"{self.location}: the search does not heed hs_object_id > {last_id}. {_STAYS}")
+                raise SourceError(f"{self.location}: the search ignores hs_object_id > {last_id}. {NOTHING_CHANGED}")
             last_id = newest_id
 
     def _page(self, api: Api, method: str, url: str, **content: Any) -> _Page:
         try:
             status, body = api.ask(method, url, **content)
         except ApiError as error:
-            raise SourceError(f"{self.location}: {error}. {_STAYS}") from error
+            raise SourceError(f"{self.location}: {error}. {NOTHING_CHANGED}") from error
         if status != requests.codes.ok:
-            raise SourceError(f"{self.location}: {self._refusal(status, body)} {_STAYS}")
+            raise SourceError(f"{self.location}: {self._refusal(status, body)} {NOTHING_CHANGED}")
         try:
             return _Page.model_validate_json(body)
         except ValidationError as error:
             raise SourceError(
-                f"{self.location}: answers what is no page of CRM objects ({error.error_count()} problems, first: "
-                f"{error.errors()[0]['msg']}). Is IOT_CRM_URL right? {_STAYS}"
+                f"{self.location}: the answer is not a page of CRM objects ({error.error_count()} problems, first: "
+                f"{error.errors()[0]['msg']}). Is IOT_CRM_URL right? {NOTHING_CHANGED}"
             ) from error
 
     def _refusal(self, status: int, body: bytes) -> str:
         if status in (401, 403):
             return f"refuses the token (HTTP {status}). Is IOT_CRM_TOKEN right, and may its app read these objects?"
         if status == requests.codes.not_found:
-            return "is not there (HTTP 404). Is IOT_CRM_OBJECT right?"
+            return "does not exist (HTTP 404). Is IOT_CRM_OBJECT right?"
         tried = f", tried {ATTEMPTS} times" if status in TRANSIENT_STATUS else ""
-        # Some proxies show the request in their answer.
+        # Some proxies quote the request in their answer.
         text = body.decode("utf-8", errors="replace").replace(self._token.get_secret_value(), "***")
         return f"HTTP {status}{tried}: {escape_line(text, _ANSWER_SHOWN)}"
 
     def _require_properties(self, found: list[_Record]) -> None:
-        """A property that does not exist is just left out of the answer; one without a value is null."""
+        """Refuse properties that do not exist. The CRM omits these; a property without a value is null."""
         unknown = [name for name in self._fields.values() if found and not any(name in r.properties for r in found)]
         if unknown:
             raise SourceError(
-                f"{self.location}: the objects have no property {', '.join(map(repr, unknown))}. Say in IOT_CRM_FIELDS "
-                f"what the CRM calls them. {_STAYS}"
+                f"{self.location}: the objects have no property {', '.join(map(repr, unknown))}. Set IOT_CRM_FIELDS "
+                f"to the names that the CRM uses. {NOTHING_CHANGED}"
             )
 
     def _frame(self, found: list[_Record]) -> pd.DataFrame:

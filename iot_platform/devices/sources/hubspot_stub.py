@@ -1,4 +1,4 @@
-"""A CRM for rehearsals and tests: HubSpot's CRM v3 objects of one type, as a CSV has them. See hubspot.py."""
+"""A CRM for rehearsals and tests: it serves a CSV as objects of one type of HubSpot's CRM v3 API. See hubspot.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 LIST_PAGE, SEARCH_PAGE, SEARCH_RESULTS = 100, 200, 10_000
 RETRY_AFTER_S = 1
-# Longer than any client waits.
+# Longer than any client waits for an answer.
 HANG_S = 3600
 
 _NUMBERS = {"GT": "__gt__", "GTE": "__ge__", "LT": "__lt__", "LTE": "__le__", "EQ": "__eq__"}
@@ -27,7 +27,7 @@ _NUMBERS = {"GT": "__gt__", "GTE": "__ge__", "LT": "__lt__", "LTE": "__le__", "E
 
 @dataclass
 class Record:
-    """An object of the CRM; ``updated_at``: its last change, ``archived_at``: when it was removed."""
+    """An object of the CRM. ``updated_at``: its last change; ``archived_at``: when it was archived."""
 
     id: int
     properties: Mapping[str, str]
@@ -38,10 +38,10 @@ class Record:
 
 @dataclass
 class Stub:
-    """The CRM. The CSV is read again when it was written to: new, changed and vanished rows are objects that are.
+    """The CRM. It reads the CSV again after each change: new, changed and missing rows become such objects.
 
-    ``fields``: names of the properties by column; ``faults``: 429, 500 or timeout, and which Nth request; ``log`` gets
-    a line per request. A device is the same object as long as its rows keep their order.
+    ``fields``: the property for each column. ``faults``: how to fail (429, 500, timeout), and at every how many
+    requests. ``log``: is called with a line per request. A device stays the same object if its rows keep their order.
     """
 
     csv: Path
@@ -74,10 +74,10 @@ class Stub:
                 await asyncio.sleep(HANG_S)
             if fault:
                 response: Response = _fault(fault)
-            elif not self._may(request):
+            elif not self._is_authorized(request):
                 response = _error(401, "Authentication credentials not found or not valid.")
             else:
-                self._look_at_csv()
+                self._reload_csv()
                 body = await request.json() if request.method == "POST" else None
                 response = handler(request, body)
             self.log(f"{request.method} {request.url.path} {response.status_code}{' (on purpose)' if fault else ''}")
@@ -85,10 +85,10 @@ class Stub:
 
         return answer
 
-    def _may(self, request: Request) -> bool:
+    def _is_authorized(self, request: Request) -> bool:
         return hmac.compare_digest(request.headers.get("authorization", ""), f"Bearer {self.token}")
 
-    def _look_at_csv(self) -> None:
+    def _reload_csv(self) -> None:
         state = self.csv.stat()
         if (state.st_mtime_ns, state.st_size) == self._read_of:
             return
@@ -152,7 +152,7 @@ class Stub:
         )
 
     def _number(self, record: Record, name: str) -> int:
-        """A property that the stub can compare: the id, or the time of the last change in ms."""
+        """The value of a property that the stub can compare: the id, or the time of the last change in ms."""
         if name == "hs_object_id":
             return record.id
         if name == self.modified:

@@ -1,4 +1,4 @@
-"""What a source of device metadata is."""
+"""The interface of a source of device metadata."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ if TYPE_CHECKING:
 
 # The kinds of sources, as in IOT_DEVICES_SOURCE.
 CSV, CRM = "csv", "crm"
+# The end of each message about a source that cannot be used.
+NOTHING_CHANGED = "The stored metadata was not changed."
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """What a source had to say.
+    """What a source returned when it was read.
 
-    devices: the contract's columns, as text; the index numbers its rows for messages. is_full: all of it was read,
-    not only what has changed. is_complete: it lists every device, so one that it lacks is gone. position: what the
-    next ``read`` may be given.
+    devices: the columns of the contract, as text; its index numbers the rows in messages. is_full: everything was
+    read, not only changes. is_complete: it lists every device, so a device that is missing from it is closed. position:
+    the value for ``since`` of the next ``read``.
     """
 
     devices: pd.DataFrame
@@ -29,7 +31,7 @@ class Delivery:
 
 
 class Source(Protocol):
-    """A place that device metadata is read from. ``location`` names it for people, without secrets."""
+    """A place from which device metadata is read. ``location`` names it in messages, without secrets."""
 
     @property
     def name(self) -> str:
@@ -37,17 +39,22 @@ class Source(Protocol):
 
     @property
     def location(self) -> str:
-        """The file, URL or object."""
+        """The file, URL or CRM object."""
 
     def read(self, since: str = "") -> Delivery:
-        """All of it, or what has changed since a position (a source that cannot tell reads all of it).
+        """Read everything, or what has changed since a position. A source that cannot tell reads everything.
 
-        Raises SourceError when it cannot be read or understood.
+        Raises SourceError if it cannot be read or understood.
         """
 
 
-def without_secrets(url: str) -> str:
-    """A URL without user, password, query and fragment, where passwords and signatures stand; a path as it is."""
-    if "://" not in url:
-        return url
-    return re.sub(r"://[^/]*@", "://", re.split(r"[?#]", url, maxsplit=1)[0])
+def is_url(location: str) -> bool:
+    """Whether a location is a URL for fsspec (https://..., s3://..., zip://devices.csv::archive.zip), not a path."""
+    return "://" in location or "::" in location
+
+
+def without_secrets(location: str) -> str:
+    """A URL without user, password, query and fragment, which may contain secrets; a path as it is."""
+    if not is_url(location):
+        return location
+    return re.sub(r"://[^/]*@", "://", re.split(r"[?#]", location, maxsplit=1)[0])

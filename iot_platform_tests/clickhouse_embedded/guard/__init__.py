@@ -1,1 +1,1 @@
-"""Attacks on the embedded ClickHouse: what they look like, and canaries that tell whether one came through."""
+"""Attacks on the embedded server, and canaries that tell whether one succeeded."""

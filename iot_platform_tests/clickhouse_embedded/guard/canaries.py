@@ -1,4 +1,4 @@
-"""Things that an attack would touch: a file with a secret, an empty directory, a listening socket, a program."""
+"""Traps that tell whether an attack succeeded: a file with a secret, an empty directory, a socket, a program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass
 class Canaries:
-    """What must stay unread, unwritten, uncalled and not run."""
+    """A file that must not be read, a directory not written, a socket not connected to, a program not run."""
 
     directory: Path
     port: int
@@ -21,7 +21,7 @@ class Canaries:
     calls: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Lay the file and the program out."""
+        """Create the file, the directory and the program."""
         self.written = self.directory / "written"
         self.written.mkdir(parents=True)
         self.file.write_text(f"{self.secret}\n")
@@ -39,7 +39,7 @@ class Canaries:
         return self.directory / "program.sh"
 
     def touched(self, answer: bytes = b"") -> str:
-        """What has been reached, in words; empty: nothing. ``answer`` is what the client got."""
+        """What an attack has reached, in words; empty: nothing. ``answer``: what the client got."""
         if self.secret.encode() in answer or self.secret.encode().hex().encode() in answer.lower():
             return "the secret was read"
         if self.calls:

@@ -1,7 +1,7 @@
 """Attack this process's engine: `python -m iot_platform_tests.clickhouse_embedded.guard.fuzz DIRECTORY --fences ...`.
 
-With the fences "guard" and "engine" as in production, nothing may come through. With none, the attacks show that they
-work (else the fuzz would prove nothing); with "kernel" alone, that the last fence holds by itself.
+With the fences "guard" and "engine", as in production, no attack may succeed. Without fences, the attacks must succeed:
+this shows that they work. With "kernel" alone, the last fence must hold by itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from iot_platform_tests.clickhouse_embedded.guard.canaries import Canaries, cana
 from iot_platform_tests.clickhouse_embedded.guard.grammar import Grammar
 
 if TYPE_CHECKING:
-    from iot_platform.clickhouse_embedded.engine import Engine, Handle
+    from iot_platform.clickhouse_embedded.engine import Engine
+    from iot_platform.clickhouse_embedded.handle import Handle
 
 # So that a statement that loops (loop(), numbers) ends.
 _LIMITS = {"max_execution_time": "1", "max_result_rows": "1000", "result_overflow_mode": "break"}
@@ -30,7 +31,7 @@ _LIMITS |= {"http_max_tries": "1", "connect_timeout": "1", "http_connection_time
 
 
 def main() -> int:
-    """Run the attacks and print what came of them as one line of JSON; exit code 1 when one came through."""
+    """Run the attacks and print the results as one line of JSON; exit code 1 when one succeeded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--fences", nargs="*", default=["guard", "engine"], choices=["guard", "engine", "kernel"])
@@ -120,7 +121,7 @@ def _straight(handle: Handle, sql: str) -> bytes:
 
 
 def _through_the_guard(engine: Engine) -> Callable[[Handle, str], bytes]:
-    """As a request runs: judged, then exactly the rendering."""
+    """Run a statement as a request does: judge it, then run its rendering."""
     from iot_platform.clickhouse_embedded.execution import LITERALS_ONLY
     from iot_platform.clickhouse_embedded.judge import Judge
     from iot_platform.clickhouse_embedded.statement import insert_head

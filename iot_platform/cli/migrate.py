@@ -1,4 +1,4 @@
-"""``iot-platform migrate``."""
+"""``iot-platform migrate``: create or update the schema."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from iot_platform.settings import Settings
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the applied files as one line of JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the names of the applied files as one line of JSON.")
 def migrate(as_json: bool) -> None:
-    """Create the database if needed and apply the files in sql/ that are not applied yet.
+    """Create the database if it does not exist, and apply those files in sql/ that are not applied yet.
 
-    Safe to run again and from several processes at once. A file that was edited after it had been applied is refused.
+    It can be repeated, and run by several processes at once. Fails if an applied file was edited later.
     """
     settings = Settings()
     with running_server(settings) as endpoint:

@@ -37,11 +37,6 @@ def test_the_commands_work(path: Path, tmp_path: Path) -> None:
     assert done[0] == 0, done[1][-5000:]
 
 
-def test_no_block_is_without_a_language() -> None:
-    without = [f"{path.name}:{block.line}" for path in documents() for block in read(path).blocks if not block.language]
-    assert without == []
-
-
 def _checkout(folder: Path) -> Path:
     """The files of the repository, where commands may change them."""
     for name in tracked_files():
