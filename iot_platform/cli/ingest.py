@@ -71,7 +71,7 @@ def ingest(name: str, full_wait_s: float, flush_wait_s: float, as_json: bool) ->
         failure = writer.failure
     acknowledge({"accepted": writer.position, "delivered": is_delivered, "rejected": sum(rejects.counts.values())})
     if rejects.counts:
-        say(f"{sum(rejects.counts.values()):,} lines are not readings, see {rejects.path}", err=True)
+        say(f"Lines that are not readings: {sum(rejects.counts.values()):,}, see {rejects.path}", err=True)
     if not is_delivered:
         raise PlatformError(
             f"Stream {name}: some accepted readings are not delivered yet ({failure or 'not enough time'}). They are "
