@@ -9,6 +9,8 @@ from typing import Literal
 
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.clickhouse.rows import insert_rows
+
 Range = tuple[int, int]
 State = Literal["sending", "committed"]
 
@@ -78,7 +80,7 @@ class Ledger:
             "last_timestamp": entry.last_timestamp,
             "description": self._description,
         }
-        self._client.insert("ingestion_ledger", [list(columns.values())], column_names=list(columns))
+        insert_rows(self._client, "ingestion_ledger", [list(columns.values())], list(columns))
 
     def record_end(self, position: int) -> None:
         """Store that the source ends at ``position``: as an empty range, which overlaps no other."""
