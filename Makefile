@@ -5,10 +5,11 @@ ARGS ?=
 WORKERS ?= 3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS)
 CLIENTS := iot_platform_tests/clients
 CLIENTS_READY := $(VENV)/.clients-ready
 
-.PHONY: demo test check format docs bench clients conformance soak stateful screenshots env clean
+.PHONY: demo test test-all test-slow check format docs bench clients conformance soak stateful screenshots env clean
 .DEFAULT_GOAL := test
 
 env: $(READY)
@@ -50,10 +51,17 @@ conformance: clients
 demo: $(READY)
 	@$(BIN)/iot-platform demo $(ARGS)
 
-# check + all tests, several side by side (most of them wait for processes), and those without an engine once more in an odd time zone. A part that needs something missing (a browser) is skipped and named; with CI=true it fails.
+# What to run before a commit: lint, types, the fast tests, one demo with its dashboard in a browser, and in another time zone the tests that use no server.
 test: check
-	TZ=UTC $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
-	TZ=Asia/Kolkata $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS) iot_platform_tests/unit
+	TZ=UTC $(PYTEST) --dist worksteal -m "not slow" $(ARGS)
+	TZ=Asia/Kolkata $(PYTEST) --dist worksteal -m "not slow and not engine and not smoke" $(ARGS)
+
+# Everything. What needs something that is missing here (a browser, `make clients`) is skipped and named; with CI=true it fails.
+test-all: test test-slow
+
+# What `make test` leaves out. These tests wait for processes, and those of a file share a platform.
+test-slow: $(READY)
+	TZ=UTC $(PYTEST) --dist loadfile --no-loadscope-reorder -m slow $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .
