@@ -87,7 +87,7 @@ def affected_days(client: Client, stretches: pd.DataFrame, only: Collection[str]
     rows: list[Sequence[Any]] = []
     days = [day for day in _days_between(client, stretches) if only is None or day in only]
     with _staged(client, _STRETCHES, _in_seconds(stretches)) as staged:
-        # The number of days per query is limited, because counting devices per day takes memory for each of both.
+        # A query needs memory for each pair of device and day that it counts, so the days per query are limited.
         for group in grouped(days, dict.fromkeys(days, stretches["device_id"].nunique())):
             rows += client.query(
                 f"SELECT partition, uniqExact(device_id), count() FROM {_readings_within(staged, group)} "

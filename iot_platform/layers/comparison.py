@@ -21,9 +21,8 @@ from iot_platform.layers.staging import staging_tables
 class Proof:
     """The outcome for one partition of one layer.
 
-    ``found``: what it contained; ``expected``: by its definition; ``proved``: what it contains now.
-
-    The proof is valid for ``source_version`` and ``own_version`` of the partition (see layers/partitions.py).
+    ``found``: what it contained; ``expected``: what its definition makes of the source; ``proved``: what it contains
+    now. The proof is valid for ``source_version`` and ``own_version`` of the partition (see layers/partitions.py).
     ``arrived_rows``: rows that arrived in the source during the rebuild, and that the next proof covers.
     ``duplicates``: for L2, valid readings of L1 beyond the first per device and timestamp.
     """
