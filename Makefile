@@ -5,22 +5,24 @@ ARGS ?=
 WORKERS ?= 3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS)
 CLIENTS := iot_platform_tests/clients
 CLIENTS_READY := $(VENV)/.clients-ready
 
-.PHONY: demo test check format docs bench clients conformance soak stateful screenshots env clean
+.PHONY: demo test test-all test-slow check format docs bench clients conformance soak stateful screenshots env clean
 .DEFAULT_GOAL := test
 
 env: $(READY)
 
-# uv installs in seconds; where it cannot be had, pip does the same.
+# uv installs in seconds; where it cannot be had, pip does the same. Both compile to bytecode at once: with
+# PYTHONDONTWRITEBYTECODE set, as in many containers, each process would compile pandas and Dagster anew.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	  || { echo "Python 3.11 to 3.13 is needed; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 ..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..."
 	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv 2>$(VENV)/uv.log; then \
-	  $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
+	  $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
 	else \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
 	fi
@@ -33,8 +35,8 @@ $(CLIENTS_READY): $(READY) $(CLIENTS)/dbt-requirements.txt $(CLIENTS)/node/packa
 	@echo "Installing the clients into $(VENV) ..."
 	@test -x $(VENV)/dbt/bin/python || $(BIN)/python -m venv $(VENV)/dbt
 	@if test -x $(BIN)/uv; then \
-	  $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,clients]' && \
-	  $(BIN)/uv pip install --quiet --python $(VENV)/dbt/bin/python -r $(CLIENTS)/dbt-requirements.txt; \
+	  $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev,clients]' && \
+	  $(BIN)/uv pip install --quiet --compile-bytecode --python $(VENV)/dbt/bin/python -r $(CLIENTS)/dbt-requirements.txt; \
 	else \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,clients]' && \
 	  $(VENV)/dbt/bin/python -m pip install --quiet --disable-pip-version-check -r $(CLIENTS)/dbt-requirements.txt; \
@@ -49,10 +51,17 @@ conformance: clients
 demo: $(READY)
 	@$(BIN)/iot-platform demo $(ARGS)
 
-# check + all tests, several side by side (most of them wait for processes), and those without an engine once more in an odd time zone. A part that needs something missing (a browser) is skipped and named; with CI=true it fails.
+# What to run before a commit: lint, types, the fast tests, one demo with its dashboard in a browser, and in another time zone the tests that use no server.
 test: check
-	TZ=UTC $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
-	TZ=Asia/Kolkata $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS) iot_platform_tests/unit
+	TZ=UTC $(PYTEST) --dist worksteal -m "not slow" $(ARGS)
+	TZ=Asia/Kolkata $(PYTEST) --dist worksteal -m "not slow and not engine and not smoke" $(ARGS)
+
+# Everything. What needs something that is missing here (a browser, `make clients`) is skipped and named; with CI=true it fails.
+test-all: test test-slow
+
+# What `make test` leaves out. These tests wait for processes, and those of a file share a platform.
+test-slow: $(READY)
+	TZ=UTC $(PYTEST) --dist loadfile --no-loadscope-reorder -m slow $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -1,4 +1,8 @@
-"""Fixtures of all tests: an embedded server for the whole session, databases, clients and a small platform in them."""
+"""Fixtures of all tests: an embedded server for the whole session, databases, clients and a small platform in them.
+
+Also the tiers (the markers are described in pyproject.toml): a test that uses the embedded server is marked ``engine``,
+and one of SLOW ``slow``.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse_embedded.directory import ServerDirectory
 from iot_platform.settings import Settings
 from iot_platform_tests.databases import Blueprint, blueprint, client_of, fresh_database
+from iot_platform_tests.leftovers import State, left_since
 from iot_platform_tests.looker.lookml_readings import filled_marts, joined_readings
 
 # How long an example takes says how busy the machine is, and nothing about the code.
@@ -24,6 +29,70 @@ hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("any machine")
+
+
+TESTS = Path(__file__).parent
+# Folders and files whose tests start a platform of their own, or prove days again and again.
+SLOW = [
+    "clickhouse/test_embedded_server.py",
+    "clickhouse/test_schema_evolution.py",
+    "clickhouse_embedded/test_fences.py",
+    "clickhouse_embedded/test_serve.py",
+    "cli/test_prove_command.py",
+    "clients",
+    "devices/test_crashes.py",
+    "devices/test_crm.py",
+    "e2e",
+    "layers/test_rebuild_live.py",
+    "readings/test_fuzz_readings.py",
+    "security/test_private_files.py",
+    "security/test_safe_imports.py",
+    "security/test_secrets_stay_out.py",
+    "stateful",
+    "ui",
+]
+# The longest first: the others fill the gaps at the end.
+LONGEST_FILES = [
+    "e2e/test_smoke.py",
+    "e2e/test_outage_rehearsal.py",
+    "ui/test_dagster_ui.py",
+    "layers/test_rebuild_live.py",
+    "stateful/test_stateful.py",
+    "devices/test_crashes.py",
+    "e2e/test_crashes.py",
+    "e2e/test_demo.py",
+    "e2e/test_bench.py",
+]
+
+
+def pytest_configure() -> None:
+    """Refuse lists that name a file which has moved."""
+    if missing := [name for name in [*SLOW, *LONGEST_FILES] if not (TESTS / name).exists()]:
+        raise pytest.UsageError(f"iot_platform_tests/conftest.py names what does not exist: {', '.join(missing)}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests, and put the longest first."""
+    for item in items:
+        if "server" in getattr(item, "fixturenames", ()):
+            item.add_marker("engine")
+        if any(_file(item).is_relative_to(slow) for slow in SLOW) and item.get_closest_marker("smoke") is None:
+            item.add_marker("slow")
+    order = {Path(name): number for number, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: order.get(_file(item), len(order)))
+
+
+def _file(item: pytest.Item) -> Path:
+    return item.path.relative_to(TESTS)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """Fail a test that leaves something behind. (For databases and queries see ``fresh_database``.)"""
+    before = State.now()
+    yield
+    left = left_since(before)
+    assert not left, f"The test left {left}"
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import click
 import pyarrow as pa
@@ -54,15 +55,11 @@ def ingest(name: str, full_wait_s: float, flush_wait_s: float, as_json: bool) ->
     """
     if not name.isidentifier():
         raise click.BadParameter(f"{name!r}: use only letters, digits and _.", param_hint="NAME")
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # An exception could interrupt the outbox between a write and its bookkeeping, so only set a flag.
-        signal.signal(number, lambda number, frame: stopped.set())
+    stopped = _stop_flag()
     settings = Settings()
     acknowledge: Callable[[dict[str, object]], None] = _acknowledge if as_json else lambda state: None
     with StreamWriter(settings, name) as writer:
-        report = f"stream.{name}.{int(time.time())}.{writer.position}.csv"
-        rejects = RejectReport(state_directory(settings.root, "rejects") / report, "position")
+        rejects = RejectReport(_rejects_path(settings, name, writer.position), "position")
         acknowledge({"stream": writer.source, "accepted": writer.position})
         try:
             _accept_all(writer, rejects, name, full_wait_s, acknowledge, stopped)
@@ -74,12 +71,27 @@ def ingest(name: str, full_wait_s: float, flush_wait_s: float, as_json: bool) ->
         failure = writer.failure
     acknowledge({"accepted": writer.position, "delivered": is_delivered, "rejected": sum(rejects.counts.values())})
     if rejects.counts:
-        say(f"{sum(rejects.counts.values()):,} lines are not readings, see {rejects.path}", err=True)
+        say(f"Lines that are not readings: {sum(rejects.counts.values()):,}, see {rejects.path}", err=True)
     if not is_delivered:
         raise PlatformError(
             f"Stream {name}: some accepted readings are not delivered yet ({failure or 'not enough time'}). They are "
             f"safe in the outbox; the next `iot-platform ingest {name}` delivers them."
         )
+
+
+def _rejects_path(settings: Settings, name: str, position: int) -> Path:
+    return state_directory(settings.root, "rejects") / f"stream.{name}.{int(time.time())}.{position}.csv"
+
+
+def _stop_flag() -> threading.Event:
+    """A flag that is set on Ctrl-C and SIGTERM.
+
+    Not an exception: it could interrupt the outbox between a write and its bookkeeping.
+    """
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: stopped.set())
+    return stopped
 
 
 def _accept_all(

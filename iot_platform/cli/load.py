@@ -144,11 +144,13 @@ def _show(results: list[FileResult], summary: dict[str, Any]) -> None:
         known = f", {result.already_loaded:,} loaded before" if result.already_loaded else ""
         say(
             f"{result.file}: {result.rows_read:,} rows, {result.inserted:,} readings inserted{known} "
-            f"in {result.seconds:.1f} s.\n  Read as: {result.mapping}."
+            f"in {result.seconds:.1f} s.\n  Columns: {result.mapping}."
         )
         if result.rejected:
             reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(result.rejected.items()))
-            say(f"  {sum(result.rejected.values()):,} bad rows ({reasons}), all in {result.rejects_file}:")
+            say(
+                f"  Bad rows: {sum(result.rejected.values()):,} ({reasons}), see {result.rejects_file}. The first ones:"
+            )
             for reject in result.first_rejects:
                 say(f"    {result.place_name} {reject.place}: {reject.reason}: {reject.text[:120]!r}")
         if "device_id_not_1_to_999999999" in result.rejected:

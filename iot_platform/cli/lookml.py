@@ -22,17 +22,21 @@ from iot_platform.settings import Settings
 
 @click.group()
 def lookml() -> None:
-    """Check the LookML project, show its SQL, write its field dictionary."""
+    """Check the LookML project, show its SQL, or write its field dictionary."""
 
 
 @lookml.command()
-@click.option("--clickhouse/--no-clickhouse", default=True, help="Also ask ClickHouse: EXPLAIN, and compare columns.")
-@click.option("--run", is_flag=True, help="Run every query, and compare row limits and totals, instead of EXPLAIN.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as one line of JSON.")
+@click.option(
+    "--clickhouse/--no-clickhouse",
+    default=True,
+    help="Also check on ClickHouse: EXPLAIN, compare columns.",
+)
+@click.option("--run", is_flag=True, help="Run each query instead of EXPLAIN, and check row limits and totals.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as one line of JSON.")
 def check(clickhouse: bool, run: bool, as_json: bool) -> None:
-    """Check that every field and every tile compiles, and that ClickHouse understands it.
+    """Check that each field and each tile compiles to SQL that ClickHouse accepts.
 
-    The exit code is 1 when something is wrong.
+    Exit code 0: no findings; 1: at least one.
     """
     project = load_project()
     if clickhouse or run:
@@ -44,23 +48,23 @@ def check(clickhouse: bool, run: bool, as_json: bool) -> None:
     if as_json:
         echo_json({"checked": counted, "findings": [asdict(finding) for finding in findings]})
     elif findings:
-        show_table(("name", "what is wrong", "where"), [(each.name, each.what, each.where) for each in findings])
+        show_table(("name", "problem", "where"), [(each.name, each.what, each.where) for each in findings])
     else:
-        say(f"{counted} fields and tiles are as they should be.")
+        say(f"{counted} fields and tiles checked: no findings.")
     if findings:
         sys.exit(1)
 
 
 @lookml.command()
 @click.argument("tile", required=False)
-@click.option("--field", "fields", multiple=True, metavar="VIEW.FIELD", help="Ask for these fields instead of a tile.")
+@click.option("--field", "fields", multiple=True, metavar="VIEW.FIELD", help="Query these fields instead of a tile.")
 @click.option(
     "--filter",
     "filters",
     type=(str, str),
     multiple=True,
     metavar="NAME EXPRESSION",
-    help="A filter of the dashboard (with a tile) or a field, and a filter expression.",
+    help="A field, or with a tile a dashboard filter, and a filter expression.",
 )
 def sql(tile: str | None, fields: tuple[str, ...], filters: tuple[tuple[str, str], ...]) -> None:
     """Show the SQL of a TILE, or of a query of some fields."""
@@ -83,7 +87,7 @@ def sql(tile: str | None, fields: tuple[str, ...], filters: tuple[tuple[str, str
 )
 def dictionary(output: Path) -> None:
     """Write the field dictionary."""
-    # Imports Dagster, which takes a second.
+    # It imports Dagster, which takes a second.
     from iot_platform.defs.lineage import COLUMN_SOURCES
 
     output.write_text(field_dictionary(load_project(), COLUMN_SOURCES), encoding="utf-8")

@@ -62,8 +62,8 @@ def show_summary(summary: Summary) -> None:
     for layer in summary.layers.values():
         notes = {
             "power_quarantine": ", ".join(f"{reason} {count:,}" for reason, count in summary.rejected.items()),
-            "l2_power_cleaned": f"{summary.duplicates:,} duplicates left in L1",
-            "l3_power_joined": f"{summary.unenriched:,} without metadata",
+            "l2_power_cleaned": f"duplicates in L1: {summary.duplicates:,}",
+            "l3_power_joined": f"without metadata: {summary.unenriched:,}",
         }.get(layer.name, "")
         verified = "yes" if layer.proved else f"{len(layer.unproved):,} days unverified"
         if layer.name == "l1_power_raw":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 
@@ -70,10 +71,15 @@ def up(port: int, with_dashboard: bool, dashboard_port: int, as_json: bool) -> N
             if as_json:
                 echo_json({**urls, "healthy": True, "seconds": seconds})
             else:
-                shown = f"Dagster UI: {dagster.url}"
-                shown += f"  Dashboard: {urls['dashboard_url']}" if with_dashboard else ""
-                say(f"Healthy after {seconds} s. {shown}  Logs: {settings.root / 'logs'}")
+                _say_healthy(seconds, urls, settings)
             sys.stdout.flush()
             watch(services, report, UNHEALTHY_TIMEOUT_S)
     except KeyboardInterrupt:
         say("Stopped.", err=True)
+
+
+def _say_healthy(seconds: float, urls: Mapping[str, str], settings: Settings) -> None:
+    shown = f"Dagster UI: {urls['url']}"
+    if "dashboard_url" in urls:
+        shown += f"  Dashboard: {urls['dashboard_url']}"
+    say(f"Healthy after {seconds} s. {shown}  Logs: {settings.root / 'logs'}")

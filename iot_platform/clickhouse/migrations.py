@@ -12,6 +12,7 @@ from iot_platform.clickhouse.client import connect, quoted
 from iot_platform.clickhouse.embedded_server import running_server
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.lock import server_lock
+from iot_platform.clickhouse.rows import insert_rows
 from iot_platform.clickhouse.statements import Migration, read_migrations
 from iot_platform.errors import MigrationError, MissingDatabaseError
 from iot_platform.settings import Settings
@@ -83,7 +84,7 @@ def _apply(client: Client, migration: Migration) -> None:
             client.command(statement)
         except Error as error:
             raise MigrationError(f"{migration.name}, statement {number}: {error}") from error
-    client.insert("schema_migrations", [[migration.name, migration.checksum]], column_names=["name", "checksum"])
+    insert_rows(client, "schema_migrations", [[migration.name, migration.checksum]], ["name", "checksum"])
 
 
 def create_database(endpoint: Endpoint, settings: Settings) -> None:

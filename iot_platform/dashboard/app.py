@@ -1,4 +1,4 @@
-"""The HTTP interface of the preview: the page, its files, and the data behind them."""
+"""The preview's HTTP interface: the page, its files, and its data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from iot_platform.dashboard.clickhouse_pool import Source, UnavailableError
+from iot_platform.dashboard.clickhouse_pool import ClickHousePool, UnavailableError
 from iot_platform.dashboard.tiles import Tiles, UnknownNameError
 from iot_platform.errors import PlatformError
 from iot_platform.security.http_access import HOST_REFUSED, host_is_trusted
@@ -24,19 +24,19 @@ from iot_platform.security.http_access import HOST_REFUSED, host_is_trusted
 STATIC_DIR = Path(__file__).resolve().parent / "static"
 FILTER, CROSS_FILTER = "f.", "x."
 
-# Plotly writes the style of its own elements itself, and makes pictures of charts (data:, blob:).
+# Plotly sets inline styles on its elements, and exports charts as images (data:, blob:).
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # Files and answers may change at any time; what did not change is answered by its ETag.
+    # Files and data may change at any time; an ETag spares sending what did not change.
     "Cache-Control": "no-cache",
 }
 
 
-def create_app(tiles: Tiles, source: Source, trusted_hosts: Collection[str] = ()) -> Starlette:
-    """The application. ``trusted_hosts``: names, besides the machine's own, that it may be called by."""
+def create_app(tiles: Tiles, pool: ClickHousePool, trusted_hosts: Collection[str] = ()) -> Starlette:
+    """The application. ``trusted_hosts``: host names, besides the machine's own, that requests may use."""
 
     async def page(request: Request) -> Response:
         return FileResponse(STATIC_DIR / "index.html")
@@ -47,7 +47,7 @@ def create_app(tiles: Tiles, source: Source, trusted_hosts: Collection[str] = ()
     async def healthz(request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
-    # Functions that are not async run in threads: they wait for ClickHouse.
+    # These wait for ClickHouse. Starlette runs functions that are not async in threads.
     def dashboard(request: Request) -> Response:
         return JSONResponse(tiles.definition())
 
@@ -61,7 +61,7 @@ def create_app(tiles: Tiles, source: Source, trusted_hosts: Collection[str] = ()
         return JSONResponse(tiles.suggestions(request.query_params.get("filter", "")))
 
     def version(request: Request) -> Response:
-        found = source.version()
+        found = pool.version()
         return JSONResponse({"version": found.fingerprint, "changed_at": found.changed_at})
 
     routes = [
@@ -85,14 +85,14 @@ def create_app(tiles: Tiles, source: Source, trusted_hosts: Collection[str] = ()
 
 
 def plotly_file() -> Path:
-    """Plotly's JavaScript as its Python package carries it."""
+    """Plotly's JavaScript, from its Python package."""
     return Path(str(resources.files("plotly"))) / "package_data" / "plotly.min.js"
 
 
 class Guard:
-    """Refuses requests with a strange Host header, and adds the security headers to every answer.
+    """Refuses requests with an unknown Host header, and adds the security headers to every response.
 
-    A web page that rebinds its own domain name to this machine would otherwise read the data.
+    Otherwise a foreign web page could read the data by DNS rebinding: its own domain name, pointed at this machine.
     """
 
     def __init__(self, app: ASGIApp, trusted_hosts: Collection[str]) -> None:

@@ -1,4 +1,4 @@
-"""Questions to ClickHouse from many threads: a small pool of clients that comes back after an outage by itself."""
+"""A small pool of ClickHouse clients for many threads. After an outage it reconnects by itself."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from iot_platform.clickhouse.endpoint import endpoint
 from iot_platform.errors import ServerError
 from iot_platform.settings import Settings
 
-# Queries at the same time; more viewers wait for a moment, for one ClickHouse must also take readings.
+# Queries at the same time. More viewers wait for a moment: ClickHouse also ingests readings.
 MAX_CLIENTS = 8
 VERSION_AGE_S = 1.0
 MAX_ERROR_LENGTH = 400
 UNKNOWN_TABLE = 60
-AWAY = "ClickHouse does not answer."
+UNREACHABLE = "ClickHouse does not answer."
 
-# Merges keep the newest block of a partition, so only inserts, mutations and swaps of partitions change the number.
+# Merges keep a partition's newest block number: only inserts, mutations and swaps of partitions change the version.
 VERSION_SQL = """
 SELECT sum(cityHash64(table, partition_id, block, mutation)) AS version, toUnixTimestamp(max(changed_at)) AS changed_at
 FROM
@@ -40,12 +40,12 @@ FROM
 
 
 class UnavailableError(ServerError):
-    """ClickHouse gave no answer to a question; it may later."""
+    """ClickHouse did not answer a query; it may answer later."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A result by column, and how long it took in ms, waiting for a free client left out."""
+class QueryResult:
+    """A result by column, and the query's duration in ms, without the wait for a free client."""
 
     columns: Sequence[Sequence[object]]
     milliseconds: float
@@ -53,41 +53,41 @@ class Answer:
 
 @dataclass(frozen=True)
 class Version:
-    """A fingerprint of the data, and when it last changed (seconds since 1970; 0: there is none)."""
+    """A fingerprint of the data, and when it last changed (seconds since 1970; 0: there is no data)."""
 
     fingerprint: str
     changed_at: int
 
 
-class Source:
-    """ClickHouse as the dashboard sees it. Safe to use from many threads: each query has a client to itself."""
+class ClickHousePool:
+    """Runs the dashboard's queries. Safe to use from many threads: each query has a client to itself."""
 
     def __init__(self, settings: Settings, tables: Sequence[str]) -> None:
-        """``tables``: those whose changes make a new version."""
+        """``tables``: a change of one of these makes a new version of the data."""
         self._settings = settings.model_copy(update={"query_timeout_s": settings.dashboard_query_timeout_s})
         self._tables = sorted(tables)
-        # Last in, first out: with few viewers a few connections stay warm.
+        # Last in, first out: with few viewers a few connections stay open.
         self._idle: queue.LifoQueue[Client | None] = queue.LifoQueue()
         for _ in range(MAX_CLIENTS):
             self._idle.put(None)
         self._version_lock = threading.Lock()
         self._version: tuple[float, Version] | None = None
 
-    def ask(self, sql: str, parameters: Mapping[str, object]) -> Answer:
-        """Run one query. Raises UnavailableError, in words for the page, whatever the reason."""
+    def query(self, sql: str, parameters: Mapping[str, object]) -> QueryResult:
+        """Run one query. Raises UnavailableError with a message for the page, whatever the reason."""
         with self._client() as client:
             started = time.perf_counter()
             limits = {"max_execution_time": self._settings.query_timeout_s}
             result = client.query(sql, parameters=dict(parameters), settings=limits, column_oriented=True)
-            return Answer(result.result_columns, (time.perf_counter() - started) * 1000)
+            return QueryResult(result.result_columns, (time.perf_counter() - started) * 1000)
 
     def version(self) -> Version:
-        """The version of the data, at most a second old however many viewers ask."""
+        """The version of the data, at most a second old. Many viewers cause one query a second."""
         with self._version_lock:
             if self._version is None or time.monotonic() - self._version[0] > VERSION_AGE_S:
                 self._version = None
-                asked = time.monotonic()
-                self._version = (asked, self._read_version())
+                read_at = time.monotonic()
+                self._version = (read_at, self._read_version())
             return self._version[1]
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class Source:
 
     def _read_version(self) -> Version:
         parameters = {"database": self._settings.clickhouse_database, "tables": self._tables}
-        [[fingerprint], [changed_at]] = self.ask(VERSION_SQL, parameters).columns
+        [[fingerprint], [changed_at]] = self.query(VERSION_SQL, parameters).columns
         return Version(str(fingerprint), int(str(changed_at)))
 
     @contextmanager
@@ -104,7 +104,7 @@ class Source:
         try:
             client = self._idle.get(timeout=self._settings.query_timeout_s)
         except queue.Empty:
-            raise UnavailableError("ClickHouse is busy: too many questions wait for it.") from None
+            raise UnavailableError("ClickHouse is busy: too many queries are waiting.") from None
         try:
             client = client or self._connect()
             yield client
@@ -114,7 +114,7 @@ class Source:
             client = None
             if isinstance(error, UnavailableError):
                 raise
-            raise UnavailableError(self._in_words(error)) from error
+            raise UnavailableError(self._message(error)) from error
         finally:
             self._idle.put(client)
 
@@ -124,13 +124,13 @@ class Source:
             raise UnavailableError("ClickHouse is not running (start it: iot-platform db serve).")
         return connect(found, self._settings, comment={"origin": "dashboard"})
 
-    def _in_words(self, error: Error | ServerError) -> str:
+    def _message(self, error: Error | ServerError) -> str:
         cause = error.__cause__ if isinstance(error.__cause__, Error) else error
         if isinstance(cause, Error) and cause.code is None:
-            # The others would find nobody there, either: after an outage the server may have another address.
+            # The other connections are lost as well: after an outage the server may have another address.
             self._forget_clients()
             slow = "timed out" in str(cause)
-            return f"ClickHouse gave no answer within {self._settings.query_timeout_s} s." if slow else AWAY
+            return f"ClickHouse did not answer within {self._settings.query_timeout_s} s." if slow else UNREACHABLE
         if isinstance(cause, Error) and cause.code == UNKNOWN_TABLE:
             return f"{_first_line(cause)} Bring the schema up to date: iot-platform migrate"
         return _first_line(cause)

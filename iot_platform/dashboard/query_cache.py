@@ -1,4 +1,4 @@
-"""Results that several viewers share: the same question on the same data is asked once."""
+"""A cache of query results: viewers who send the same query on the same data share one run of it."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Answers(Generic[T]):
-    """The newest answers by question. A question that is being asked is waited for; an error is not kept."""
+class QueryCache(Generic[T]):
+    """The most recent results by key. A caller waits for a result that another thread computes; errors are not kept."""
 
     def __init__(self, size: int, timeout_s: float) -> None:
-        """``size``: answers that are kept; ``timeout_s``: longest wait for the answer that another thread asks for."""
+        """``size``: results that are kept; ``timeout_s``: longest wait for a result that another thread computes."""
         self._size = size
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
-        self._answers: OrderedDict[Hashable, Future[T]] = OrderedDict()
+        self._results: OrderedDict[Hashable, Future[T]] = OrderedDict()
 
-    def get(self, question: Hashable, ask: Callable[[], T]) -> T:
-        """The answer to ``question``, from ``ask`` when it is not known. Raises what ``ask`` raises."""
+    def get(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """The result for ``key``, from ``compute`` when it is not cached. Raises what ``compute`` raises."""
         with self._lock:
-            known = self._answers.get(question)
+            known = self._results.get(key)
             mine: Future[T] = Future()
             if known is None:
-                self._answers[question] = mine
-                if len(self._answers) > self._size:
-                    self._answers.popitem(last=False)
+                self._results[key] = mine
+                if len(self._results) > self._size:
+                    self._results.popitem(last=False)
             else:
-                self._answers.move_to_end(question)
+                self._results.move_to_end(key)
         if known is not None:
             return known.result(self._timeout_s)
         try:
-            mine.set_result(ask())
+            mine.set_result(compute())
         except BaseException as error:
-            # Those who wait for it get the error; the next one asks again.
+            # Threads that wait for it get the error; the next caller tries again.
             with self._lock:
-                if self._answers.get(question) is mine:
-                    del self._answers[question]
+                if self._results.get(key) is mine:
+                    del self._results[key]
             mine.set_exception(error)
             raise
         return mine.result()

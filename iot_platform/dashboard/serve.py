@@ -8,7 +8,7 @@ from collections.abc import Callable
 import uvicorn
 
 from iot_platform.dashboard.app import create_app
-from iot_platform.dashboard.clickhouse_pool import Source
+from iot_platform.dashboard.clickhouse_pool import ClickHousePool
 from iot_platform.dashboard.tiles import Tiles, tables_of
 from iot_platform.errors import PlatformError
 from iot_platform.looker.project import load_project
@@ -19,16 +19,14 @@ _GRACE_S = 5
 
 
 def serve(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
-    """Serve the dashboard on settings.host until SIGINT or SIGTERM; ``ready`` gets the URL once it answers.
+    """Serve the dashboard on settings.host until SIGINT or SIGTERM; call ``ready`` with the URL once it answers.
 
-    Raises LookmlError when the project cannot be understood, PlatformError when the port is taken.
+    Raises LookmlError when the LookML project is invalid, PlatformError when the port is taken.
     """
     project = load_project()
     dashboard = project.dashboards[DASHBOARD]
-    source = Source(settings, sorted(tables_of(project, dashboard, settings)))
-    app = create_app(
-        Tiles(project, dashboard, source, settings), source, (*settings.trusted_hosts, settings.host.lower())
-    )
+    pool = ClickHousePool(settings, sorted(tables_of(project, dashboard, settings)))
+    app = create_app(Tiles(project, dashboard, pool, settings), pool, (*settings.trusted_hosts, settings.host.lower()))
     with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -37,7 +35,7 @@ def serve(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
             raise PlatformError(
                 f"Cannot listen on {settings.host}:{port}: {error.strerror}. Choose another --port."
             ) from error
-        # From here on connections wait in the queue of the socket until uvicorn takes them.
+        # From here on, connections wait in the socket's queue until uvicorn accepts them.
         listener.listen(1024)
         shown = f"[{settings.host}]" if ":" in settings.host else settings.host
         ready(f"http://{shown}:{listener.getsockname()[1]}")
@@ -47,4 +45,4 @@ def serve(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
         try:
             uvicorn.Server(config).run(sockets=[listener])
         finally:
-            source.close()
+            pool.close()

@@ -1,4 +1,4 @@
-"""What the page asks for: the dashboard's definition, the rows of a tile, values to choose from in a filter."""
+"""The data of the page: the dashboard's definition, the rows of a tile, the values that a filter offers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from iot_platform.dashboard.clickhouse_pool import Source, UnavailableError
-from iot_platform.dashboard.query_cache import Answers
+from iot_platform.dashboard.clickhouse_pool import ClickHousePool, UnavailableError
+from iot_platform.dashboard.query_cache import QueryCache
 from iot_platform.errors import PlatformError
 from iot_platform.looker.compiler import Column, Compiled, compile_query
 from iot_platform.looker.dashboard import Dashboard, DashboardFilter
@@ -18,27 +18,27 @@ from iot_platform.looker.project import Project
 from iot_platform.looker.query import DEFAULT_LIMIT, MAX_LIMIT, Query
 from iot_platform.settings import Settings
 
-KEPT_ANSWERS = 256
-# What the page needs to know of a tile.
+KEPT_RESULTS = 256
+# The properties of a tile that the page needs.
 _SHOWN = ("name", "title", "type", "note", "row", "column", "width", "height")
 
 
 class UnknownNameError(PlatformError):
-    """The page asked for a tile, filter or field that is not on the dashboard."""
+    """A request names a tile, filter or field that is not on the dashboard."""
 
 
 class Tiles:
-    """A dashboard of the project over a source of data. Safe to use from many threads."""
+    """A dashboard of the project with its data. Safe to use from many threads."""
 
-    def __init__(self, project: Project, dashboard: Dashboard, source: Source, settings: Settings) -> None:
-        """The source must watch ``tables_of(project, dashboard, ...)``."""
+    def __init__(self, project: Project, dashboard: Dashboard, pool: ClickHousePool, settings: Settings) -> None:
+        """``pool`` must watch the tables of ``tables_of(project, dashboard, ...)``."""
         self.dashboard = dashboard
         self._project = project
-        self._source = source
+        self._pool = pool
         self._database = settings.clickhouse_database
         self._tiles = {tile.name: tile for tile in dashboard.tiles}
         self._filters = {filter_.name: filter_ for filter_ in dashboard.filters}
-        self._answers: Answers[dict[str, Any]] = Answers(KEPT_ANSWERS, settings.dashboard_query_timeout_s * 2)
+        self._cache: QueryCache[dict[str, Any]] = QueryCache(KEPT_RESULTS, settings.dashboard_query_timeout_s * 2)
 
     def definition(self) -> dict[str, Any]:
         """Title, filters and tiles with their layout, as JSON."""
@@ -61,7 +61,7 @@ class Tiles:
         return self._answer(tile.query_with({**self.dashboard.defaults(), **values}).filtered(cross))
 
     def suggestions(self, name: str) -> dict[str, Any]:
-        """The values that the field of a filter has, in order; ``is_cut``: there are more."""
+        """The values of a filter's field, in order; ``is_cut``: there are more."""
         filter_: DashboardFilter = self._named(self._filters, name, "filter")
         field = filter_.field
         answer = self._answer(Query(filter_.explore, fields=(field,), sorts=(field,), limit=MAX_LIMIT))
@@ -69,19 +69,19 @@ class Tiles:
         return {"values": [value for value in values if value not in (None, "")], "is_cut": answer["is_cut"]}
 
     def _answer(self, query: Query) -> dict[str, Any]:
-        # No field is finer than an hour, so all viewers of a minute share the clock.
+        # No field is finer than an hour. With the clock cut to minutes, viewers share results.
         now = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0)
         compiled = compile_query(self._project, query, self._database, now)
-        version = self._source.version()
-        question = (version.fingerprint, compiled.sql, repr(compiled.parameters))
+        version = self._pool.version()
+        key = (version.fingerprint, compiled.sql, repr(compiled.parameters))
         try:
-            return self._answers.get(question, lambda: self._ask(query, compiled, version.fingerprint))
+            return self._cache.get(key, lambda: self._ask(query, compiled, version.fingerprint))
         except TimeoutError:
-            raise UnavailableError("ClickHouse gave no answer in time to another viewer's equal question.") from None
+            raise UnavailableError("ClickHouse did not answer the same query of another viewer in time.") from None
 
     def _ask(self, query: Query, compiled: Compiled, version: str) -> dict[str, Any]:
-        answer = self._source.ask(compiled.sql, compiled.parameters)
-        # Without rows clickhouse-connect has no columns, either.
+        answer = self._pool.query(compiled.sql, compiled.parameters)
+        # clickhouse-connect returns no columns when there are no rows.
         values = answer.columns or [[] for _ in compiled.columns]
         columns, data = _places(compiled.columns, [[_json(value) for value in column] for column in values])
         rows = len(next(iter(data.values())))
@@ -111,7 +111,7 @@ def tables_of(project: Project, dashboard: Dashboard, settings: Settings) -> set
 
 
 def _places(columns: Sequence[Column], values: Sequence[list[Any]]) -> tuple[list[Column], dict[str, list[Any]]]:
-    """Columns and their values by name, latitude and longitude of a location made into one: [latitude, longitude]."""
+    """Columns and their values by name. Latitude and longitude of a location become one: [latitude, longitude]."""
     kept: list[Column] = []
     data: dict[str, list[Any]] = {}
     for column, cells in zip(columns, values, strict=True):
@@ -126,16 +126,16 @@ def _places(columns: Sequence[Column], values: Sequence[list[Any]]) -> tuple[lis
 
 
 def _is_cut(query: Query, columns: Sequence[Column], data: Mapping[str, list[Any]]) -> bool:
-    """Whether the limit may have left rows out. A row of Looker has all pivots side by side.
+    """Whether the limit may have cut rows off. In Looker, one row has all pivots side by side.
 
-    A limit below Looker's default is a choice: the largest ten.
+    A limit below Looker's default is intended, as in a top-ten tile.
     """
     keys = [data[column.name] for column in columns if not column.is_measure and column.field not in query.pivots]
     return query.limit >= DEFAULT_LIMIT and len(set(map(str, zip(*keys, strict=True)))) >= query.limit
 
 
 def _json(value: object) -> object:
-    """A value of ClickHouse in JSON: times without a zone (they are UTC or the site's clock), no NaN."""
+    """A value of ClickHouse for JSON: times without a zone (they are UTC or local to the site), no NaN."""
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, float):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.clickhouse.rows import insert_rows
 from iot_platform.devices.meter_ids import IdKind
 from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.sources.source import Delivery, Source
@@ -68,4 +69,4 @@ def _insert(client: Client, source: Source, started_at: dt.datetime, run_id: str
         "run_id": run_id,
         **outcome,
     }
-    client.insert(TABLE, [list(row.values())], column_names=list(row))
+    insert_rows(client, TABLE, [list(row.values())], list(row))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.clickhouse.rows import insert_rows
+
 TABLE = "check_results"
 _COLUMNS = ["asset", "check_name", "day", "is_red", "offending", "run_id"]
 
@@ -44,7 +46,7 @@ def record_outcome(
     )
     rows = [[asset, check, day, int(day in failed), int(failed.get(day, 0)), run_id] for day in sorted(days)]
     if rows:
-        client.insert(TABLE, rows, column_names=_COLUMNS)
+        insert_rows(client, TABLE, rows, _COLUMNS)
 
 
 def blocked_days(

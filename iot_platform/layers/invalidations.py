@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted, server_time
+from iot_platform.clickhouse.rows import insert_rows
 from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, L2, L3, QUARANTINE, Layer
 
 TABLE = "proof_requests"
@@ -111,4 +112,4 @@ def _insert(
 ) -> None:
     if names:
         rows = [[*name, changed_at, requested_at, reason] for name in names]
-        client.insert(TABLE, rows, column_names=_COLUMNS)
+        insert_rows(client, TABLE, rows, _COLUMNS)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.lock import drop_abandoned_locks
+from iot_platform.clickhouse.rows import insert_rows
 from iot_platform.errors import ProofError
 from iot_platform.layers.catalog import DERIVED_LAYERS, IMPOSSIBLE_TIMES, RAW_TABLE, Layer
 from iot_platform.layers.comparison import Proof, compare
@@ -142,4 +143,4 @@ def _record(client: Client, proofs: Sequence[Proof], run_id: str) -> None:
         for proof in proofs
     ]
     if rows:
-        client.insert("partition_proofs", [list(row.values()) for row in rows], column_names=list(rows[0]))
+        insert_rows(client, "partition_proofs", [list(row.values()) for row in rows], list(rows[0]))

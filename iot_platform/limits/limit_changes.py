@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
 from iot_platform.clickhouse.lock import server_lock
+from iot_platform.clickhouse.rows import insert_rows
 from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, L2, LIMIT_TABLES, QUARANTINE, RAW_TABLE, Layer
 from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.layers.invalidations import invalidation, repeat_unfinished_invalidations
@@ -46,7 +47,7 @@ def store_limit(
     touched: dict[Layer, set[str]] = {L2: set(), QUARANTINE: set()}
     _add_affected(client, affected, touched)
     with invalidation(client, touched, reason) as changed_at:
-        client.insert(table, [[*row.values(), changed_at]], column_names=[*row, "recorded_at"])
+        insert_rows(client, table, [[*row.values(), changed_at]], [*row, "recorded_at"])
         reload_dictionaries(client)
         # Readings that arrived since the first look may have been checked, and even proved, with the old limit.
         _add_affected(client, affected, touched)

@@ -1,4 +1,4 @@
-"""What proves the LookML against the tables: each check returns what is wrong, nothing when all is well."""
+"""Check the LookML against the tables of ClickHouse. Each check returns its findings, none when all is well."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from iot_platform.looker.fields import View
 from iot_platform.looker.project import Project
 from iot_platform.looker.query import Query
 
-# Tiles that show the largest few on purpose.
+# Tiles that show only the top few on purpose.
 TOP_TILES = frozenset({"top_devices"})
 
-# What a view of ClickHouse is made of, and the columns of that which it resolves rather than shows.
+# View of ClickHouse -> its table, and the columns of that table which the view uses but does not show.
 VIEW_SOURCES: Mapping[str, tuple[str, frozenset[str]]] = {
     "device_current_versions": ("device_metadata", frozenset({"is_removed", "recorded_at"})),
 }
@@ -36,7 +36,7 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong: the field, tile or column, what is wrong with it, and the file or table."""
+    """A problem: the field, tile or column (``name``), what is wrong with it, and its file or table (``where``)."""
 
     name: str
     what: str
@@ -45,7 +45,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Sums:
-    """Exact kWh and number of readings, and the table they were summed from."""
+    """The exact kWh and the number of readings, and the table they were summed from."""
 
     kWh: Decimal
     readings: int
@@ -60,7 +60,7 @@ class _Sums:
 
 
 def queries(project: Project) -> Iterator[tuple[str, str, Query]]:
-    """Every field on its own and every tile with the defaults of its dashboard: name, where it is defined, query."""
+    """A query for each field and for each tile with its dashboard's defaults: name, where it is defined, query."""
     for explore in project.explores.values():
         for field in explore.view.fields.values():
             yield field.full_name, field.where, Query(explore.name, (field.full_name,), limit=1)
@@ -72,7 +72,7 @@ def queries(project: Project) -> Iterator[tuple[str, str, Query]]:
 def compile_all(
     project: Project, database: str, now: dt.datetime | None = None
 ) -> Iterator[tuple[str, str, Compiled | Finding]]:
-    """Each of ``queries`` compiled, or why that cannot be."""
+    """Each of ``queries`` compiled, or the finding that says why it cannot be."""
     for name, where, query in queries(project):
         try:
             yield name, where, compile_query(project, query, database, now)
@@ -83,7 +83,7 @@ def compile_all(
 def everything_runs(
     client: Client, project: Project, now: dt.datetime | None = None, *, explain: bool = False
 ) -> list[Finding]:
-    """Fields, tiles and triggers of datagroups that do not compile or run; ``explain``: run EXPLAIN only."""
+    """Find fields, tiles and datagroup triggers that do not compile or run; ``explain``: run EXPLAIN only."""
     database = str(client.database)
     prefix = "EXPLAIN " if explain else ""
     findings = []
@@ -99,7 +99,7 @@ def everything_runs(
 
 
 def tiles_are_whole(client: Client, project: Project, now: dt.datetime | None = None) -> list[Finding]:
-    """Tiles that have more rows, with the defaults of their dashboard, than their limit lets pass."""
+    """Find tiles that have more rows than their limit, with the defaults of their dashboard."""
     findings = []
     for dashboard in project.dashboards.values():
         for tile in dashboard.tiles:
@@ -108,16 +108,16 @@ def tiles_are_whole(client: Client, project: Project, now: dt.datetime | None = 
             query = tile.query_with(dashboard.defaults())
             rows = _row_count(client, compile_query(project, query, str(client.database), now))
             if rows > query.limit:
-                findings.append(Finding(tile.name, f"has {rows:,} rows, but shows {query.limit:,}", tile.where))
+                findings.append(Finding(tile.name, f"has {rows:,} rows, but its limit is {query.limit:,}", tile.where))
     return findings
 
 
 def totals_agree(
     client: Client, project: Project, now: dt.datetime | None = None, *, period: str = "before today"
 ) -> list[Finding]:
-    """Dimensions of which the groups do not add up to the same kWh and readings, exactly, whatever table they read.
+    """Find dimensions whose groups do not add up exactly to the total kWh and readings, whichever table they read.
 
-    ``period``: a filter expression for UTC days. Readings that arrive meanwhile are no difference: then it looks again.
+    ``period``: a filter expression for UTC days. If the total has changed meanwhile (readings arrived), compare again.
     """
     view = project.explores[EXPLORE].view
     totals = Query(EXPLORE, EXACT_TOTALS, {TIME_FILTER: period})
@@ -137,7 +137,7 @@ def totals_agree(
 
 
 def columns_agree(client: Client, project: Project) -> list[Finding]:
-    """Columns of the tables that no field reads, and columns that fields read, alone or together, and a table lacks."""
+    """Find columns that no field reads, and columns that fields, alone or in pairs, read from a table without them."""
     columns = _columns(client)
     findings = []
     for view in project.views.values():
@@ -153,7 +153,7 @@ def columns_agree(client: Client, project: Project) -> list[Finding]:
 
 
 def _lacking(view: View, columns: Mapping[str, set[str]]) -> list[Finding]:
-    """Which table is read depends on all fields of a query, so they are tried in pairs."""
+    """A query's fields together decide which table is read, so try all pairs."""
     findings: dict[tuple[str, str], Finding] = {}
     fields = list(view.fields.values())
     for pair in [*((field,) for field in fields), *combinations(fields, 2)]:
@@ -178,7 +178,7 @@ def _columns(client: Client) -> dict[str, set[str]]:
 
 
 def _sums(client: Client, project: Project, query: Query, now: dt.datetime | None) -> _Sums:
-    """All groups of a query together, without its limit."""
+    """The sums over all groups of a query, without its limit."""
     compiled = compile_query(project, query, str(client.database), now)
     kWh, readings = (quoted(name) for name in EXACT_TOTALS)
     row = _first_row(client, f"SELECT sum({kWh}), sum({readings}) FROM\n(\n{compiled.unlimited}\n)", compiled)
@@ -186,7 +186,7 @@ def _sums(client: Client, project: Project, query: Query, now: dt.datetime | Non
 
 
 def _row_count(client: Client, compiled: Compiled) -> int:
-    """Rows of a query without its limit; with pivots, rows of the pivoted table."""
+    """The number of rows of a query without its limit; with pivots, of the pivoted table."""
     keys = [quoted(column.name) for column in compiled.columns if not column.is_measure and not column.is_pivot]
     if not keys:
         return 1
@@ -199,7 +199,7 @@ def _first_row(client: Client, sql: str, compiled: Compiled) -> Any:
 
 
 def _problem(client: Client, sql: str, parameters: Mapping[str, object]) -> str:
-    """What ClickHouse has against a statement; an error that may pass is raised."""
+    """ClickHouse's error message for a statement, empty if it runs; transient errors are raised."""
     try:
         client.query(sql, parameters=dict(parameters))
     except DatabaseError as error:

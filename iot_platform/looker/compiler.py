@@ -20,9 +20,10 @@ from iot_platform.looker.timeframes import Kind
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the result: its name there (unique), and the field it shows.
+    """A column of the result: its unique name there, and the field it shows.
 
-    ``part`` is latitude or longitude of a location, otherwise empty. ``is_pivot``: its values are columns of the table.
+    ``part``: latitude or longitude of a location, else empty. ``is_pivot``: each of its values becomes a column of the
+    pivoted table.
     """
 
     field: str
@@ -39,7 +40,7 @@ class Column:
 class Compiled:
     """A SELECT with {name:Type} parameters, their values, its columns in order, and the table it reads.
 
-    ``unlimited`` is the SELECT without its order and limit.
+    ``unlimited``: the SELECT without ORDER BY and LIMIT.
     """
 
     sql: str
@@ -51,7 +52,7 @@ class Compiled:
 
     @property
     def pretty(self) -> str:
-        """The SQL with the values in place: to read, or to paste into a client."""
+        """The SQL with the values filled in, to read or to paste into a client."""
         return re.sub(
             r"\{(p\d+):[^}]*\}", lambda match: str(format_query_value(self.parameters[match.group(1)])), self.sql
         )
@@ -60,8 +61,8 @@ class Compiled:
 def compile_query(project: Project, query: Query, database: str, now: dt.datetime | None = None) -> Compiled:
     """The SELECT that answers a query from the tables of ``database``; relative times count from ``now``.
 
-    ``now``: with a time zone; default: this moment. Raises LookmlError when the query names what there is not,
-    FilterError when a filter is not understood.
+    ``now``: with a time zone; default: the current time. Raises LookmlError when the query refers to something that
+    does not exist, FilterError when a filter cannot be parsed.
     """
     if query.explore not in project.explores:
         raise LookmlError(f"There is no explore {query.explore!r}. Known: {', '.join(project.explores)}.")
@@ -75,7 +76,9 @@ class _Compiler:
         self._values = Values()
         self._fields = [self._field(name) for name in query.fields]
         if not query.fields or len(set(query.fields)) < len(query.fields):
-            raise LookmlError(f"A query needs fields, each of them once; it has {', '.join(query.fields) or 'none'}.")
+            raise LookmlError(
+                f"A query needs at least one field, and each field once; it has {', '.join(query.fields) or 'none'}."
+            )
         if not 0 < query.limit <= MAX_LIMIT:
             raise LookmlError(f"The limit of a query must be from 1 to {MAX_LIMIT:,}, not {query.limit:,}.")
         for pivot in query.pivots:
@@ -91,7 +94,7 @@ class _Compiler:
         limit = self._values.bind(self._query.limit, "UInt32")
         lines = [grouped]
         if self._query.pivots and row_order:
-            # The limit counts rows of the pivoted table, as in Looker, not their cells.
+            # As in Looker, the limit counts rows of the pivoted table, not its cells.
             lines.append(f"QUALIFY dense_rank() OVER (ORDER BY {', '.join(row_order)}) <= {limit}")
         lines += [f"ORDER BY {', '.join(order)}"] if order else []
         lines += [] if self._query.pivots else [f"LIMIT {limit}"]
@@ -120,7 +123,7 @@ class _Compiler:
 
     def _field(self, name: str) -> Field:
         if name not in self._view.fields:
-            raise LookmlError(f"{name!r} is no field of explore {self._query.explore}.")
+            raise LookmlError(f"{name!r} is not a field of explore {self._query.explore}.")
         return self._view.fields[name]
 
     def _sql(self, sql: str) -> str:
@@ -166,7 +169,7 @@ class _Compiler:
         return where, having
 
     def _order(self) -> tuple[list[str], list[str]]:
-        """What orders the rows of a pivoted table, and what orders the result; both leave no ties."""
+        """The ORDER BY of a pivoted table's rows, and that of the result. It has all dimensions: there are no ties."""
         wanted: dict[str, str] = {}
         for sort in self._query.sorts or self._default_sorts():
             name, _, direction = sort.partition(" ")
@@ -186,7 +189,7 @@ class _Compiler:
         return rows, rows + pivots
 
     def _default_sorts(self) -> tuple[str, ...]:
-        """As Looker: the first time, newest first; otherwise the first measure, largest first."""
+        """As in Looker: by the first time, newest first; without a time, by the first measure, largest first."""
         times = [field.full_name for field in self._fields if field.grammar in ("hours", "days")]
         measures = [field.full_name for field in self._fields if field.is_measure and not self._query.pivots]
         first = (times or measures)[:1]

@@ -1,4 +1,4 @@
-"""What a dashboard is, once read: filters, and tiles with their queries."""
+"""A dashboard as read from LookML: its filters, and its tiles with their queries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from iot_platform.looker.query import Query
 
 @dataclass(frozen=True)
 class DashboardFilter:
-    """A filter of a dashboard; ``default``: a filter expression; ``options``: expressions that are offered."""
+    """A filter of a dashboard. ``default``: a filter expression; ``options``: the expressions it offers."""
 
     name: str
     title: str
@@ -26,7 +26,7 @@ class DashboardFilter:
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile: its query, the dashboard filters it listens to (name -> field), its place in 24 columns, its look."""
+    """A tile. ``listen``: dashboard filter -> field it filters; ``row`` to ``height``: its place in 24 columns."""
 
     name: str
     title: str
@@ -42,7 +42,7 @@ class Tile:
     where: str
 
     def query_with(self, values: Mapping[str, str]) -> Query:
-        """The query under values of dashboard filters (name -> filter expression); empty: no filter."""
+        """The query with values of dashboard filters (name -> filter expression); an empty one filters nothing."""
         return self.query.filtered({field: values[name] for name, field in self.listen.items() if values.get(name)})
 
 

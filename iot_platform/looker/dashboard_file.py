@@ -1,4 +1,4 @@
-"""LookML dashboards read from YAML, strictly."""
+"""Read LookML dashboards from YAML, strictly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from iot_platform.looker.dashboard_schema import (
 from iot_platform.looker.query import DEFAULT_LIMIT, MAX_COLUMNS, MAX_LIMIT, Query
 
 _PLACE = ("row", "col", "width", "height")
-_COLUMNS = 24  # of the newspaper layout
+_COLUMNS = 24  # width of the newspaper layout
 
 # (explore, field, where): raises LookmlError when the explore has no such field.
 FieldCheck = Callable[[str, str, str], None]
@@ -45,7 +45,7 @@ def read_dashboards(path: Path, file: str, model: str, check_field: FieldCheck) 
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, which YAML's loader lets pass."""
+    """Refuses a key that is given twice; PyYAML's own loader accepts it."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [key.value for key, _ in node.value]
@@ -111,15 +111,15 @@ class _Reader:
         check_shape(raw, {**TILE, **dict.fromkeys(OPTIONS[raw["type"]], object)}, where)
         _one_of(raw, "model", {self._model}, where)
         if "limit" not in raw:
-            raise LookmlError(f"{where}: limit is missing; Looker would cut it at {DEFAULT_LIMIT} rows.")
+            raise LookmlError(f"{where}: limit is missing; Looker would cut the tile off at {DEFAULT_LIMIT} rows.")
         listen = _texts(raw, "listen", where)
         query = self._query(raw, where)
         for name, field in listen.items():
             if name not in filters:
-                raise LookmlError(f"{where}: listens to {name}, which is no filter of the dashboard.")
+                raise LookmlError(f"{where}: listens to {name}, which is not a filter of the dashboard.")
             self._check_field(query.explore, field, where)
             if field in query.filters:
-                raise LookmlError(f"{where}: has a filter on {field} and listens to {name} for it.")
+                raise LookmlError(f"{where}: has a filter on {field} and also listens to {name} for it.")
         return Tile(
             name=_text(raw, "name", where),
             title=_text(raw, "title", where),
@@ -153,7 +153,7 @@ class _Reader:
 
 def _place(raw: Mapping[str, Any], where: str) -> dict[str, int]:
     if not raw.keys() >= set(_PLACE) or raw["col"] + raw["width"] > _COLUMNS or min(raw[name] for name in _PLACE) < 0:
-        raise LookmlError(f"{where}: {', '.join(_PLACE)} must be there, within {_COLUMNS} columns.")
+        raise LookmlError(f"{where}: {', '.join(_PLACE)} are required and must lie within {_COLUMNS} columns.")
     return {"row": raw["row"], "column": raw["col"], "width": raw["width"], "height": raw["height"]}
 
 
@@ -163,17 +163,17 @@ def _note(raw: Mapping[str, Any], where: str) -> str:
 
 
 def _texts(raw: Mapping[str, Any], parameter: str, where: str) -> dict[str, str]:
-    """A parameter that has texts by name."""
+    """A parameter that maps names to texts."""
     texts: dict[str, str] = raw.get(parameter, {})
     for name, text in texts.items():
         if not fits([name, text], [str]):
-            raise LookmlError(f"{where}: {parameter} of {name} must be a text; put {text} in quotation marks.")
+            raise LookmlError(f"{where}: {parameter} of {name} must be a text: put {text} in quotation marks.")
     return texts
 
 
 def _one_of(raw: Mapping[str, Any], parameter: str, words: set[str], where: str) -> None:
     if not isinstance(raw.get(parameter), str) or raw[parameter] not in words:
-        raise LookmlError(f"{where}: {parameter} is {raw.get(parameter)}; known: {', '.join(sorted(words))}.")
+        raise LookmlError(f"{where}: {parameter} is {raw.get(parameter)}; supported: {', '.join(sorted(words))}.")
 
 
 def _text(raw: Mapping[str, Any], parameter: str, where: str) -> str:

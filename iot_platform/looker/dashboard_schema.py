@@ -1,4 +1,4 @@
-"""The parameters of LookML dashboards that are known here: all others are refused by name, never ignored."""
+"""The parameters of LookML dashboards that are supported here. Any other is refused by name, never ignored."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from iot_platform.errors import LookmlError
 
-# Parameter -> what its value must be; a list stands for a list of such values.
+# Parameter -> type of its value; [type]: a list of such values.
 Shapes = Mapping[str, type | list[type]]
 
 DASHBOARD: Shapes = {
@@ -59,7 +59,7 @@ TILE: Shapes = {
     "height": int,
 }
 NOTE: Shapes = {"text": str, "state": str, "display": str}
-# Options of each visualization: shown by Looker, known to the preview, without effect on the SQL.
+# Display options of each visualization: Looker and the preview use them; the SQL does not depend on them.
 _AXES = {
     "x_axis_gridlines",
     "y_axis_gridlines",
@@ -90,19 +90,20 @@ OPTIONS: Mapping[str, frozenset[str]] = {
 
 
 def check_shape(raw: Mapping[str, Any], known: Shapes, where: str) -> None:
-    """Refuse a parameter that is not known, or whose value is of another kind."""
+    """Raise LookmlError for a parameter that is not in ``known``, or whose value has another type."""
     unknown = sorted(map(str, raw.keys() - known.keys()))
     if unknown:
-        raise LookmlError(f"{where}: {', '.join(unknown)} is not known here. Known: {', '.join(sorted(known))}.")
+        raise LookmlError(f"{where}: {', '.join(unknown)} is not supported. Supported: {', '.join(sorted(known))}.")
     for name, value in raw.items():
         shape = known[name]
         if not fits(value, shape):
             kind = f"a list of {shape[0].__name__}" if isinstance(shape, list) else shape.__name__
-            raise LookmlError(f"{where}: {name} must be {kind}, not {value!r}; a text may need quotation marks.")
+            raise LookmlError(f"{where}: {name} must be {kind}, not {value!r}; text may need quotation marks.")
 
 
 def fits(value: object, shape: type | list[type]) -> bool:
+    """Whether a value has a type, or is a list of values of it."""
     if isinstance(shape, list):
         return isinstance(value, list) and all(fits(each, shape[0]) for each in value)
-    # True is a whole number to Python, but not to Looker.
+    # Python counts True as a whole number; Looker does not.
     return isinstance(value, shape) and not (shape is int and isinstance(value, bool))

@@ -1,4 +1,4 @@
-"""Looker's filter expressions for times: each is a list of intervals, of which any may hold.
+"""Looker's filter expressions for times: a time matches if it lies in any of the intervals of an expression.
 
 Grammar: https://cloud.google.com/looker/docs/filter-expressions (date and time). All times are UTC.
 """
@@ -15,7 +15,7 @@ UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 _STEPS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400}
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 
-# What a DateTime of ClickHouse can hold, in whole years.
+# The whole years that a DateTime of ClickHouse can hold.
 FIRST_YEAR, LAST_YEAR = 1970, 2105
 
 _UNIT = rf"({'|'.join(UNITS)})s?"
@@ -36,10 +36,10 @@ class Interval:
 
 
 def parse_dates(expression: str, now: dt.datetime) -> list[Interval]:
-    """The intervals of an expression; none for any time. ``now``: with a time zone.
+    """The intervals of an expression; an empty list: any time. ``now``: with a time zone.
 
-    "N units" is the current unit and the N - 1 before it, "N units ago" that one unit; "A to B" is without B, and weeks
-    begin on Monday. Raises FilterError naming what is not understood.
+    "N units" is the current unit and the N - 1 before it, "N units ago" that one unit; "A to B" excludes B; weeks begin
+    on Monday. Raises FilterError naming what it cannot parse.
     """
     clock = now.astimezone(dt.UTC).replace(tzinfo=None)
     if not expression.strip() or expression.strip().lower() == "any time":
@@ -48,9 +48,9 @@ def parse_dates(expression: str, now: dt.datetime) -> list[Interval]:
 
 
 def is_finer(expression: str, interval: Interval, unit: str) -> bool:
-    """Whether a bound of one of an expression's intervals is no beginning of a unit, or will not be at another moment.
+    """True if a bound of the interval is not aligned to ``unit`` at every time of day.
 
-    "24 hours" is refused for days at any time of the day, although it is a whole day in the last hour of each.
+    So "24 hours" is always too fine for days, although in the last hour of a day it happens to be that whole day.
     """
     smaller = UNITS[: UNITS.index(unit)]
     if any(re.search(rf"\b{each}s?\b", expression, re.IGNORECASE) for each in smaller):
@@ -62,13 +62,13 @@ def _interval(term: str, now: dt.datetime, expression: str) -> Interval:
     try:
         interval = _bounds(term, now)
         if interval.start and interval.end and interval.start >= interval.end:
-            raise ValueError("it ends before it begins")
+            raise ValueError("its end is not after its start")
         for bound in (interval.start, interval.end):
             if bound and not FIRST_YEAR <= bound.year <= LAST_YEAR:
-                raise ValueError(f"it reaches beyond {FIRST_YEAR} to {LAST_YEAR}")
+                raise ValueError(f"it is not within {FIRST_YEAR} to {LAST_YEAR}")
     except (ValueError, OverflowError) as error:
         raise FilterError(
-            f"The time filter {expression!r} is not understood: {error}. Known, for example: 7 days, 24 hours, "
+            f"The time filter {expression!r} cannot be used: {error}. Examples: 7 days, 24 hours, "
             "2 days ago, 3 months ago for 2 days, today, yesterday, this month, last week, 2026, 2026/01, 2026/01/05, "
             "2026/01/05 13, 2026/01/01 to 2026/02/01, before 2026/01/01, after 3 days ago."
         ) from error
@@ -86,7 +86,7 @@ def _bounds(term: str, now: dt.datetime) -> Interval:
 
 
 def _moment(term: str, now: dt.datetime) -> Interval:
-    """The interval that a term names; before, after and to use its start."""
+    """The interval that a term names; for before, after and to, its start counts."""
     if term in _DAYS:
         start = _shift(_floor(now, "day"), "day", _DAYS[term])
         return Interval(start, _shift(start, "day", 1))
@@ -106,11 +106,11 @@ def _moment(term: str, now: dt.datetime) -> Interval:
         year, month, day, hour, minute, second = (numbers + [1, 1, 0, 0, 0][len(numbers) - 1 :])[:6]
         start = dt.datetime(year, month, day, hour, minute, second)
         return Interval(start, _shift(start, _DATE_UNITS[len(numbers) - 1], 1))
-    raise ValueError(f"{term!r} is no time")
+    raise ValueError(f"{term!r} is not a time")
 
 
 def _floor(moment: dt.datetime, unit: str) -> dt.datetime:
-    """The beginning of the unit in which a moment lies."""
+    """The start of the unit that contains a moment."""
     moment = moment.replace(microsecond=0)
     if unit in _MONTHS:
         months = _MONTHS[unit]
@@ -122,7 +122,7 @@ def _floor(moment: dt.datetime, unit: str) -> dt.datetime:
 
 
 def _shift(moment: dt.datetime, unit: str, count: int) -> dt.datetime:
-    """Some units later; by months, from the beginning of one, or to the same day of another."""
+    """A moment plus some units. Raises ValueError if a month that it leads to lacks the day."""
     if unit in _STEPS:
         return moment + dt.timedelta(seconds=count * _STEPS[unit])
     months = moment.year * 12 + moment.month - 1 + count * _MONTHS[unit]

@@ -1,4 +1,4 @@
-"""The field dictionary: every field of every explore with its meaning, its SQL and where it comes from."""
+"""Write the field dictionary: each field of each explore with its meaning, its SQL and its source columns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from iot_platform.layers.catalog import DERIVED_LAYERS
 from iot_platform.looker.fields import TABLE, Field, View
 from iot_platform.looker.project import Project
 
-# asset -> column -> the columns it is made of, as (table, column)
+# Asset -> column -> the (table, column) pairs that it is computed from.
 Sources = Mapping[str, Mapping[str, Sequence[tuple[str, str]]]]
 
 _HEADER = """# Field dictionary
@@ -19,7 +19,7 @@ those of the table that the query picks; upstream names the one for the field al
 
 
 def field_dictionary(project: Project, sources: Sources) -> str:
-    """The dictionary as Markdown. ``sources``: what the columns of the L4 tables come from."""
+    """The dictionary as Markdown. ``sources``: the columns that the columns of the L4 tables are computed from."""
     parts = [_HEADER]
     for explore in project.explores.values():
         tables = ", ".join(f"`{table}`" for table in sorted(explore.view.tables()))
@@ -50,7 +50,7 @@ def _row(view: View, field: Field, sources: Sources) -> str:
 
 def _upstream(view: View, field: Field, sources: Sources) -> Iterator[str]:
     table = view.table_for(frozenset({field.full_name}))
-    # An asset has the name of its layer, which is not always that of the table that stores it.
+    # An asset is named after its layer; the table that stores it may have another name.
     asset = next((layer.name for layer in DERIVED_LAYERS if layer.table == table), table)
     for column in sorted(field.columns):
         found = sources.get(asset, {}).get(column, [])

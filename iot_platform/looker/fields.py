@@ -1,4 +1,4 @@
-"""What a view and its fields are, once read: SQL with ``${TABLE}`` as the only reference left."""
+"""A view and its fields as read from LookML: their SQL refers to nothing but columns of ``${TABLE}``."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def columns_of(sql: str) -> set[str]:
 
 @dataclass(frozen=True)
 class Field:
-    """One field as a query names it.
+    """One field of a view.
 
-    ``parts`` is its SQL by part: one without a name, or latitude and longitude. ``base`` is what a filter on a
-    timeframe compares. ``columns`` are the columns of the table that the SQL reads.
+    ``parts``: its SQL by part; a location has latitude and longitude, any other field one part named "". ``base``: the
+    SQL that a filter on a timeframe compares. ``columns``: the columns of the table that the SQL reads.
     """
 
     view: str
@@ -49,7 +49,7 @@ class Field:
 
     @property
     def sql(self) -> str:
-        """The SQL for reading; of a location: latitude, longitude."""
+        """The SQL to show to people; for a location: latitude, longitude."""
         return ", ".join(self.parts.values())
 
 
@@ -65,11 +65,11 @@ class View:
     where: str
 
     def table_for(self, in_query: frozenset[str]) -> str:
-        """The table that a query with these fields (selected or filtered on) reads."""
+        """The table that a query reads if it selects or filters on these fields."""
         return self._table_name(self.table.render(in_query))
 
     def tables(self) -> set[str]:
-        """All tables that the view can read."""
+        """All tables that the view may read."""
         return {self._table_name(text) for text in self.table.texts()}
 
     def _table_name(self, text: str) -> str:

@@ -1,4 +1,4 @@
-"""Looker's filter expressions made into SQL conditions with bound values.
+"""Compile Looker's filter expressions to SQL conditions with bound values.
 
 Grammar: https://cloud.google.com/looker/docs/filter-expressions.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from iot_platform.errors import FilterError
@@ -27,7 +27,7 @@ _BOX = re.compile(
 
 @dataclass
 class Values:
-    """The values of a query, bound by name: {p0:Type}, {p1:Type}, ..."""
+    """The bound values of a query, by name: {p0:Type}, {p1:Type}, ..."""
 
     parameters: dict[str, object] = field(default_factory=dict)
 
@@ -37,17 +37,12 @@ class Values:
         return f"{{{name}:{kind}}}"
 
 
-def any_of(values: Iterable[str]) -> str:
-    """The expression of a string filter that matches exactly these values; all, when there are none."""
-    return ",".join(_escaped(value) for value in values)
-
-
 def condition(
     grammar: Grammar, parts: Mapping[str, str], expression: str, values: Values, now: dt.datetime
 ) -> str | None:
-    """The SQL condition of an expression on a field, given the SQL of its parts; None: it lets everything pass.
+    """The SQL condition of an expression on a field, given the SQL of the field's parts; None: no condition.
 
-    Raises FilterError when the expression is not understood or does not fit the field.
+    Raises FilterError when the expression cannot be parsed or does not suit the field.
     """
     if not expression.strip(" "):
         return None
@@ -67,7 +62,7 @@ def _times(sql: str, expression: str, values: Values, now: dt.datetime, unit: st
     terms = []
     for interval in parse_dates(expression, now):
         if is_finer(expression, interval, unit):
-            advice = "put it on the timeframe hour" if unit == "day" else "the tables know whole hours"
+            advice = "filter on the timeframe hour instead" if unit == "day" else "the tables hold whole hours"
             raise FilterError(f"The time filter {expression!r} is finer than the {unit} of this field; {advice}.")
         bounds = (">=", interval.start), ("<", interval.end)
         terms.append(
@@ -99,7 +94,7 @@ def _location(latitude: str, longitude: str, expression: str, values: Values) ->
             for sql, low, high in sides
         )
     raise FilterError(
-        f"The location filter {expression!r} is not understood. Known: LATITUDE, LONGITUDE and "
+        f"The location filter {expression!r} cannot be parsed. Supported: LATITUDE, LONGITUDE and "
         "inside box from LATITUDE, LONGITUDE to LATITUDE, LONGITUDE."
     )
 
@@ -108,7 +103,7 @@ def _numbers(sql: str, expression: str, values: Values) -> str:
     """Numbers, comparisons and intervals; commas and OR join alternatives, AND joins two comparisons."""
     found: dict[bool, list[str]] = {True: [], False: []}
     equal: dict[bool, list[str]] = {True: [], False: []}
-    # Commas inside of [1,5] join nothing.
+    # The comma in [1,5] does not separate alternatives.
     for term in re.split(r",(?![^\[(]*[\])])|\s+OR\s+", expression, flags=re.IGNORECASE):
         negation = _NOT.match(term)
         positive = term[negation.end() :].strip() if negation else term.strip()
@@ -138,25 +133,25 @@ def _number(sql: str, term: str, expression: str, values: Values) -> str:
     if term.upper() == "NULL":
         return f"{sql} IS NULL"
     raise FilterError(
-        f"The number filter {expression!r} is not understood at {term!r}. Known, for example: 5, NOT 5, 1,2,3, >5, "
+        f"The number filter {expression!r} cannot be parsed at {term!r}. Examples: 5, NOT 5, 1,2,3, >5, "
         ">=5 AND <10, 1 to 5, [1,5), NULL, NOT NULL."
     )
 
 
 def _bound(numbers: list[str], values: Values) -> str:
-    """One number, or an array of several; whole numbers stay whole, so that keys made of them are used."""
+    """Bind one number, or several as an array. Whole numbers stay integers, so that ClickHouse can use its keys."""
     is_whole_numbers = all(re.fullmatch(r"-?\d{1,18}", number) for number in numbers)
     kind = "Int64" if is_whole_numbers else "Float64"
     bound = [int(number) if is_whole_numbers else float(number) for number in numbers]
     return values.bind(bound, f"Array({kind})") if len(bound) > 1 else values.bind(bound[0], kind)
 
 
-# A character of a string filter, and whether it stands for itself whatever it is.
+# Characters of a string filter, each with whether it is literal: quoted or escaped.
 _Characters = list[tuple[str, bool]]
 
 
 def _strings(sql: str, expression: str, values: Values) -> str:
-    """Texts, with % and _ as wildcards, - for not, and commas between; EMPTY and NULL."""
+    """Alternatives separated by commas; % and _ are wildcards, a leading - negates; EMPTY and NULL are keywords."""
     found: dict[bool, list[str]] = {True: [], False: []}
     equal: dict[bool, list[str]] = {True: [], False: []}
     for term in _terms(expression):
@@ -181,7 +176,7 @@ def _strings(sql: str, expression: str, values: Values) -> str:
 
 
 def _terms(expression: str) -> list[_Characters]:
-    """The alternatives between commas, without the blanks around them."""
+    """The alternatives between the commas, without surrounding blanks."""
     terms: list[_Characters] = [[]]
     for sign, is_literal in _characters(expression):
         if (sign, is_literal) == (",", False):
@@ -195,35 +190,29 @@ def _terms(expression: str) -> list[_Characters]:
             term.pop(0)
         if not term or term == [("-", False)]:
             raise FilterError(
-                f"The string filter {expression!r} has an alternative without text; write EMPTY for none."
+                f"The string filter {expression!r} has an empty alternative; write EMPTY to match empty text."
             )
     return terms
 
 
 def _characters(expression: str) -> Iterator[tuple[str, bool]]:
-    """^ takes the meaning from the character after it, quotation marks from all between them."""
+    """Each character with whether it is literal: after ^, or between quotation marks."""
     is_quoted = False
     signs = iter(expression)
     for sign in signs:
         if sign == "^":
             literal = next(signs, None)
             if literal is None:
-                raise FilterError(f"The string filter {expression!r} ends with ^, which must stand before a character.")
+                raise FilterError(
+                    f"The string filter {expression!r} ends with ^, which must be followed by a character."
+                )
             yield literal, True
         elif sign == '"':
             is_quoted = not is_quoted
         else:
             yield sign, is_quoted
     if is_quoted:
-        raise FilterError(f"The string filter {expression!r} has a quotation mark without a second one.")
-
-
-def _escaped(value: str) -> str:
-    if not value:
-        return "EMPTY"
-    if value.upper() in ("EMPTY", "NULL"):
-        return f"^{value}"
-    return re.sub(r'([\^",%_]|^-|^ | $)', r"^\1", value)
+        raise FilterError(f"The string filter {expression!r} has an unclosed quotation mark.")
 
 
 def _wanted_and_not(wanted: list[str], unwanted: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The strict subset of Liquid that LookML uses here: if / elsif / else / endif over ``view.field._in_query``."""
+"""The subset of Liquid that is supported: if / elsif / else / endif over ``view.field._in_query``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ATOM = re.compile(r"([a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*)\._in_query")
 
 @dataclass(frozen=True)
 class Condition:
-    """Fields of which any (or all) must be in the query; ``else`` has none and always holds."""
+    """Holds if any (or all) of the fields are in the query; ``else`` has no fields and always holds."""
 
     fields: tuple[str, ...]
     needs_all: bool = False
@@ -25,14 +25,14 @@ class Condition:
 
 @dataclass
 class Branching:
-    """One if ... endif: conditions and what each stands for, in order."""
+    """One if ... endif: its conditions in order, each with what it inserts."""
 
     branches: list[tuple[Condition, list[str | Branching]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Template:
-    """A parsed text; ``render`` says what it is for a query."""
+    """A parsed text; ``render`` fills it in for a query."""
 
     parts: list[str | Branching]
 
@@ -45,7 +45,7 @@ class Template:
         return {name for branching in _branchings(self.parts) for c, _ in branching.branches for name in c.fields}
 
     def texts(self) -> set[str]:
-        """Every text that can come out, if each is a branch of its own."""
+        """Every text that can result, provided that each branch is a complete text."""
         texts = [part for part in self.parts if isinstance(part, str)]
         texts += [
             part
@@ -58,7 +58,7 @@ class Template:
 
 
 def parse(text: str, where: str) -> Template:
-    """Parse a LookML value. Raises LookmlError for any other tag, output or operator; ``where`` names the value."""
+    """Parse a LookML value; ``where`` names it. Raises LookmlError for any other tag, output or operator."""
     root: list[str | Branching] = []
     stack: list[Branching] = []
     parts, position = root, 0
@@ -93,7 +93,7 @@ def _condition(text: str, where: str) -> Condition:
     words = text.split()
     operators = set(words[1::2])
     fields = [_ATOM.fullmatch(word) for word in words[::2]]
-    # Liquid has no parentheses and reads from right to left: a mixture is hardly ever what was meant.
+    # Liquid has no parentheses and evaluates from right to left, so a mix of `and` and `or` is probably a mistake.
     if operators - {"and", "or"} or len(operators) > 1 or len(words) % 2 == 0 or not all(fields):
         raise LookmlError(
             f"{where}: Liquid condition {text!r} is not understood. Known: view.field._in_query, "

@@ -1,4 +1,4 @@
-"""The LookML parameters that are known here: all others are refused by name, never ignored."""
+"""The LookML parameters that are supported here. Any other is refused by name, never ignored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from iot_platform.errors import LookmlError
 
-# As lkml names them: what may come more than once is plural, with the name of each object as "name".
+# Named as in lkml's result: a parameter that may repeat is plural; each object has its name under "name".
 _SHOWN = frozenset({"label", "description"})
 _FIELD = _SHOWN | {"name", "type", "hidden", "group_label", "drill_fields"}
 PARAMETERS: Mapping[str, frozenset[str]] = {
@@ -27,25 +27,25 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def check_parameters(kind: str, raw: Mapping[str, Any], where: str) -> None:
-    """Raise LookmlError when an object has a parameter that is not known for its kind."""
+    """Raise LookmlError when an object has a parameter that its kind does not support."""
     unknown = sorted(raw.keys() - PARAMETERS[kind])
     if unknown:
         raise LookmlError(
-            f"{where}: {kind} has {', '.join(unknown)}, which is not known here. "
-            f"Known: {', '.join(sorted(PARAMETERS[kind]))}."
+            f"{where}: {kind} has {', '.join(unknown)}, which is not supported. "
+            f"Supported: {', '.join(sorted(PARAMETERS[kind]))}."
         )
 
 
 def name_of(raw: Mapping[str, Any], where: str) -> str:
-    """The name of an object, as Looker takes it: a-z, 0-9 and _."""
+    """The name of an object. Looker allows a-z, 0-9 and _."""
     name = str(raw.get("name", ""))
     if not _NAME.fullmatch(name):
-        raise LookmlError(f"{where}: the name {name!r} must begin with a-z and have only a-z, 0-9 and _.")
+        raise LookmlError(f"{where}: the name {name!r} must begin with a-z and contain only a-z, 0-9 and _.")
     return name
 
 
 def flag(raw: Mapping[str, Any], parameter: str, where: str) -> bool:
-    """A yes/no parameter; missing: no."""
+    """The value of a yes/no parameter; no when it is missing."""
     value = raw.get(parameter, "no")
     if value not in ("yes", "no"):
         raise LookmlError(f"{where}: {parameter} must be yes or no, not {value}.")

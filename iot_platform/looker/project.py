@@ -1,4 +1,4 @@
-"""The whole LookML project: manifest, model, views, explores and dashboards, read from a directory."""
+"""Read a LookML project from a directory: manifest, model, views, explores and dashboards."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Explore:
 
 @dataclass(frozen=True)
 class Project:
-    """A project that was understood as a whole; ``datagroups`` has the SQL that tells when its data is new."""
+    """A valid project. ``datagroups``: name -> SQL whose result changes when there is new data."""
 
     directory: Path
     model: str
@@ -78,7 +78,7 @@ def read_project(path: Path | None = None) -> Project:
     views = _views([file for file in included if file.name.endswith(".view.lkml")], directory)
     datagroups = _datagroups(model, where)
     if model.get("persist_with") not in datagroups:
-        raise LookmlError(f"{where}: persist_with is {model.get('persist_with')}, which is no datagroup.")
+        raise LookmlError(f"{where}: persist_with is {model.get('persist_with')}, which is not a datagroup.")
     explores = _explores(model, views, where)
     name = model_file.name.removesuffix(".model.lkml")
     dashboards: dict[str, Dashboard] = {}
@@ -111,7 +111,7 @@ def _read(file: Path, kind: str, directory: Path) -> dict[str, Any]:
     where = str(file.relative_to(directory))
     try:
         raw: dict[str, Any] = lkml.load(file.read_text(encoding="utf-8"))
-    except (SyntaxError, KeyError) as error:  # KeyError: lkml's word for a parameter that is given twice
+    except (SyntaxError, KeyError) as error:  # lkml raises KeyError for a parameter that is given twice
         raise LookmlError(f"{where}: cannot be read as LookML: {error.args[0]}") from error
     if kind != "views":
         check_parameters(kind, raw, where)
@@ -125,13 +125,13 @@ def _included(model: Mapping[str, Any], directory: Path, where: str) -> list[Pat
     for pattern in model.get("includes", []):
         found = set(directory.glob(pattern.removeprefix("/")))
         if not found:
-            raise LookmlError(f"{where}: include {pattern!r} finds no file.")
+            raise LookmlError(f"{where}: include {pattern!r} matches no file.")
         included |= found
     present = {file for suffix in ("*.view.lkml", "*.dashboard.lookml") for file in directory.rglob(suffix)}
     for file in sorted(present - included):
-        raise LookmlError(f"{where}: {file.relative_to(directory)} is there but not included.")
+        raise LookmlError(f"{where}: {file.relative_to(directory)} is not included.")
     for file in sorted(included - present):
-        raise LookmlError(f"{where}: {file.relative_to(directory)} is included, but is no view and no dashboard.")
+        raise LookmlError(f"{where}: {file.relative_to(directory)} is included, but is neither a view nor a dashboard.")
     return sorted(included)
 
 
@@ -171,7 +171,7 @@ def _field_finder(explores: Mapping[str, Explore]) -> Callable[[str, str, str], 
         if explore not in explores:
             raise LookmlError(f"{where}: there is no explore {explore}.")
         if field not in explores[explore].view.fields:
-            raise LookmlError(f"{where}: {field} is no field of explore {explore}.")
+            raise LookmlError(f"{where}: {field} is not a field of explore {explore}.")
 
     return check
 
@@ -179,6 +179,6 @@ def _field_finder(explores: Mapping[str, Explore]) -> Callable[[str, str, str], 
 def _constant(text: str, constants: Mapping[str, str], where: str) -> str:
     if text.startswith("@{") and text.endswith("}"):
         if text[2:-1] not in constants:
-            raise LookmlError(f"{where}: {text} is no constant of manifest.lkml.")
+            raise LookmlError(f"{where}: {text} is not a constant of manifest.lkml.")
         return constants[text[2:-1]]
     return text

@@ -24,7 +24,7 @@ def _check(sql: str, where: str) -> None:
     try:
         tree = sqlglot.parse_one(sql.replace(TABLE, "this_table"), read="clickhouse")
     except SqlglotError as error:
-        raise LookmlError(f"{where}: {sql!r} is no SQL expression: {str(error).splitlines()[0]}") from error
+        raise LookmlError(f"{where}: {sql!r} is not an SQL expression: {str(error).splitlines()[0]}") from error
     if tree.find(exp.Query):
         raise LookmlError(f"{where}: {sql!r} has a subquery; put it into a table or view of ClickHouse.")
     found = set()

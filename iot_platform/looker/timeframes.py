@@ -1,4 +1,4 @@
-"""The timeframes of a LookML dimension_group that are known here, and what each is in ClickHouse."""
+"""The supported timeframes of a LookML dimension_group, and the ClickHouse SQL of each."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Literal
 
 Kind = Literal["time", "date", "string", "number", "yesno", "location"]
 
-# How an expression of a filter on the field is read.
+# The grammar of filter expressions on the field.
 Grammar = Literal["hours", "days", "numbers", "strings", "yesno", "location"]
 
 
 @dataclass(frozen=True)
 class Timeframe:
-    """A timeframe: the SQL of it for an expression ``{}`` of type DateTime, its kind of values and of filters.
+    """A timeframe: its SQL over a DateTime expression ``{}``, the kind of its values, the grammar of its filters.
 
-    ``hours`` and ``days`` filter the time itself, but by whole hours or days only: the tables know nothing finer.
+    The grammars ``hours`` and ``days`` filter the time itself, by whole hours or days: the tables hold nothing finer.
     """
 
     sql: str
@@ -24,7 +24,7 @@ class Timeframe:
     label: str
 
 
-# Weeks and days of the week begin on Monday: the model must say so (week_start_day: monday).
+# Weeks begin on Monday, so the model must say week_start_day: monday.
 TIMEFRAMES = {
     "raw": Timeframe("{}", "time", "hours", "Raw"),
     "hour": Timeframe("toStartOfHour({})", "time", "hours", "Hour"),

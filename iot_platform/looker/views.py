@@ -1,4 +1,4 @@
-"""Views read from LookML: each field's references resolved, its SQL made, its columns found."""
+"""Read views from LookML: resolve each field's references, build its SQL, find its columns."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _AGGREGATES = {
 
 
 def make_view(raw: Mapping[str, Any], file: str) -> View:
-    """A view from lkml's dictionary. Raises LookmlError naming file, object and what is not understood."""
+    """A view from lkml's dictionary. Raises LookmlError naming the file, the object, and what is wrong in it."""
     name = name_of(raw, file)
     where = f"{file}, view {name}"
     check_parameters("view", raw, where)
@@ -40,26 +40,25 @@ def make_view(raw: Mapping[str, Any], file: str) -> View:
     table = liquid.parse(raw["sql_table_name"], where)
     view = View(name, str(raw.get("label", _words(name))), table, fields, file, where)
     for unknown in sorted(view.table.fields() - fields.keys()):
-        raise LookmlError(f"{where}: sql_table_name asks for {unknown}, which is no field of it.")
+        raise LookmlError(f"{where}: sql_table_name asks for {unknown}, which is not a field of it.")
     view.tables()
     _check_names(view)
     for raw_field in _raw_fields(raw):
         for drill in raw_field.get("drill_fields", []):
             if f"{name}.{drill}" not in fields:
-                raise LookmlError(f"{where}, {raw_field['name']}: drill_fields names {drill}, which is no field.")
+                raise LookmlError(f"{where}, {raw_field['name']}: drill_fields names {drill}, which is not a field.")
     return view
 
 
 def _check_names(view: View) -> None:
-    """Refuse a field that is named like a column and is something else.
+    """Raise LookmlError for a field that has the name of a column, but other SQL than that column.
 
-    Looker names the result view.field. ClickHouse takes that for the column of the table view wherever it can, or the
-    other way round.
+    Looker names the result ``view.field``, which ClickHouse may resolve to the column ``field`` of the table ``view``.
     """
     columns = {column for field in view.fields.values() for column in field.columns}
     for field in view.fields.values():
         if field.name in columns and field.sql != f"{TABLE}.{field.name}":
-            raise LookmlError(f"{field.where}: is named like the column {field.name}, but is not just that; rename it.")
+            raise LookmlError(f"{field.where}: has the name of the column {field.name}, but other SQL; rename it.")
 
 
 def _raw_fields(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -68,13 +67,13 @@ def _raw_fields(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 class _Builder:
-    """Makes the fields of one view, resolving their references to one another."""
+    """Builds the fields of one view and resolves their references to one another."""
 
     def __init__(self, view: str, raw: Mapping[str, Any], where: str) -> None:
         self._view = view
         self._where = where
         self._measures = list(raw.get("measures", []))
-        # Short name -> kind of LookML object, the object, its timeframe.
+        # Field name -> (kind of LookML object, the object, its timeframe or "").
         self._raw: dict[str, tuple[str, Mapping[str, Any], str]] = {}
         for dimension in raw.get("dimensions", []):
             self._add(name_of(dimension, where), "dimension", dimension)
@@ -101,7 +100,9 @@ class _Builder:
                 raise LookmlError(f"{where}: {parameter} must be {wanted}, not {group.get(parameter)}.")
         for timeframe in group.get("timeframes", []):
             if timeframe not in TIMEFRAMES:
-                raise LookmlError(f"{where}: timeframe {timeframe} is not known here. Known: {', '.join(TIMEFRAMES)}.")
+                raise LookmlError(
+                    f"{where}: timeframe {timeframe} is not supported. Supported: {', '.join(TIMEFRAMES)}."
+                )
         if not group.get("timeframes"):
             raise LookmlError(f"{where}: timeframes are missing.")
         return list(group["timeframes"])
@@ -147,31 +148,31 @@ class _Builder:
     def _known_type(self, raw: Mapping[str, Any], known: Iterable[str], where: str) -> str:
         name = str(raw.get("type", "string"))
         if name not in known:
-            raise LookmlError(f"{where}: type {name} is not known here. Known: {', '.join(known)}.")
+            raise LookmlError(f"{where}: type {name} is not supported. Supported: {', '.join(known)}.")
         return name
 
     def _sql(self, raw: Mapping[str, Any], parameter: str, where: str, path: tuple[str, ...] = ()) -> str:
-        """The parameter with every reference but ${TABLE} replaced by what it stands for."""
+        """The parameter's SQL with every reference but ${TABLE} resolved."""
         if parameter not in raw:
             raise LookmlError(f"{where}: {parameter} is missing.")
         text = str(raw[parameter]).strip()
         if "{%" in text or "{{" in text or "@{" in text:
-            raise LookmlError(f"{where}: Liquid and constants are not known in {parameter}.")
+            raise LookmlError(f"{where}: Liquid and constants are not supported in {parameter}.")
         return _REFERENCE.sub(lambda match: self._resolved(match.group(1), raw, where, path), text)
 
     def _resolved(self, name: str, raw: Mapping[str, Any], where: str, path: tuple[str, ...]) -> str:
         if name == "TABLE":
             return TABLE
         if name not in self._raw:
-            raise LookmlError(f"{where}: ${{{name}}} is no field of view {self._view}.")
+            raise LookmlError(f"{where}: ${{{name}}} is not a field of view {self._view}.")
         if name in path:
             raise LookmlError(f"{where}: ${{{name}}} refers to itself through {' -> '.join(path)}.")
         kind, target, timeframe = self._raw[name]
-        # Only a measure of type number is made of other measures.
+        # Only a measure of type number may refer to other measures.
         asks_measure = raw.get("type") == "number" and any(raw is measure for measure in self._measures)
         if (kind == "measure") != asks_measure or target.get("type") == "location":
             raise LookmlError(
-                f"{where}: ${{{name}}} is a {kind} of type {target.get('type')}, which cannot stand there."
+                f"{where}: ${{{name}}} is a {kind} of type {target.get('type')}, which cannot be used there."
             )
         sql = self._sql(target, "sql", where, (*path, name))
         if kind == "measure":

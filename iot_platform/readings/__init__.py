@@ -1,1 +1,1 @@
-"""Readings: what one is, where they come from, how they get into L1."""
+"""Readings: their schema, reading them from files and streams, and writing them into L1 exactly once."""

@@ -9,6 +9,8 @@ from typing import Literal
 
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.clickhouse.rows import insert_rows
+
 Range = tuple[int, int]
 State = Literal["sending", "committed"]
 
@@ -78,7 +80,7 @@ class Ledger:
             "last_timestamp": entry.last_timestamp,
             "description": self._description,
         }
-        self._client.insert("ingestion_ledger", [list(columns.values())], column_names=list(columns))
+        insert_rows(self._client, "ingestion_ledger", [list(columns.values())], list(columns))
 
     def record_end(self, position: int) -> None:
         """Store that the source ends at ``position``: as an empty range, which overlaps no other."""
@@ -94,6 +96,8 @@ def uncommitted_ranges(
     these readings, so it must be sent again with the same ones.
     """
     found: list[tuple[Range, bool]] = []
+    if position_from >= position_to:
+        return found
     position = position_from
     for entry in sorted(entries, key=lambda entry: entry.range):
         if entry.position_from >= position_to or entry.position_to <= position_from:

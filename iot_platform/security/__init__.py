@@ -1,1 +1,1 @@
-"""What protects data and secrets: escaping, secret files, private files, trusted hosts, environments of children."""
+"""Protect data and secrets: escaping, secrets, private files, trusted hosts, and the environment of child processes."""

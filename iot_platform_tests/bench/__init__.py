@@ -1,1 +1,1 @@
-"""``make bench``: what the layers cost, beside a table without views and beside the textbook design."""
+"""``make bench``: the cost of the layers, compared with a table without views and with the textbook design."""

@@ -5,14 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
@@ -21,6 +19,7 @@ from clickhouse_connect.driver.exceptions import Error
 from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.embedded_server import running_server
 from iot_platform.errors import PlatformError
+from iot_platform.services.signals import interrupt_on_stop_signals
 from iot_platform.settings import Settings
 from iot_platform_tests.bench import machine
 from iot_platform_tests.bench.dagster_runs import measure_dagster
@@ -36,7 +35,7 @@ PARTS = ("inserts", "files", "proofs", "dashboard", "dagster", "demo")
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Small sizes, less than a minute: tells whether it works, not how fast.")
+@click.option("--quick", is_flag=True, help="Small sizes, less than a minute: to test the benchmark, not the speed.")
 @click.option("--only", "names", multiple=True, type=click.Choice(PARTS), help="Only this part (repeatable).")
 @click.option(
     "--json",
@@ -44,15 +43,15 @@ PARTS = ("inserts", "files", "proofs", "dashboard", "dagster", "demo")
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("bench-results.json"),
     show_default=True,
-    help="Where every raw figure goes.",
+    help="File for all raw figures.",
 )
 @click.option(
     "--cambridge", type=click.Path(path_type=Path), default=CAMBRIDGE, help="Parquet file of real readings to load."
 )
 def bench(quick: bool, names: tuple[str, ...], json_file: Path, cambridge: Path) -> None:
-    """Measure the chain, loads, proofs, the dashboard, Dagster's runs and the demo, all in a temporary home."""
-    # A polite `kill` must end the server and remove the home exactly like Ctrl-C.
-    signal.signal(signal.SIGTERM, _interrupt)
+    """Measure inserts, loads, proofs, the dashboard, Dagster's runs and the demo, in a temporary home."""
+    # `kill` must stop the server and remove the home as Ctrl-C does.
+    interrupt_on_stop_signals()
     started = time.monotonic()
     results: dict[str, Any] = {"started_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "quick": quick}
     sizes = QUICK if quick else FULL
@@ -68,12 +67,12 @@ def bench(quick: bool, names: tuple[str, ...], json_file: Path, cambridge: Path)
     results["seconds"] = time.monotonic() - started
     json_file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     show(results)
-    click.echo(f"Every figure: {json_file} (after {results['seconds']:.0f} s)")
+    click.echo(f"All figures: {json_file} (after {results['seconds']:.0f} s)")
     sys.exit(1 if run.results["failed"] else 0)
 
 
 class Run:
-    """The parts that were asked for, one after the other; a part that fails does not take the others with it."""
+    """Measures the parts one after the other; a part that fails does not stop the others."""
 
     def __init__(self, directory: Path, sizes: Sizes, cambridge: Path, say: Say) -> None:
         self.results: dict[str, Any] = {"failed": {}}
@@ -95,7 +94,7 @@ class Run:
             parts["dashboard"] = lambda: measure_dashboard(endpoint, settings, self._directory, sizes, say)
             for name in (name for name in parts if name in names):
                 self._part(name, parts[name])
-        # Without the server above: these bring their own.
+        # Outside the block: these parts start their own server.
         if "dagster" in names:
             self._part("dagster", lambda: measure_dagster(self._directory, sizes, say))
         if "demo" in names:
@@ -107,10 +106,6 @@ class Run:
         except (RuntimeError, PlatformError, Error) as error:
             self._say(f"{name} failed: {error}")
             self.results["failed"][name] = str(error)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

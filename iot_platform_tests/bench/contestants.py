@@ -1,4 +1,4 @@
-"""What is compared: each in a database of its own on one server, fed with the same batches through the same code."""
+"""The designs that are compared: each has its own database on one server and gets the same batches by the same code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MEANING = {
     WRITER: "the same through the writer: lock, ledger, exactly once",
 }
 
-# Every hundredth device moved after the readings of the benchmark: those readings look it up in the history.
+# Every hundredth device has moved after the time of the readings, so their metadata comes from the history.
 VERSIONS = """
 INSERT INTO device_metadata (device_id, customer_id, building_type, latitude, longitude, valid_from)
 SELECT
@@ -65,10 +65,10 @@ Insert = Callable[[pa.Table, int], None]
 
 
 class Contestants:
-    """The databases of one number of devices. ``inserts``: how each takes a batch, in the order of the report."""
+    """The databases for one number of devices. ``inserts``: the insert function of each, in the order of the report."""
 
     def __init__(self, stack: ExitStack, endpoint: Endpoint, settings: Settings, devices: int) -> None:
-        """Create and fill them; they are dropped when ``stack`` is closed."""
+        """Create and fill the databases; they are dropped when ``stack`` is closed."""
         self.clients = {name: _database(stack, endpoint, settings, f"bench_{name}_{devices}") for name in MEANING}
         for name in (BARE, CHAIN, WRITER):
             migrate(self.clients[name], settings)
@@ -87,14 +87,14 @@ class Contestants:
         }
 
     def start(self, source: str) -> None:
-        """Empty every table; ``source`` names what comes next."""
+        """Empty all tables; ``source`` is the name of the next source."""
         for name, client in self.clients.items():
             for table in TABLES[name]:
                 client.command(f"TRUNCATE TABLE {table} SYNC")
         self.inserts[WRITER] = _exactly_once(BatchWriter(self.clients[WRITER], source))
 
     def check(self, rows: int) -> None:
-        """A figure of a chain that lost or doubled rows would mean nothing. Raises RuntimeError."""
+        """Check that no rows were lost or doubled. Raises RuntimeError."""
         for name, client in self.clients.items():
             if (found := _count(client, "l1_power_raw")) != rows:
                 raise RuntimeError(f"{name}: {rows:,} readings were sent, L1 holds {found:,}.")

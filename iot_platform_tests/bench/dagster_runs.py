@@ -1,4 +1,4 @@
-"""What Dagster costs: `iot-platform up` until healthy, and runs from their launch to their end."""
+"""Times of Dagster: `iot-platform up` until healthy, and runs from launch to end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STATE = """query ($id: ID!) { runOrError(runId: $id) { ... on Run { status star
 
 
 def measure_dagster(directory: Path, sizes: Sizes, say: Say) -> dict[str, Any]:
-    """Seconds until healthy; per kind of run: seconds from launch to end, and how many of them its process worked."""
+    """Seconds until healthy; for each kind of run: seconds from launch to end, and of these in its process."""
     day = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
     env = clean_environment(
         directory / "dagster", IOT_FIRST_DAY=str(day - dt.timedelta(days=1)), **dict(sizes.demo_settings)
@@ -52,7 +52,7 @@ def measure_dagster(directory: Path, sizes: Sizes, say: Say) -> dict[str, Any]:
             if not line:
                 raise RuntimeError(f"iot-platform up ended with exit code {up.wait(120)}.")
             healthy = json.loads(line)
-            # Without metadata the checks of L3 stop each proof, as they should.
+            # Without metadata the checks of L3 would fail and stop each proof.
             _run(healthy["url"], "refresh_metadata_job", "")
             kinds = {}
             for kind, job in JOBS.items():
@@ -106,7 +106,7 @@ def _run(url: str, job: str, day: str) -> tuple[float, float]:
 
 
 def _failures(url: str, run_id: str) -> str:
-    """The errors and red checks of a run, in words."""
+    """The errors and failed checks of a run, as text."""
     events = _ask(url, _FAILURES, id=run_id)["logsForRun"]["events"]
     found = [f"{event['stepKey']}: {event['error']}" for event in events if event.get("error")]
     checks = [event["evaluation"] for event in events if event.get("evaluation")]

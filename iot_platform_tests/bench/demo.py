@@ -1,4 +1,4 @@
-"""Time of ``iot-platform demo --exit`` in a fresh home, until every layer is proved."""
+"""Time of ``iot-platform demo --exit`` in a new home, until every layer is verified."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from iot_platform_tests.bench.sizes import Sizes
 
 
 def measure_demo(directory: Path, sizes: Sizes, say: Say) -> dict[str, Any]:
-    """Wall seconds of the command, from its start to its end."""
+    """Seconds from the start to the end of the command."""
     say(f"demo: {sizes.demo_days} days")
     env = clean_environment(directory / "demo", **dict(sizes.demo_settings))
     run = measure(env, "demo", "--exit", "--json", "--days", str(sizes.demo_days))

@@ -1,4 +1,4 @@
-"""Raw figures and what is said of them."""
+"""Summaries of raw figures."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median, least and most of some figures."""
+    """Median, minimum and maximum."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def rates(rows: int, seconds: Sequence[float]) -> dict[str, float]:
-    """Rows per second of equal pieces of work, each of ``rows`` rows."""
+    """Rows per second, from the seconds of equal pieces of work of ``rows`` rows each."""
     return spread([rows / value for value in seconds])
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
-    """How many times as fast as ``theirs`` ours is, from seconds taken in turn: what disturbs a round disturbs both."""
+    """Speed of ``ours`` relative to ``theirs``, from seconds measured in turns: a disturbance affects both."""
     return spread([other / own for own, other in zip(ours, theirs, strict=True)])
 
 

@@ -26,7 +26,7 @@ CAMBRIDGE = REPOSITORY.parent / "shared" / "data" / "cambridge_2019_2021_hourly.
 def measure_files(
     admin: Client, home: Path, directory: Path, sizes: Sizes, cambridge: Path, say: Say
 ) -> list[dict[str, Any]]:
-    """One result per file: generated Parquet and CSV, and the real readings when they are there."""
+    """One result per file: generated Parquet and CSV, and real readings if the file exists."""
     files = _generated(directory, sizes)
     if sizes.with_cambridge and cambridge.exists():
         files["cambridge parquet"] = cambridge
@@ -42,7 +42,7 @@ def measure_files(
 
 
 def _load(admin: Client, home: Path, path: Path) -> Measured:
-    """Load into a fresh database, by a server that runs already: the loader's memory is its own."""
+    """Load into a new database of a running server, so the measured memory is only the loader's."""
     database = "bench_load"
     env = clean_environment(home, IOT_CLICKHOUSE_DATABASE=database)
     measure(env, "migrate", "--json")
@@ -61,18 +61,18 @@ def _result(name: str, path: Path, loads: list[Measured]) -> dict[str, Any]:
         "inserted": loads[0].answer["inserted"],
         "loads": [load.figures() for load in loads],
         "seconds": spread([load.seconds for load in loads]),
-        # Of the file itself, as the loader says: without the start of Python and the connection.
+        # The loader's own time for the file, without the start of Python and the connection.
         "rows_per_s": spread([load.answer["rows_per_s"] for load in loads]),
         "peak_memory_bytes": max(load.peak_memory_bytes for load in loads),
     }
 
 
 def _generated(directory: Path, sizes: Sizes) -> dict[str, Path]:
-    """A Parquet and a CSV file with the same readings, in the order of time."""
+    """A Parquet and a CSV file with the same readings, sorted by time."""
     files = {"generated parquet": directory / "readings.parquet", "generated csv": directory / "readings.csv"}
     readings = _readings(sizes)
     parquet.write_table(readings, files["generated parquet"])
-    # Times as people write them: 2026-02-02T00:00:00Z
+    # Times in a common format: 2026-02-02T00:00:00Z
     times = readings["timestamp"].cast(pa.timestamp("s")).cast(pa.string())
     texts = pa.array([f"{str(time).replace(' ', 'T')}Z" for time in times.to_pylist()], pa.string())
     csv.write_csv(readings.set_column(0, "timestamp", texts), files["generated csv"])
@@ -82,7 +82,7 @@ def _generated(directory: Path, sizes: Sizes) -> dict[str, Path]:
 def _readings(sizes: Sizes) -> pa.Table:
     random = np.random.default_rng(1)
     rows = np.arange(sizes.file_rows, dtype=np.int64)
-    # Older than what is inserted elsewhere, so that no size of a file reaches into the future.
+    # Older than the readings of other parts, so that files of any size do not reach into the future.
     first = int(FIRST_TIME.timestamp()) - (sizes.file_rows // sizes.file_devices + 1) * INTERVAL_S
     times = first + rows // sizes.file_devices * INTERVAL_S
     devices = (rows % sizes.file_devices + 1).astype(np.uint32)

@@ -1,4 +1,4 @@
-"""Rows per second of one insert: the chain beside a bare table and the textbook design, in turn."""
+"""Rows per second of inserts: the platform, a bare table and the textbook design, measured in turns."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def _without_first(figures: Figures) -> Figures:
 
 
 def _cpu_seconds(server: psutil.Process) -> float:
-    """Of all threads, merges in the background included: what other programs on the machine do hardly changes it."""
+    """CPU time of all threads, including background merges. Other programs on the machine hardly change it."""
     times = server.cpu_times()
     return float(times.user + times.system)
 
 
 def _turn(number: int) -> Iterable[str]:
-    """Whoever follows the slowest inherits its background merges: every round begins with another one."""
+    """Each round begins with another contestant, because background merges of the slowest one slow down the next."""
     names = list(MEANING)
     start = number % len(names)
     return names[start:] + names[:start]
@@ -91,7 +91,7 @@ def _result(cell: Cell, seconds: Figures, cpu_seconds: Figures) -> dict[str, Any
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
         "rows_per_s": {name: rates(rows, values) for name, values in seconds.items()},
-        # The kernel counts CPU in hundredths of a second: only the sum over all batches says something.
+        # The kernel counts CPU time in hundredths of a second: only the sum over all batches is precise enough.
         "cpu_us_per_row": {name: sum(values) / len(values) / rows * 1e6 for name, values in cpu_seconds.items()},
         "chain_against": {other: ratio(seconds[CHAIN], seconds[other]) for other in (BARE, BOOK)},
     }

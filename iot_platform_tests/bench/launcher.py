@@ -22,7 +22,7 @@ def main() -> int:
     figures = {
         "seconds": time.monotonic() - started,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
-        # The kernel counts in KiB on Linux, in bytes on macOS.
+        # The kernel reports KiB on Linux, bytes on macOS.
         "peak_memory_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
     }
     result.write_text(json.dumps(figures), encoding="utf-8")

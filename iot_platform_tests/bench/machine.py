@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""Description of the machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = ("clickhouse-connect", "dagster", "pyarrow")
 
 
 def facts(client: Client) -> dict[str, Any]:
-    """Cores, memory, versions, and how busy the machine was when the run began."""
+    """Cores, memory, versions, and the load of the machine at the start of the run."""
     return {
         "cores": os.cpu_count(),
         "processor": _processor(),

@@ -1,4 +1,4 @@
-"""Run ``iot-platform`` as a user does, and measure that process alone."""
+"""Run ``iot-platform`` in a separate process and measure that process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Measured:
     answer: dict[str, Any]
 
     def figures(self) -> dict[str, float]:
-        """The figures without the answer."""
+        """The figures without the command's output."""
         return {
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,
@@ -39,7 +39,7 @@ class Measured:
 
 
 def clean_environment(home: Path, **overrides: str) -> dict[str, str]:
-    """The environment of a user of ``home`` who set nothing else; the server takes any free port."""
+    """The environment of a user with only IOT_HOME set; the server uses any free port."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("IOT_", "DAGSTER_"))}
     paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
     own = {"IOT_HOME": str(home), "IOT_CLICKHOUSE_PORT": "0", "PYTHONPATH": os.pathsep.join(paths)}
@@ -47,7 +47,7 @@ def clean_environment(home: Path, **overrides: str) -> dict[str, str]:
 
 
 def measure(env: Mapping[str, str], *arguments: str) -> Measured:
-    """Run ``iot-platform ARGUMENTS``; the last line it prints must be JSON. Raises RuntimeError when it fails."""
+    """Run ``iot-platform ARGUMENTS``; its last line of output must be JSON. Raises RuntimeError when it fails."""
     with tempfile.TemporaryDirectory(prefix="iot-bench-") as directory:
         result = Path(directory) / "usage.json"
         command = [sys.executable, "-m", "iot_platform", *arguments]
@@ -71,7 +71,7 @@ def _run(command: list[str], env: Mapping[str, str]) -> str:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End the command and the launcher above it; the command gets time to end what it started itself."""
+    """Stop the command and its launcher; the command has time to stop its own child processes."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGINT)
     try:

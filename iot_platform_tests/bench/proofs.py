@@ -1,4 +1,4 @@
-"""What a proof costs: ``iot-platform prove`` over readings that came in through the views."""
+"""Time and memory of ``iot-platform prove``, for readings that the materialized views have processed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PER_READINGS = 10_000_000
 DAY_S = 86_400
 DERIVED_TABLES = tuple(layer.table for layer in DERIVED_LAYERS)
 
-# One day: every device sends the same number of readings, in the order of time; every five hundredth is refused.
+# One day: all devices send the same number of readings, sorted by time; every five hundredth is quarantined.
 ONE_DAY = """
 INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh)
 SELECT
@@ -39,7 +39,7 @@ FROM numbers({rows:UInt64})
 
 
 def measure_proofs(endpoint: Endpoint, settings: Settings, home: Path, sizes: Sizes, say: Say) -> dict[str, Any]:
-    """Seconds and memory to prove layers that are right, at several sizes, and to rebuild layers that are empty."""
+    """Seconds and memory to verify correct layers of several sizes, and to rebuild empty layers."""
     own = settings.model_copy(update={"clickhouse_database": DATABASE})
     env = clean_environment(home, IOT_CLICKHOUSE_DATABASE=DATABASE)
     with ExitStack() as stack:
@@ -81,7 +81,7 @@ def _fill_day(client: Client, sizes: Sizes, day: int) -> None:
 
 
 def _step(client: Client, env: Mapping[str, str], days: int, sizes: Sizes, say: Say) -> dict[str, Any]:
-    """Prove all days there are: all of them read, and the first look alone once they are proved."""
+    """Verify all days: with all data read, and again when they are verified already."""
     readings = int(client.query("SELECT count() FROM l1_power_raw").result_rows[0][0])
     say(f"proofs: {readings:,} readings of {sizes.proof_devices:,} devices in {days} days")
     runs = [_measured(client, env, "--full") for _ in range(sizes.proof_runs)]
@@ -101,7 +101,7 @@ def _step(client: Client, env: Mapping[str, str], days: int, sizes: Sizes, say: 
 
 
 def _measured(client: Client, env: Mapping[str, str], *options: str) -> tuple[Measured, int]:
-    """A run of ``prove``, and the most memory that one of its queries took in the server."""
+    """A run of ``prove``, and the peak memory of its queries in the server."""
     started = client.query("SELECT now64(6)").result_rows[0][0]
     run = measure(env, "prove", "--json", *options)
     client.command("SYSTEM FLUSH LOGS")

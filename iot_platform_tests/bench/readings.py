@@ -1,4 +1,4 @@
-"""Readings to insert: any shape of batch, always of a time that was not sent before."""
+"""Readings to insert: batches of any shape, with timestamps that were not used before."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Batches:
         self._number = 0
 
     def next(self) -> pa.Table:
-        """The next batch, with the columns of READING_SCHEMA."""
+        """The next batch: a table with READING_SCHEMA."""
         cell = self._cell
         per_interval = cell.batch_rows // cell.per_device
         turn = np.arange(per_interval) + self._number * per_interval

@@ -1,4 +1,4 @@
-"""The result as tables for people."""
+"""The results as tables for people."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PIPE_WIDTH = 200
 
 
 def show(results: dict[str, Any], console: Console | None = None) -> None:
-    """Print a table for each part that was measured: median (least - most)."""
+    """Print a table for each measured part: median (minimum - maximum)."""
     out = console or Console()
     if not out.is_terminal and console is None:
         out = Console(width=PIPE_WIDTH)

@@ -1,4 +1,4 @@
-"""How much a run measures: the full one in minutes, the quick one in seconds."""
+"""The sizes of a full run (minutes) and of a quick one (seconds)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cell:
-    """One row of the table of inserts: batches of ``batch_rows`` readings, ``per_device`` of each device in them."""
+    """One row of the table of inserts: batches of ``batch_rows`` readings with ``per_device`` of each device."""
 
     devices: int
     batch_rows: int
@@ -28,7 +28,7 @@ class Sizes:
     with_cambridge: bool
     proof_day_readings: int
     proof_devices: int
-    # Proofs are measured at each of these numbers of days: the cost must grow with them and the memory must not.
+    # Proofs are measured for each of these numbers of days: time may grow with it, memory must not.
     proof_days: tuple[int, ...]
     proof_runs: int
     # Each device sends a reading an hour.

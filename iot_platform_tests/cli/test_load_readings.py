@@ -1,4 +1,4 @@
-"""Files of readings on their way into the layers."""
+"""Load files of readings into the layers."""
 
 from __future__ import annotations
 
@@ -93,12 +93,12 @@ def test_bad_rows_are_reported_and_the_rest_is_loaded(schema: Client, tmp_path: 
     assert schema.query(query).result_rows == [("no_device",), ("not_a_number",)]
 
 
-def test_an_interrupted_load_goes_on_whatever_the_batch_size(
+def test_an_interrupted_load_continues_with_any_batch_size(
     schema: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loader, "WINDOW_ROWS", 40)
     monkeypatch.setattr(csv_rows, "BLOCK_BYTES", 600)
-    # Sorted by meter, with bad rows in between: windows sort by time, positions must still mean the same rows.
+    # Sorted by meter, with bad rows: windows sort by time, and positions must still mean the same rows.
     rows = [
         f"{START + dt.timedelta(minutes=minute):%Y-%m-%dT%H:%MZ},{meter},{'bad' if minute == 7 else minute}"
         for meter in range(1, 7)
@@ -137,7 +137,7 @@ def test_external_ids_are_numbered_once(schema: Client, tmp_path: Path) -> None:
     assert [device for _, device, _ in stored(schema)].count(ids["b0"]) == 3
 
 
-def test_wrong_numbers_lead_to_the_option(schema: Client, tmp_path: Path) -> None:
+def test_the_error_for_ids_that_are_not_numbers_names_the_option(schema: Client, tmp_path: Path) -> None:
     path = write(tmp_path / "r.csv", ["2026-01-01,1,1", "2026-01-01,b1,2"])
     with pytest.raises(SourceError, match="r.csv, column 'device_id': 50% .* --device-ids external"):
         load_file(schema, path)
@@ -201,7 +201,7 @@ reading = st.tuples(
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(reading, min_size=1, max_size=30), seed=st.integers(0, 1000))
-def test_any_readings_survive_a_csv(
+def test_any_readings_can_be_loaded_from_a_csv(
     schema: Client, tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[int, int, float]], seed: int
 ) -> None:
     for table in ("l1_power_raw", "power_quarantine", "ingestion_ledger"):
@@ -212,7 +212,7 @@ def test_any_readings_survive_a_csv(
     quoting: Literal[0, 1] = choose.choice([csv.QUOTE_ALL, csv.QUOTE_MINIMAL])
     ending = choose.choice(["\n", "\r\n"])
     writer = csv.writer(buffer, delimiter=choose.choice(",;\t"), quoting=quoting, lineterminator=ending)
-    # The seed makes each file another source; the extra column holds line ends.
+    # The seed makes each file a different source; the extra column contains line ends.
     writer.writerow(["note", "timestamp", "device_id", "energy", f"x{seed}{hash(tuple(map(repr, rows)))}"])
     for seconds, device, energy in rows:
         time = dt.datetime.fromtimestamp(seconds, dt.UTC)
@@ -272,7 +272,7 @@ def test_real_readings(schema: Client, tmp_path: Path) -> None:
     accepted = table["kwh"].filter(pc.less(table["kwh"], pa.scalar(100.0)))
     assert count == len(accepted) == table.num_rows - over
     assert math.isclose(kWh, pc.sum(accepted).as_py(), rel_tol=1e-9)
-    # Sorted by time within the window: no day is touched by more than two of the batches.
+    # Sorted by time within the window: at most two of the batches touch a day.
     parts = schema.query(
         "SELECT max(parts) FROM (SELECT count() AS parts FROM system.parts WHERE database = currentDatabase() "
         "AND table = 'l1_power_raw' AND level = 0 GROUP BY partition)"

@@ -26,8 +26,8 @@ from pydantic import SecretStr
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.dashboard.app import create_app
-from iot_platform.dashboard.clickhouse_pool import Source
-from iot_platform.dashboard.query_cache import Answers
+from iot_platform.dashboard.clickhouse_pool import ClickHousePool
+from iot_platform.dashboard.query_cache import QueryCache
 from iot_platform.dashboard.tiles import Tiles, tables_of
 from iot_platform.looker.project import load_project
 from iot_platform.settings import Settings
@@ -79,7 +79,7 @@ def serving(settings: Settings) -> Iterator[str]:
     """The application on a real port."""
     project = load_project()
     dashboard = project.dashboards["power_overview"]
-    source = Source(settings, sorted(tables_of(project, dashboard, settings)))
+    source = ClickHousePool(settings, sorted(tables_of(project, dashboard, settings)))
     app = create_app(Tiles(project, dashboard, source, settings), source)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -155,7 +155,7 @@ def test_an_insert_makes_a_new_version_and_a_merge_does_not(api: Api) -> None:
     store = "l4_power_by_building_type_hourly"
 
     def fingerprint() -> str:
-        source = Source(api.settings, [store])
+        source = ClickHousePool(api.settings, [store])
         try:
             return source.version().fingerprint
         finally:
@@ -221,7 +221,7 @@ def test_a_strange_host_is_refused_also_on_all_addresses(api: Api, tmp_path: Pat
 
 
 def test_a_question_is_asked_once_at_a_time() -> None:
-    answers: Answers[int] = Answers(2, TIMEOUT_S)
+    answers: QueryCache[int] = QueryCache(2, TIMEOUT_S)
     asked: list[str] = []
     begun, go_on = threading.Event(), threading.Event()
 
@@ -241,7 +241,7 @@ def test_a_question_is_asked_once_at_a_time() -> None:
 
 
 def test_an_error_is_not_kept() -> None:
-    answers: Answers[int] = Answers(2, TIMEOUT_S)
+    answers: QueryCache[int] = QueryCache(2, TIMEOUT_S)
 
     def fail() -> int:
         raise ValueError("away")

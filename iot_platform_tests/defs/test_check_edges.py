@@ -51,7 +51,7 @@ def test_all_days_are_checked_in_pieces(
     monkeypatch.setattr("iot_platform.layers.partitions.ROWS_PER_QUERY", 1)
     pieces = facts(run_checks(instance, "l2_power_cleaned")["every_reading_is_within_limits"])
     assert (pieces["offending_readings"], pieces["readings"]) == (4, 7)
-    assert pieces["failed_days"] == whole["red_days"] == f"1970-01-01, 2025-07-01, {DAY}, 2035-07-01"
+    assert pieces["failed_days"] == whole["failed_days"] == f"1970-01-01, 2025-07-01, {DAY}, 2035-07-01"
 
 
 def test_a_day_that_lacks_every_second_reading_has_gaps(platform: Client, instance: dg.DagsterInstance) -> None:

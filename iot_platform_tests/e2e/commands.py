@@ -16,11 +16,18 @@ def environment(home: Path, **settings: str) -> dict[str, str]:
     return {**inherited, "IOT_HOME": str(home), **settings}
 
 
-def iot_platform(env: dict[str, str], *arguments: str, exit_code: int = 0) -> str:
-    """Run ``iot-platform ARGUMENTS`` and return its standard output; fails when it ends otherwise than expected."""
+def iot_platform(
+    env: dict[str, str], *arguments: str, exit_code: int = 0, stdin: str | None = None, umask: int = -1
+) -> str:
+    """Run ``iot-platform ARGUMENTS``; fails if its exit code is not the expected one.
+
+    Returns its standard output, or its standard error if it is expected to fail. ``umask`` -1: that of this process.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "iot_platform", *arguments],
         env=env,
+        input=stdin,
+        umask=umask,
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,

@@ -1,4 +1,4 @@
-"""The benchmark measures what it says it measures; how fast a machine is, no test decides."""
+"""The benchmark measures what it claims to measure. The figures themselves are not tested."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ TIMEOUT_S = 600
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the benchmark runs and puts its temporary files."""
+    """The directory in which the benchmark runs, with its temporary files."""
     return tmp_path_factory.mktemp("bench")
 
 
 @pytest.fixture(scope="module")
 def results(directory: Path) -> dict[str, Any]:
-    """What a quick run wrote; the demo, which it only starts and times, has tests of its own."""
+    """The results of a quick run without the demo, which has its own tests."""
     parts = ("--only", "inserts", "--only", "files", "--only", "proofs")
     done = subprocess.run(
         [
@@ -51,7 +51,7 @@ def results(directory: Path) -> dict[str, Any]:
     return found
 
 
-def test_every_contestant_took_every_batch(results: dict[str, Any]) -> None:
+def test_every_contestant_has_inserted_every_batch(results: dict[str, Any]) -> None:
     cells = results["inserts"]
     assert [(cell["devices"], cell["batch_rows"]) for cell in cells] == [(c.devices, c.batch_rows) for c in QUICK.cells]
     for cell, asked in zip(cells, QUICK.cells, strict=True):
@@ -66,13 +66,13 @@ def test_every_contestant_took_every_batch(results: dict[str, Any]) -> None:
         assert all(found["median"] > 0 for found in cell["chain_against"].values())
 
 
-def test_files_are_loaded_whole_by_a_process_of_its_own(results: dict[str, Any]) -> None:
+def test_files_are_loaded_completely_in_a_separate_process(results: dict[str, Any]) -> None:
     files = {file["file"]: file for file in results["files"]}
     assert files.keys() == {"generated parquet", "generated csv"}
     for file in files.values():
         assert file["rows"] == file["inserted"] == QUICK.file_rows
         assert file["rows_per_s"]["median"] > 0 and file["seconds"]["median"] > 0
-        # An interpreter with Arrow and without the engine.
+        # The memory of an interpreter with Arrow, without the engine.
         assert 30e6 < file["peak_memory_bytes"] < 2e9
 
 
@@ -90,14 +90,14 @@ def test_proofs_cover_every_layer(results: dict[str, Any]) -> None:
         assert run["layer_seconds"].keys() == layers and min(run["layer_seconds"].values()) > 0
 
 
-def test_the_machine_is_named(results: dict[str, Any]) -> None:
+def test_the_machine_is_described(results: dict[str, Any]) -> None:
     machine = results["machine"]
     assert machine["cores"] > 0 and machine["memory_bytes"] > 0
     assert machine["clickhouse"].split(".")[0].isdigit() and machine["python"].startswith("3.")
     assert results["quick"] is True and results["failed"] == {} and results["seconds"] > 0
 
 
-def test_nothing_stays_behind(results: dict[str, Any], directory: Path) -> None:
+def test_no_files_and_processes_are_left(results: dict[str, Any], directory: Path) -> None:
     assert [path.name for path in directory.iterdir()] == ["results.json"]
     left = [process.pid for process in psutil.process_iter() if _mentions(process, directory)]
     assert left == []

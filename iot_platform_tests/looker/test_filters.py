@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from iot_platform.errors import FilterError
 from iot_platform.looker.dates import UNITS, Interval, is_finer, parse_dates
-from iot_platform.looker.filters import Values, any_of, condition
+from iot_platform.looker.filters import Values, condition
 from iot_platform.looker.timeframes import Grammar
+from iot_platform_tests.looker.string_filters import any_of
 
 NOW = dt.datetime(2026, 11, 24, 19, 50, 7, 5, tzinfo=dt.UTC)  # a Tuesday
 

@@ -1,4 +1,4 @@
-"""The LookML project is read strictly: whatever is not known, or names what there is not, is refused by name."""
+"""The LookML project is read strictly: unsupported parameters and unknown names are refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MODEL, DASHBOARD = "models/iot_platform.model.lkml", "dashboards/power_overview.
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the project, to be damaged."""
+    """A copy of the project that a test may damage."""
     return Path(shutil.copytree(Settings().looker_dir, tmp_path / "looker"))
 
 
@@ -41,13 +41,13 @@ def change(project: Path, file: str, old: str, new: str) -> None:
 
 
 MUTATIONS = [
-    # What is not known is refused, never ignored.
-    (VIEW, "hour_of_day, day", "hour_of_dya, day", "dimension_group time: timeframe hour_of_dya is not known"),
-    (VIEW, "type: max", "type: median", "measure peak_kwh: type median is not known"),
-    (VIEW, "type: yesno", "type: tier", "dimension metadata_known: type tier is not known"),
+    # Unsupported parameters are refused, never ignored.
+    (VIEW, "hour_of_day, day", "hour_of_dya, day", "dimension_group time: timeframe hour_of_dya is not supported"),
+    (VIEW, "type: max", "type: median", "measure peak_kwh: type median is not supported"),
+    (VIEW, "type: yesno", "type: tier", "dimension metadata_known: type tier is not supported"),
     (VIEW, "hidden: yes", "hidden: perhaps", "measure exact_kwh: hidden must be yes or no, not perhaps"),
-    (VIEW, "hidden: yes", "requires: yes", "measure exact_kwh: measure has requires, which is not known"),
-    (VIEW, 'label: "Power usage"', "suggestions: yes", "view has suggestions, which is not known"),
+    (VIEW, "hidden: yes", "requires: yes", "measure exact_kwh: measure has requires, which is not supported"),
+    (VIEW, 'label: "Power usage"', "suggestions: yes", "view has suggestions, which is not supported"),
     (VIEW, "datatype: datetime", "datatype: date", "datatype must be datetime, not date"),
     (VIEW, "convert_tz: no", "convert_tz: yes", "convert_tz must be no, not yes"),
     (VIEW, "    convert_tz: no\n", "", "convert_tz must be no, not None"),
@@ -57,28 +57,33 @@ MUTATIONS = [
     (VIEW, "{% if power_usage.time_zone._in_query %}", "{% unless x %}", "Liquid tag {% unless x %} is not understood"),
     (VIEW, "time_zone._in_query", "time_zone._is_filtered", "Liquid condition 'power_usage.time_zone._is_filtered'"),
     (VIEW, "_in_query or power_usage.place", "_in_query and power_usage.place", "only `or` or only `and`"),
-    (VIEW, "${TABLE}.time_zone", "{{ zone }}", "Liquid and constants are not known in sql"),
-    (MODEL, 'label: "IoT', 'fiscal_month_offset: 3 label: "IoT', "model has fiscal_month_offset, which is not known"),
+    (VIEW, "${TABLE}.time_zone", "{{ zone }}", "Liquid and constants are not supported in sql"),
+    (
+        MODEL,
+        'label: "IoT',
+        'fiscal_month_offset: 3 label: "IoT',
+        "model has fiscal_month_offset, which is not supported",
+    ),
     (MODEL, "explore: device_metadata {", "explore: device_metadata { join: x {} ", "explore has joins"),
     (MODEL, "week_start_day: monday", "week_start_day: sunday", "week_start_day must be monday"),
     (MODEL, 'max_cache_age: "5 minutes"', "interval_trigger: x", "datagroup has interval_trigger"),
-    (DASHBOARD, "stacking: normal", "trellis: row", "tile usage_over_time: trellis is not known"),
-    (DASHBOARD, "crossfilter_enabled", "crossfilters", "crossfilters is not known"),
-    (DASHBOARD, "type: looker_bar", "type: looker_funnel", "type is looker_funnel; known: looker_area"),
+    (DASHBOARD, "stacking: normal", "trellis: row", "tile usage_over_time: trellis is not supported"),
+    (DASHBOARD, "crossfilter_enabled", "crossfilters", "crossfilters is not supported"),
+    (DASHBOARD, "type: looker_bar", "type: looker_funnel", "type is looker_funnel; supported: looker_area"),
     (DASHBOARD, "type: tag_list", "type: slider", "filter building_type: type is slider"),
     (DASHBOARD, "limit: 500\n", "limit: 500\n    limit: 600\n", "limit is given twice"),
-    # What is named must be there.
-    (VIEW, "toFloat64(${exact_kwh})", "toFloat64(${exact})", "measure total_kwh: ${exact} is no field of view"),
+    # Names must refer to something that exists.
+    (VIEW, "toFloat64(${exact_kwh})", "toFloat64(${exact})", "measure total_kwh: ${exact} is not a field of view"),
     (VIEW, "sql: ${TABLE}.max_kWh", "sql: max_kWh", "max_kWh in 'max(max_kWh)' must be ${TABLE}.max_kWh"),
-    (VIEW, "sql: ${TABLE}.max_kWh", "sql: ${TABLE}.max_kWh +", "is no SQL expression"),
+    (VIEW, "sql: ${TABLE}.max_kWh", "sql: ${TABLE}.max_kWh +", "is not an SQL expression"),
     (VIEW, "sql: ${TABLE}.max_kWh", "sql: (SELECT 1)", "has a subquery"),
     (VIEW, "sql: ${TABLE}.max_kWh", "sql: ${total_kwh}", "${total_kwh} is a measure of type number"),
     (VIEW, "toFloat64(${exact_kwh})", "${average_kwh_per_hour}", "refers to itself through"),
     (VIEW, "measure: peak_kwh", "measure: total_kwh", "two fields are named total_kwh"),
     (VIEW, "measure: peak_kwh", "measure: max_kWh", "the name 'max_kWh' must begin with a-z"),
-    (VIEW, "dimension: metadata_known", "dimension: has_metadata", "is named like the column has_metadata"),
-    (VIEW, "customer_id, devices", "customer_id, meters", "drill_fields names meters, which is no field"),
-    (VIEW, "power_usage.time_zone._in_query", "power_usage.zone._in_query", "power_usage.zone, which is no field"),
+    (VIEW, "dimension: metadata_known", "dimension: has_metadata", "has the name of the column has_metadata"),
+    (VIEW, "customer_id, devices", "customer_id, meters", "drill_fields names meters, which is not a field"),
+    (VIEW, "power_usage.time_zone._in_query", "power_usage.zone._in_query", "power_usage.zone, which is not a field"),
     (VIEW, "@{database}.l4_power_agg", "iot.l4_power_agg", "sql_table_name is 'iot.l4_power_agg_hourly_store'"),
     (
         METERS,
@@ -86,30 +91,30 @@ MUTATIONS = [
         "device_metadata FINAL",
         "sql_table_name is '@{database}.device_metadata FINAL'",
     ),
-    (MODEL, "persist_with: new_hour", "persist_with: hourly", "persist_with is hourly, which is no datagroup"),
+    (MODEL, "persist_with: new_hour", "persist_with: hourly", "persist_with is hourly, which is not a datagroup"),
     (MODEL, "explore: device_metadata", "explore: meters", "explore meters: there is no view meters"),
-    (MODEL, "@{connection}", "@{warehouse}", "@{warehouse} is no constant"),
-    (MODEL, '"/dashboards/*', '"/boards/*', "include '/boards/*.dashboard.lookml' finds no file"),
+    (MODEL, "@{connection}", "@{warehouse}", "@{warehouse} is not a constant"),
+    (MODEL, '"/dashboards/*', '"/boards/*', "include '/boards/*.dashboard.lookml' matches no file"),
     (
         MODEL,
         'include: "/dashboards/*.dashboard.lookml"',
         "",
-        "power_overview.dashboard.lookml is there but not included",
+        "power_overview.dashboard.lookml is not included",
     ),
-    (DASHBOARD, "power_usage.peak_kwh", "power_usage.peak", "tile peak: power_usage.peak is no field"),
-    (DASHBOARD, "model: iot_platform", "model: iot", "model is iot; known: iot_platform"),
-    (DASHBOARD, "      period: power", "      span: power", "tile total: listens to span, which is no filter"),
+    (DASHBOARD, "power_usage.peak_kwh", "power_usage.peak", "tile peak: power_usage.peak is not a field"),
+    (DASHBOARD, "model: iot_platform", "model: iot", "model is iot; supported: iot_platform"),
+    (DASHBOARD, "      period: power", "      span: power", "tile total: listens to span, which is not a filter"),
     (DASHBOARD, "name: meters", "name: total", "a name is given twice"),
     (DASHBOARD, "    limit: 10\n", "", "tile top_devices: limit is missing"),
     (DASHBOARD, "limit: 5000", "limit: 50000", "limit must be 1 to 5000"),
-    (DASHBOARD, "width: 6", "width: 30", "must be there, within 24 columns"),
+    (DASHBOARD, "width: 6", "width: 30", "must lie within 24 columns"),
     (DASHBOARD, "'Yes'", "yes", "filters of power_usage.metadata_known must be a text"),
-    (DASHBOARD, "power_usage.time_hour: 24", "power_usage.device_id: 24", "and listens to device for it"),
+    (DASHBOARD, "power_usage.time_hour: 24", "power_usage.device_id: 24", "and also listens to device for it"),
 ]
 
 
 @pytest.mark.parametrize(("file", "old", "new", "message"), MUTATIONS)
-def test_what_is_not_known_or_not_there_is_refused(copy: Path, file: str, old: str, new: str, message: str) -> None:
+def test_what_is_unsupported_or_unknown_is_refused(copy: Path, file: str, old: str, new: str, message: str) -> None:
     change(copy, file, old, new)
     with pytest.raises(LookmlError) as error:
         load_project(copy)
@@ -118,7 +123,7 @@ def test_what_is_not_known_or_not_there_is_refused(copy: Path, file: str, old: s
 
 
 def nodes(value: object) -> Iterator[tuple[Any, Any]]:
-    """Every place of a YAML document: its container, and its key or index there."""
+    """Every node of a YAML document: its container, and its key or index there."""
     if isinstance(value, dict | list):
         for key in value if isinstance(value, dict) else range(len(value)):
             yield value, key
@@ -159,18 +164,18 @@ def test_a_dashboard_of_another_shape_is_refused_and_never_a_crash(other: object
             Query("usage", ("power_usage.total_kwh",)),
             "There is no explore 'usage'. Known: power_usage, device_metadata",
         ),
-        (Query("power_usage", ("power_usage.kwh",)), "'power_usage.kwh' is no field of explore power_usage"),
-        (Query("power_usage", ()), "A query needs fields"),
-        (Query("power_usage", ("power_usage.devices", "power_usage.devices")), "each of them once"),
+        (Query("power_usage", ("power_usage.kwh",)), "'power_usage.kwh' is not a field of explore power_usage"),
+        (Query("power_usage", ()), "A query needs at least one field"),
+        (Query("power_usage", ("power_usage.devices", "power_usage.devices")), "each field once"),
         (Query("power_usage", ("power_usage.devices",), limit=MAX_LIMIT + 1), "must be from 1 to 5,000, not 5,001"),
-        (Query("power_usage", ("power_usage.devices",), {"power_usage.x": "1"}), "'power_usage.x' is no field"),
+        (Query("power_usage", ("power_usage.devices",), {"power_usage.x": "1"}), "'power_usage.x' is not a field"),
         (Query("power_usage", ("power_usage.devices",), sorts=("power_usage.place",)), "must be one of the fields"),
         (Query("power_usage", ("power_usage.devices",), sorts=("power_usage.devices up",)), "with asc or desc"),
         (Query("power_usage", ("power_usage.devices",), pivots=("power_usage.devices",)), "must be a dimension"),
         (Query("power_usage", ("power_usage.place",), pivots=("power_usage.place",)), "needs a measure"),
     ],
 )
-def test_a_query_of_what_there_is_not_is_refused(query: Query, message: str) -> None:
+def test_a_query_with_unknown_names_is_refused(query: Query, message: str) -> None:
     with pytest.raises(LookmlError) as error:
         compile_query(PROJECT, query, "iot")
     assert message in str(error.value)

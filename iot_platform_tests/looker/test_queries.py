@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iot_platform.looker.compiler import compile_query
-from iot_platform.looker.filters import Values, any_of, condition
+from iot_platform.looker.filters import Values, condition
 from iot_platform.looker.query import Query
 from iot_platform_tests.looker.lookml_readings import DASHBOARD, NOW, PROJECT, YEAR, energy
+from iot_platform_tests.looker.string_filters import any_of
 
 
 def test_a_pivoted_table_is_cut_by_rows(marts: Client) -> None:

@@ -11,8 +11,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.looker.compiler import compile_query
-from iot_platform.looker.filters import any_of
 from iot_platform_tests.looker.lookml_readings import DASHBOARD, NOW, PROJECT, YEAR, energy
+from iot_platform_tests.looker.string_filters import any_of
 
 Filters = Mapping[str, str]
 FILTERS: list[tuple[Filters, Callable[[pd.DataFrame], pd.Series]]] = [

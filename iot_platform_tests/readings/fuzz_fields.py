@@ -1,4 +1,4 @@
-"""Fields of fuzzed readings, each with what it means: they are built, not parsed, so that they can judge a parser."""
+"""Fields of fuzzed readings, each with its expected value. No parser is involved, so they can test the parser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LAST_SECOND = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field as it is written (Parquet: bytes, a number or NULL), and its value or else the reason why it has none."""
+    """A field as it is written (Parquet: bytes, a number or NULL), and its value, or the reason why it has none."""
 
     written: bytes | float | None
     value: float | None = None
@@ -23,7 +23,7 @@ class Field:
 
 
 MISSING = (None, b"", b" ", b"null", b"NULL", b"None", b"N/A", b"-", b"\\N")
-# Never valid UTF-8, whatever stands beside it.
+# Not valid UTF-8, even next to other bytes.
 BROKEN = (b"\xff", b"\xfe\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf8")
 
 TIMES = {
@@ -76,10 +76,10 @@ BAD_IDS = (
 
 
 def written_time(chance: Random, seconds: int) -> bytes:
-    """One of the forms of a time; those of numbers only from 1973 on, when they have enough digits."""
+    """A time in one of its formats; as a number only from 1973 on, because earlier ones have too few digits."""
     time = dt.datetime.fromtimestamp(seconds, dt.UTC)
     hours, minutes = chance.randint(-11, 13), chance.choice((0, 30, 45))
-    # An offset may not lead out of the years that a DateTime has.
+    # The offset must not lead to a year outside the range of a DateTime.
     local = time.astimezone(dt.timezone(dt.timedelta(hours=hours, minutes=minutes)))
     offset = f"{local:%z}"
     fraction = chance.choice(("", "", ".0", ".123", ".999999999"))
@@ -96,7 +96,7 @@ def written_time(chance: Random, seconds: int) -> bytes:
 
 
 def time_field(chance: Random, seconds: int) -> Field:
-    """A time, mostly that of ``seconds``."""
+    """A time, mostly ``seconds``."""
     roll = chance.random()
     if roll < 0.03:
         return Field(chance.choice(UNREADABLE_TIMES), reason="unreadable_time")
@@ -111,7 +111,7 @@ def time_field(chance: Random, seconds: int) -> Field:
 
 
 def id_field(chance: Random, device: int) -> Field:
-    """A meter id, mostly that of ``device``."""
+    """A meter id, mostly ``device``."""
     roll = chance.random()
     if roll < 0.03:
         return Field(chance.choice(BAD_IDS), reason=BAD_DEVICE_ID)
@@ -139,13 +139,13 @@ def value_field(chance: Random) -> Field:
 
 
 def valid_value(chance: Random) -> bytes:
-    """An energy between 0 and 99.9 kWh, as it is written."""
+    """The text of an energy between 0 and 99.9 kWh."""
     value = chance.uniform(0, 99.9)
     return chance.choice((repr(value), f"{value:.3f}", f"{value:e}", f"+{value:.1f}")).encode()
 
 
 def with_broken_text(chance: Random, field: Field) -> Field:
-    """The field with bytes in it that are no UTF-8."""
+    """The field with added bytes that are not UTF-8."""
     text = field.written if isinstance(field.written, bytes) else b""
     position = chance.randint(0, len(text))
     return Field(text[:position] + chance.choice(BROKEN) + text[position:], reason="broken_encoding")

@@ -1,4 +1,4 @@
-"""Parquet files of fuzzed readings: columns of text with anything in it, and typed columns."""
+"""Parquet files of fuzzed readings, with text columns and with typed columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from iot_platform_tests.readings.fuzz_fields import LAST_SECOND, Field
 from iot_platform_tests.readings.fuzz_rows import HEADER, SHOWN_BYTES, Fields, Row, RowMaker
 
 PER_SECOND = {"s": 1, "ms": 1000, "us": 10**6, "ns": 10**9}
-# 2255, which nanoseconds can still hold.
+# The year 2255: nanoseconds end in 2262.
 LATE = 9_000_000_000
 VALUES = (0.0, -0.0, 5e-324, 99.99999999999999, 100.0, 1e308, -1e308, -5e-324, math.nan, math.inf, -math.inf)
 
@@ -30,7 +30,7 @@ def write_texts(path: Path, chance: Random, count: int, now: int) -> list[Row]:
 
 
 def write_numbers(path: Path, chance: Random, count: int, now: int) -> list[Row]:
-    """Write times, whole numbers (or floats, as a column with gaps often is) and floats."""
+    """Write times, whole numbers (or floats, as columns with missing values often are) and floats."""
     maker = RowMaker(chance, now)
     unit = chance.choice(list(PER_SECOND))
     of_ids = chance.choice((pa.int64(), pa.float64()))

@@ -1,4 +1,4 @@
-"""Rows of fuzzed readings and what must become of them, and the files they are written to."""
+"""Rows of fuzzed readings, the expected result for each, and the CSV files with them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Row:
 
 @dataclass
 class RowMaker:
-    """Makes rows with a key of their own, and now and then one more valid reading of a key that has one."""
+    """Makes rows with unique keys, and sometimes another valid reading for an existing key."""
 
     chance: Random
     now: int
@@ -58,17 +58,17 @@ class RowMaker:
     valid: list[tuple[int, int]] = field(default_factory=list)
 
     def row(self, *, broken: bool) -> Row:
-        """The next row of text; ``broken``: it may be no UTF-8."""
+        """The next row of text; ``broken``: it may contain bytes that are not UTF-8."""
         if key := self.known_key():
             return self.judged(_texts_of(self.chance, *key))
         return self.of(lambda: self._fields(broken=broken))
 
     def known_key(self) -> tuple[int, int] | None:
-        """Now and then the key of a valid row, for one more reading of it."""
+        """Sometimes the key of a valid row, for another reading with this key."""
         return self.chance.choice(self.valid) if self.valid and self.chance.random() < 0.03 else None
 
     def of(self, fields: Callable[[], Fields]) -> Row:
-        """A row of fields whose key no other row has."""
+        """A row with a key that no other row has."""
         row = self.judged(fields())
         while row.key is not None and row.key in self.keys:
             row = self.judged(fields())
@@ -79,7 +79,7 @@ class RowMaker:
         return row
 
     def seconds(self) -> int:
-        """A Unix time: mostly of a few days, now and then of another year or of the near future."""
+        """A Unix time: mostly on a few days, sometimes in another year or the near future."""
         roll = self.chance.random()
         if roll < 0.02:
             return self.chance.randrange(SINCE_2000)
@@ -122,7 +122,7 @@ def _texts_of(chance: Random, device: int, seconds: int) -> Fields:
 
 
 def verdict(time: Field, device: Field, value: Field, now: int) -> str:
-    """What must become of a reading; the first fault counts."""
+    """The expected result for a reading; its first fault decides."""
     if reason := time.reason or device.reason or value.reason:
         return f"rejected: {reason}"
     assert time.value is not None and device.value is not None and value.value is not None
@@ -140,7 +140,7 @@ def verdict(time: Field, device: Field, value: Field, now: int) -> str:
 
 @dataclass(frozen=True)
 class Temper:
-    """What a stretch of a CSV file has in it, so that calm blocks and wild ones follow each other."""
+    """What a section of a CSV file contains, so that plain and difficult blocks alternate."""
 
     line_ends: tuple[bytes, ...]
     broken_text: bool
@@ -151,7 +151,7 @@ class Temper:
 
 
 def write_csv(path: Path, chance: Random, count: int, now: int) -> list[Row]:
-    """Write ``count`` rows to a CSV file, and blank lines, which are none."""
+    """Write ``count`` rows to a CSV file, with blank lines between them."""
     maker = RowMaker(chance, now)
     delimiter = chance.choice((b",", b";", b"\t", b"|"))
     rows: list[Row] = []
@@ -186,7 +186,7 @@ def _tempers(chance: Random) -> Iterator[Temper]:
 
 
 def _write(row: Row, chance: Random, delimiter: bytes, temper: Temper) -> None:
-    """Give the row its text."""
+    """Set the text of the row."""
     texts = [each.written if isinstance(each.written, bytes) else b"" for each in row.fields] + [
         _note(chance, delimiter, temper)
     ]
@@ -206,7 +206,7 @@ def _quoted(chance: Random, text: bytes, delimiter: bytes, temper: Temper) -> by
 
 
 def _note(chance: Random, delimiter: bytes, temper: Temper) -> bytes:
-    """Never with a line end or a delimiter at its start: those would close a quote that another row left open."""
+    """A note that does not begin with a line end or a delimiter, which would close an unclosed quote before it."""
     notes = [b"", b"", b"plain", "größer ✓ \u2028\u0085".encode(), b'5" pipe', b"\\", b"NUL \x00"]
     if temper.quotes:
         notes += [b'"', b'say "hi"', b"a" + delimiter + b"b"]
@@ -220,8 +220,8 @@ def _note(chance: Random, delimiter: bytes, temper: Temper) -> bytes:
 
 
 def _malformed(chance: Random, delimiter: bytes, texts: list[bytes], *, open_quotes: bool) -> bytes:
-    """A line that is no row: too few or too many fields, a quote that is never closed, bytes without any sense."""
-    # Without quotes and line ends of their own the wrong number of fields is beyond doubt.
+    """A malformed line: too few or too many fields, an unclosed quote, or random bytes."""
+    # Without quotes and line ends in the fields, their number is certainly wrong.
     plain = [text.translate(None, b'"\r\n' + delimiter) for text in texts]
     kind = chance.randrange(5 if open_quotes else 4)
     if kind == 0:

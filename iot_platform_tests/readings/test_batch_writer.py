@@ -1,4 +1,4 @@
-"""Each batch of a source is in every layer exactly once: repeated, cut otherwise, interrupted, or written twice."""
+"""Each batch is in every layer exactly once, even if it is repeated, split in another way or interrupted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def readings(count: int, *, step_s: int = 600, every_bad: int = 7) -> pa.Table:
-    """One reading per ``step_s`` of device 1 + n % 3; each ``every_bad``-th is negative: quarantine has its share."""
+    """One reading per ``step_s`` of device 1 + n % 3; each ``every_bad``-th is negative, so L2 quarantines it."""
     numbers = range(count)
     values = [-1.0 if n % every_bad == 0 else float(n % 50) for n in numbers]
     times = pa.array([START + n * step_s for n in numbers]).cast(pa.timestamp("s", "UTC"))
@@ -56,7 +56,7 @@ def states(client: Client) -> list[tuple[Any, ...]]:
 
 
 def test_one_batch_is_one_block_in_every_layer(schema: Client) -> None:
-    # 60,000 rows of one day: more than max_block_size, so the views would cut them without the writer's settings.
+    # 60,000 rows of one day are more than max_block_size: without the writer's settings the views would split them.
     table = readings(60_000, step_s=1)
     assert BatchWriter(schema, "s").write(Batch(0, 60_000, table)) == 60_000
     found = schema.query(
@@ -82,7 +82,7 @@ def test_a_retried_batch_adds_nothing_to_any_layer(schema: Client) -> None:
     batch = Batch(0, 2000, readings(2000, step_s=60))
     BatchWriter(schema, "s").write(batch)
     once = contents(schema)
-    # As after a crash between the insert and its record in the ledger.
+    # As after a crash between the insert and its entry in the ledger.
     schema.command("TRUNCATE TABLE ingestion_ledger")
     assert BatchWriter(schema, "s").write(batch) == 2000
     assert contents(schema) == once
@@ -99,7 +99,7 @@ def test_a_committed_batch_is_not_sent_again(schema: Client, monkeypatch: pytest
 
 
 def failing(real: Callable[..., Any], *errors: Exception, after: bool = False) -> Callable[..., Any]:
-    """``raw_insert`` that fails first, before or ``after`` the server has done its work."""
+    """``raw_insert`` that first raises the errors, before or ``after`` the server has inserted the rows."""
     remaining = list(errors)
 
     def insert(*args: Any, **kwargs: Any) -> Any:
@@ -123,7 +123,7 @@ def test_lost_answers_and_busy_servers_are_retried(
     assert contents(schema)["l1_power_raw"][0] == 100
 
 
-def test_a_refused_batch_is_open_with_its_old_cut(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_batch_stays_uncommitted_with_its_old_range(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     table = readings(30)
     with monkeypatch.context() as patch:
         patch.setattr(schema, "raw_insert", failing(schema.raw_insert, DatabaseError("no", code=60), after=True))
@@ -141,14 +141,14 @@ def test_a_refused_batch_is_open_with_its_old_cut(schema: Client, monkeypatch: p
     assert contents(schema)["l1_power_raw"][0] == 20
 
 
-def test_a_server_that_stays_away_is_an_error(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_stays_unreachable_is_an_error(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     errors = [OperationalError("connection refused")] * retries.ATTEMPTS
     monkeypatch.setattr(schema, "raw_insert", failing(schema.raw_insert, *errors))
     with pytest.raises(OperationalError):
         BatchWriter(schema, "s").write(Batch(0, 1, readings(1)))
 
 
-def test_an_empty_batch_is_only_recorded(schema: Client) -> None:
+def test_an_empty_batch_is_only_recorded_in_the_ledger(schema: Client) -> None:
     writer = BatchWriter(schema, "s", "nothing")
     assert writer.write(Batch(0, 60, READING_SCHEMA.empty_table())) == 0
     assert states(schema) == [(0, 60, "committed", 0)]
@@ -157,7 +157,7 @@ def test_an_empty_batch_is_only_recorded(schema: Client) -> None:
         writer.write(Batch(60, 60, READING_SCHEMA.empty_table()))
 
 
-def test_the_end_of_a_source_is_remembered(schema: Client) -> None:
+def test_the_end_of_a_source_is_stored(schema: Client) -> None:
     writer = BatchWriter(schema, "s")
     assert writer.end() is None
     writer.write(Batch(0, 5, readings(5)))
@@ -166,7 +166,7 @@ def test_the_end_of_a_source_is_remembered(schema: Client) -> None:
     assert BatchWriter(schema, "other").end() is None
 
 
-def test_the_ledger_says_what_a_batch_held(schema: Client) -> None:
+def test_the_ledger_summarizes_each_batch(schema: Client) -> None:
     table = readings(3, every_bad=100).append_column("label", pa.array(["a", "b", "c"]))
     BatchWriter(schema, "s", "by hand").write(Batch(0, 9, table))
     query = "SELECT readings, total_kWh, first_timestamp, last_timestamp, description FROM ingestion_ledger FINAL"
@@ -175,7 +175,7 @@ def test_the_ledger_says_what_a_batch_held(schema: Client) -> None:
     assert (last - first) == dt.timedelta(minutes=20)
 
 
-def test_two_processes_write_a_source_once(schema: Client, server: Any, database: str) -> None:
+def test_two_processes_write_a_source_only_once(schema: Client, server: Any, database: str) -> None:
     import clickhouse_connect
 
     table = readings(400)
@@ -213,12 +213,12 @@ def test_a_source_in_use_is_an_error(schema: Client, monkeypatch: pytest.MonkeyP
     stop_after=st.integers(0, 3),
     lose_answer=st.booleans(),
 )
-def test_any_cut_and_interruption_gives_the_same_layers(
+def test_any_batch_size_and_interruption_gives_the_same_layers(
     schema: Client, sizes: list[int], stop_after: int, lose_answer: bool
 ) -> None:
     for name in [*LAYERS, "ingestion_ledger"]:
         schema.command(f"TRUNCATE TABLE {name}")
-    # TRUNCATE does not empty the deduplication window: a new name stands for a new source.
+    # TRUNCATE does not clear the deduplication window, so each example needs a new source name.
     name = f"s{schema.query('SELECT generateUUIDv4()').result_rows[0][0]}"
     table = readings(30, step_s=1200)
     for size in [*sizes, 15]:
@@ -228,7 +228,7 @@ def test_any_cut_and_interruption_gives_the_same_layers(
                 with pytest.MonkeyPatch.context() as patch:
                     lost = failing(schema.raw_insert, DatabaseError("lost", code=60), after=True)
                     patch.setattr(schema, "raw_insert", lost)
-                    # Once its answer was lost, a batch is in L1: then nothing is inserted, and no answer can be lost.
+                    # After a lost answer the batch is in L1: nothing is inserted, so no second answer can be lost.
                     with contextlib.suppress(DatabaseError):
                         writer.write(Batch(start, stop, table.slice(start, stop - start)))
                 break

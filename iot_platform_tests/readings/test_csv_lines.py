@@ -1,4 +1,4 @@
-"""Lines of a stream as they come in."""
+"""CSV lines of a stream."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from iot_platform.readings.files.rejects import RejectReport
 
 
 def pieces_of(*written: bytes) -> list[bytes]:
-    """What comes out when a sender writes that, and ends."""
+    """The pieces that are read when a sender writes these bytes and ends."""
     reader, writer = os.pipe()
     try:
         for text in written:
@@ -25,11 +25,11 @@ def pieces_of(*written: bytes) -> list[bytes]:
         os.close(reader)
 
 
-def test_whole_lines_come_out() -> None:
+def test_pieces_are_whole_lines() -> None:
     assert b"".join(pieces_of(b"a,b\n1,2", b"\n3,4\n")) == b"a,b\n1,2\n3,4\n"
 
 
-def test_half_a_line_of_a_sender_that_died_is_no_reading() -> None:
+def test_a_line_without_its_end_is_refused() -> None:
     reader, writer = os.pipe()
     os.write(writer, b"a,b\n1,2\n3,45")  # it wanted to write 3,4567
     os.close(writer)
@@ -43,6 +43,6 @@ def test_half_a_line_of_a_sender_that_died_is_no_reading() -> None:
 def test_reported_rejects_survive_a_kill(tmp_path: Path) -> None:
     report = RejectReport(tmp_path / "rejects.csv", "position")
     report.add([Reject(7, "no number", "x,y,z")])
-    # Not closed, as after kill -9.
+    # The report is not closed, as after kill -9.
     assert (tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines()[1] == '7,no number,"x,y,z"'
     report.close()

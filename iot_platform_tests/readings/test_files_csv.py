@@ -1,4 +1,4 @@
-"""CSV rows: real line numbers, damage that stays local, nothing that vanishes."""
+"""CSV rows have their exact line numbers, damage stays local, and no row is lost."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def test_quoted_line_ends_count_as_lines(file: Path) -> None:
 
 
 def test_a_byte_order_mark_within_a_file_is_text(file: Path) -> None:
-    # At the start of a block, too, where Arrow would take it off.
+    # Also at the start of a block, where Arrow would remove it.
     rows, malformed = read(file, HEADER + b"\xef\xbb\xbfabcdefghijklmnop,1,2\n" * 9)
     assert [fields for _, fields in rows] == [[b"\xef\xbb\xbfabcdefghijklmnop", b"1", b"2"]] * 9
     assert not malformed
 
 
 def test_quotes_beside_a_carriage_return_or_a_very_long_field(file: Path) -> None:
-    # Fields beyond 131,072 bytes are more than Python's csv module takes.
+    # Python's csv module refuses fields of more than 131,072 bytes.
     rows, malformed = read(file, HEADER + b'"a",1,x\ry\n"' + b"b" * 150_000 + b'",2,\r\n')
     assert rows == [(2, [b"a", b"1", b"x\ry"]), (3, [b"b" * 150_000, b"2", b""])]
     assert not malformed
@@ -84,7 +84,7 @@ def test_a_quote_inside_a_field_is_text(file: Path) -> None:
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|"])
-def test_other_delimiters_are_seen_in_the_header(file: Path, delimiter: str) -> None:
+def test_the_header_tells_the_delimiter(file: Path, delimiter: str) -> None:
     content = (HEADER + b"a,1,2\n").replace(b",", delimiter.encode())
     assert read(file, content)[0] == [(2, [b"a", b"1", b"2"])]
 
@@ -92,7 +92,7 @@ def test_other_delimiters_are_seen_in_the_header(file: Path, delimiter: str) -> 
 def test_byte_order_mark_and_compression(tmp_path: Path) -> None:
     content = b"\xef\xbb\xbf" + HEADER + b"a,1,2\n"
     packed = [content, gzip.compress(content), pa.compress(content, "zstd", asbytes=True)]
-    # Content decides, not the name.
+    # The content decides, not the name of the file.
     assert [read(tmp_path / "x.csv", data)[0] for data in packed] == [[(2, [b"a", b"1", b"2"])]] * 3
 
 
@@ -107,7 +107,7 @@ def test_byte_order_mark_and_compression(tmp_path: Path) -> None:
         (b"\xff,\xfe\n", "not UTF-8"),
     ],
 )
-def test_unusable_files_are_named(tmp_path: Path, content: bytes, message: str) -> None:
+def test_errors_name_the_unusable_file(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "broken.csv"
     path.write_bytes(content)
     with pytest.raises(SourceError, match=message) as error:
@@ -125,7 +125,7 @@ def quoted(text: str) -> str:
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(field, field, field), max_size=20), st.integers(8, 200))
-def test_quoted_fields_come_back_as_they_were(
+def test_quoted_fields_are_read_unchanged(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]], block: int
 ) -> None:
     path = tmp_path_factory.mktemp("csv") / "r.csv"

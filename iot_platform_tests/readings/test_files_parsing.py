@@ -1,4 +1,4 @@
-"""Times, energies and ids out of columns: what is read, what is refused, and why."""
+"""Parse columns of times, energies and meter ids: values, and the reasons of refused ones."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOON = int(dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC).timestamp())
 )
 def test_forms_of_a_time(text: str) -> None:
     assert parse_timestamps(pa.array([text]), "UTC").values.to_pylist() == [NOON]
-    # The same beside rows that force the careful way.
+    # The same result next to rows that force the slow path.
     beside = parse_timestamps(pa.array(["rubbish", text, None, "1767225600"]), "UTC")
     assert beside.values.to_pylist() == [None, NOON, None, 1767225600]
     assert beside.reasons.tolist() == ["unreadable_time", "", "missing_time", ""]
@@ -59,14 +59,14 @@ def test_forms_of_a_time(text: str) -> None:
         ("9999-12-31T23:59:59.999999999Z", "time_out_of_range"),
     ],
 )
-def test_texts_that_are_no_time(text: str, reason: str) -> None:
+def test_texts_that_are_not_times(text: str, reason: str) -> None:
     parsed = parse_timestamps(pa.array([text, "2026-07-01"]), "UTC")
     assert parsed.reasons.tolist() == [reason, ""]
     assert parsed.values.is_valid().to_pylist() == [False, True]
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati"])
-def test_years_that_no_clock_of_ours_knows_are_out_of_range_in_any_zone(zone: str) -> None:
+def test_years_outside_of_the_range_are_refused_in_any_zone(zone: str) -> None:
     texts = ["0001-01-01", "1969-12-30 23:59:59", "2106-02-08", "9999-12-31 23:59:59", "2026-07-01"]
     assert parse_timestamps(pa.array(texts), zone).reasons.tolist() == ["time_out_of_range"] * 4 + [""]
 
@@ -111,7 +111,7 @@ def test_energy_in_its_unit() -> None:
     assert parse_energy(pa.array([1.5]), "MWh").values.to_pylist() == [1500.0]
 
 
-def test_texts_that_are_no_energy() -> None:
+def test_texts_that_are_not_energies() -> None:
     parsed = parse_energy(pa.array([b"1,5", b"", b"\xff", b"0x10", b"1_0", b" 7 ", None, b"n/a"]), "kWh")
     assert parsed.values.to_pylist() == [None] * 5 + [7.0, None, None]
     missing, unreadable = "missing_value", "unreadable_value"
@@ -134,7 +134,7 @@ def test_kind_of_ids(ids: list[str], kind: str) -> None:
     assert guess_kind([*ids * 20, *(str(number) for number in range(50)), "x"], "f") == "numeric" or kind == "external"
 
 
-def test_mixed_ids_are_a_question() -> None:
+def test_mixed_kinds_of_ids_are_refused() -> None:
     with pytest.raises(SourceError, match="--device-ids numeric .* or --device-ids external"):
         guess_kind(["1", "2", "b1", "b2"], "f.csv")
 
@@ -148,7 +148,7 @@ number = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(number, min_size=1, max_size=8))
-def test_a_value_is_read_the_same_beside_any_other(texts: list[str]) -> None:
+def test_a_value_does_not_depend_on_other_rows(texts: list[str]) -> None:
     together = parse_energy(pa.array(texts), "kWh")
     for text, value, reason in zip(texts, together.values.to_pylist(), together.reasons, strict=True):
         alone = parse_energy(pa.array([text]), "kWh")
@@ -166,7 +166,7 @@ moment = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(moment, min_size=1, max_size=8), st.sampled_from(["UTC", "Europe/London", "Asia/Kolkata"]))
-def test_a_time_is_read_the_same_beside_any_other(texts: list[str], zone: str) -> None:
+def test_a_time_does_not_depend_on_other_rows(texts: list[str], zone: str) -> None:
     together = parse_timestamps(pa.array(texts), zone)
     for text, value, reason in zip(texts, together.values.to_pylist(), together.reasons, strict=True):
         alone = parse_timestamps(pa.array([text]), zone)
@@ -188,10 +188,10 @@ def choose(*header: str, **named: str) -> Columns:
     return choose_columns(header, **given_)
 
 
-def test_columns_are_guessed_when_plain() -> None:
+def test_columns_are_found_by_their_names() -> None:
     assert choose("building_id", "ts_start", "kwh") == Columns("ts_start", "building_id", "kwh", "kWh")
     assert choose("Timestamp", "Meter ID", "Energy (Wh)") == Columns("Timestamp", "Meter ID", "Energy (Wh)", "Wh")
-    # The platform's own names win over others that could be meant.
+    # The platform's own names have priority over other matching names.
     own = choose("timestamp", "time", "device_id", "building_id", "power_usage_kWh", "energy")
     assert own == Columns("timestamp", "device_id", "power_usage_kWh", "kWh")
     assert choose("a", "b", "c_wh", timestamp="a", device="b", value="c_wh", unit="kWh").unit == "kWh"
@@ -212,6 +212,6 @@ def test_missing_and_ambiguous_columns_are_refused(header: tuple[str, ...], mess
         choose(*header)
 
 
-def test_a_named_column_must_be_there() -> None:
+def test_a_given_column_must_exist() -> None:
     with pytest.raises(SourceError, match="no column 'x' .--value-column.. Columns: 'time', 'device_id', 'kwh'"):
         choose("time", "device_id", "kwh", value="x")

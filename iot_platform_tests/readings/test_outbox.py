@@ -1,4 +1,4 @@
-"""What the outbox has accepted survives whatever happens to the process and the disk."""
+"""Accepted readings survive crashes of the process and a full disk."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def accepted(outbox: Outbox) -> list[float | None]:
     return [value for batch in outbox.sealed() for value in batch.read()["power_usage_kWh"].to_pylist()]
 
 
-def test_what_is_accepted_comes_back_in_order(tmp_path: Path) -> None:
+def test_accepted_readings_come_back_in_order(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, MIB)
     assert outbox.append(readings(1.0, 2.0), 2) == 2
     outbox.seal()
@@ -49,7 +49,7 @@ def test_what_is_accepted_comes_back_in_order(tmp_path: Path) -> None:
     assert Outbox(tmp_path, MIB).position == 7  # an empty outbox still knows where its stream is
 
 
-def test_a_column_that_some_readings_of_a_batch_have_is_null_elsewhere(tmp_path: Path) -> None:
+def test_a_column_that_only_some_readings_of_a_batch_have_is_null_in_the_others(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, MIB)
     outbox.append(readings(1.0), 1)
     outbox.append(readings(2.0).append_column("voltage", pa.array([230.5], pa.float32())), 1)
@@ -60,9 +60,7 @@ def test_a_column_that_some_readings_of_a_batch_have_is_null_elsewhere(tmp_path:
     assert batch.read()["power_usage_kWh"].to_pylist() == [1.0, 2.0, 3.0]
 
 
-def test_later_is_newer_also_when_the_clock_steps_back_and_nothing_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_later_batches_are_newer_even_if_the_clock_is_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrivals = []
     for clock_s in (1_000, 900, 901):
         monkeypatch.setattr("time.time_ns", lambda clock_s=clock_s: clock_s * 1_000_000_000)
@@ -77,7 +75,9 @@ def test_later_is_newer_also_when_the_clock_steps_back_and_nothing_is_left(
     assert arrivals == [1_000_000_000, 1_000_003_000, 1_000_006_000]
 
 
-def test_a_batch_is_not_given_out_before_its_name_is_safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_not_delivered_before_its_file_name_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     outbox = Outbox(tmp_path, MIB)
     outbox.append(readings(1.0), 1)
 
@@ -96,7 +96,7 @@ def test_a_batch_is_not_given_out_before_its_name_is_safe(tmp_path: Path, monkey
 
 @settings(max_examples=40, deadline=None)
 @given(cut=st.integers(0, 2000), noise=st.binary(max_size=64))
-def test_a_torn_end_is_cut_off(tmp_path_factory: pytest.TempPathFactory, cut: int, noise: bytes) -> None:
+def test_an_incomplete_end_is_cut_off(tmp_path_factory: pytest.TempPathFactory, cut: int, noise: bytes) -> None:
     directory = tmp_path_factory.mktemp("outbox")
     outbox = Outbox(directory, MIB)
     sizes = [0]
@@ -149,7 +149,7 @@ def test_a_full_disk_refuses_and_loses_nothing(small_disk: Path) -> None:
         for number in range(10_000):
             outbox.append(readings(*[float(number)] * 100), 100)
             wanted += [float(number)] * 100
-    # A smaller piece may still fit; then the disk is full to the last frame.
+    # Smaller frames may still fit: fill the disk up to the last one.
     with pytest.raises(OutboxFullError):
         for _ in range(10_000):
             outbox.append(readings(0.5), 1)
@@ -163,7 +163,7 @@ def test_a_full_disk_refuses_and_loses_nothing(small_disk: Path) -> None:
     again.close()
 
 
-def test_one_process_at_a_time(tmp_path: Path) -> None:
+def test_only_one_process_at_a_time_can_use_an_outbox(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, MIB)
     with pytest.raises(PlatformError, match="in use by another process"):
         Outbox(tmp_path, MIB)
@@ -171,7 +171,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     Outbox(tmp_path, MIB).close()
 
 
-def test_a_damaged_batch_is_refused_rather_than_cut(tmp_path: Path) -> None:
+def test_a_damaged_batch_is_refused_and_not_cut_off(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, MIB)
     outbox.append(readings(1.0), 1)
     outbox.append(readings(2.0), 1)
@@ -184,7 +184,7 @@ def test_a_damaged_batch_is_refused_rather_than_cut(tmp_path: Path) -> None:
         batch.read()
 
 
-def test_a_directory_that_cannot_be_made_is_a_plain_error(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_created_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PlatformError, match="cannot be opened: Not a directory"):
         Outbox(tmp_path / "file" / "stream", MIB)

@@ -1,8 +1,8 @@
-"""Texts that some medium does not take literally: what a customer, a building type or a meter may be called."""
+"""Hostile texts for names of customers, building types and meters: each has a meaning in some medium."""
 
 from __future__ import annotations
 
-# Nobody has this host; a browser that asks for it was told to by the text.
+# This host does not exist: a browser requests it only if it has interpreted one of the texts.
 HOST = "evil.invalid"
 
 HOSTILE = (

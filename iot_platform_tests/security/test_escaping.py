@@ -1,4 +1,4 @@
-"""Text from data is literal in every medium: the same hostile texts for all of them."""
+"""Text from data is shown literally in every medium; all media are tested with the same hostile texts."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from iot_platform_tests.security.hostile import HOSTILE
 DAY = dt.date(2026, 1, 5)
 SEPARATORS = r'[,;|\t\r\n"]'
 NUMBER = re.compile(r" *[-+]?\d+(\.\d*)?([eE][-+]?\d+)? *")
-# What a terminal obeys, and what turns the direction of a text.
+# Control characters of terminals, and characters that change the direction of text.
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def as_spreadsheet(text: str) -> list[str]:
-    """The cells that any spreadsheet may make of a text."""
+    """The cells that a spreadsheet may split a text into, with any separator."""
     return re.split(SEPARATORS, text)
 
 
 def read_back(text: str) -> str:
-    """By the documented rule: without one apostrophe at the beginning and after each separator."""
+    """The original text by the documented rule: remove an apostrophe at the beginning and after each separator."""
     return re.sub(rf"(^|(?<={SEPARATORS}))'", "", text)
 
 
@@ -58,11 +58,11 @@ def test_no_cell_of_a_csv_is_a_formula_and_its_text_can_be_read_back(text: str) 
 
 
 @pytest.mark.parametrize("text", ["-5", "2026-01-01T00:00:00Z,7,-5.25", "+1e-3", "a-b=c@d", "Müller & Söhne"])
-def test_a_number_and_a_plain_text_stay_as_they_are_in_a_csv(text: str) -> None:
+def test_numbers_and_plain_texts_are_unchanged_in_a_csv(text: str) -> None:
     assert escape_csv_cell(text) == text
 
 
-def test_the_report_of_rejects_holds_no_formula(tmp_path: Path) -> None:
+def test_the_report_of_rejects_contains_no_formula(tmp_path: Path) -> None:
     report = RejectReport(tmp_path / "rejects" / "report.csv", "line")
     report.add(Reject(number, "unreadable_value", text) for number, text in enumerate(HOSTILE))
     report.close()
@@ -81,7 +81,7 @@ def test_markdown_is_plain_or_code(text: str) -> None:
     assert not re.search(r"[<\[\]!*~`@#$]|://|www\.", outside.replace("&#124;", "")), found
 
 
-def test_plain_names_are_plain_in_markdown() -> None:
+def test_plain_names_are_unchanged_in_markdown() -> None:
     for text in (
         "C0001",
         "residential_solar",
@@ -138,7 +138,7 @@ def test_a_chat_message_formats_nothing(text: str) -> None:
     assert not re.match(r"&gt;|[#+-]|\d+[.)]", found), found
 
 
-def test_names_and_times_are_plain_in_a_chat() -> None:
+def test_names_and_times_are_unchanged_in_a_chat() -> None:
     for text in ("l2_power_cleaned", "2026-01-05T10:30:00Z", "http error 500: bad gateway", "C1 = -5 kWh (100%)"):
         assert escape_chat(text) == text
     assert escape_chat("*5 of 7*", 4) == "\u22175 \u2026"
@@ -162,14 +162,14 @@ def test_a_terminal_shows_control_characters(text: str, capsys: pytest.CaptureFi
     assert not CONTROL.search(escape_lines(text)) and not CONTROL.search(escape_line(text))
 
 
-def test_an_error_message_is_no_command_to_the_terminal(tmp_path: Path) -> None:
+def test_an_error_message_contains_no_control_characters(tmp_path: Path) -> None:
     path = tmp_path / "a\x1b]0;title\x07.csv"
     path.write_text("device_id\n")
     result = CliRunner().invoke(cli, ["load", "devices", str(path)])
     assert not CONTROL.search(result.output)
 
 
-def test_pictures_take_all_text_literally() -> None:
+def test_charts_show_all_text_literally() -> None:
     seen = []
     original = matplotlib.text.Text.draw
 
@@ -189,7 +189,7 @@ def test_pictures_take_all_text_literally() -> None:
     assert all(len(text) < 80 for text, _ in seen)
 
 
-def test_bars_of_one_name_stay_two_bars() -> None:
+def test_two_bars_with_the_same_name_stay_two_bars() -> None:
     figure = bars._bars("Title", "Summary", [Bar("a_b", 1.0, "1"), Bar("a b", 2.0, "2")])  # noqa: SLF001
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a b", "a b"]
     assert len(figure.axes[0].patches) == 2
@@ -201,5 +201,5 @@ def test_an_alert_is_one_line_without_controls() -> None:
         assert not CONTROL.search(line) and "\n" not in line and len(line) <= 300
 
 
-def test_surrogates_and_nul_are_shown() -> None:
+def test_surrogates_and_nul_are_escaped() -> None:
     assert escape_line("a\ud800\x00b") == r"a\ud800\x00b"

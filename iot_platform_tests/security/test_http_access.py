@@ -1,4 +1,4 @@
-"""Which Host and Origin headers local servers take."""
+"""Which Host and Origin headers local servers accept."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from iot_platform.settings import Settings
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:3000", "127.0.0.1:1", "10.1.2.3", "[::1]:80", "[fe80::1]", "iot.example:8443"]
 )
-def test_addresses_localhost_and_trusted_names_are_taken(host: str) -> None:
+def test_addresses_localhost_and_trusted_names_are_accepted(host: str) -> None:
     assert host_is_trusted(host, ("iot.example",))
 
 
-def test_the_machine_has_a_name_of_its_own() -> None:
+def test_the_name_of_the_machine_is_accepted() -> None:
     assert host_is_trusted(f"{socket.gethostname().upper()}:3000")
 
 
@@ -63,11 +63,11 @@ def test_other_hosts_are_refused(host: str) -> None:
         ("http://evil.example", "localhost:3000", False),
     ],
 )
-def test_the_origin_is_the_page_s_own(origin: str | None, host: str, taken: bool) -> None:
+def test_only_the_origin_of_this_server_is_accepted(origin: str | None, host: str, taken: bool) -> None:
     assert origin_is_trusted(origin, host) is taken
 
 
-def test_trusted_names_are_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trusted_names_come_from_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IOT_TRUSTED_HOSTS", "IoT.example, dashboard ,")
     assert Settings().trusted_hosts == ("iot.example", "dashboard")
 

@@ -1,13 +1,11 @@
-"""State of a home is for its user alone, whatever the umask was, also in a home that an older version left open."""
+"""Only its user can read the state in a home, with any umask, and in a home from an older version."""
 
 from __future__ import annotations
 
 import os
 import stat
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,31 +15,18 @@ from iot_platform.errors import PlatformError
 from iot_platform.security.private_files import private_directory, state_directory
 from iot_platform.services import webserver
 from iot_platform.services.process import Service
-from iot_platform_tests.e2e.commands import TIMEOUT_S, environment
+from iot_platform_tests.e2e.commands import environment, iot_platform
+from iot_platform_tests.e2e.running import wait_until
 
 READINGS = "timestamp,device_id,kWh\n2026-01-01T00:00:00Z,1,1.5\n2026-01-01T00:00:00Z,1,=cmd()\n"
 OTHERS = 0o077
 
 
 def open_to_others(home: Path) -> list[str]:
-    """Directories and files of a home that others may read or enter."""
+    """Directories and files of a home that other users have rights on."""
     found = [home, *home.rglob("*")]
     modes = {path: path.lstat().st_mode for path in found if not path.is_symlink()}
     return [f"{path} {stat.S_IMODE(mode):o}" for path, mode in modes.items() if mode & OTHERS]
-
-
-def run(env: dict[str, str], umask: int, *arguments: str, stdin: str = "") -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "iot_platform", *arguments],
-        env=env,
-        input=stdin,
-        umask=umask,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 @contextmanager
@@ -54,30 +39,23 @@ def parent_umask(umask: int) -> Iterator[None]:
         os.umask(before)
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("umask", [0o022, 0o000])
-def test_what_commands_leave_in_a_home_is_private(tmp_path: Path, umask: int) -> None:
+def test_files_of_commands_are_private(tmp_path: Path, umask: int) -> None:
     home = tmp_path / "home"
     env = environment(home, IOT_CLICKHOUSE_PORT="0", IOT_SIMULATOR_DEVICES="3", IOT_SIMULATOR_INTERVAL_S="1800")
     (tmp_path / "readings.csv").write_text(READINGS)
-    run(env, umask, "load", "readings", str(tmp_path / "readings.csv"))
-    run(env, umask, "ingest", "plant", stdin=READINGS)
+    iot_platform(env, "load", "readings", str(tmp_path / "readings.csv"), umask=umask)
+    iot_platform(env, "ingest", "plant", stdin=READINGS, umask=umask)
     made = {"clickhouse", "rejects", "outbox"}
-    # It takes a while, so only under the worse umask.
+    # The demo takes long, so only with the umask that gives most rights.
     if not umask:
-        run(env, umask, "demo", "--days", "1", "--exit")
+        iot_platform(env, "demo", "--days", "1", "--exit", umask=umask)
         made |= {"logs", "dagster"}
     assert made <= {path.name for path in home.iterdir()}
     assert open_to_others(home) == []
 
 
-def test_an_existing_home_is_closed(tmp_path: Path) -> None:
+def test_an_existing_home_becomes_private(tmp_path: Path) -> None:
     home = tmp_path / "home"
     for name in ("logs", "rejects", "dagster/storage/run", "outbox/plant"):
         (home / name).mkdir(parents=True)
@@ -92,18 +70,18 @@ def test_an_existing_home_is_closed(tmp_path: Path) -> None:
     assert (home / "dagster/storage/run/old").read_text() == "of an older version"
 
 
-def test_a_directory_of_other_things_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_directory_with_other_content_is_unchanged(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     (tmp_path / "thesis.txt").chmod(0o644)
     tmp_path.chmod(0o755)
     state_directory(tmp_path, "logs")
-    # A second time there is a directory of a home in it: it becomes private, and what is in it keeps its rights.
+    # The second time it has a directory of a home: it becomes private itself, and its other content keeps its rights.
     state_directory(tmp_path, "logs")
     assert stat.S_IMODE((tmp_path / "thesis.txt").stat().st_mode) == 0o644
     assert stat.S_IMODE((tmp_path / "logs").stat().st_mode) == 0o700
 
 
-def test_a_shared_directory_is_not_closed(tmp_path: Path) -> None:
+def test_a_shared_directory_stays_shared(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
     state_directory(tmp_path, "logs")
     state_directory(tmp_path, "rejects")
@@ -128,12 +106,12 @@ def test_a_directory_of_another_user_is_refused() -> None:
         private_directory(Path("/usr"))
 
 
-def test_a_child_process_writes_private_files_whatever_the_umask_of_its_parent(tmp_path: Path) -> None:
+def test_a_child_process_writes_private_files_with_any_umask_of_its_parent(tmp_path: Path) -> None:
     (tmp_path / "writes_a_file.py").write_text(f"open({str(tmp_path / 'written')!r}, 'w').close()")
     with parent_umask(0):
         service = Service("writer", ["writes_a_file"], {"PYTHONPATH": str(tmp_path)}, tmp_path / "log")
         try:
-            wait_until((tmp_path / "written").exists)
+            wait_until((tmp_path / "written").exists, "the child has written its file")
         finally:
             service.stop()
     assert stat.S_IMODE((tmp_path / "written").stat().st_mode) == 0o600
@@ -141,7 +119,7 @@ def test_a_child_process_writes_private_files_whatever_the_umask_of_its_parent(t
 
 def test_the_webserver_writes_private_files(monkeypatch: pytest.MonkeyPatch) -> None:
     class StartedError(Exception):
-        """The webserver has come as far as reading its settings."""
+        """Raised when the webserver reads its settings."""
 
     def settings() -> None:
         raise StartedError

@@ -1,4 +1,4 @@
-"""The platform started in a folder with hostile files: no process of it imports or reads them."""
+"""Processes of the platform import and read nothing from a hostile current directory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import requests
 from iot_platform.security.child_environment import python_environment
 from iot_platform_tests.e2e.commands import environment
 
-# What the platform, Dagster and its commands import, and what Python itself looks for.
+# Names that the platform, Dagster and its commands import, and files that Python itself looks for.
 MODULES = ["gql", "dagster", "dagster_webserver", "yaml", "click", "pydantic", "uvicorn", "clickhouse_connect", "chdb"]
 MODULES += ["iot_platform", "sitecustomize", "usercustomize", "json", "encodings", "zstandard", "grpc", "colorama"]
 TIMEOUT_S = 120
@@ -25,7 +25,7 @@ LAUNCH = """mutation { launchRun(executionParams: {mode: "default", runConfigDat
 
 
 def hostile_folder(folder: Path) -> Path:
-    """Fill a folder with modules that leave a mark when they are imported; the file of the marks."""
+    """Fill a directory with modules that write to a file when they are imported; returns this file."""
     folder.mkdir()
     marks = folder.with_name("marks")
     for name in MODULES:
@@ -45,7 +45,7 @@ def ask(url: str, query: str) -> dict[str, object]:
 
 
 def wait_for_run(url: str, run_id: str) -> str:
-    """Wait until a run has ended; its status."""
+    """Wait until a run has ended; returns its status."""
     deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
         run = ask(url, f'{{ runOrError(runId: "{run_id}") {{ ... on Run {{ status }} }} }}')["runOrError"]
@@ -55,7 +55,7 @@ def wait_for_run(url: str, run_id: str) -> str:
     raise AssertionError("The run did not end.")
 
 
-def test_up_imports_nothing_from_the_folder_it_is_typed_in(tmp_path: Path) -> None:
+def test_up_imports_nothing_from_the_current_directory(tmp_path: Path) -> None:
     home, folder = tmp_path / "home", tmp_path / "folder"
     marks = hostile_folder(folder)
     env = environment(home, IOT_CLICKHOUSE_PORT="0", IOT_SIMULATOR_DEVICES="3")
@@ -88,7 +88,7 @@ def test_up_imports_nothing_from_the_folder_it_is_typed_in(tmp_path: Path) -> No
     ("path", "kept"),
     [(None, None), ("", None), (":/lib", "/lib"), ("/a::/b:", "/a:/b"), (".:lib:/a", "/a")],
 )
-def test_a_child_s_path_has_no_current_folder(path: str | None, kept: str | None) -> None:
+def test_the_import_path_of_a_child_process_has_no_current_directory(path: str | None, kept: str | None) -> None:
     given = {"HOME": "/root"} if path is None else {"HOME": "/root", "PYTHONPATH": path}
     assert python_environment(given).get("PYTHONPATH") == kept
     assert python_environment(given)["PYTHONSAFEPATH"] == "1"

@@ -1,4 +1,4 @@
-"""What may be shown of a text that might quote a secret."""
+"""Secrets are removed from texts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def test_a_secret_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hide_secrets("token=verysecret!") == f"token={HIDDEN}!"
 
 
-def test_no_text_is_given_out_while_the_secrets_are_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is called where errors are reported: it must not raise one of its own."""
+def test_the_text_is_withheld_when_the_settings_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """hide_secrets is called where errors are reported, so it must not raise an error itself."""
     monkeypatch.delenv("IOT_CRM_TOKEN", raising=False)
     monkeypatch.setenv("IOT_CRM_TOKEN_FILE", str(tmp_path / "gone"))
     shown = hide_secrets("token=verysecret!")

@@ -1,4 +1,4 @@
-"""No secret of the settings reaches Dagster's storage: not in a run that succeeds, not by an error that quotes one."""
+"""No secret reaches Dagster's storage, neither from a successful run nor from an error that quotes one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DAY = "2026-01-02"
 
 @contextmanager
 def echo() -> Iterator[str]:
-    """A CRM that shows the request it got, as proxies do, in what is no page of objects."""
+    """A CRM that answers with the text of the request, as some proxies do, instead of objects."""
 
     class Echo(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -69,7 +69,7 @@ def canaries(platform: Client, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, 
 
 
 def materialize(asset: str, **changes: str) -> str:
-    """Materialize an asset as a process of its own, with its logs captured; its output."""
+    """Materialize an asset in a separate process with captured logs; returns its output."""
     command = [sys.executable, "-m", "dagster", "asset", "materialize", *CODE, "--select", asset]
     command += ["--partition", DAY] if asset != "device_metadata" else []
     done = subprocess.run(
@@ -79,7 +79,7 @@ def materialize(asset: str, **changes: str) -> str:
 
 
 def leaks(home: Path, output: str, *more: str) -> list[str]:
-    """Which secrets stand where: in the output of a process, or in a file of Dagster's storage."""
+    """Each secret that is in the output of a process or in a file of Dagster's storage, with its place."""
     secret = ["canary", *more]
     files = [path for path in home.rglob("*") if path.is_file()]
     assert [path for path in files if path.name.endswith(".db")]
@@ -114,7 +114,7 @@ def test_a_failed_run_stores_no_secret(
     assert leaks(Path(canaries["DAGSTER_HOME"]), output, server_password, "second-line") == []
 
 
-def test_whatever_an_error_quotes_is_hidden(canaries: Mapping[str, str]) -> None:
+def test_secrets_that_an_error_quotes_are_hidden(canaries: Mapping[str, str]) -> None:
     def post() -> None:
         try:
             requests.post(CANARIES["IOT_ALERT_WEBHOOK_URL"], timeout=5)
@@ -128,7 +128,7 @@ def test_whatever_an_error_quotes_is_hidden(canaries: Mapping[str, str]) -> None
             raise dg.RetryRequested(max_retries=0)  # noqa: B904
 
     def mail() -> None:
-        # As a server echoes it, with %XX resolved.
+        # As a server may echo it, with %XX decoded.
         smtp_url = Settings().alert_smtp_url
         assert smtp_url
         raise ServerError(f"535 {read_smtp_url(smtp_url).password} is wrong")
@@ -153,7 +153,7 @@ def test_whatever_an_error_quotes_is_hidden(canaries: Mapping[str, str]) -> None
     assert leaks(Path(canaries["DAGSTER_HOME"]), shown) == []
 
 
-def test_an_error_without_secrets_stays_itself(canaries: Mapping[str, str]) -> None:
+def test_an_error_without_secrets_is_unchanged(canaries: Mapping[str, str]) -> None:
     error = ServerError("ClickHouse at 127.0.0.1:8123 is away")
     with pytest.raises(ServerError) as raised, hide_secrets_in_errors():
         raise error from OSError("no route")

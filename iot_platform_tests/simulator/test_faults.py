@@ -1,4 +1,4 @@
-"""Faults: the labels tell the truth about every reading that arrives, and missing() about the rest."""
+"""Faults: labels describe all readings that arrive, and missing() lists all others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEY = ["timestamp", "device_id"]
 
 
 def everything_about_the_day(faults: FaultRates) -> pd.DataFrame:
-    """Every arrival, however late, of a reading whose timestamp lies in the day."""
+    """All arrivals, including late ones, of readings with a timestamp on this day."""
     simulator = Simulator(DEVICES, INTERVAL_S, seed=11, faults=faults)
     last = NEXT_DAY + dt.timedelta(seconds=INTERVAL_S + MAX_DELAY_S)
     table = simulator.arrivals(DAY, last).to_pandas()
@@ -31,7 +31,7 @@ def everything_about_the_day(faults: FaultRates) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def faulty() -> pd.DataFrame:
-    """The day's arrivals beside the value that the meter truly measured."""
+    """The day's arrivals, each with the true value."""
     truth = everything_about_the_day(FaultRates.none()).rename(columns={"power_usage_kWh": "truth"})
     return everything_about_the_day(RATES).merge(truth.drop(columns="label"), on=KEY, validate="many_to_one")
 
@@ -81,11 +81,11 @@ def test_late_readings_arrive_after_their_interval_and_within_the_limit() -> Non
     ended = late.timestamp + pd.Timedelta(seconds=INTERVAL_S)
     assert (ended >= now - dt.timedelta(seconds=MAX_DELAY_S)).all()
     assert (ended < now + dt.timedelta(seconds=window_s)).all()
-    # Some are hours late, not only minutes.
+    # Some are hours late, not just minutes.
     assert (ended < now - dt.timedelta(hours=3)).any()
 
 
-def test_faults_none_is_a_perfect_network() -> None:
+def test_without_faults_every_reading_arrives_on_time() -> None:
     simulator = Simulator(20, 60, seed=1, faults=FaultRates.none())
     labels = simulator.arrivals(DAY, NEXT_DAY)["label"].to_pylist()
     assert labels == ["ok"] * (20 * 1440)
@@ -93,11 +93,11 @@ def test_faults_none_is_a_perfect_network() -> None:
 
 
 @pytest.mark.parametrize("rates", [{"late": -0.1}, {"nan": 1.5}, {"late": 0.6, "missing": 0.6}])
-def test_rates_are_shares(rates: dict[str, float]) -> None:
+def test_rates_must_be_between_0_and_1(rates: dict[str, float]) -> None:
     with pytest.raises(PlatformError, match="Fault rates"):
         FaultRates(**rates)
 
 
-def test_all_readings_may_have_one_fault() -> None:
+def test_all_readings_may_have_a_fault() -> None:
     simulator = Simulator(5, 60, seed=1, faults=dataclasses.replace(FaultRates.none(), nan=1.0))
     assert set(simulator.arrivals(DAY, NEXT_DAY)["label"].to_pylist()) == {"nan"}

@@ -1,4 +1,4 @@
-"""Simulated readings arrive once, whatever windows are asked for and whatever the first day is."""
+"""Simulated readings are written once, for any windows of time and any first day."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rows(client: Client) -> int:
     return int(client.query("SELECT count() FROM l1_power_raw").result_rows[0][0])
 
 
-def test_windows_that_overlap_add_each_reading_once(schema: Client) -> None:
+def test_overlapping_windows_add_each_reading_once(schema: Client) -> None:
     end = DAY + dt.timedelta(days=1)
     first = ingest_simulated_readings(schema, settings(DAY), DAY, end - dt.timedelta(hours=6))
     second = ingest_simulated_readings(schema, settings(DAY), DAY + dt.timedelta(hours=3), end)
@@ -29,7 +29,7 @@ def test_windows_that_overlap_add_each_reading_once(schema: Client) -> None:
     assert rows(schema) == first.rows + second.rows
 
 
-def test_another_first_day_sends_nothing_again(schema: Client) -> None:
+def test_another_first_day_repeats_no_readings(schema: Client) -> None:
     later = ingest_simulated_readings(schema, settings(DAY), DAY, DAY + dt.timedelta(days=1))
     assert first_simulated_day(schema, settings(DAY)) == DAY.date()
     day_before = DAY - dt.timedelta(days=1)
@@ -38,7 +38,7 @@ def test_another_first_day_sends_nothing_again(schema: Client) -> None:
     assert first_simulated_day(schema, settings(DAY)) == day_before.date()
 
 
-def test_nothing_is_older_than_the_first_day(schema: Client) -> None:
+def test_no_reading_is_older_than_the_first_day(schema: Client) -> None:
     ingest_simulated_readings(schema, settings(DAY), DAY - dt.timedelta(days=1), DAY + dt.timedelta(hours=2))
     assert schema.query("SELECT min(timestamp) >= '2026-01-05 00:00:00' FROM l1_power_raw").first_row == (1,)
     assert first_simulated_day(schema, settings(DAY)) == DAY.date()

@@ -1,4 +1,4 @@
-"""Load shapes: what is known about real buildings holds for the simulated ones."""
+"""Load profiles: simulated buildings use energy as real buildings are known to."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def test_households_use_most_in_the_evening_and_least_at_night(by_type: pd.DataF
     assert hours.loc[18:20].mean() > 2 * hours.loc[1:4].mean()
 
 
-def test_solar_homes_draw_little_at_noon_in_summer(by_type: pd.DataFrame) -> None:
+def test_solar_homes_use_little_at_noon_in_summer(by_type: pd.DataFrame) -> None:
     june = by_type[local_times(by_type).month == 6]
     hours = june.residential_solar.groupby(local_times(june).hour).mean()
     assert hours.loc[11:14].mean() < 0.5 * hours.loc[19:22].mean()
 
 
-def test_offices_rest_at_weekends_and_bakeries_on_sundays(by_type: pd.DataFrame) -> None:
+def test_offices_are_closed_at_weekends_and_bakeries_on_sundays(by_type: pd.DataFrame) -> None:
     days = by_type.groupby(local_times(by_type).day_of_week).mean()
     assert days.office.loc[5:6].max() < 0.35 * days.office.loc[0:4].min()
     assert days.bakery.loc[5] > 1.5 * days.bakery.loc[6]
@@ -97,11 +97,11 @@ def test_meters_of_a_type_differ(year: pd.DataFrame) -> None:
     kinds = HOURLY.device_metadata().set_index("device_id").building_type
     homes = year[kinds[kinds == "residential"].index]
     assert homes.sum().std() > 0.2 * homes.sum().mean()
-    # What is left of two homes after their common daily rhythm is not the same.
+    # Two homes still differ after their common daily profile is removed.
     assert homes.pct_change().iloc[1:, :20].corr().to_numpy()[np.triu_indices(20, 1)].mean() < 0.5
 
 
-def test_consumption_wanders_from_hour_to_hour_rather_than_jumping() -> None:
+def test_consumption_changes_slowly_from_hour_to_hour() -> None:
     simulator = Simulator(60, 60, seed=4, faults=FaultRates.none())
     start = dt.datetime(2026, 1, 14, tzinfo=dt.UTC)
     table = simulator.arrivals(start, start + dt.timedelta(days=1)).to_pandas()
@@ -111,12 +111,12 @@ def test_consumption_wanders_from_hour_to_hour_rather_than_jumping() -> None:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_no_reading_of_a_healthy_meter_reaches_the_limit(kind: str) -> None:
+def test_no_reading_without_a_fault_reaches_the_limit(kind: str) -> None:
     building = BUILDING_TYPES[kind]
     hours = quarter_shares(2026)[TYPES.index(kind)].reshape(-1, 4).sum(axis=1)
-    wandering = (1 + 2 * building.hour_spread) * (1 + 2 * building.day_spread)
+    variation = (1 + 2 * building.hour_spread) * (1 + 2 * building.day_spread)
     noise = 1 + 3 * building.reading_noise * math.sqrt(300 / 3600)
-    assert building.annual_kWh[1] * hours.max() * wandering * noise < 90
+    assert building.annual_kWh[1] * hours.max() * variation * noise < 90
     assert hours.min() > 0
 
 

@@ -1,4 +1,4 @@
-"""The stream: deterministic, cut anywhere, driven by the settings."""
+"""The stream of simulated readings is deterministic, can be split anywhere, and follows the settings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def after(seconds: float) -> dt.datetime:
     lengths=st.lists(st.integers(0, 15_000), min_size=1, max_size=5),
     devices=st.integers(1, 9),
 )
-def test_a_span_may_be_cut_anywhere(interval_s: int, start: int, lengths: list[int], devices: int) -> None:
+def test_a_window_may_be_split_anywhere(interval_s: int, start: int, lengths: list[int], devices: int) -> None:
     simulator = Simulator(devices, interval_s, seed=3, first_device=26, faults=MANY_FAULTS)
     cuts = [start + sum(lengths[:count]) for count in range(len(lengths) + 1)]
     parts = [simulator.arrivals(after(begin), after(end)) for begin, end in zip(cuts, cuts[1:], strict=False)]
@@ -67,7 +67,7 @@ def test_same_source_means_same_readings_and_another_source_other_readings() -> 
 
 
 def test_readings_of_this_version_never_change() -> None:
-    """A change here means: raise the version in simulator.py, so that the changed stream gets a new name."""
+    """If this fails, increase _VERSION in simulated_readings.py, so that the changed stream gets a new name."""
     simulator = Simulator(50, 60, seed=1, faults=MANY_FAULTS)
     table = simulator.arrivals(after(-7200), after(3600)).to_pandas()
     table["timestamp"] = table["timestamp"].astype("int64")
@@ -76,7 +76,7 @@ def test_readings_of_this_version_never_change() -> None:
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == "67b8e1535312b257"
 
 
-def test_time_zones_of_caller_and_process_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_zones_of_caller_and_process_have_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:
     window = dt.datetime(2026, 3, 29, tzinfo=dt.UTC), dt.datetime(2026, 3, 29, 3, tzinfo=dt.UTC)
     at_home = Simulator(5, 900, seed=8).arrivals(*window)
     monkeypatch.setenv("TZ", "Asia/Kathmandu")
@@ -106,7 +106,7 @@ def test_values_are_whole_steps_of_a_register_and_not_all_zero_in_short_interval
     assert (table.power_usage_kWh >= 0).all()
     per_minute = Simulator(10, 60, seed=1, faults=FaultRates.none()).arrivals(after(60), after(3660)).to_pandas()
     assert (per_minute.groupby("device_id").power_usage_kWh.median() > 0).all()
-    # Rounding keeps the energy: the same hour in seconds and in minutes.
+    # Rounding keeps the sum: the same hour in intervals of seconds and of minutes.
     hours = [frame.groupby("device_id").power_usage_kWh.sum() for frame in (table, per_minute)]
     assert ((hours[0] / hours[1] - 1).abs() < 0.35).all()
 
@@ -119,12 +119,12 @@ def test_settings_describe_the_simulator(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("interval_s", [0, -60, 7, 7200])
-def test_intervals_must_tile_an_hour(interval_s: int) -> None:
+def test_intervals_must_divide_an_hour(interval_s: int) -> None:
     with pytest.raises(PlatformError, match="divide 3600"):
         Simulator(1, interval_s, seed=1)
 
 
-def test_windows_need_a_time_zone_and_a_direction() -> None:
+def test_windows_need_a_time_zone_and_must_not_end_before_they_start() -> None:
     simulator = Simulator(1, 60, seed=1)
     with pytest.raises(PlatformError, match="time zone"):
         simulator.arrivals(dt.datetime(2026, 1, 1), after(60))

@@ -250,8 +250,8 @@ def test_an_outage_is_shown_on_the_tiles_and_is_over_by_itself(ui: DashboardUI, 
     platform.stop("clickhouse")
     tile = ui.tile("building_types")
     expect(tile.locator(".banner")).to_contain_text("ClickHouse", timeout=TIMEOUT_MS)
-    expect(tile.locator(".banner")).to_contain_text("Shown is the data of")
-    expect(ui.page.locator("#status")).to_contain_text("Away since")
+    expect(tile.locator(".banner")).to_contain_text("Showing data from")
+    expect(ui.page.locator("#status")).to_contain_text("Unreachable since")
     assert tile.locator(".bars .point").count() == len(TYPES) and ui.value("total") == value
     platform.start_clickhouse()
     expect(ui.page.locator(".banner:visible")).to_have_count(0, timeout=TIMEOUT_MS)

@@ -1,1 +1,1 @@
-"""What Looker makes of the marts: view, explore and dashboard as assets, with checks that prove the LookML."""
+"""Looker's view, explore and dashboard over the marts as assets, with checks of the LookML."""

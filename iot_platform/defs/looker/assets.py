@@ -1,4 +1,4 @@
-"""The LookML project as assets behind the marts. Looker runs them; Dagster shows and checks them."""
+"""The LookML project as external assets downstream of the marts: Dagster shows and checks them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ DASHBOARD = dg.AssetKey(["looker", "dashboard", "power_overview"])
 EXPLORE = dg.AssetKey(["looker", "explore", "power_usage"])
 VIEW = dg.AssetKey(["looker", "view", "power_usage"])
 
-# Tables of ClickHouse that a view reads, by the asset that they belong to.
+# Table of ClickHouse -> the asset it belongs to.
 _ASSETS = {layer.table: layer.name for layer in DERIVED_LAYERS} | {"device_current_versions": "device_metadata"}
 
 _PREVIEW = """
 
-**Preview:** `iot-platform dashboard` shows it without Looker. **When a check of it is red:** `iot-platform lookml
-check` says the same on the command line; the files are in `looker/`.
+**Preview:** `iot-platform dashboard` shows it without Looker. **When a check of it fails:** `iot-platform lookml
+check` reports the same on the command line; the files are in `looker/`.
 """
 
 
 def looker_assets() -> list[dg.AssetSpec]:
-    """The specs of all dashboards, explores and views. Raises LookmlError when the project is not understood."""
+    """The specs of all dashboards, explores and views. Raises LookmlError when the project is invalid."""
     project = read_project()
     return [
         *(_dashboard(project, each) for each in project.dashboards.values()),
@@ -62,7 +62,7 @@ def _explore(project: Project, explore: Explore) -> dg.AssetSpec:
 
 
 def _view(project: Project, view: View) -> dg.AssetSpec:
-    """The asset of a view. Liquid picks its table, so it depends on all tables that can be picked."""
+    """The asset of a view. Liquid picks the table of each query, so it depends on all tables that it may pick."""
     tables = sorted(view.tables())
     listed = ", ".join(f"`{table}`" for table in tables)
     return _spec(

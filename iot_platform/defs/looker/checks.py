@@ -1,4 +1,4 @@
-"""What proves the LookML against the marts, as asset checks: the same as `iot-platform lookml check`."""
+"""Asset checks of the LookML against the marts: the same as `iot-platform lookml check --run`."""
 
 # No `from __future__ import annotations` here: Dagster refuses a context whose annotation is a string.
 
@@ -22,7 +22,7 @@ Look = Callable[[Client, Project], list[Finding]]
 
 
 def _check(asset: dg.AssetKey, name: str, look: Look, rule: str, to_do: str) -> dg.AssetChecksDefinition:
-    """A check that is red when ``look`` finds anything. Nothing is held back by it: the marts are right."""
+    """A check that fails when ``look`` finds anything. It blocks nothing: the marts themselves are right."""
 
     @dg.asset_check(asset=asset, name=name, pool=POOL, description=f"{rule}\n\n{to_do}")
     def checked(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
@@ -39,7 +39,7 @@ def _check(asset: dg.AssetKey, name: str, look: Look, rule: str, to_do: str) -> 
         return dg.AssetCheckResult(
             passed=not found,
             severity=dg.AssetCheckSeverity.ERROR,
-            description=f"{len(found):,} findings against the rule: {rule}",
+            description=f"{len(found):,} findings. The rule: {rule}",
             metadata=facts,
         )
 
@@ -52,36 +52,36 @@ looker_checks = [
         "every_field_and_tile_runs",
         checks.everything_runs,
         "Every field and every tile compiles and runs on ClickHouse.",
-        "Correct the LookML it names (looker/), or the migration that took a column away.",
+        "Correct the LookML that it names (looker/), or the migration that removed a column.",
     ),
     _check(
         DASHBOARD,
         "no_tile_is_cut",
         checks.tiles_are_whole,
-        "No tile has more rows than its limit lets pass.",
-        "The tile shows a part as if it were all. Ask for coarser times or places in the dashboard's LookML; Looker "
-        "passes 5,000 rows at most.",
+        "No tile has more rows than its limit.",
+        "The tile shows only a part of its rows. Group by coarser times or places in the dashboard's LookML; Looker "
+        "allows 5,000 rows at most.",
     ),
     _check(
         EXPLORE,
         "totals_agree",
         checks.totals_agree,
-        "Energy and readings are the same under every grouping, whichever mart answers.",
-        "A mart differs from the others: materialize the marts of L4 for the days in question (`iot-platform prove`).",
+        "Energy and readings are the same under every grouping, whichever mart the query reads.",
+        "A mart differs from the others: materialize the L4 marts of the affected days (`iot-platform prove`).",
     ),
     _check(
         VIEW,
         "columns_agree",
         checks.columns_agree,
-        "Each column of the marts has a field, and each field has its column.",
-        "Add the field to looker/views, or correct the one it names.",
+        "Each column of the marts has a field, and each field's columns exist.",
+        "Add the missing field to looker/views, or correct the field that it names.",
     ),
 ]
 
 looker_checks_job = dg.define_asset_job(
     "looker_checks_job",
     selection=dg.AssetSelection.checks(*looker_checks),
-    description="Prove the LookML against the marts.",
+    description="Check the LookML against the marts.",
 )
 
 
@@ -90,7 +90,7 @@ looker_checks_job = dg.define_asset_job(
     cron_schedule=Settings().looker_checks_cron,
     execution_timezone="UTC",
     default_status=SCHEDULE_STATUS,
-    description="By default each morning, after the closed days were proved: the checks of the LookML.",
+    description="Checks the LookML, by default each morning after the closed days were verified.",
 )
 def looker_checks_schedule() -> dg.RunRequest:
     return dg.RunRequest()

@@ -1,1 +1,1 @@
-"""Readings from files: CSV and Parquet, plain or compressed, in constant memory."""
+"""Read files of readings (CSV or Parquet, also compressed) in constant memory."""

@@ -47,7 +47,7 @@ class ColumnMapping:
     def describe(self) -> str:
         columns = self.columns
         return (
-            f"time {columns.timestamp!r} ({self.timezone} where it names no zone), meter {columns.device!r} "
+            f"time {columns.timestamp!r} ({self.timezone} unless it names a zone), meter {columns.device!r} "
             f"({self.device_ids} ids), energy {columns.value!r} in {columns.unit}"
         )
 

@@ -83,7 +83,7 @@ async function poll() {
   } catch (error) {
     if (awaySince === null) announce(error.message);
     awaySince ??= Date.now();
-    showStatus("away", `Away since ${clockText(awaySince)} · trying again`);
+    showStatus("away", `Unreachable since ${clockText(awaySince)} · retrying`);
     if (definition) tiles.forEach((tile) => tile.fail(error));
     else find("tiles").replaceChildren(make("p", { class: "fatal", role: "alert" }, error.message));
   } finally {
@@ -113,7 +113,7 @@ function reload() {
   return Promise.all(tiles.map(loadTile));
 }
 
-// A person changed something: into the URL, onto the page, and said aloud.
+// After a change by the user: update the URL and the page, and announce it to screen readers.
 function change(changes, said, reloads = true) {
   state = { ...state, ...changes };
   writeState(state);
@@ -155,7 +155,7 @@ function setFilter(name, expression) {
   const filter = definition.filters.find((known) => known.name === name);
   const filters = { ...state.filters, [name]: expression };
   if (expression === (filter.default ?? "")) delete filters[name];
-  // What was clicked before may contradict what was chosen now.
+  // Earlier clicks may contradict the new choice.
   const cross = { ...state.cross };
   delete cross[filter.field];
   change({ filters, cross }, `${filter.title}: ${expression || "all"}`);

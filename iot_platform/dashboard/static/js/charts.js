@@ -77,7 +77,7 @@ function withGaps(times, values, stacked) {
   return [x, y];
 }
 
-// The names of those bands at their right end that are as thick as a line of text: names must not touch.
+// Labels at the right end of the bands, for those as thick as a line of text: labels must not overlap.
 function labelBands(layout, data) {
   const totals = new Map();
   data.forEach((trace) => trace.x.forEach((time, position) => totals.set(time, (totals.get(time) ?? 0) + (trace.y[position] ?? 0))));
@@ -103,7 +103,7 @@ export function columnChart(tile, answer, width, selected) {
   const colors = themeColors();
   const { dimensions: [x], measures: [measure], pivot } = shape(answer);
   const groups = series(answer, pivot, measure);
-  // Columns stand at numbers: two values may read the same, and a name of Plotly's own is no place on an axis.
+  // Columns are placed at numbers: two values may have the same text, and Plotly gives some texts a meaning of its own.
   const places = new Map();
   for (const key of groups.flatMap((group) => pick(answer, x, group.index))) if (!places.has(key)) places.set(key, places.size);
   const data = groups.map((group) => {
@@ -175,12 +175,12 @@ function barColor(column, key, colors) {
   return column.field.endsWith(".building_type") ? typeColor(key) : colors.accent;
 }
 
-// Of the values of a column, the one that was clicked stands out.
+// Highlights the value of a column that was clicked.
 export function opacity(key, column, selected) {
   return selected === undefined || exactly(key, column) === selected ? 1 : FADED;
 }
 
-// All that a row says, a line for each column.
+// The whole row as text, one line for each column.
 export function hover(answer, row) {
   return answer.columns
     .map((column) => `${plotHover(column.label)}: <b>${plotHover(cellText(answer.data[column.name][row], column))}</b>`)

@@ -17,7 +17,7 @@ export function setUpDialog(closed) {
       part("copied").textContent = "Copied";
     } catch {
       getSelection().selectAllChildren(part("text"));
-      part("copied").textContent = "Selected: copy it with the keyboard";
+      part("copied").textContent = "Selected. Copy it with the keyboard";
     }
     announce(part("copied").textContent);
   });
@@ -29,7 +29,7 @@ export function showSql(tile, answer) {
     ? [["Table", answer.table], ["Rows", answer.rows.toLocaleString("en-GB") + (answer.is_cut ? ` (cut at the limit of ${answer.limit})` : "")], ["Took", `${answer.milliseconds} ms`]]
     : [];
   part("facts").replaceChildren(...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
-  part("text").textContent = answer ? answer.sql : "There was no answer yet.";
+  part("text").textContent = answer ? answer.sql : "There is no result yet.";
   part("copied").textContent = "";
   if (!dialog().open) dialog().showModal();
 }

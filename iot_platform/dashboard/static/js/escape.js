@@ -1,17 +1,17 @@
-// Text from data made literal: nothing in it is hidden, and Plotly finds no markup in it.
+// Escapes text from data: hidden characters become visible, and Plotly finds no markup in it.
 
 const LABEL_LENGTH = 36;
 const HOVER_LENGTH = 120;
 // Control and direction characters, but for the joiners of letters and emoji.
 const HIDDEN = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
-// At most so many signs.
+// Cuts a text to at most so many characters.
 export function shortened(text, most) {
   const signs = [...text];
   return signs.length > most ? `${signs.slice(0, most - 1).join("")}…` : text;
 }
 
-// One line; what would be hidden is written as an escape.
+// One line; hidden characters are written as escapes.
 export function visible(value) {
   return String(value).replaceAll(/\s+/gu, " ").replaceAll(HIDDEN, (sign) => `\\u${sign.codePointAt(0).toString(16).padStart(4, "0")}`);
 }
@@ -21,7 +21,7 @@ export function plotLabel(text, most = LABEL_LENGTH) {
   return shortened(visible(text), most).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
-// The same in the box that shows what a mark stands for, where there is more room.
+// The same for hover boxes, which have more room.
 export function plotHover(text) {
   return plotLabel(text, HOVER_LENGTH);
 }

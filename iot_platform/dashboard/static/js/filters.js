@@ -9,7 +9,7 @@ const SHOWN_VALUES = 60;
 const CUSTOM = "custom";
 const PERIODS = ["this day", "7 day", "30 day", "90 day", "12 month"];
 
-// `change(name, expression)` is called when a person chose something. Returns {element, show(expression)}.
+// Calls `change(name, expression)` when the user chooses something. Returns {element, show(expression)}.
 export function filterControl(filter, change) {
   return isPeriod(filter) ? periodControl(filter, change) : valuesControl(filter, change);
 }
@@ -52,7 +52,7 @@ function periodControl(filter, change) {
   return { element: make("div", { class: "filter" }, make("label", { for: id }, filter.title), make("div", { class: "row" }, select, days)), show };
 }
 
-// "7 day" -> "Last 7 days"; what is not known is shown as it is.
+// "7 day" -> "Last 7 days"; any other expression is shown as it is.
 function periodText(expression) {
   const [count, unit] = expression.split(" ");
   if (expression === "this day") return "Today";
@@ -90,7 +90,7 @@ function valuesControl(filter, change) {
     const matching = [...new Set([...chosen, ...(known ?? [])])].filter((value) => nameText(value).toLowerCase().includes(text) || value.toLowerCase().includes(text));
     list.replaceChildren(...matching.slice(0, SHOWN_VALUES).map((value) =>
       make("li", {}, make("label", {}, make("input", { type: "checkbox", ...(chosen.includes(value) ? { checked: true } : {}), onchange: (event) => toggle(value, event.target.checked) }), nameText(value)))));
-    note.textContent = known === null ? "Loading" : matching.length > SHOWN_VALUES ? `${matching.length - SHOWN_VALUES} more: search` : matching.length ? "" : "Nothing has this name; Enter takes it as it is.";
+    note.textContent = known === null ? "Loading" : matching.length > SHOWN_VALUES ? `${matching.length - SHOWN_VALUES} more. Type to search.` : matching.length ? "" : "No match. Press Enter to use this text.";
   };
   const loadList = async () => {
     showList();

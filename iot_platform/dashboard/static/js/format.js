@@ -1,8 +1,8 @@
-// Numbers, times and names as people read them. Value formats are Looker's (Excel's): #,##0.0 "kWh", 0.0%.
+// Numbers, times and names for people. Value formats are Looker's (Excel's): #,##0.0 "kWh", 0.0%.
 
 import { shortened, visible } from "./escape.js";
 
-// A name on the page; no name is so long that it pushes the others away.
+// A name on the page, cut so that it leaves room for the others.
 const NAME_LENGTH = 80;
 export const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

@@ -31,7 +31,7 @@ export function writeState(state) {
   if (url !== location.search && !(url === location.pathname && !location.search)) history.pushState(null, "", url);
 }
 
-// The query of a tile's request. The tile that was clicked keeps all its bars: it shows what was chosen among them.
+// The query string of a tile's request. A click does not filter its own tile, which highlights the value among the others.
 export function tileQuery(state, tile) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(state.filters)) query.set(FILTER + name, value);

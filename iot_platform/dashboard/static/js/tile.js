@@ -1,4 +1,4 @@
-// One tile of the dashboard: its card, what it shows, and how it says that it loads, is empty, or could not be read.
+// One tile of the dashboard: its card, its content, and its loading, empty and error states.
 
 import { get } from "./api.js";
 import { barChart, columnChart, summary, timeChart } from "./charts.js";
@@ -24,7 +24,7 @@ export class Tile {
     this.query = null;
     this.selected = undefined;
     this.isTable = false;
-    this.view = null; // of the map, once a person has moved it
+    this.view = null; // of the map, once the user has moved it
     this.build();
     new ResizeObserver(() => this.resized()).observe(this.chart);
   }
@@ -55,12 +55,12 @@ export class Tile {
     return [
       button("+", "Zoom in", () => this.zoom(1 / ZOOM)),
       button("−", "Zoom out", () => this.zoom(ZOOM)),
-      button("City", "Zoom to the next city, the one that uses most first", () => this.showNextCity()),
+      button("City", "Zoom to the next city, largest consumption first", () => this.showNextCity()),
       button("Fit", "Show all places", () => { this.view = null; this.draw(); }),
     ];
   }
 
-  // Reads the tile's rows for a query of the URL and shows them; `selected`: the value it is the cross-filter of.
+  // Loads and shows the tile's rows for a query string; `selected`: the value that was clicked in this tile.
   async load(query, selected) {
     this.request?.abort();
     const request = (this.request = new AbortController());
@@ -86,11 +86,11 @@ export class Tile {
     }
   }
 
-  // Keeps the last good drawing and says why there is no newer one.
+  // Keeps the last good chart and says why there is no newer one.
   fail({ message, isFinal }) {
     this.failedAt ??= Date.now();
     this.asksAgain = !isFinal;
-    const since = this.answer ? ` Shown is the data of ${clockText(this.failedAt)}.` : ` Since ${clockText(this.failedAt)}.`;
+    const since = this.answer ? ` Showing data from ${clockText(this.failedAt)}.` : ` Since ${clockText(this.failedAt)}.`;
     const text = message + since;
     if (this.banner.textContent !== text) this.banner.textContent = text;
     this.banner.hidden = false;
@@ -116,20 +116,20 @@ export class Tile {
     if (this.isTable) {
       const focused = this.table.contains(document.activeElement) ? document.activeElement.textContent : null;
       this.table.replaceChildren(dataTable(definition, answer, keyColumn(answer), this.selected, (column, value) => this.actions.pick(this, column, value)));
-      // The rows are new; whoever works by keyboard stays at the same one.
+      // The rows are new elements: keep the keyboard focus on the same row.
       [...this.table.querySelectorAll("button")].find((button) => button.textContent === focused)?.focus();
     } else if (definition.type === VALUE) this.drawValue(measure);
     else await this.drawChart();
   }
 
-  // One line; what does not fit is in its tooltip.
+  // One line; the tooltip has the whole text.
   tellCaption(parts) {
     this.caption.textContent = this.caption.title = parts.filter(Boolean).join(" · ");
   }
 
   showCut(answer) {
     this.element.querySelector(".cut")?.remove();
-    if (answer.is_cut) this.element.append(make("p", { class: "cut" }, `Only ${answer.limit.toLocaleString("en-GB")} rows are shown, and there are more: narrow the filters.`));
+    if (answer.is_cut) this.element.append(make("p", { class: "cut" }, `Only the first ${answer.limit.toLocaleString("en-GB")} rows are shown. Narrow the filters to see the rest.`));
   }
 
   drawValue(measure) {
@@ -160,7 +160,7 @@ export class Tile {
     const { below, problem } = await drawMap(chart, this.map, view);
     this.isDrawing = false;
     this.picks = (trace, point) => (trace < below ? null : this.map.picks(trace - below, point));
-    this.tellCaption([unitText(this.map.measure), problem ? `Without land: ${problem.message}` : this.map.size, this.definition.note]);
+    this.tellCaption([unitText(this.map.measure), problem ? `Drawn without land: ${problem.message}` : this.map.size, this.definition.note]);
     this.listen();
   }
 

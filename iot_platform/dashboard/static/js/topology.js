@@ -8,7 +8,7 @@ const files = new Map();
 function load(name) {
   if (!files.has(name)) {
     const loading = fetch(`/static/topojson/${name}.json`).then((response) => {
-      if (!response.ok) throw new Error(`The map's file ${name}.json: ${response.status}`);
+      if (!response.ok) throw new Error(`map file ${name}.json: HTTP status ${response.status}`);
       return response.json();
     }).then(decode);
     loading.catch(() => files.delete(name)); // the next drawing tries again

@@ -1,0 +1,74 @@
+"""What a test may not leave behind: processes, threads, a changed environment, another working directory."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from dataclasses import dataclass
+
+import psutil
+
+GRACE_S = 10
+# What the platform reads. Libraries set variables of their own when they are imported, as pytest does with each test.
+_WATCHED = re.compile("(IOT|DAGSTER)_.*|HOME|PATH|TZ")
+
+# Threads of pools, which servers that a whole file shares start when they first need them.
+_POOLS = re.compile("AnyIO worker thread|ThreadPoolExecutor-.*|asyncio_.*")
+
+
+@dataclass(frozen=True)
+class State:
+    """What there is at one moment in this process."""
+
+    processes: frozenset[psutil.Process]
+    threads: frozenset[threading.Thread]
+    environment: frozenset[tuple[str, str]]
+    directory: str
+
+    @classmethod
+    def now(cls) -> State:
+        """The state at this moment; processes that have ended and threads that end with the process do not count."""
+        return cls(
+            frozenset(psutil.Process().children(recursive=True)),
+            frozenset(t for t in threading.enumerate() if not t.daemon and not _POOLS.fullmatch(t.name)),
+            frozenset(item for item in os.environ.items() if _WATCHED.fullmatch(item[0])),
+            os.getcwd(),
+        )
+
+
+def left_since(before: State) -> str:
+    """What there is now and was not there before, in words; "" if there is nothing. What is ending may still end."""
+    deadline = time.monotonic() + GRACE_S
+    while True:
+        left = _difference(before, State.now())
+        if not left or time.monotonic() > deadline:
+            return "; ".join(left)
+        time.sleep(0.05)
+
+
+def _difference(before: State, after: State) -> list[str]:
+    processes = [name for process in after.processes - before.processes if (name := _name(process))]
+    threads = [thread.name for thread in after.threads - before.threads]
+    changed = {name for name, _ in before.environment ^ after.environment}
+    left = []
+    if processes:
+        left.append(f"processes: {', '.join(processes)}")
+    if threads:
+        left.append(f"threads: {', '.join(threads)}")
+    if changed:
+        left.append(f"changed environment variables: {', '.join(sorted(changed))}")
+    if before.directory != after.directory:
+        left.append(f"working directory: {after.directory}")
+    return left
+
+
+def _name(process: psutil.Process) -> str:
+    """The command and number of a process; "" when it has ended."""
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return ""
+        return f"{' '.join(process.cmdline())} ({process.pid})"
+    except psutil.NoSuchProcess:
+        return ""
