@@ -67,7 +67,8 @@ def _difference(before: State, after: State) -> list[str]:
     return left
 
 
-def _parent(process: psutil.Process) -> int | None:
+def _parent(process: psutil.Process) -> object:
+    """The number of its parent process; None when it has ended."""
     try:
         return process.ppid()
     except psutil.NoSuchProcess:
