@@ -14,6 +14,9 @@ GRACE_S = 10
 # What the platform reads. Libraries set variables of their own when they are imported, as pytest does with each test.
 _WATCHED = re.compile("(IOT|DAGSTER)_.*|HOME|PATH|TZ")
 
+# Python starts it with the first queue or lock that processes share, and it ends with the test process.
+_RESOURCE_TRACKER = "multiprocessing.resource_tracker"
+
 # Threads of pools, which servers that a whole file shares start when they first need them.
 _POOLS = re.compile("AnyIO worker thread|ThreadPoolExecutor-.*|asyncio_.*")
 
@@ -76,10 +79,11 @@ def _parent(process: psutil.Process) -> object:
 
 
 def _name(process: psutil.Process) -> str:
-    """The command and number of a process; "" when it has ended."""
+    """The command and number of a process; "" when it has ended, or belongs to Python itself."""
     try:
-        if process.status() == psutil.STATUS_ZOMBIE:
+        command = " ".join(process.cmdline())
+        if process.status() == psutil.STATUS_ZOMBIE or _RESOURCE_TRACKER in command:
             return ""
-        return f"{' '.join(process.cmdline())} ({process.pid})"
+        return f"{command} ({process.pid})"
     except psutil.NoSuchProcess:
         return ""

@@ -61,7 +61,7 @@ def set_(
     oldest: dt.datetime | None,
     max_future_minutes: int | None,
 ) -> None:
-    """Set limits. They apply to new readings at once, and to stored ones when their day is proved again."""
+    """Set limits. They apply to new readings at once, and to stored ones when their day is verified again."""
     changes = [] if default is None else [_limit("default", "", default)]
     changes += [_limit("building_type", key, max_kWh) for key, max_kWh in building_type]
     changes += [_limit("device", key, max_kWh) for key, max_kWh in device]
