@@ -14,14 +14,15 @@ CLIENTS_READY := $(VENV)/.clients-ready
 
 env: $(READY)
 
-# uv installs in seconds; where it cannot be had, pip does the same.
+# uv installs in seconds; where it cannot be had, pip does the same. Both compile to bytecode at once: with
+# PYTHONDONTWRITEBYTECODE set, as in many containers, each process would compile pandas and Dagster anew.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	  || { echo "Python 3.11 to 3.13 is needed; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 ..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..."
 	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv 2>$(VENV)/uv.log; then \
-	  $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
+	  $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
 	else \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
 	fi
@@ -34,8 +35,8 @@ $(CLIENTS_READY): $(READY) $(CLIENTS)/dbt-requirements.txt $(CLIENTS)/node/packa
 	@echo "Installing the clients into $(VENV) ..."
 	@test -x $(VENV)/dbt/bin/python || $(BIN)/python -m venv $(VENV)/dbt
 	@if test -x $(BIN)/uv; then \
-	  $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,clients]' && \
-	  $(BIN)/uv pip install --quiet --python $(VENV)/dbt/bin/python -r $(CLIENTS)/dbt-requirements.txt; \
+	  $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev,clients]' && \
+	  $(BIN)/uv pip install --quiet --compile-bytecode --python $(VENV)/dbt/bin/python -r $(CLIENTS)/dbt-requirements.txt; \
 	else \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,clients]' && \
 	  $(VENV)/dbt/bin/python -m pip install --quiet --disable-pip-version-check -r $(CLIENTS)/dbt-requirements.txt; \

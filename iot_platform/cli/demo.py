@@ -119,6 +119,6 @@ def _keep_running(settings: Settings, env: Mapping[str, str], preferred_port: in
         say(f"Dagster UI: {dagster.url}")
         say(f"Dashboard: {dashboard.url}")
         say('ClickHouse: `iot-platform db url` shows how to connect; `iot-platform sql "SELECT ..."` runs a query.')
-        say("New readings arrive every minute. Ctrl-C stops everything.")
+        say("New readings are ingested every few minutes. Ctrl-C stops everything.")
         sys.stdout.flush()
         watch([dagster, dashboard], report, None)

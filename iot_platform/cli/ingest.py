@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import click
 import pyarrow as pa
@@ -58,8 +59,7 @@ def ingest(name: str, full_wait_s: float, flush_wait_s: float, as_json: bool) ->
     settings = Settings()
     acknowledge: Callable[[dict[str, object]], None] = _acknowledge if as_json else lambda state: None
     with StreamWriter(settings, name) as writer:
-        report = f"stream.{name}.{int(time.time())}.{writer.position}.csv"
-        rejects = RejectReport(state_directory(settings.root, "rejects") / report, "position")
+        rejects = RejectReport(_rejects_path(settings, name, writer.position), "position")
         acknowledge({"stream": writer.source, "accepted": writer.position})
         try:
             _accept_all(writer, rejects, name, full_wait_s, acknowledge, stopped)
@@ -77,6 +77,10 @@ def ingest(name: str, full_wait_s: float, flush_wait_s: float, as_json: bool) ->
             f"Stream {name}: some accepted readings are not delivered yet ({failure or 'not enough time'}). They are "
             f"safe in the outbox; the next `iot-platform ingest {name}` delivers them."
         )
+
+
+def _rejects_path(settings: Settings, name: str, position: int) -> Path:
+    return state_directory(settings.root, "rejects") / f"stream.{name}.{int(time.time())}.{position}.csv"
 
 
 def _stop_flag() -> threading.Event:

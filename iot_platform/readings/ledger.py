@@ -96,6 +96,8 @@ def uncommitted_ranges(
     these readings, so it must be sent again with the same ones.
     """
     found: list[tuple[Range, bool]] = []
+    if position_from >= position_to:
+        return found
     position = position_from
     for entry in sorted(entries, key=lambda entry: entry.range):
         if entry.position_from >= position_to or entry.position_to <= position_from:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
@@ -21,6 +19,7 @@ from clickhouse_connect.driver.exceptions import Error
 from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.embedded_server import running_server
 from iot_platform.errors import PlatformError
+from iot_platform.services.signals import interrupt_on_stop_signals
 from iot_platform.settings import Settings
 from iot_platform_tests.bench import machine
 from iot_platform_tests.bench.dagster_runs import measure_dagster
@@ -52,7 +51,7 @@ PARTS = ("inserts", "files", "proofs", "dashboard", "dagster", "demo")
 def bench(quick: bool, names: tuple[str, ...], json_file: Path, cambridge: Path) -> None:
     """Measure inserts, loads, proofs, the dashboard, Dagster's runs and the demo, in a temporary home."""
     # `kill` must stop the server and remove the home as Ctrl-C does.
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on_stop_signals()
     started = time.monotonic()
     results: dict[str, Any] = {"started_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "quick": quick}
     sizes = QUICK if quick else FULL
@@ -107,10 +106,6 @@ class Run:
         except (RuntimeError, PlatformError, Error) as error:
             self._say(f"{name} failed: {error}")
             self.results["failed"][name] = str(error)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ PERIODS = {"30 days": 30, "365 days": 365}
 RARE = 4
 VIEWERS = 16
 CLICKHOUSE, DUCKDB = "clickhouse", "duckdb"
+# By engine: makes a function that asks for a tile.
+Engines = dict[str, Callable[[], Callable[[str], object]]]
 
 # Three meters at each address, in four time zones. The engines round halves differently, so no coordinate is a half of
 # the third digit.
@@ -102,21 +104,11 @@ def measure_dashboard(
             tiles = _tiles(project, period, now)
             asked = _moments(now, days)
             _compare(client, duck, tiles, asked)
-            engines: dict[str, Callable[[], Callable[[str], object]]] = {
+            engines: Engines = {
                 CLICKHOUSE: lambda tiles=tiles: _asking_clickhouse(endpoint, own, tiles),  # type: ignore[misc]
                 DUCKDB: lambda asked=asked: _asking_duckdb(duck, asked),  # type: ignore[misc]
             }
-            say(f"dashboard: {period}, one viewer")
-            is_usual = not periods
-            one = _one_viewer(engines, sizes.dashboard_rounds if is_usual else sizes.dashboard_rounds // RARE)
-            periods[period] = {"1": one}
-            if not is_usual:
-                continue
-            many = {}
-            for name, make in engines.items():
-                say(f"dashboard: {period}, {VIEWERS} viewers of {name}")
-                many[name] = _many_viewers(make, sizes.dashboard_viewer_rounds)
-            periods[period][str(VIEWERS)] = many
+            periods[period] = _measure_period(period, engines, sizes, say, is_default=not periods)
         [[readings]] = client.query("SELECT sum(readings) FROM l4_power_by_building_type_hourly").result_rows
     return {
         "readings": int(readings),
@@ -125,6 +117,19 @@ def measure_dashboard(
         "fill_seconds": seconds,
         "milliseconds": periods,
     }
+
+
+def _measure_period(period: str, engines: Engines, sizes: Sizes, say: Say, *, is_default: bool) -> dict[str, Any]:
+    """By number of viewers; several viewers only for the dashboard's default period."""
+    say(f"dashboard: {period}, one viewer")
+    rounds = sizes.dashboard_rounds if is_default else sizes.dashboard_rounds // RARE
+    by_viewers: dict[str, Any] = {"1": _one_viewer(engines, rounds)}
+    if is_default:
+        by_viewers[str(VIEWERS)] = many = {}
+        for name, make in engines.items():
+            say(f"dashboard: {period}, {VIEWERS} viewers of {name}")
+            many[name] = _many_viewers(make, sizes.dashboard_viewer_rounds)
+    return by_viewers
 
 
 def summary(part: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -207,9 +212,7 @@ def _asking_duckdb(duck: duckdb.DuckDBPyConnection, asked: Mapping[str, dt.datet
     return ask
 
 
-def _one_viewer(
-    engines: Mapping[str, Callable[[], Callable[[str], object]]], rounds: int
-) -> dict[str, dict[str, dict[str, float]]]:
+def _one_viewer(engines: Engines, rounds: int) -> dict[str, dict[str, dict[str, float]]]:
     """The engines take turns, so that what disturbs one disturbs the other."""
     asking = {name: make() for name, make in engines.items()}
     times: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in engines}

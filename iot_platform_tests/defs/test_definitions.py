@@ -1,6 +1,7 @@
 """The code location: it loads without a connection, and its assets, jobs and checks are described."""
 
 import datetime as dt
+import re
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,12 @@ def test_each_asset_has_an_owner_a_description_and_a_remedy(name: str) -> None:
         assert spec.partitions_def is None
     else:
         assert isinstance(spec.partitions_def, dg.DailyPartitionsDefinition)
+
+
+def test_private_modules_of_dagster_are_imported_in_one_place() -> None:
+    files = (ROOT / "iot_platform" / "defs").rglob("*.py")
+    private = {file.name for file in files if re.search(r"(from|import) dagster(\._|_shared)", file.read_text())}
+    assert private == {"dagster_internals.py"}
 
 
 def test_partitions_are_utc_days_up_to_today() -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from iot_platform.errors import PlatformError
 from iot_platform.security.private_files import private_directory, state_directory
 from iot_platform.services import webserver
 from iot_platform.services.process import Service
-from iot_platform_tests.e2e.commands import TIMEOUT_S, environment, iot_platform
+from iot_platform_tests.e2e.commands import environment, iot_platform
+from iot_platform_tests.e2e.running import wait_until
 
 READINGS = "timestamp,device_id,kWh\n2026-01-01T00:00:00Z,1,1.5\n2026-01-01T00:00:00Z,1,=cmd()\n"
 OTHERS = 0o077
@@ -37,13 +37,6 @@ def parent_umask(umask: int) -> Iterator[None]:
         yield
     finally:
         os.umask(before)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o000])
@@ -118,7 +111,7 @@ def test_a_child_process_writes_private_files_with_any_umask_of_its_parent(tmp_p
     with parent_umask(0):
         service = Service("writer", ["writes_a_file"], {"PYTHONPATH": str(tmp_path)}, tmp_path / "log")
         try:
-            wait_until((tmp_path / "written").exists)
+            wait_until((tmp_path / "written").exists, "the child has written its file")
         finally:
             service.stop()
     assert stat.S_IMODE((tmp_path / "written").stat().st_mode) == 0o600

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-import signal
 import sys
 import time
-from types import FrameType
 
 import click
 
+from iot_platform.services.signals import interrupt_on_stop_signals
 from iot_platform_tests.soak.harness import Plan, Soak
 
 
@@ -24,7 +23,7 @@ def soak(kills: int, seed: int | None, limit_s: float, as_json: bool) -> None:
 
     Exit code 1: something differs from the model; the home is kept then.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on_stop_signals()
     started = time.monotonic()
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
 
@@ -39,10 +38,6 @@ def soak(kills: int, seed: int | None, limit_s: float, as_json: bool) -> None:
         click.echo(mismatch, err=True)
     say(f"{dict(outcome.kills)} killed, {outcome.readings:,} readings, {len(outcome.mismatches)} mismatches.")
     sys.exit(1 if outcome.mismatches else 0)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 soak()

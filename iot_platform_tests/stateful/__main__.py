@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import FrameType
 
 import click
 
+from iot_platform.services.signals import interrupt_on_stop_signals
 from iot_platform_tests.stateful.runner import Report, run
 
 
@@ -32,7 +31,7 @@ from iot_platform_tests.stateful.runner import Report, run
 def stateful(count: int, seed: int | None, platforms: int, trace: bool, as_json: bool) -> None:
     """Do random things to a platform in a temporary home and compare every layer with a model of the truth."""
     # A polite `kill` ends the server and removes the home exactly like Ctrl-C.
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on_stop_signals()
     # Streams and the client's driver warn of each attempt while the server is away, which is on purpose here.
     logging.disable(logging.WARNING)
     seed = secrets.randbelow(10**6) if seed is None else seed
@@ -74,10 +73,6 @@ def _show(report: Report) -> None:
     click.echo(f"{report.readings:,} readings, {report.closed_days:,} closed days compared, {report.seconds:.0f} s")
     click.echo(f"Days rebuilt: {dict(report.rebuilt)}")
     click.echo(report.failure or "The platform is what the model says.")
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
