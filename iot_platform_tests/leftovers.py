@@ -49,7 +49,10 @@ def left_since(before: State) -> str:
 
 
 def _difference(before: State, after: State) -> list[str]:
-    processes = [name for process in after.processes - before.processes if (name := _name(process))]
+    # A browser or server that outlives the test may start and end processes of its own.
+    parents = {process.pid for process in before.processes}
+    new = [process for process in after.processes - before.processes if _parent(process) not in parents]
+    processes = [name for process in new if (name := _name(process))]
     threads = [thread.name for thread in after.threads - before.threads]
     changed = {name for name, _ in before.environment ^ after.environment}
     left = []
@@ -62,6 +65,14 @@ def _difference(before: State, after: State) -> list[str]:
     if before.directory != after.directory:
         left.append(f"working directory: {after.directory}")
     return left
+
+
+def _parent(process: psutil.Process) -> object:
+    """The number of its parent process; None when it has ended."""
+    try:
+        return process.ppid()
+    except psutil.NoSuchProcess:
+        return None
 
 
 def _name(process: psutil.Process) -> str:

@@ -77,7 +77,7 @@ def test_every_way_to_read(readings: Client) -> None:
     query = "SELECT * FROM r ORDER BY timestamp"
     assert readings.query(query).result_rows[0][1:] == (0, 0.0)
     assert readings.query_df(query)["kWh"].tolist() == [row[2] for row in ROWS]
-    assert readings.query_df_arrow(query)["device_id"].tolist() == list(range(5))
+    assert list(readings.query_df_arrow(query)["device_id"]) == list(range(5))
     assert readings.query_arrow(query).column("device_id").to_pylist() == list(range(5))
     assert readings.query_np("SELECT device_id, device_id FROM r ORDER BY 1").shape == (5, 2)
     assert readings.raw_query("SELECT count() FROM r") == b"5\n"

@@ -150,5 +150,5 @@ def test_the_name_of_a_format_is_no_sql(http: httpx.Client) -> None:
 def test_a_parameter_may_name_a_column(http: httpx.Client, sql: str) -> None:
     answer = post(http, f"{sql} -- {{b:Identifier}}\nFORMAT TSVWithNames", param_a="a `b\\")
     assert answer.text.splitlines()[0].split("\t")[-1] == "a `b\\\\"
-    missing = post(http, sql, status=500)
+    missing = post(http, sql, 500)
     assert missing.headers["X-ClickHouse-Exception-Code"] == "456"
