@@ -42,7 +42,9 @@ SLOW = [
     "clients",
     "devices/test_crashes.py",
     "devices/test_crm.py",
+    "devices/test_history.py",
     "e2e",
+    "layers/test_late_readings.py",
     "layers/test_rebuild_live.py",
     "readings/test_fuzz_readings.py",
     "security/test_private_files.py",
@@ -51,9 +53,10 @@ SLOW = [
     "stateful",
     "ui",
 ]
+SMOKE = "e2e/test_smoke.py"
 # The longest first: the others fill the gaps at the end.
 LONGEST_FILES = [
-    "e2e/test_smoke.py",
+    SMOKE,
     "e2e/test_outage_rehearsal.py",
     "ui/test_dagster_ui.py",
     "layers/test_rebuild_live.py",
@@ -71,19 +74,25 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"iot_platform_tests/conftest.py names what does not exist: {', '.join(missing)}")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without the slow tests, do not import their files either: that takes seconds in every worker."""
+    without_slow = config.option.markexpr.startswith("not slow")
+    return True if without_slow and collection_path.is_file() and _is_slow(collection_path) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests, and put the longest first."""
     for item in items:
         if "server" in getattr(item, "fixturenames", ()):
             item.add_marker("engine")
-        if any(_file(item).is_relative_to(slow) for slow in SLOW) and item.get_closest_marker("smoke") is None:
+        if _is_slow(item.path):
             item.add_marker("slow")
-    order = {Path(name): number for number, name in enumerate(LONGEST_FILES)}
-    items.sort(key=lambda item: order.get(_file(item), len(order)))
+    order = {TESTS / name: number for number, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
-def _file(item: pytest.Item) -> Path:
-    return item.path.relative_to(TESTS)
+def _is_slow(path: Path) -> bool:
+    return path != TESTS / SMOKE and any(path.is_relative_to(TESTS / name) for name in SLOW)
 
 
 @pytest.fixture(autouse=True)
