@@ -31,7 +31,7 @@ class State:
     def now(cls) -> State:
         """The state at this moment; processes that have ended and threads that end with the process do not count."""
         return cls(
-            frozenset(psutil.Process().children(recursive=True)),
+            frozenset(psutil.Process().children()),
             frozenset(t for t in threading.enumerate() if not t.daemon and not _POOLS.fullmatch(t.name)),
             frozenset(item for item in os.environ.items() if _WATCHED.fullmatch(item[0])),
             os.getcwd(),
