@@ -31,7 +31,7 @@ class State:
     def now(cls) -> State:
         """The state at this moment; processes that have ended and threads that end with the process do not count."""
         return cls(
-            frozenset(psutil.Process().children(recursive=True)),
+            frozenset(psutil.Process().children()),
             frozenset(t for t in threading.enumerate() if not t.daemon and not _POOLS.fullmatch(t.name)),
             frozenset(item for item in os.environ.items() if _WATCHED.fullmatch(item[0])),
             os.getcwd(),
@@ -76,10 +76,11 @@ def _parent(process: psutil.Process) -> object:
 
 
 def _name(process: psutil.Process) -> str:
-    """The command and number of a process; "" when it has ended."""
+    """The command and number of a process; "" when it has ended, or is Python's own (it stays for the next use)."""
     try:
-        if process.status() == psutil.STATUS_ZOMBIE:
+        command = " ".join(process.cmdline())
+        if process.status() == psutil.STATUS_ZOMBIE or "multiprocessing.resource_tracker" in command:
             return ""
-        return f"{' '.join(process.cmdline())} ({process.pid})"
+        return f"{command} ({process.pid})"
     except psutil.NoSuchProcess:
         return ""

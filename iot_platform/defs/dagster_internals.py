@@ -28,9 +28,6 @@ from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_C
 # All statuses between the queue and the end of a run; a run with its times.
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES, RunRecord
 
-# It has a database file for each run, and does not delete it with the run.
-from dagster._core.storage.event_log import SqliteEventLogStorage
-
 # Mark runs that Dagster will start again.
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 
@@ -51,6 +48,14 @@ __all__ = [
     "ScheduleInstigatorData",
     "SensorInstigatorData",
     "SerializableErrorInfo",
-    "SqliteEventLogStorage",
     "TickStatus",
+    "sqlite_events_file",
 ]
+
+
+def sqlite_events_file(storage: object, run_id: str) -> str | None:
+    """The database file of a run's events, which stays there when the run is deleted; None: the storage has none."""
+    # It imports SQLAlchemy, which the definitions alone do without.
+    from dagster._core.storage.event_log import SqliteEventLogStorage
+
+    return storage.path_for_shard(run_id) if isinstance(storage, SqliteEventLogStorage) else None
