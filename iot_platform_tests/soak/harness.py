@@ -43,8 +43,6 @@ class Plan:
     kills: int = 200
     kills_per_round: int = 20
     limit_s: float = 3600.0
-    # The longest pause before a kill of the server or of ``ingest``; ``prove`` is killed at any moment of its run.
-    pause_s: float = 4.0
 
 
 @dataclass
@@ -169,9 +167,7 @@ class Soak:
 
     def _outage(self, server: Server, sender: Sender, prover: Prover) -> None:
         """Go on without the server for a while; one that is started on demand comes back with the next proof."""
-        self._keep_going(
-            sender, prover if server.on_demand else None, self._random.choice([0.0, 0.5, self._plan.pause_s / 2])
-        )
+        self._keep_going(sender, prover if server.on_demand else None, self._random.choice([0.0, 0.5, 2.0]))
         server.start()
 
     def _wait(self, sender: Sender, prover: Prover, server: Server, victim: str) -> None:
@@ -179,7 +175,7 @@ class Soak:
         if victim == "prove":
             self._keep_going(sender, prover, self._random.uniform(0.3, 1.1) * prover.usual_s)
         else:
-            self._keep_going(sender, prover, self._random.uniform(0.2, self._plan.pause_s))
+            self._keep_going(sender, prover, self._random.uniform(0.2, 4.0))
         while victim == "server" and not server.is_running:
             self._keep_going(sender, prover, POLL_S)
 
