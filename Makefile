@@ -14,7 +14,7 @@ CLIENTS_READY := $(VENV)/.clients-ready
 
 env: $(READY)
 
-# uv installs in seconds; where it cannot be had, pip does the same. Both compile to bytecode at once: with
+# uv installs in seconds; where it cannot be installed, pip does the same. Both compile to bytecode at once: with
 # PYTHONDONTWRITEBYTECODE set, as in many containers, each process would compile pandas and Dagster anew.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
@@ -28,7 +28,8 @@ $(READY): pyproject.toml constraints.txt
 	fi
 	@touch $@
 
-# Other clients of the embedded server for iot_platform_tests/clients: Python's in the environment, dbt in one of its own, the one for node where npm is.
+# Installs other clients of the embedded server, for iot_platform_tests/clients: those for Python into the environment, dbt
+# into one of its own, and the one for Node if there is npm.
 clients: $(CLIENTS_READY)
 
 $(CLIENTS_READY): $(READY) $(CLIENTS)/dbt-requirements.txt $(CLIENTS)/node/package-lock.json
@@ -51,15 +52,17 @@ conformance: clients
 demo: $(READY)
 	@$(BIN)/iot-platform demo $(ARGS)
 
-# What to run before a commit: lint, types, the fast tests, one demo with its dashboard in a browser, and in another time zone the tests that use no server.
+# Run this before a commit: lint, types, the fast tests, and one demo with its dashboard in a browser. Tests that use no
+# server run again in another time zone.
 test: check
 	TZ=UTC $(PYTEST) --dist worksteal -m "not slow" $(ARGS)
 	TZ=Asia/Kolkata $(PYTEST) --dist worksteal -m "not slow and not engine and not smoke" $(ARGS)
 
-# Everything. What needs something that is missing here (a browser, `make clients`) is skipped and named; with CI=true it fails.
+# All tests. Those that need something that is not installed (a browser, `make clients`) are skipped and listed; with
+# CI=true they fail.
 test-all: test test-slow
 
-# What `make test` leaves out. These tests wait for processes, and those of a file share a platform.
+# The tests that `make test` leaves out. They wait for processes, and the tests of a file share a platform.
 test-slow: $(READY)
 	TZ=UTC $(PYTEST) --dist loadfile --no-loadscope-reorder -m slow $(ARGS)
 
@@ -79,15 +82,16 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python -m iot_platform_tests.bench $(ARGS)
 
-# The pictures of docs/, taken by the tests of the UI.
+# Takes the pictures of docs/ by the tests of the UI.
 screenshots: $(READY)
 	IOT_SCREENSHOTS=docs/images $(BIN)/python -m pytest iot_platform_tests/ui
 
-# Ten thousand random actions, each day compared with a model of the truth; ARGS="--actions 1000 --seed 7" repeats a run.
+# Ten thousand random actions; each day is compared with a model of the expected data. ARGS="--actions 1000 --seed 7" repeats a run.
 stateful: $(READY)
 	$(BIN)/python -m iot_platform_tests.stateful $(or $(ARGS),--actions 10000 --platforms 2)
 
-# Half an hour of kill -9, compared with a model; `make soak ARGS="--kills 20 --seed 7"` is shorter and repeats a run.
+# Kills processes with kill -9 for half an hour, then compares the data with a model. ARGS="--kills 20 --seed 7" is
+# shorter and repeats a run.
 soak: $(READY)
 	$(BIN)/python -m iot_platform_tests.soak $(ARGS)
 

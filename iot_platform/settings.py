@@ -21,7 +21,7 @@ MAX_CLOSED_SHARE = 0.2
 class CheckSettings(BaseModel):
     """Thresholds of one check: the offending shares above which it warns and fails, and parameters of its query.
 
-    What is not set keeps the check's own default.
+    An unset value keeps the check's own default.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,7 +32,7 @@ class CheckSettings(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Settings from ``IOT_*`` environment variables. What is not set has the default shown here.
+    """Settings from ``IOT_*`` environment variables. An unset setting has the default shown here.
 
     A secret may be stored in a file instead, whose path is in ``IOT_..._FILE``. docs/settings.md is made from this
     class: run ``make docs`` after a change.
@@ -97,7 +97,9 @@ class Settings(BaseSettings):
         description="Start Dagster's sensors and schedules with Dagster. False: switch them on in the Dagster UI.",
     )
     ingestion_interval_s: int = Field(
-        default=300, ge=0, description="Shortest time between two ingestion runs. Each run costs a process and 0.3 MB."
+        default=300,
+        ge=0,
+        description="Shortest time between two ingestion runs. Each run starts a process and stores 0.3 MB.",
     )
     runs_kept_days: int = Field(
         default=14,
@@ -214,7 +216,7 @@ class Settings(BaseSettings):
     alert_settle_s: float = Field(
         default=20,
         ge=0,
-        description="A problem that ends within this time sends no alert. Problems are looked for every 30 s.",
+        description="A problem that ends within this time sends no alert. Dagster checks for problems every 30 s.",
     )
     alert_clear_s: float = Field(
         default=90, ge=0, description="Time without any problem after which an incident is reported as over."

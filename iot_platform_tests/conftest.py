@@ -36,13 +36,15 @@ TESTS = Path(__file__).parent
 SLOW = [
     "clickhouse/test_embedded_server.py",
     "clickhouse/test_schema_evolution.py",
-    "clickhouse_embedded/test_fences.py",
+    "clickhouse_embedded/test_protections.py",
     "clickhouse_embedded/test_serve.py",
     "cli/test_prove_command.py",
     "clients",
     "devices/test_crashes.py",
     "devices/test_crm.py",
+    "devices/test_history.py",
     "e2e",
+    "layers/test_late_readings.py",
     "layers/test_rebuild_live.py",
     "readings/test_fuzz_readings.py",
     "security/test_private_files.py",
@@ -51,9 +53,10 @@ SLOW = [
     "stateful",
     "ui",
 ]
+SMOKE = "e2e/test_smoke.py"
 # The longest first: the others fill the gaps at the end.
-LONGEST_FILES = [
-    "e2e/test_smoke.py",
+LONGEST = [
+    SMOKE,
     "e2e/test_outage_rehearsal.py",
     "ui/test_dagster_ui.py",
     "layers/test_rebuild_live.py",
@@ -61,14 +64,21 @@ LONGEST_FILES = [
     "devices/test_crashes.py",
     "e2e/test_crashes.py",
     "e2e/test_demo.py",
-    "e2e/test_bench.py",
+    "e2e",
+    "ui",
 ]
 
 
 def pytest_configure() -> None:
     """Refuse lists that name a file which has moved."""
-    if missing := [name for name in [*SLOW, *LONGEST_FILES] if not (TESTS / name).exists()]:
+    if missing := [name for name in [*SLOW, *LONGEST] if not (TESTS / name).exists()]:
         raise pytest.UsageError(f"iot_platform_tests/conftest.py names what does not exist: {', '.join(missing)}")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without the slow tests, do not import their files either: that takes seconds in every worker."""
+    without_slow = config.option.markexpr.startswith("not slow")
+    return True if without_slow and collection_path.is_file() and _is_slow(collection_path) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,22 +86,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "server" in getattr(item, "fixturenames", ()):
             item.add_marker("engine")
-        if any(_file(item).is_relative_to(slow) for slow in SLOW) and item.get_closest_marker("smoke") is None:
+        if _is_slow(item.path):
             item.add_marker("slow")
-    order = {Path(name): number for number, name in enumerate(LONGEST_FILES)}
-    items.sort(key=lambda item: order.get(_file(item), len(order)))
+    items.sort(key=_turn)
 
 
-def _file(item: pytest.Item) -> Path:
-    return item.path.relative_to(TESTS)
+def _turn(item: pytest.Item) -> int:
+    """The place of a test in LONGEST."""
+    return next((n for n, name in enumerate(LONGEST) if item.path.is_relative_to(TESTS / name)), len(LONGEST))
+
+
+def _is_slow(path: Path) -> bool:
+    return path != TESTS / SMOKE and any(path.is_relative_to(TESTS / name) for name in SLOW)
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    """Fail a test that leaves something behind. (For databases and queries see ``fresh_database``.)"""
+def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves something behind. (For databases and queries see ``fresh_database``.)
+
+    Slow tests are left out: those of a file share a platform, and may replace its processes.
+    """
     before = State.now()
     yield
-    left = left_since(before)
+    left = "" if request.node.get_closest_marker("slow") else left_since(before)
     assert not left, f"The test left {left}"
 
 

@@ -14,9 +14,6 @@ GRACE_S = 10
 # What the platform reads. Libraries set variables of their own when they are imported, as pytest does with each test.
 _WATCHED = re.compile("(IOT|DAGSTER)_.*|HOME|PATH|TZ")
 
-# Python starts it with the first queue or lock that processes share, and it ends with the test process.
-_RESOURCE_TRACKER = "multiprocessing.resource_tracker"
-
 # Threads of pools, which servers that a whole file shares start when they first need them.
 _POOLS = re.compile("AnyIO worker thread|ThreadPoolExecutor-.*|asyncio_.*")
 
@@ -34,7 +31,7 @@ class State:
     def now(cls) -> State:
         """The state at this moment; processes that have ended and threads that end with the process do not count."""
         return cls(
-            frozenset(psutil.Process().children(recursive=True)),
+            frozenset(psutil.Process().children()),
             frozenset(t for t in threading.enumerate() if not t.daemon and not _POOLS.fullmatch(t.name)),
             frozenset(item for item in os.environ.items() if _WATCHED.fullmatch(item[0])),
             os.getcwd(),
@@ -79,10 +76,10 @@ def _parent(process: psutil.Process) -> object:
 
 
 def _name(process: psutil.Process) -> str:
-    """The command and number of a process; "" when it has ended, or belongs to Python itself."""
+    """The command and number of a process; "" when it has ended, or is Python's own (it stays for the next use)."""
     try:
         command = " ".join(process.cmdline())
-        if process.status() == psutil.STATUS_ZOMBIE or _RESOURCE_TRACKER in command:
+        if process.status() == psutil.STATUS_ZOMBIE or "multiprocessing.resource_tracker" in command:
             return ""
         return f"{command} ({process.pid})"
     except psutil.NoSuchProcess:

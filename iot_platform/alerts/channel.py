@@ -23,14 +23,14 @@ class Channel(Protocol):
 
 
 def channels(settings: Settings) -> dict[str, Channel]:
-    """The configured channels by name. Each mail recipient is a channel, so that retries reach only those who miss it.
+    """The configured channels by name. Each mail recipient is a channel, so that a retry repeats no mail to the others.
 
     Raises PlatformError when a channel is configured incompletely or wrongly.
     """
     found: dict[str, Channel] = {}
     # An empty value counts as unset: compose files pass unset variables as ''.
     if settings.alert_webhook_url:
-        # It imports requests, which most processes of Dagster never use.
+        # Imported here: it imports requests, which most Dagster processes do not need.
         from iot_platform.alerts.webhook import Webhook
 
         found["webhook"] = Webhook(settings.alert_webhook_url)

@@ -1,7 +1,7 @@
 """When to send which message: one per outage, new problems at a limited rate, and one when all is well again.
 
-A pure function of the known problems and the current ones. It compares states, not events: a missed event does not
-matter as long as its consequence lasts.
+``next_step`` is a pure function of the known and the current problems. It compares states and needs no events: a
+problem is found as long as it lasts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REMIND_AFTER = dt.timedelta(days=1)
 
 @dataclass(frozen=True)
 class Pace:
-    """``settle``: a problem is reported once it lasts this long. ``clear``: so long without one ends an incident.
+    """``settle``: a problem is reported once it lasts this long. ``clear``: an incident ends after so long without one.
 
     ``repeat``: shortest time between two messages about new problems of the same incident.
     """
@@ -32,7 +32,7 @@ class Pace:
     repeat: dt.timedelta
 
 
-class Seen(BaseModel):
+class KnownProblem(BaseModel):
     """A known problem, and whether a message has reported it."""
 
     model_config = ConfigDict(frozen=True)
@@ -44,11 +44,11 @@ class Seen(BaseModel):
 
 
 class Incident(BaseModel):
-    """What is known between two ticks. Without ``opened`` there is no incident yet, but problems may be settling."""
+    """The state between two ticks. While ``opened`` is None there is no incident, but problems may be settling."""
 
     model_config = ConfigDict(frozen=True)
 
-    problems: dict[str, Seen] = {}
+    problems: dict[str, KnownProblem] = {}
     opened: AwareDatetime | None = None
     began: AwareDatetime | None = None
     last_message: AwareDatetime | None = None
@@ -68,7 +68,7 @@ def next_step(
     """The state after ``problems`` were found at ``now``, and the message to send, if any."""
     current = _relevant(incident, problems)
     incident = incident.model_copy(update={"problems": _tracked(incident, current, now, pace)})
-    # Dagster gives the newest time of a problem that occurs again and again.
+    # For a problem that occurs repeatedly, Dagster has only the time of the last occurrence.
     current = [
         replace(problem, since=min(problem.since, incident.problems[problem.key].first_seen)) for problem in current
     ]
@@ -87,9 +87,11 @@ def next_step(
     incident = incident.model_copy(update={"clear_since": None})
     if is_news and quiet >= pace.repeat:
         text = f"{counted(len(unreported), 'new problem')}, {len(current)} open"
-        return _said(incident, text, unreported, now)
+        return _with_message(incident, text, unreported, now)
     if quiet >= REMIND_AFTER:
-        return _said(incident, f"{counted(len(current), 'problem')} open after {duration(lasted)}", current, now)
+        return _with_message(
+            incident, f"{counted(len(current), 'problem')} open after {duration(lasted)}", current, now
+        )
     return incident, None
 
 
@@ -100,15 +102,15 @@ def _relevant(incident: Incident, problems: Sequence[Problem]) -> list[Problem]:
     return sorted(relevant, key=lambda problem: (problem.key not in known, problem.since, problem.key))[:MAX_PROBLEMS]
 
 
-def _tracked(incident: Incident, current: Sequence[Problem], now: dt.datetime, pace: Pace) -> dict[str, Seen]:
+def _tracked(incident: Incident, current: Sequence[Problem], now: dt.datetime, pace: Pace) -> dict[str, KnownProblem]:
     tracked = {
-        # A reported problem that comes back at once is not new.
+        # A reported problem that comes back within ``clear`` is not new.
         key: seen
         for key, seen in incident.problems.items()
         if seen.reported and now - seen.last_seen < pace.clear
     }
     for problem in current:
-        seen = incident.problems.get(problem.key) or Seen(first_seen=now, last_seen=now)
+        seen = incident.problems.get(problem.key) or KnownProblem(first_seen=now, last_seen=now)
         tracked[problem.key] = seen.model_copy(update={"last_seen": now, "run_id": problem.run_id})
     return tracked
 
@@ -116,7 +118,7 @@ def _tracked(incident: Incident, current: Sequence[Problem], now: dt.datetime, p
 def _opened(incident: Incident, problems: Sequence[Problem], now: dt.datetime) -> tuple[Incident, Message]:
     began = min(problem.since for problem in problems)
     incident = incident.model_copy(update={"opened": now, "began": min(began, now)})
-    return _said(incident, counted(len(problems), "problem"), problems, now)
+    return _with_message(incident, counted(len(problems), "problem"), problems, now)
 
 
 def _closed(incident: Incident) -> tuple[Incident, Message]:
@@ -126,7 +128,9 @@ def _closed(incident: Incident) -> tuple[Incident, Message]:
     return Incident(), _message(incident, text, over, [])
 
 
-def _said(incident: Incident, text: str, problems: Sequence[Problem], now: dt.datetime) -> tuple[Incident, Message]:
+def _with_message(
+    incident: Incident, text: str, problems: Sequence[Problem], now: dt.datetime
+) -> tuple[Incident, Message]:
     """The incident after a message about some of its problems, and that message."""
     message = _message(incident, subject(text, problems), f"{text}.", problems)
     seen = incident.problems

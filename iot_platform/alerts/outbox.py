@@ -14,7 +14,7 @@ from iot_platform.alerts.message import Message
 from iot_platform.alerts.problem import Problem
 from iot_platform.errors import DeliveryError
 
-# Usually days of messages: new problems are reported at most every IOT_ALERT_REPEAT_MINUTES.
+# Usually enough for days: new problems are reported at most every IOT_ALERT_REPEAT_MINUTES.
 MAX_WAITING = 20
 # The tick of a sensor may take 60 seconds.
 SEND_FOR_S = 20.0
@@ -38,7 +38,7 @@ class AlertState(BaseModel):
     waiting: tuple[Waiting, ...] = ()
 
 
-def look(
+def send_due(
     state: AlertState, problems: Sequence[Problem], channels: Mapping[str, Channel], now: dt.datetime, pace: Pace
 ) -> tuple[AlertState, list[str]]:
     """Decide whether a message is due, send the waiting messages, and return the new state and the errors.

@@ -1,4 +1,4 @@
-"""A problem: something that somebody should look at."""
+"""A problem that somebody has to look at."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ MAX_TEXT = 300
 
 Kind = Literal["run", "check", "stale", "tick", "server"]
 
-# user:password@ in a URL: an error text of a library may have one, and a message leaves the machine.
+# user:password@ in a URL: error texts of libraries may contain it, and messages go to other machines.
 _LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
-# Run ids, hashes, ports, dates, counts; not the 2 of l2_power_cleaned.
+# Run ids, hashes, ports, dates and counts, but not the 2 in l2_power_cleaned.
 _NUMBER = re.compile(r"\b(?=[0-9a-f-]*\d)[0-9a-f-]+\b|(?<!\w)\d+")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that somebody should look at. While it lasts, it is found again under the same ``key``.
+    """A problem that somebody has to look at. While it lasts, it is found again under the same ``key``.
 
     ``cause``: one line; problems with the same cause are grouped. ``retrying``: Dagster is retrying, so the problem is
     neither reported yet nor over. ``run_id``: the failed run, or the run of the failed check.

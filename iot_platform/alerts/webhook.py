@@ -16,7 +16,7 @@ from iot_platform.security.escaping import chat_link, escape_chat, escape_line
 TIMEOUT_S = 10
 # Slack's limits, with the header and the closing text among the blocks.
 MAX_BLOCKS, MAX_BLOCK_TEXT, MAX_HEADER = 50, 3000, 150
-MAX_ANSWER = 200
+MAX_RESPONSE_TEXT = 200
 
 
 class Webhook:
@@ -37,16 +37,16 @@ class Webhook:
         # urllib3 logs the path of each request, which is secret.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
         try:
-            answer = requests.post(
+            response = requests.post(
                 self._url.get_secret_value(), json=payload(message), timeout=TIMEOUT_S, allow_redirects=False
             )
         except requests.RequestException as error:
             # The texts of this error and of its cause contain the URL.
             raise DeliveryError(f"The webhook at {self._host} does not answer ({type(error).__name__}).") from None
-        if not 200 <= answer.status_code < 300:
-            said = " ".join(answer.text.replace(self._url.get_secret_value(), "").split())[:MAX_ANSWER]
+        if not 200 <= response.status_code < 300:
+            text = " ".join(response.text.replace(self._url.get_secret_value(), "").split())[:MAX_RESPONSE_TEXT]
             raise DeliveryError(
-                f"The webhook at {self._host} refused the message: {answer.status_code} {said}".rstrip()
+                f"The webhook at {self._host} refused the message: {response.status_code} {text}".rstrip()
             )
 
 

@@ -1,4 +1,4 @@
-"""The embedded ClickHouse server: run it, say how to connect, stop it."""
+"""``iot-platform db``: run the embedded ClickHouse server, show how to connect, stop it."""
 
 from __future__ import annotations
 

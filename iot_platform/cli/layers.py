@@ -51,11 +51,11 @@ def prove(
     with migrated_session(Settings()) as client:
         wanted = [name for name in partitions(client, layers) if _in_range(name, first, last)]
         with Progress(transient=True, disable=as_json or not sys.stderr.isatty()) as progress:
-            task = progress.add_task("Proving", total=len(wanted) * len(layers))
+            task = progress.add_task("Verifying", total=len(wanted) * len(layers))
             done = []
             for proof in proofs.prove_all(client, wanted, layers, repair=not dry_run, only_unverified=not full):
                 done.append(proof)
-                progress.update(task, advance=1, description=f"Proving {proof.layer} {proof.partition}")
+                progress.update(task, advance=1, description=f"Verifying {proof.layer} {proof.partition}")
     all_equal = all(proof.is_equal for proof in done)
     unchanged = sum(layer.has_impossible_times or name != IMPOSSIBLE_TIMES for layer in layers for name in wanted)
     unchanged -= len(done)

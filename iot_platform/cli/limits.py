@@ -1,4 +1,4 @@
-"""``iot-platform limits``."""
+"""``iot-platform limits``: show and set which readings are plausible."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from iot_platform.limits.time_limits import (
 )
 from iot_platform.settings import Settings
 
-# A sentence about a change, and the function that makes it and returns the partitions that are unverified then.
+# A sentence about a change, and the function that makes it and returns the partitions that it makes unverified.
 Change = tuple[str, Callable[[Client], set[str]]]
 
 
@@ -61,7 +61,7 @@ def set_(
     oldest: dt.datetime | None,
     max_future_minutes: int | None,
 ) -> None:
-    """Set limits. They apply to new readings at once, and to stored ones when their day is verified again."""
+    """Set limits. They apply to new readings at once, and to stored ones when their day is verified again (`prove`)."""
     changes = [] if default is None else [_limit("default", "", default)]
     changes += [_limit("building_type", key, max_kWh) for key, max_kWh in building_type]
     changes += [_limit("device", key, max_kWh) for key, max_kWh in device]
@@ -121,7 +121,7 @@ def list_(as_json: bool) -> None:
     if found:
         show_table(("scope", "key", "max_kWh"), [(limit.scope, limit.key, limit.max_kWh) for limit in found])
     else:
-        say("No limits of energy were set; the built-in default of 100 kWh applies.")
+        say("No energy limits are set; the built-in default of 100 kWh applies.")
     for time in times:
         say(time.describe() + ("." if time.is_set else " (built in)."))
 

@@ -1,4 +1,4 @@
-"""``iot-platform load devices``."""
+"""``iot-platform load devices``: load device metadata from a CSV file."""
 
 from __future__ import annotations
 

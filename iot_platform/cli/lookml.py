@@ -1,4 +1,4 @@
-"""``iot-platform lookml``."""
+"""``iot-platform lookml``: check the LookML, show its SQL, write the field dictionary."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def check(clickhouse: bool, run: bool, as_json: bool) -> None:
     """
     project = load_project()
     if clickhouse or run:
-        findings = _asked(project, run)
+        findings = _findings_on_clickhouse(project, run)
     else:
         compiled = checks.compile_all(project, Settings().clickhouse_database)
         findings = [result for _, _, result in compiled if isinstance(result, checks.Finding)]
@@ -87,20 +87,20 @@ def sql(tile: str | None, fields: tuple[str, ...], filters: tuple[tuple[str, str
 )
 def dictionary(output: Path) -> None:
     """Write the field dictionary."""
-    # It imports Dagster, which takes a second.
+    # Imported here: it imports Dagster, which takes a second.
     from iot_platform.defs.lineage import COLUMN_SOURCES
 
     output.write_text(field_dictionary(load_project(), COLUMN_SOURCES), encoding="utf-8")
     say(f"Wrote {output}.")
 
 
-def _asked(project: Project, run: bool) -> list[checks.Finding]:
+def _findings_on_clickhouse(project: Project, run: bool) -> list[checks.Finding]:
     with migrated_session(Settings()) as client:
-        findings = checks.columns_agree(client, project)
-        findings += checks.everything_runs(client, project, explain=not run)
+        findings = checks.find_column_problems(client, project)
+        findings += checks.find_failing_queries(client, project, explain=not run)
         if run:
-            findings += checks.tiles_are_whole(client, project)
-            findings += checks.totals_agree(client, project)
+            findings += checks.find_cut_tiles(client, project)
+            findings += checks.find_differing_totals(client, project)
     return findings
 
 

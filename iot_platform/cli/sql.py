@@ -30,7 +30,7 @@ def sql(statement: str, as_json: bool, limit: int) -> None:
                 return
             result = client.query(statement)
         except Error as error:
-            # ClickHouse ends a syntax error with the list of all words that it expects.
+            # ClickHouse ends a syntax error with a long list of the words that it would accept.
             raise PlatformError(str(error).split(" Expected one of:")[0]) from error
     if as_json:
         echo_json([dict(zip(result.column_names, row, strict=True)) for row in result.result_rows])

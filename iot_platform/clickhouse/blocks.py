@@ -1,4 +1,4 @@
-"""Insert rows as exactly one block: all rows or none are stored, in the table and in those behind its views."""
+"""Insert rows as exactly one block: all rows or none are stored, in the table and in those that its views fill."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.client import PINNED_SETTINGS
 
 # An insert is atomic, and a deduplication token unambiguous, only for a single block. With these settings the server
-# does not split the rows, in the table or behind the views: it flushes nothing before the end of the insert.
+# does not split the rows, neither for the table nor for its views: it flushes nothing before the end of the insert.
 ONE_BLOCK: Mapping[str, int] = {
     **PINNED_SETTINGS,
     "max_insert_block_size": 2**31,

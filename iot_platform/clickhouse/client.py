@@ -51,7 +51,7 @@ def connect(
 ) -> Client:
     """A client of one ClickHouse server; close it after use and do not share it between threads.
 
-    ``comment`` goes into each query's log_comment, so that a slow query leads back to its origin.
+    ``comment`` goes into each query's log_comment, so that a slow query can be traced to its origin.
     Raises ServerError when the server cannot be reached or refuses the login.
     """
     pinned: dict[str, object] = dict(PINNED_SETTINGS)

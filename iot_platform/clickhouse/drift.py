@@ -37,7 +37,7 @@ class _Schema:
     columns: Mapping[str, Mapping[str, str]]
 
 
-# What sql/ makes depends on its files and on the server alone: a process finds it out once for the two.
+# The schema that sql/ creates depends only on its files and the server, so a process computes it once for each pair.
 _expected: dict[tuple[str, ...], _Schema] = {}
 
 
@@ -45,8 +45,8 @@ def schema_drift(client: Client, settings: Settings) -> list[tuple[str, str]]:
     """Differences of the client's database from sql/: (table or view, difference).
 
     Tables that sql/ does not create are ignored. Needs the right to create and drop a database. Views and dictionaries
-    are compared by text, tables by columns and by engine, with keys, TTL and settings. A user's own migrations in sql/
-    count.
+    are compared by text, tables by columns and by engine, with keys, TTL and settings. Migrations
+    that a user added to sql/ are expected too.
     """
     _drop_abandoned(client)
     wanted, live = _expected_schema(client, settings), _read_schema(client, str(client.database))
@@ -65,7 +65,7 @@ def schema_drift(client: Client, settings: Settings) -> list[tuple[str, str]]:
             elif own != text:
                 problems.append((name, f"column {column} is {own.strip()}, in sql/ {text.strip()}"))
         problems += [
-            (name, f"has the column {column}, which sql/ does not make")
+            (name, f"has the column {column}, which sql/ does not create")
             for column in own_columns.keys() - columns.keys()
         ]
     return sorted(problems)

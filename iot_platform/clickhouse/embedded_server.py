@@ -29,7 +29,9 @@ _STOP_TIMEOUT_S = 45.0
 _POLL_S = 0.05
 _LOG_TAIL_LINES = 20
 _MAX_LOG_BYTES = 1024 * 1024
-_KEPT = frozenset({"PATH", "HOME", "USER", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"})
+_KEPT_VARIABLES = frozenset(
+    {"PATH", "HOME", "USER", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
+)
 _KEPT_PREFIXES = ("LC_", "PYTHON")
 
 
@@ -62,7 +64,7 @@ def running_server(settings: Settings) -> Iterator[Endpoint]:
     state_directory(settings.root, directory.path.name)
     deadline = time.monotonic() + _START_TIMEOUT_S
     with directory.users_lock.open("a") as lock:
-        _share(lock.fileno(), directory, deadline)
+        _take_users_lock(lock.fileno(), directory, deadline)
         found = endpoint(settings)
         process = None
         if found is None:
@@ -95,8 +97,8 @@ def stop_server(settings: Settings) -> ServerRecord | None:
     return record
 
 
-def _share(lock: int, directory: ServerDirectory, deadline: float) -> None:
-    """Take the users' lock. While a server stops, it or the command that stops it holds the lock alone."""
+def _take_users_lock(lock: int, directory: ServerDirectory, deadline: float) -> None:
+    """Take a shared lock on users.lock. While a server stops, another process holds that lock exclusively."""
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -119,7 +121,7 @@ def _start(
         if code is not None:
             if code != DirectoryInUseError.exit_code:
                 raise ServerError(
-                    f"The embedded ClickHouse did not start (exit code {code}). Mend what the log says, or set "
+                    f"The embedded ClickHouse did not start (exit code {code}). Fix the error in the log, or set "
                     f"IOT_CLICKHOUSE_URL to a ClickHouse server. {_tail(directory)}"
                 )
             process = None
@@ -150,11 +152,13 @@ def _spawn(settings: Settings, directory: ServerDirectory) -> subprocess.Popen[b
 
 
 def _server_environment(settings: Settings) -> dict[str, str]:
-    """Nothing that the server does not need: the engine must find no password and no token in its environment.
+    """Only the variables that the server needs: its environment must contain no password and no token.
 
-    The server does not read IOT_HOME. It tells people and tools whose process this is.
+    The server does not read IOT_HOME. The variable shows people and tools which home the process belongs to.
     """
-    kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
+    kept = {
+        name: value for name, value in os.environ.items() if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)
+    }
     paths = [str(PACKAGE_DIR.parent), os.environ.get("PYTHONPATH", "")]
     return python_environment({**kept, "IOT_HOME": str(settings.root), "PYTHONPATH": os.pathsep.join(paths)})
 

@@ -20,10 +20,10 @@ from iot_platform.errors import PlatformError
 TABLE_ALREADY_EXISTS = 57
 UNKNOWN_TABLE = 60
 _POLL_S = 0.05
-# Between a lock's name and a number: a stale lock that is being dropped.
-_GRAVE = "_stale_"
+# A stale lock is renamed before it is dropped: to the lock's name, this mark and a random number.
+_STALE_MARK = "_stale_"
 
-# Locks that this process holds or waits for, without those that it could not drop because the server was unreachable.
+# Locks that this process holds or waits for. Locks that it could not drop (server unreachable) are not among them.
 _wanted: set[str] = set()
 
 
@@ -65,7 +65,7 @@ def drop_abandoned_locks(client: Client, *, stale_s: float = 900) -> None:
         "SELECT name, comment FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'lock_')"
     ).result_rows
     for name, comment in rows:
-        if _GRAVE not in str(name):
+        if _STALE_MARK not in str(name):
             _break_if_stale(client, str(name), stale_s)
         elif is_alive(str(comment)) is False:
             client.command(f"DROP TABLE IF EXISTS {quoted(str(name))} SYNC")
@@ -116,13 +116,13 @@ def _break_if_stale(client: Client, table: str, stale_s: float) -> None:
         return
     # A rename succeeds for one process only, so two waiting processes cannot both break the lock. The renamed table may
     # be a new lock that was taken in between; then it is renamed back.
-    grave = f"{table}{_GRAVE}{uuid4().hex}"
-    if not _rename(client, table, grave):
+    renamed = f"{table}{_STALE_MARK}{uuid4().hex}"
+    if not _rename(client, table, renamed):
         return
-    if _comment(client, grave) == rows[0][0]:
-        client.command(f"DROP TABLE {quoted(grave)} SYNC")
+    if _comment(client, renamed) == rows[0][0]:
+        client.command(f"DROP TABLE {quoted(renamed)} SYNC")
     else:
-        _rename(client, grave, table)
+        _rename(client, renamed, table)
 
 
 def _was_left_behind(comment: str) -> bool:

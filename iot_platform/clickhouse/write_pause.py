@@ -15,7 +15,7 @@ from iot_platform.clickhouse.lock import server_lock
 
 # Writers of older versions look for the table lock_insert_hold.
 LOCK = "insert_hold"
-# The longest that a writer waits for the end of a pause. Then it continues, and the pause has failed.
+# The longest time that a writer waits for a pause to end. Then it continues, and the pause has failed.
 LONGEST_WAIT_S = 0.6
 # An older pause was left behind by a process that died.
 ABANDONED_S = 3
@@ -40,7 +40,7 @@ def pause_inserts(client: Client, tables: Sequence[str]) -> Iterator[bool]:
 def inserts_running(client: Client, tables: Sequence[str]) -> bool:
     """Whether any client is running an INSERT into one of the tables.
 
-    It sees the server of the connection only: on a cluster, inserts through other replicas are not seen.
+    It sees only the server of this connection: on a cluster, inserts through other replicas go unnoticed.
     """
     target = rf"(?is)^\s*INSERT\s+INTO\s+(?:TABLE\s+)?(?:[^\s.(]+\.)?[`\"]?(?:{'|'.join(tables)})[`\"]?(?:\s|\(|$)"
     rows = client.query(

@@ -30,7 +30,7 @@ SECURITY_HEADERS = {
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # Files and data may change at any time; an ETag spares sending what did not change.
+    # Files and data may change at any time: browsers ask each time, and an ETag saves sending unchanged files again.
     "Cache-Control": "no-cache",
 }
 
@@ -92,7 +92,7 @@ def plotly_file() -> Path:
 class Guard:
     """Refuses requests with an unknown Host header, and adds the security headers to every response.
 
-    Otherwise a foreign web page could read the data by DNS rebinding: its own domain name, pointed at this machine.
+    Without it, a foreign web page could read the data by DNS rebinding: it points its own domain name at this machine.
     """
 
     def __init__(self, app: ASGIApp, trusted_hosts: Collection[str]) -> None:

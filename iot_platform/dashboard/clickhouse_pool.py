@@ -17,7 +17,7 @@ from iot_platform.clickhouse.endpoint import endpoint
 from iot_platform.errors import ServerError
 from iot_platform.settings import Settings
 
-# Queries at the same time. More viewers wait for a moment: ClickHouse also ingests readings.
+# Maximum number of concurrent queries; others wait. ClickHouse also ingests readings.
 MAX_CLIENTS = 8
 VERSION_AGE_S = 1.0
 MAX_ERROR_LENGTH = 400
@@ -66,7 +66,7 @@ class ClickHousePool:
         """``tables``: a change of one of these makes a new version of the data."""
         self._settings = settings.model_copy(update={"query_timeout_s": settings.dashboard_query_timeout_s})
         self._tables = sorted(tables)
-        # Last in, first out: with few viewers a few connections stay open.
+        # Last in, first out: with few viewers, only a few connections are opened.
         self._idle: queue.LifoQueue[Client | None] = queue.LifoQueue()
         for _ in range(MAX_CLIENTS):
             self._idle.put(None)

@@ -55,35 +55,35 @@ class Tiles:
         ``values``: expressions by filter name, where they differ from the default; ``cross``: expressions by field,
         from a click on another tile. Raises UnknownNameError, a LookML or filter error, or UnavailableError.
         """
-        tile = self._named(self._tiles, name, "tile")
+        tile = self._lookup(self._tiles, name, "tile")
         for filter_ in values:
-            self._named(self._filters, filter_, "filter")
-        return self._answer(tile.query_with({**self.dashboard.defaults(), **values}).filtered(cross))
+            self._lookup(self._filters, filter_, "filter")
+        return self._cached_result(tile.query_with({**self.dashboard.defaults(), **values}).filtered(cross))
 
     def suggestions(self, name: str) -> dict[str, Any]:
         """The values of a filter's field, in order; ``is_cut``: there are more."""
-        filter_: DashboardFilter = self._named(self._filters, name, "filter")
+        filter_: DashboardFilter = self._lookup(self._filters, name, "filter")
         field = filter_.field
-        answer = self._answer(Query(filter_.explore, fields=(field,), sorts=(field,), limit=MAX_LIMIT))
+        answer = self._cached_result(Query(filter_.explore, fields=(field,), sorts=(field,), limit=MAX_LIMIT))
         values = answer["data"][answer["columns"][0]["name"]]
         return {"values": [value for value in values if value not in (None, "")], "is_cut": answer["is_cut"]}
 
-    def _answer(self, query: Query) -> dict[str, Any]:
-        # No field is finer than an hour. With the clock cut to minutes, viewers share results.
+    def _cached_result(self, query: Query) -> dict[str, Any]:
+        # No field is finer than an hour. With the time cut to minutes, viewers share results.
         now = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0)
         compiled = compile_query(self._project, query, self._database, now)
         version = self._pool.version()
         key = (version.fingerprint, compiled.sql, repr(compiled.parameters))
         try:
-            return self._cache.get(key, lambda: self._ask(query, compiled, version.fingerprint))
+            return self._cache.get(key, lambda: self._run(query, compiled, version.fingerprint))
         except TimeoutError:
             raise UnavailableError("ClickHouse did not answer the same query of another viewer in time.") from None
 
-    def _ask(self, query: Query, compiled: Compiled, version: str) -> dict[str, Any]:
+    def _run(self, query: Query, compiled: Compiled, version: str) -> dict[str, Any]:
         answer = self._pool.query(compiled.sql, compiled.parameters)
         # clickhouse-connect returns no columns when there are no rows.
         values = answer.columns or [[] for _ in compiled.columns]
-        columns, data = _places(compiled.columns, [[_json(value) for value in column] for column in values])
+        columns, data = _join_locations(compiled.columns, [[_json(value) for value in column] for column in values])
         rows = len(next(iter(data.values())))
         return {
             "columns": [dataclasses.asdict(column) for column in columns],
@@ -98,7 +98,7 @@ class Tiles:
             "version": version,
         }
 
-    def _named(self, known: Mapping[str, Any], name: str, kind: str) -> Any:
+    def _lookup(self, known: Mapping[str, Any], name: str, kind: str) -> Any:
         if name not in known:
             raise UnknownNameError(f"There is no {kind} {name!r} on this dashboard; it has {', '.join(known)}.")
         return known[name]
@@ -110,8 +110,10 @@ def tables_of(project: Project, dashboard: Dashboard, settings: Settings) -> set
     return {compile_query(project, query, settings.clickhouse_database).table for query in queries}
 
 
-def _places(columns: Sequence[Column], values: Sequence[list[Any]]) -> tuple[list[Column], dict[str, list[Any]]]:
-    """Columns and their values by name. Latitude and longitude of a location become one: [latitude, longitude]."""
+def _join_locations(
+    columns: Sequence[Column], values: Sequence[list[Any]]
+) -> tuple[list[Column], dict[str, list[Any]]]:
+    """Columns and their values by name. A location's two columns become one of [latitude, longitude] pairs."""
     kept: list[Column] = []
     data: dict[str, list[Any]] = {}
     for column, cells in zip(columns, values, strict=True):
@@ -126,7 +128,7 @@ def _places(columns: Sequence[Column], values: Sequence[list[Any]]) -> tuple[lis
 
 
 def _is_cut(query: Query, columns: Sequence[Column], data: Mapping[str, list[Any]]) -> bool:
-    """Whether the limit may have cut rows off. In Looker, one row has all pivots side by side.
+    """Whether the limit may have cut rows off. As in Looker, the values of all pivots are in the same row.
 
     A limit below Looker's default is intended, as in a top-ten tile.
     """

@@ -16,11 +16,11 @@ from iot_platform.security.escaping import escape_label
 if TYPE_CHECKING:  # matplotlib takes long to import, and most Dagster processes draw nothing
     from matplotlib.figure import Figure
 
-# Colours that people with colour blindness can distinguish (Okabe and Ito), on a background of its own, so that the
-# picture is readable in the light and the dark theme.
+# Colours that people with colour blindness can distinguish (Okabe and Ito), on a background of the picture's own, so
+# that it is readable in the light and the dark theme.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#56b4e9", "#d55e00", "#cc79a7", "#9aa3af")
 CARD, INK, MUTED, FAINT = "#ffffff", "#1f2933", "#5b6672", "#d8dde3"
-MOST_BARS = 20
+MAX_BARS = 20
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Bar:
 
 def bar_chart(title: str, summary: str, bars: Sequence[Bar]) -> dg.MarkdownMetadataValue:
     """Horizontal bars as a PNG inside Markdown."""
-    return picture(title, lambda: _bars(title, summary, bars[:MOST_BARS]))
+    return picture(title, lambda: _bars(title, summary, bars[:MAX_BARS]))
 
 
 def picture(name: str, draw: Callable[[], Figure]) -> dg.MarkdownMetadataValue:

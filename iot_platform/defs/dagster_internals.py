@@ -1,4 +1,4 @@
-"""All that we take from private modules of Dagster, each with the reason. Look here first when Dagster is updated."""
+"""Everything that we import from private modules of Dagster, with reasons. Check it first when Dagster is updated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 # The state in a freshness record, which a public method returns.
 from dagster._core.definitions.freshness import FreshnessState
 
-# Tells schedules from sensors in the list of all of them.
+# Distinguishes schedules from sensors in the list of all of them.
 from dagster._core.definitions.run_request import InstigatorType
 
 # The error in a RUN_FAILURE event.
@@ -22,14 +22,11 @@ from dagster._core.scheduler.instigation import (
     TickStatus,
 )
 
-# Tells evaluations of a check from those that are only planned.
+# Distinguishes completed evaluations of a check from planned ones.
 from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
 # All statuses between the queue and the end of a run; a run with its times.
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES, RunRecord
-
-# Has a database file for each run, and leaves it there when the run is deleted.
-from dagster._core.storage.event_log import SqliteEventLogStorage
 
 # Mark runs that Dagster will start again.
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
@@ -51,6 +48,14 @@ __all__ = [
     "ScheduleInstigatorData",
     "SensorInstigatorData",
     "SerializableErrorInfo",
-    "SqliteEventLogStorage",
     "TickStatus",
+    "sqlite_events_file",
 ]
+
+
+def sqlite_events_file(storage: object, run_id: str) -> str | None:
+    """The database file of a run's events, which stays there when the run is deleted; None: the storage has none."""
+    # It imports SQLAlchemy, which the definitions alone do without.
+    from dagster._core.storage.event_log import SqliteEventLogStorage
+
+    return storage.path_for_shard(run_id) if isinstance(storage, SqliteEventLogStorage) else None

@@ -1,4 +1,4 @@
-"""Jobs for the usual selections, and which of them go first when runs wait."""
+"""Jobs for the usual selections, and their priorities in the run queue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ingestion_job = dg.define_asset_job(
     "ingestion_job",
     # Runs every few minutes. The checks look at whole days and run with the hourly proof.
     selection=dg.AssetSelection.assets(RAW_TABLE).without_checks(),
-    # The sensor requests nothing while a run goes on, so one that hangs must not go on for ever.
+    # The sensor requests nothing while a run goes on, so a run that hangs must end after some time.
     tags={PRIORITY: FIRST, "dagster/max_runtime": "3600"},
     description="Ingest the readings of a period into L1; the views carry them through the other layers.",
 )

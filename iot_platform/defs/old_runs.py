@@ -11,7 +11,7 @@ import dagster as dg
 from iot_platform.defs.alerts.alert_context import AlertContext
 from iot_platform.defs.alerts.checks import check_problems, evaluations
 from iot_platform.defs.alerts.runs import run_problems
-from iot_platform.defs.dagster_internals import SqliteEventLogStorage
+from iot_platform.defs.dagster_internals import sqlite_events_file
 from iot_platform.defs.jobs import LAST, PRIORITY
 from iot_platform.defs.start_status import SCHEDULE_STATUS
 from iot_platform.settings import Settings
@@ -68,11 +68,10 @@ def _holds_newest_materialization(instance: dg.DagsterInstance, run_id: str) -> 
 def _remove(instance: dg.DagsterInstance, run_id: str) -> None:
     instance.delete_run(run_id)
     instance.compute_log_manager.delete_logs(prefix=[run_id])
-    storage = instance.event_log_storage
-    if isinstance(storage, SqliteEventLogStorage):
+    if file := sqlite_events_file(instance.event_log_storage, run_id):
         # Dagster empties the run's own database file and leaves it there.
         for suffix in ("", "-wal", "-shm"):
-            Path(storage.path_for_shard(run_id) + suffix).unlink(missing_ok=True)
+            Path(file + suffix).unlink(missing_ok=True)
 
 
 @dg.op

@@ -11,8 +11,8 @@ from iot_platform.settings import Settings
 # end_offset: the current day is a partition, too.
 daily = dg.DailyPartitionsDefinition(start_date=Settings().first_day.isoformat(), timezone="UTC", end_offset=1)
 
-# A backfill comes in runs of this many days. One run per day would spend seconds on starting each; one run for all days
-# fails as a whole, and Dagster writes an event per asset and day before it starts: minutes for some years.
+# A backfill is split into runs of this many days. With one run per day, each would take seconds to start. One run for
+# all days fails as a whole, and before it starts, Dagster writes an event per asset and day: minutes for some years.
 DAYS_PER_RUN = 100
 in_runs_of_many_days = dg.BackfillPolicy.multi_run(DAYS_PER_RUN)
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import dagster as dg
 
-from iot_platform.clickhouse.statements import read_migrations
 from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.resources import POOL
 from iot_platform.settings import PACKAGE_DIR, Settings
@@ -59,9 +58,9 @@ def _sql_files(made_by: Sequence[str]) -> dg.CodeReferencesMetadataValue:
     """The migrations that create or change the tables and views. (Dagster adds the Python file.)"""
     directory = Settings().sql_dir
     files = [
-        migration.name
-        for migration in read_migrations(directory)
-        if any(tables.subject(statement) in made_by for statement in migration.statements())
+        file
+        for file, statements in tables.statements_by_file(directory).items()
+        if any(tables.subject(statement) in made_by for statement in statements)
     ]
     return dg.CodeReferencesMetadataValue(
         code_references=[

@@ -17,7 +17,7 @@ from iot_platform.settings import Settings
 
 # All steps that use ClickHouse share this pool. dagster.yaml limits how many run at the same time.
 POOL = "clickhouse"
-# Besides the retries of the writer, which take seconds. After a longer outage the next schedule repeats the work.
+# In addition to the writer's retries, which take seconds. After a longer outage the next schedule repeats the work.
 STEP_RETRIES, STEP_RETRY_PAUSE_S = 3, 10
 
 

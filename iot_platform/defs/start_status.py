@@ -6,7 +6,7 @@ import dagster as dg
 
 from iot_platform.settings import Settings
 
-_RUNS = Settings().automation_enabled
+_ENABLED = Settings().automation_enabled
 
-SENSOR_STATUS = dg.DefaultSensorStatus.RUNNING if _RUNS else dg.DefaultSensorStatus.STOPPED
-SCHEDULE_STATUS = dg.DefaultScheduleStatus.RUNNING if _RUNS else dg.DefaultScheduleStatus.STOPPED
+SENSOR_STATUS = dg.DefaultSensorStatus.RUNNING if _ENABLED else dg.DefaultSensorStatus.STOPPED
+SCHEDULE_STATUS = dg.DefaultScheduleStatus.RUNNING if _ENABLED else dg.DefaultScheduleStatus.STOPPED

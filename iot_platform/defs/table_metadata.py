@@ -41,11 +41,17 @@ def code_version(*names: str) -> str:
 
 
 @cache
+def statements_by_file(directory: Path) -> dict[str, list[str]]:
+    """The statements of each migration in sql/, by file name."""
+    return {migration.name: migration.statements() for migration in read_migrations(directory)}
+
+
+@cache
 def _definitions(directory: Path) -> dict[str, str]:
     """The statements that define each table and view: its last CREATE and the ALTERs after it."""
     found: dict[str, str] = {}
-    for migration in read_migrations(directory):
-        for statement in migration.statements():
+    for statements in statements_by_file(directory).values():
+        for statement in statements:
             name = subject(statement)
             if _CREATE.match(statement):
                 found[name] = statement

@@ -30,25 +30,25 @@ from iot_platform.layers.staging import staging_tables
 # The end of a version that is still valid: the last second of DateTime.
 OPEN_END_S = 2**32 - 1
 
-_STRETCHES = {"device_id": "UInt32", "valid_from": "DateTime('UTC')", "valid_to": "DateTime('UTC')"}
+_PERIODS = {"device_id": "UInt32", "valid_from": "DateTime('UTC')", "valid_to": "DateTime('UTC')"}
 _LIMITS = {"device_id": "UInt32", "low_kWh": "Float64", "high_kWh": "Float64"}
 
 
 class AffectedDays:
     """The days that a change of metadata affects, by layer.
 
-    L3 and L4 are affected where readings get other metadata; L2 and the quarantine where a limit per building type
-    changes with it. ``stretches``: see Difference. ``limits``: see ``changed_limits``. ``readings``: one row per day,
-    with partition_id and the numbers of devices and readings of L2 that get other metadata.
+    L3 and L4 are affected where readings get other metadata; L2 and the quarantine are affected where a limit per
+    building type changes as well. ``periods``: see Difference. ``limits``: see ``changed_limits``. ``readings``: one
+    row per day, with partition_id and the numbers of devices and readings of L2 that get other metadata.
     """
 
-    def __init__(self, client: Client, stretches: pd.DataFrame, limits: pd.DataFrame) -> None:
+    def __init__(self, client: Client, periods: pd.DataFrame, limits: pd.DataFrame) -> None:
         self._client = client
-        self._stretches = stretches
+        self._periods = periods
         self._limits = limits
         self.layers: dict[Layer, set[str]] = {layer: set() for layer in DERIVED_LAYERS}
         self._versions = self._current_versions()
-        self.readings = affected_days(client, stretches)
+        self.readings = affected_days(client, periods)
         self._add(self.readings["partition_id"], days_with_changed_limits(client, limits))
 
     def add_late_arrivals(self) -> None:
@@ -62,7 +62,7 @@ class AffectedDays:
             {name for name, version in now.items() if before.get(name) != version}
             for before, now in zip(self._versions, self._current_versions(), strict=True)
         ]
-        late = affected_days(self._client, self._stretches, moved[0] - self.layers[L3])
+        late = affected_days(self._client, self._periods, moved[0] - self.layers[L3])
         self.readings = pd.concat([self.readings, late]).sort_values("partition_id", ignore_index=True)
         self._add(late["partition_id"], days_with_changed_limits(self._client, self._limits, moved[1]))
 
@@ -78,17 +78,17 @@ class AffectedDays:
             self.layers[layer] |= {*with_changed_metadata, *with_changed_limits}
 
 
-def affected_days(client: Client, stretches: pd.DataFrame, only: Collection[str] | None = None) -> pd.DataFrame:
-    """Days on which L2 has readings within the stretches; only among the days ``only``, where given.
+def affected_days(client: Client, periods: pd.DataFrame, only: Collection[str] | None = None) -> pd.DataFrame:
+    """Days on which L2 has readings within the periods; only among the days ``only``, where given.
 
     Columns partition_id, devices, readings; one row per day. (The pairs of device and day may be millions, and a
     rebuild needs only the days. ``affected_device_days`` lists the pairs.)
     """
     rows: list[Sequence[Any]] = []
-    days = [day for day in _days_between(client, stretches) if only is None or day in only]
-    with _staged(client, _STRETCHES, _in_seconds(stretches)) as staged:
+    days = [day for day in _days_between(client, periods) if only is None or day in only]
+    with _staged(client, _PERIODS, _in_seconds(periods)) as staged:
         # A query needs memory for each pair of device and day that it counts, so the days per query are limited.
-        for group in grouped(days, dict.fromkeys(days, stretches["device_id"].nunique())):
+        for group in grouped(days, dict.fromkeys(days, periods["device_id"].nunique())):
             rows += client.query(
                 f"SELECT partition, uniqExact(device_id), count() FROM {_readings_within(staged, group)} "
                 "GROUP BY partition"
@@ -98,12 +98,12 @@ def affected_days(client: Client, stretches: pd.DataFrame, only: Collection[str]
     )
 
 
-def affected_device_days(client: Client, stretches: pd.DataFrame, most: int = ROWS_PER_QUERY) -> pd.DataFrame:
+def affected_device_days(client: Client, periods: pd.DataFrame, most: int = ROWS_PER_QUERY) -> pd.DataFrame:
     """The pairs of device and day behind ``affected_days``: device_id, partition_id, readings (``most``: rows)."""
-    days = _days_between(client, stretches)
+    days = _days_between(client, periods)
     if not days:
         return pd.DataFrame(columns=["device_id", "partition_id", "readings"])
-    with _staged(client, _STRETCHES, _in_seconds(stretches)) as staged:
+    with _staged(client, _PERIODS, _in_seconds(periods)) as staged:
         return client.query_df(
             f"SELECT device_id, partition AS partition_id, count() AS readings FROM {_readings_within(staged, days)} "
             f"GROUP BY device_id, partition ORDER BY device_id, partition LIMIT {int(most)}"
@@ -126,29 +126,29 @@ def days_with_changed_limits(client: Client, limits: pd.DataFrame, only: Collect
 
 
 def _readings_within(staged: str, partitions: Collection[str]) -> str:
-    """SQL: the readings of L2 in some partitions that are within the staged stretches, with their partition."""
+    """SQL: the readings of L2 in some partitions that are within the staged periods, with their partition."""
     return (
         f"(SELECT _partition_id AS partition, device_id, timestamp FROM {quoted(L2.table)} "
         f"WHERE device_id IN (SELECT device_id FROM {staged}) AND {in_partitions(partitions)}) AS readings "
-        f"INNER JOIN {staged} AS stretches USING (device_id) WHERE timestamp >= valid_from AND timestamp < valid_to"
+        f"INNER JOIN {staged} AS periods USING (device_id) WHERE timestamp >= valid_from AND timestamp < valid_to"
     )
 
 
-def _days_between(client: Client, stretches: pd.DataFrame) -> list[str]:
-    """Days of L2 from the start of the first stretch to the end of the last."""
-    if stretches.empty:
+def _days_between(client: Client, periods: pd.DataFrame) -> list[str]:
+    """Days of L2 from the start of the first period to the end of the last."""
+    if periods.empty:
         return []
-    first = partition_id(stretches["valid_from"].min())
-    last = "99991231" if stretches["valid_to"].isna().any() else partition_id(stretches["valid_to"].max())
+    first = partition_id(periods["valid_from"].min())
+    last = "99991231" if periods["valid_to"].isna().any() else partition_id(periods["valid_to"].max())
     return sorted(name for name in partition_versions(client, L2.table) if first <= name <= last)
 
 
-def _in_seconds(stretches: pd.DataFrame) -> pd.DataFrame:
-    """The stretches, with their times in seconds, as DateTime stores them."""
-    starts = stretches["valid_from"].astype("datetime64[s, UTC]").astype("int64")
-    ends = stretches["valid_to"].astype("datetime64[s, UTC]").astype("int64")
-    ends = ends.where(stretches["valid_to"].notna(), OPEN_END_S)
-    return stretches.assign(valid_from=starts, valid_to=ends)
+def _in_seconds(periods: pd.DataFrame) -> pd.DataFrame:
+    """The periods, with their times in seconds, as DateTime stores them."""
+    starts = periods["valid_from"].astype("datetime64[s, UTC]").astype("int64")
+    ends = periods["valid_to"].astype("datetime64[s, UTC]").astype("int64")
+    ends = ends.where(periods["valid_to"].notna(), OPEN_END_S)
+    return periods.assign(valid_from=starts, valid_to=ends)
 
 
 @contextmanager

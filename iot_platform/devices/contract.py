@@ -1,4 +1,4 @@
-"""The contract of device metadata: its columns, and the rules that their values keep."""
+"""The contract of device metadata: its columns, and the rules for their values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = [*REQUIRED, "valid_from", "time_zone"]
 # The columns that identify a version.
 KEY = ["device_id", "valid_from"]
 
-# First and last time of ClickHouse's DateTime. A version from EPOCH on is valid since ever.
+# First and last time of ClickHouse's DateTime. A version with valid_from EPOCH has always been valid.
 EPOCH = pd.Timestamp(0, tz="UTC")
 LAST = pd.Timestamp(2**32 - 1, unit="s", tz="UTC")
 

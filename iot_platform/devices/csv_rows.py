@@ -20,7 +20,7 @@ LONGEST_ROW = 1 << 20
 def csv_pieces(
     content: bytes, columns: list[str], required: list[str], where: str, violations: Violations
 ) -> Iterator[pd.DataFrame]:
-    """Those of ``columns`` that the CSV has, as text, in frames of at most PIECE_ROWS rows; the index has line numbers.
+    """The columns that the CSV has, as text, in frames of at most PIECE_ROWS rows; the index has the line numbers.
 
     Rows of wrong length are added to ``violations``. Raises SourceError if it is not UTF-8 text or lacks a required
     column. The message quotes nothing of a file that is not a CSV of devices: it may be any file of the machine.

@@ -56,7 +56,7 @@ def _what(row: dict[Any, Any]) -> str:
     old, new = ([row[column] for column in columns] for columns in (OLD, ATTRIBUTES))
     had_metadata = not pd.isna(old[0])
     if row["change"] == "closed":
-        return f"was {_listed(old)}" if had_metadata else "was announced"
+        return f"was {_listed(old)}" if had_metadata else "was not valid yet"
     if not had_metadata:
         return _listed(new)
     differing = [

@@ -9,7 +9,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.devices.contract import EPOCH, REPEATED
-from iot_platform.devices.meter_ids import FIRST_GIVEN_ID, LAST_NUMERIC_ID, IdKind, MeterIds, numeric_ids
+from iot_platform.devices.meter_ids import FIRST_ASSIGNED_ID, LAST_NUMERIC_ID, IdKind, MeterIds, numeric_ids
 from iot_platform.devices.violations import ContractError, Violation, Violations, shown
 
 OUT_OF_RANGE = f"is not a number from 1 to {LAST_NUMERIC_ID:,}"
@@ -50,6 +50,6 @@ def registered_ids(client: Client, devices: pd.DataFrame) -> list[int]:
 def meter_names(client: Client, ids: pd.Series, listed: Mapping[int, str]) -> pd.Series:
     """Names of devices for people: the id in the source (``listed``), else the external id, else the number."""
     names = dict(listed)
-    if (ids[~ids.isin(listed)] >= FIRST_GIVEN_ID).any():
+    if (ids[~ids.isin(listed)] >= FIRST_ASSIGNED_ID).any():
         names |= {device_id: name for name, device_id in MeterIds(client).stored().items()}
     return pd.Series([names.get(device_id, str(device_id)) for device_id in ids], index=ids.index, dtype=object)

@@ -17,8 +17,8 @@ IdKind = Literal["numeric", "external"]
 
 # Numbers up to LAST_NUMERIC_ID are used as they are; the platform assigns higher ones. L2 refuses device 0.
 LAST_NUMERIC_ID = 999_999_999
-FIRST_GIVEN_ID = 1_000_000_001
-LAST_GIVEN_ID = 2**32 - 1
+FIRST_ASSIGNED_ID = 1_000_000_001
+LAST_ASSIGNED_ID = 2**32 - 1
 
 _NUMERIC = re.compile(r"0|[1-9][0-9]{0,8}")
 # A few broken ids must not turn a file of numbers into a file of names, or the other way round.
@@ -90,7 +90,7 @@ class MeterIds:
     def _register(self, names: Sequence[str]) -> None:
         assert self._known is not None
         start = _next_number(self._known)
-        if start + len(names) - 1 > LAST_GIVEN_ID:
+        if start + len(names) - 1 > LAST_ASSIGNED_ID:
             raise PlatformError(f"meter_ids: no numbers are left for {len(names)} more meters. None was registered.")
         if names:
             rows = [[name, start + index] for index, name in enumerate(names)]
@@ -106,4 +106,4 @@ class MeterIds:
 
 
 def _next_number(known: Mapping[str, int]) -> int:
-    return max(known.values(), default=FIRST_GIVEN_ID - 1) + 1
+    return max(known.values(), default=FIRST_ASSIGNED_ID - 1) + 1

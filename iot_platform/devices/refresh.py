@@ -1,8 +1,8 @@
 """Refresh the stored device metadata: store what is new or changed in a source, all of it or nothing.
 
 All versions are inserted in one block, and the days they affect are invalidated before and after it. Then the
-dictionaries are reloaded, even if nothing changed: so a refresh completes an earlier one that was killed. Readings keep
-arriving meanwhile.
+dictionaries are reloaded, even if nothing changed, so that a refresh completes an earlier one that was killed. Readings
+may arrive meanwhile.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class RefreshResult:
     new, changed, unchanged: rows of the source; closed: devices. ``changes``: see Difference, with a further column
     ``meter``: the name of the device in the source. ``affected``: partition_id, devices and readings of the days on
     which readings get other metadata (affected.affected_device_days has them by device). ``touched``: the unverified
-    partitions by layer. ``days``: those of L4 that were found before the change. ``before``: the energy per customer
-    (energy.py) on these days, before the change took effect.
+    partitions by layer. ``days``: those of L4 that were found before the change. ``energy_before``: the energy per
+    customer (energy.py) on these days, before the change took effect.
     """
 
     new: int
@@ -67,7 +67,7 @@ class RefreshResult:
     affected: pd.DataFrame
     touched: dict[Layer, set[str]]
     days: list[str]
-    before: pa.Table
+    energy_before: pa.Table
 
     @property
     def counts(self) -> dict[str, int]:
@@ -105,7 +105,7 @@ def refresh_devices(
             ids = registered_ids(client, devices)
         devices["device_id"] = pd.Series(ids, index=devices.index, dtype="int64")
         found = difference(stored, devices, now, complete=complete)
-        affected = AffectedDays(client, found.stretches, changed_limits(client, stored, found.versions))
+        affected = AffectedDays(client, found.periods, changed_limits(client, stored, found.versions))
         days = sorted(affected.layers[L4])
         before = energy_by_customer(client, days)
         if not dry_run:
@@ -118,7 +118,7 @@ def refresh_devices(
         affected=affected.readings,
         touched=affected.layers,
         days=days,
-        before=before,
+        energy_before=before,
     )
 
 

@@ -71,7 +71,7 @@ def restate(
             "are unverified (see iot-platform status). The next refresh restates them, even if its source has not "
             f"changed, and so does iot-platform prove. The problem: {error}"
         ) from error
-    return Restatement(proofs, EnergyChange(result.before, after))
+    return Restatement(proofs, EnergyChange(result.energy_before, after))
 
 
 def _wanted(client: Client, result: RefreshResult) -> dict[Layer, set[str]]:

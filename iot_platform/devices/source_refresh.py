@@ -1,4 +1,4 @@
-"""Refresh the stored metadata from a source and record the attempt: the one way for Dagster and the command line."""
+"""Refresh the stored metadata from a source and record the attempt, for Dagster and the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parse and validate the rows of a source of device metadata: all of them keep the contract, or none is used."""
+"""Parse and validate the rows of a source of device metadata: all of them satisfy the contract, or none is used."""
 
 from __future__ import annotations
 

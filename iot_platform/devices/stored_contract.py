@@ -1,4 +1,4 @@
-"""The contract of the stored device metadata: it checks the table itself, whoever wrote to it."""
+"""The contract of the stored device metadata: it checks the table itself, including rows that were inserted by hand."""
 
 from __future__ import annotations
 

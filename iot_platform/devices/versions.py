@@ -3,11 +3,11 @@
 The rules:
 
 - A row with valid_from is valid from then on.
-- A device's only row, without valid_from, is what is valid now. For an unknown device it has always been valid; for a
+- A device's only row, without valid_from, describes the present. For an unknown device it has always been valid; for a
   known one it starts a version at the current hour, if it differs from the version of that hour.
 - If a device has several rows, the one without valid_from has always been valid.
 - A complete source lists every device that exists. A device that it does not list is closed from the current hour on,
-  and its later versions are withdrawn. A closed device that it lists again is back from the current hour on.
+  and its later versions are withdrawn. A closed device that it lists again is reopened from the current hour on.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class Difference:
         return self.changes[_VERSION]
 
     @property
-    def stretches(self) -> pd.DataFrame:
-        """The stretches of time in which readings get other metadata: device_id, valid_from, valid_to (NaT: no end)."""
+    def periods(self) -> pd.DataFrame:
+        """The periods in which readings get other metadata: device_id, valid_from, valid_to (NaT: no end)."""
         return self.changes.loc[self.changes["has_effect"], [*KEY, "valid_to"]].reset_index(drop=True)
 
 
@@ -75,11 +75,11 @@ def difference(stored: pd.DataFrame, incoming: pd.DataFrame, now: dt.datetime, *
     parts = [rows.loc[~unchanged, _VERSION]]
     closed = 0
     if complete:
-        back = _back(stored, rows[~is_state], parts[0], hour)
-        unchanged &= ~rows.index.isin(back.index)
+        reopening = _reopening(stored, rows[~is_state], parts[0], hour)
+        unchanged &= ~rows.index.isin(reopening.index)
         closing = _closing(stored, rows["device_id"], hour)
         closed = closing["device_id"].nunique()
-        parts += [back, closing]
+        parts += [reopening, closing]
     # Empty frames are left out, because their types would change those of the result.
     versions = pd.concat([part for part in parts if not part.empty] or parts[:1], ignore_index=True)
     return Difference(
@@ -111,23 +111,23 @@ def _present_and_future(stored: pd.DataFrame, hour: pd.Timestamp) -> tuple[pd.Da
 
 
 def _closing(stored: pd.DataFrame, listed: pd.Series, hour: pd.Timestamp) -> pd.DataFrame:
-    """Versions that close the devices that are not listed. They repeat the attributes of the version that they end."""
+    """Versions that close the devices that are not listed. They repeat the attributes of the version before them."""
     present, future = _present_and_future(stored[~stored["device_id"].isin(listed)], hour)
     return pd.concat([present.assign(valid_from=hour), future]).assign(is_removed=1)[_VERSION]
 
 
-def _back(stored: pd.DataFrame, dated: pd.DataFrame, versions: pd.DataFrame, hour: pd.Timestamp) -> pd.DataFrame:
-    """For each closed device that is listed with a valid_from: its newest row, valid from the hour on."""
+def _reopening(stored: pd.DataFrame, dated: pd.DataFrame, versions: pd.DataFrame, hour: pd.Timestamp) -> pd.DataFrame:
+    """Versions that reopen closed devices listed with a valid_from: their newest row, valid from the hour on."""
     removed = stored.loc[stored["is_removed"] == 1, "device_id"]
     listed = dated[(dated["valid_from"] <= hour) & dated["device_id"].isin(removed)]
     newest = listed.sort_values("valid_from", kind="stable").drop_duplicates("device_id", keep="last")
     if newest.empty:
         return newest[_VERSION]
-    back = newest.assign(valid_from=hour)[_VERSION]
+    reopened = newest.assign(valid_from=hour)[_VERSION]
     parts = [part[part["device_id"].isin(removed)] for part in (stored[_VERSION], versions)]
     future_store = pd.concat([part for part in parts if not part.empty]).drop_duplicates(KEY, keep="last")
-    is_closed = _in_force(back.reset_index(drop=True), future_store)["is_removed"].eq(1)
-    return back[is_closed.to_numpy()]
+    is_closed = _in_force(reopened.reset_index(drop=True), future_store)["is_removed"].eq(1)
+    return reopened[is_closed.to_numpy()]
 
 
 def _in_force(rows: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
@@ -146,7 +146,7 @@ def _equal_to_stored(rows: pd.DataFrame, versions: pd.DataFrame) -> pd.Series:
 
 
 def _changes(stored: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFrame:
-    """See Difference. No other version starts within a version's time, so one old version was valid all the time."""
+    """See Difference. No other version starts within the time of a version, so one old version was valid throughout."""
     stored = stored[stored["device_id"].isin(versions["device_id"])]
     starts = pd.concat([part[KEY] for part in (stored, versions) if not part.empty] or [versions[KEY]])
     starts = starts.drop_duplicates().sort_values(KEY)

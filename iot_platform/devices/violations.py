@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from iot_platform.errors import SourceError
 from iot_platform.security.escaping import escape_line
 
-# A file may be wrong in every row; its first violations are enough to correct it.
+# A file may be wrong in every row; the first violations are enough to find the cause.
 MOST_LISTED = 100
 VALUE_LENGTH = 80
 

@@ -1,1 +1,1 @@
-"""The layers: their definitions, proofs, rebuilds and summary, and what definitions depend on."""
+"""The layers: their definitions, proofs, rebuilds, invalidations, status and summary."""

@@ -1,4 +1,4 @@
-"""Days that a failed check blocks: the table ``check_results`` has each blocking check's newest outcome by day."""
+"""Days that a failed check blocks. The table ``check_results`` has the latest outcome of each blocking check by day."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COLUMNS = ["asset", "check_name", "day", "is_red", "offending", "run_id"]
 
 @dataclass(frozen=True)
 class BlockedDay:
-    """A day on which a check of a layer failed: the layers that are made of it leave this day out."""
+    """A day on which a blocking check of a layer failed. The layers built from that layer leave this day out."""
 
     day: dt.date
     asset: str
@@ -38,8 +38,8 @@ def record_outcome(
 ) -> None:
     """Store the outcome of a check: the ``failed`` days with their number of offenders; the others passed.
 
-    ``checked_days``: the days that the check looked at. Empty: all days, so that each day that failed before and is
-    not among ``failed`` passes now.
+    ``checked_days``: the days that the check looked at. Empty: it looked at all days, so each day that failed
+    before and is not in ``failed`` has now passed.
     """
     days: Iterable[dt.date] = (
         checked_days or {blocked.day for blocked in blocked_days(client, [asset], check=check)} | failed.keys()

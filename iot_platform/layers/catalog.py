@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-# The partition of readings whose time cannot be true; see sql/010_l1_power_raw.sql.
+# The partition of readings with an impossible time; see sql/010_l1_power_raw.sql.
 IMPOSSIBLE_TIMES = "0"
 
 
@@ -35,8 +35,9 @@ class Layer:
     table_piece_key: str = "device_id"
 
 
-# Sums in exact decimals, as in L4: equal readings give equal sums in any order. (5e-10 rounds.) Raw, rejected and
-# damaged values may be infinite or beyond any decimal: values of more than 1e9 kWh are left out of the sum.
+# Sums in exact decimals, as in L4: equal readings give equal sums in any order. Adding 5e-10 rounds to nine decimal
+# places, because toDecimal64 truncates. Raw and rejected values may be infinite or too large for a decimal: values of
+# 1e9 kWh or more are left out of the sum.
 READINGS_KWH_SQL = (
     "sum(toDecimal64(if(isFinite(power_usage_kWh) AND abs(power_usage_kWh) < 1e9, "
     "power_usage_kWh + if(power_usage_kWh < 0, -5e-10, 5e-10), 0), 9))"

@@ -75,7 +75,7 @@ def compare(client: Client, definition: Definition, wanted: Sequence[str]) -> di
 
 
 class _Comparison:
-    """One comparison. It takes the versions first, so that a later change makes the partition unverified."""
+    """One comparison. It reads the versions first, so that a later change makes the partition unverified."""
 
     def __init__(self, client: Client, definition: Definition, wanted: Sequence[str]) -> None:
         self._client = client

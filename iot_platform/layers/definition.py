@@ -20,7 +20,7 @@ from iot_platform.layers.partitions import ROWS_PER_QUERY, grouped, partition_ro
 # Two blocks of staged rows may be identical without being a retry of each other.
 NO_DEDUPLICATION = "insert_deduplicate = 0"
 
-# Error codes of a query whose tables or views a migration changes meanwhile: they no longer have the expected columns.
+# Error codes of a query that fails because a migration changed the columns of its tables or views meanwhile.
 CHANGED_COLUMNS_CODES = frozenset({8, 10, 16, 20, 47, 122})
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class PartitionFingerprint:
 
 
 class Definition:
-    """A layer's transformation as ClickHouse stores it: SELECT, the columns of the layer's table, and partition key."""
+    """A layer's transformation as ClickHouse stores it: SELECT, columns and partition key of the layer's table."""
 
     def __init__(self, client: Client, layer: Layer) -> None:
         """Read the definition from ClickHouse. Raises MigrationError when the view or the table does not exist."""
@@ -139,9 +139,9 @@ class Definition:
         """Conditions that split the rows of some partitions into pieces of bounded size."""
         rows = partition_rows(self._client, table)
         for group in grouped(partitions, rows):
-            slices = sum(rows.get(partition, 0) for partition in group) // ROWS_PER_QUERY + 1
-            for piece in range(slices):
-                rows_of_piece = f" AND intHash32({piece_key}) % {slices} = {piece}" if slices > 1 else ""
+            pieces = sum(rows.get(partition, 0) for partition in group) // ROWS_PER_QUERY + 1
+            for piece in range(pieces):
+                rows_of_piece = f" AND intHash32({piece_key}) % {pieces} = {piece}" if pieces > 1 else ""
                 yield f"{in_partitions(group)}{rows_of_piece}"
 
     def _settings(self, table: str, row_filter: str) -> str:

@@ -39,7 +39,7 @@ def invalidation(client: Client, touched: Mapping[Layer, Collection[str]], reaso
     _insert(client, first, changed_at, changed_at, reason)
     yield changed_at
     found = _rows(touched)
-    # Partitions that the block added get both rows, or they would look unfinished.
+    # Partitions that the block added need both rows, because a partition with one row counts as unfinished.
     _insert(client, [name for name in found if name not in first], changed_at, changed_at, reason)
     _insert(client, found, changed_at, server_time(client), reason)
 
@@ -92,7 +92,7 @@ def pending_invalidations(client: Client, layer: Layer, changed_table: str) -> s
 
 
 def _rows(touched: Mapping[Layer, Collection[str]]) -> list[tuple[str, str]]:
-    # A change without days gets a row too: by it status.py tells the platform's changes from rows inserted by hand.
+    # A change that affects no day gets a row too: without one, status.py takes the change for one made by hand.
     return [(layer.name, partition) for layer, found in touched.items() for partition in sorted(found)] + [("", "")]
 
 

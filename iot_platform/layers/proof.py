@@ -91,7 +91,7 @@ def _after_rebuild(before: Proof, rebuilt: Rebuilt, again: Proof | None, seconds
     """The proof after a rebuild. ``found`` and ``expected`` stay those of the first comparison.
 
     ``again``: the comparison after the rebuild. Without one, or if more readings arrived before it, the proof covers
-    the moment that was rebuilt: the swap of partitions is verified by itself.
+    the state that was rebuilt, because the swap of partitions has been verified already.
     """
     after = replace(before, was_rebuilt=True, arrived_rows=rebuilt.arrived_rows, duration_s=before.duration_s + seconds)
     if again is None or (not again.is_equal and again.source_version != rebuilt.source_version):

@@ -1,4 +1,4 @@
-"""Rebuild partitions of a layer from its source while readings keep arriving, without losing or doubling any of them.
+"""Rebuild partitions of a layer from its source while readings arrive, without losing or duplicating any of them.
 
 The new content is built in a staging table. Rows that arrive in the source meanwhile are found by their arrival time
 and added. Then the writers pause, the last rows are added, and the partitions are swapped. The pause is advisory, so
@@ -23,10 +23,10 @@ from iot_platform.layers.definition import NO_DEDUPLICATION, Definition, Partiti
 from iot_platform.layers.partitions import Version, part_names, partition_rows, partition_versions
 from iot_platform.layers.staging import StagingTables, staging_tables
 
-# The writers pause while these are swapped together; each takes about ten milliseconds.
+# Partitions swapped in one pause of the writers. Each swap takes about ten milliseconds.
 PARTITIONS_PER_SWAP = 20
-# Most rows that are left to be added during the pause: a tenth of a second of work.
-FEW_ROWS = 100_000
+# The pause starts when at most this many rows remain to be added, which takes about a tenth of a second.
+MAX_ROWS_IN_PAUSE = 100_000
 CATCH_UP_ROUNDS = 5
 SWAP_ATTEMPTS = 10
 PATIENCE_S = 600.0
@@ -93,13 +93,13 @@ class _Rebuild:
         self._partitions = partitions
         self._tables = tables
         self._layer = definition.layer
-        # What is staged so far: the parts it came from, rows of the source by partition, table of arrival times.
+        # Staged so far: parts of the source, number of its rows by partition, table of their arrival times.
         self._parts: set[str] = set()
         self._rows: dict[str, int] = {}
         self._arrivals: str | None = None
 
     def run(self) -> dict[str, Rebuilt] | None:
-        """Build the new content and swap it in. None if inserts did not pause: then it must be tried again."""
+        """Build the new content and swap it in. None if inserts did not pause; the caller then tries again."""
         at = server_time(self._client)
         self._parts = part_names(self._client, self._layer.source, self._partitions)
         versions = partition_versions(self._client, self._layer.source)
@@ -112,7 +112,7 @@ class _Rebuild:
         duplicates = self._definition.duplicates(content, source=self._copy)
         for _ in range(SWAP_ATTEMPTS):
             for _ in range(CATCH_UP_ROUNDS):
-                if self._catch_up() <= FEW_ROWS:
+                if self._catch_up() <= MAX_ROWS_IN_PAUSE:
                     break
             own_versions = self._swap()
             if own_versions is not None:
@@ -131,11 +131,11 @@ class _Rebuild:
         return None
 
     def _swap(self) -> dict[str, Version] | None:
-        """Replace the layer's partitions by the staged ones. None if inserts came in between."""
+        """Replace the layer's partitions by the staged ones. None if an insert interfered."""
         source = self._layer.source
         with pause_inserts(self._client, CHAIN_TABLES) as is_quiet:
             versions = partition_versions(self._client, source)
-            # An insert that started before the versions were taken still runs now, or its rows are in these versions.
+            # An insert that started before the versions were read either still runs or is included in them.
             if not is_quiet or inserts_running(self._client, CHAIN_TABLES):
                 return None
             self._catch_up()

@@ -40,7 +40,7 @@ class LayerSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """All layers, and the sum rules between them."""
+    """All layers, and whether readings and energy are conserved between them."""
 
     layers: dict[str, LayerSummary]
     rejected: dict[str, int]
@@ -58,7 +58,7 @@ class Summary:
 
     @property
     def conserved(self) -> bool:
-        """Both sum rules: readings from L1 to L4, and energy from L2 to L4."""
+        """Whether readings (L1 to L4) and energy (L2 to L4) are both conserved."""
         return self.readings_conserved and self.kWh_conserved
 
     @property
@@ -79,7 +79,7 @@ class Summary:
 
 
 def summarize(client: Client) -> Summary:
-    """Summarize every layer. It reads all of L1 once to count duplicates, in sort order, so memory is bounded."""
+    """Summarize every layer. To count duplicates it reads all of L1 once, in sort order, which bounds its memory."""
     sums = {
         layer.name: _sums(client, layer.table, layer.readings_sql, layer.kWh_sql, layer.needs_final)
         for layer in DERIVED_LAYERS

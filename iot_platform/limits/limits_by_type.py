@@ -37,7 +37,7 @@ def changed_limits(client: Client, stored: pd.DataFrame, versions: pd.DataFrame)
 
 
 def _newest_types(versions: pd.DataFrame) -> pd.Series:
-    """Building type of each device's newest version, by device_id. A version may be newest and lie in the future."""
+    """Building type of each device's newest version, by device_id. That version may start in the future."""
     newest = versions.drop_duplicates(["device_id", "valid_from"], keep="last").sort_values("valid_from", kind="stable")
     newest = newest.drop_duplicates("device_id", keep="last").set_index("device_id")
     return newest["building_type"].astype(object).mask(newest["is_removed"].eq(1), REMOVED_TYPE)

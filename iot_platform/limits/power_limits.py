@@ -101,7 +101,7 @@ def _store(
     client: Client, limit: Limit, before: list[Limit], after: list[Limit], *, is_removed: bool = False
 ) -> set[str]:
     row = {"scope": limit.scope, "key": limit.key, "max_kWh": limit.max_kWh, "is_removed": int(is_removed)}
-    bounds = [_in_use(client, limit.scope, limit.key, known) for known in (before, after)]
+    bounds = [_applicable_limit(client, limit.scope, limit.key, known) for known in (before, after)]
     affected = AffectedReadings(
         f"{_READINGS_OF[limit.scope]} AND power_usage_kWh >= {{low:Float64}} AND power_usage_kWh < {{high:Float64}} "
         "AND reject_reason IN ('', 'over_limit')",
@@ -115,7 +115,7 @@ def _without(known: list[Limit], scope: Scope, key: str) -> list[Limit]:
     return [limit for limit in known if (limit.scope, limit.key) != (scope, key)]
 
 
-def _in_use(client: Client, scope: Scope, key: str, known: list[Limit]) -> float:
+def _applicable_limit(client: Client, scope: Scope, key: str, known: list[Limit]) -> float:
     """The limit that applies to a scope and key: its own, else the next more general one."""
     values = {(limit.scope, limit.key): limit.max_kWh for limit in known}
     wanted: list[tuple[Scope, str]] = [(scope, key)]

@@ -13,7 +13,7 @@ from iot_platform.limits.limit_changes import AffectedReadings, limits_locked, s
 
 TimeLimitName = Literal["oldest_timestamp", "max_future"]
 
-# L1 keeps readings beyond these in its partition of impossible times, which never reaches L2; see sql/053.
+# L1 stores readings beyond these bounds in its partition of impossible times, which never reaches L2; see sql/053.
 FIRST_OLDEST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 LONGEST_FUTURE = dt.timedelta(days=1)
 
@@ -29,7 +29,7 @@ _READINGS_BETWEEN = {
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """``value_s``: Unix time of the oldest timestamp, or seconds into the future. Not ``is_set``: built in."""
+    """``value_s``: Unix time of the oldest timestamp, or seconds into the future. ``is_set`` False: built in."""
 
     name: TimeLimitName
     value_s: int

@@ -1,4 +1,4 @@
-"""Check the LookML against the tables of ClickHouse. Each check returns its findings, none when all is well."""
+"""Check the LookML against the tables of ClickHouse. Each check returns its findings; an empty list if it passes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from iot_platform.looker.fields import View
 from iot_platform.looker.project import Project
 from iot_platform.looker.query import Query
 
-# Tiles that show only the top few on purpose.
+# Tiles that are meant to show only the first few rows.
 TOP_TILES = frozenset({"top_devices"})
 
 # View of ClickHouse -> its table, and the columns of that table which the view uses but does not show.
@@ -80,7 +80,7 @@ def compile_all(
             yield name, where, Finding(name, str(error), where)
 
 
-def everything_runs(
+def find_failing_queries(
     client: Client, project: Project, now: dt.datetime | None = None, *, explain: bool = False
 ) -> list[Finding]:
     """Find fields, tiles and datagroup triggers that do not compile or run; ``explain``: run EXPLAIN only."""
@@ -98,7 +98,7 @@ def everything_runs(
     return findings
 
 
-def tiles_are_whole(client: Client, project: Project, now: dt.datetime | None = None) -> list[Finding]:
+def find_cut_tiles(client: Client, project: Project, now: dt.datetime | None = None) -> list[Finding]:
     """Find tiles that have more rows than their limit, with the defaults of their dashboard."""
     findings = []
     for dashboard in project.dashboards.values():
@@ -112,7 +112,7 @@ def tiles_are_whole(client: Client, project: Project, now: dt.datetime | None = 
     return findings
 
 
-def totals_agree(
+def find_differing_totals(
     client: Client, project: Project, now: dt.datetime | None = None, *, period: str = "before today"
 ) -> list[Finding]:
     """Find dimensions whose groups do not add up exactly to the total kWh and readings, whichever table they read.
@@ -136,7 +136,7 @@ def totals_agree(
     return findings
 
 
-def columns_agree(client: Client, project: Project) -> list[Finding]:
+def find_column_problems(client: Client, project: Project) -> list[Finding]:
     """Find columns that no field reads, and columns that fields, alone or in pairs, read from a table without them."""
     columns = _columns(client)
     findings = []
@@ -148,12 +148,12 @@ def columns_agree(client: Client, project: Project) -> list[Finding]:
             source, resolved = VIEW_SOURCES.get(table, (table, frozenset()))
             for column in sorted((columns[table] | columns.get(source, set())) - used - resolved):
                 findings.append(Finding(f"{source}.{column}", "is read by no field", view.where))
-        findings += _lacking(view, columns)
+        findings += _missing_columns(view, columns)
     return findings
 
 
-def _lacking(view: View, columns: Mapping[str, set[str]]) -> list[Finding]:
-    """A query's fields together decide which table is read, so try all pairs."""
+def _missing_columns(view: View, columns: Mapping[str, set[str]]) -> list[Finding]:
+    """Find columns that the table of a query lacks. The fields of a query together pick its table, so try all pairs."""
     findings: dict[tuple[str, str], Finding] = {}
     fields = list(view.fields.values())
     for pair in [*((field,) for field in fields), *combinations(fields, 2)]:

@@ -169,7 +169,7 @@ class _Compiler:
         return where, having
 
     def _order(self) -> tuple[list[str], list[str]]:
-        """The ORDER BY of a pivoted table's rows, and that of the result. It has all dimensions: there are no ties."""
+        """The ORDER BY of a pivoted table's rows, and that of the result. It has all dimensions, so no rows tie."""
         wanted: dict[str, str] = {}
         for sort in self._query.sorts or self._default_sorts():
             name, _, direction = sort.partition(" ")

@@ -163,11 +163,11 @@ def _note(raw: Mapping[str, Any], where: str) -> str:
 
 
 def _texts(raw: Mapping[str, Any], parameter: str, where: str) -> dict[str, str]:
-    """A parameter that maps names to texts."""
+    """A parameter that maps names to strings."""
     texts: dict[str, str] = raw.get(parameter, {})
     for name, text in texts.items():
         if not fits([name, text], [str]):
-            raise LookmlError(f"{where}: {parameter} of {name} must be a text: put {text} in quotation marks.")
+            raise LookmlError(f"{where}: {parameter} of {name} must be a string: put {text} in quotation marks.")
     return texts
 
 
@@ -178,5 +178,5 @@ def _one_of(raw: Mapping[str, Any], parameter: str, words: set[str], where: str)
 
 def _text(raw: Mapping[str, Any], parameter: str, where: str) -> str:
     if not isinstance(raw.get(parameter), str) or not raw[parameter]:
-        raise LookmlError(f"{where}: {parameter} must be a text, not {raw.get(parameter)!r}.")
+        raise LookmlError(f"{where}: {parameter} must be a string, not {raw.get(parameter)!r}.")
     return str(raw[parameter])

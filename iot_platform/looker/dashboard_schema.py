@@ -105,5 +105,5 @@ def fits(value: object, shape: type | list[type]) -> bool:
     """Whether a value has a type, or is a list of values of it."""
     if isinstance(shape, list):
         return isinstance(value, list) and all(fits(each, shape[0]) for each in value)
-    # Python counts True as a whole number; Looker does not.
+    # In Python, True is an int; in Looker it is no number.
     return isinstance(value, shape) and not (shape is int and isinstance(value, bool))

@@ -13,8 +13,9 @@ Sources = Mapping[str, Mapping[str, Sequence[tuple[str, str]]]]
 
 _HEADER = """# Field dictionary
 
-Made from looker/ by `iot-platform lookml dictionary`; change the LookML, not this file. In SQL, columns are
-those of the table that the query picks; upstream names the one for the field alone.
+Generated from looker/ by `iot-platform lookml dictionary`: change the LookML, not this file. A query reads the
+table that fits its fields. SQL shows columns of that table; Upstream shows the source columns for a query of this field
+alone.
 """
 
 

@@ -67,8 +67,8 @@ def _times(sql: str, expression: str, values: Values, now: dt.datetime, unit: st
         bounds = (">=", interval.start), ("<", interval.end)
         terms.append(
             " AND ".join(
-                f"{sql} {sign} toDateTime({values.bind(f'{bound:%Y-%m-%d %H:%M:%S}', 'String')}, 'UTC')"
-                for sign, bound in bounds
+                f"{sql} {operator} toDateTime({values.bind(f'{bound:%Y-%m-%d %H:%M:%S}', 'String')}, 'UTC')"
+                for operator, bound in bounds
                 if bound
             )
         )
@@ -115,7 +115,7 @@ def _numbers(sql: str, expression: str, values: Values) -> str:
     for is_wanted, numbers in equal.items():
         if numbers:
             found[is_wanted].append(f"{sql} {'IN' if len(numbers) > 1 else '='} {_bound(numbers, values)}")
-    return _wanted_and_not(found[True], found[False])
+    return _any_but_none(found[True], found[False])
 
 
 def _number(sql: str, term: str, expression: str, values: Values) -> str:
@@ -157,14 +157,14 @@ def _strings(sql: str, expression: str, values: Values) -> str:
     for term in _terms(expression):
         is_wanted = term[0] != ("-", False)
         characters = term if is_wanted else term[1:]
-        text = "".join(sign for sign, _ in characters)
-        wildcards = [sign for sign, is_literal in characters if not is_literal and sign in "%_"]
+        text = "".join(char for char, _ in characters)
+        wildcards = [char for char, is_literal in characters if not is_literal and char in "%_"]
         keyword = text.upper() if not any(is_literal for _, is_literal in characters) else ""
         if keyword in ("EMPTY", "NULL"):
             found[is_wanted].append(f"({sql} IS NULL OR {sql} = '')" if keyword == "EMPTY" else f"{sql} IS NULL")
         elif wildcards:
             pattern = "".join(
-                "\\" * (is_literal and sign in "%_" or sign == "\\") + sign for sign, is_literal in characters
+                "\\" * (is_literal and char in "%_" or char == "\\") + char for char, is_literal in characters
             )
             found[is_wanted].append(f"{sql} LIKE {values.bind(pattern, 'String')}")
         else:
@@ -172,17 +172,17 @@ def _strings(sql: str, expression: str, values: Values) -> str:
     for is_wanted, texts in equal.items():
         if texts:
             found[is_wanted].append(f"{sql} IN {values.bind(texts, 'Array(String)')}")
-    return _wanted_and_not(found[True], found[False])
+    return _any_but_none(found[True], found[False])
 
 
 def _terms(expression: str) -> list[_Characters]:
     """The alternatives between the commas, without surrounding blanks."""
     terms: list[_Characters] = [[]]
-    for sign, is_literal in _characters(expression):
-        if (sign, is_literal) == (",", False):
+    for char, is_literal in _characters(expression):
+        if (char, is_literal) == (",", False):
             terms.append([])
         else:
-            terms[-1].append((sign, is_literal))
+            terms[-1].append((char, is_literal))
     for term in terms:
         while term and term[-1] == (" ", False):
             term.pop()
@@ -198,24 +198,25 @@ def _terms(expression: str) -> list[_Characters]:
 def _characters(expression: str) -> Iterator[tuple[str, bool]]:
     """Each character with whether it is literal: after ^, or between quotation marks."""
     is_quoted = False
-    signs = iter(expression)
-    for sign in signs:
-        if sign == "^":
-            literal = next(signs, None)
+    chars = iter(expression)
+    for char in chars:
+        if char == "^":
+            literal = next(chars, None)
             if literal is None:
                 raise FilterError(
                     f"The string filter {expression!r} ends with ^, which must be followed by a character."
                 )
             yield literal, True
-        elif sign == '"':
+        elif char == '"':
             is_quoted = not is_quoted
         else:
-            yield sign, is_quoted
+            yield char, is_quoted
     if is_quoted:
         raise FilterError(f"The string filter {expression!r} has an unclosed quotation mark.")
 
 
-def _wanted_and_not(wanted: list[str], unwanted: list[str]) -> str:
+def _any_but_none(wanted: list[str], unwanted: list[str]) -> str:
+    """Any of the wanted conditions, if there are some, and none of the unwanted ones."""
     some = [_any(wanted)] if wanted else []
     return " AND ".join(some + [f"NOT ({term})" for term in unwanted])
 

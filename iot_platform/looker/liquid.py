@@ -71,7 +71,7 @@ def parse(text: str, where: str) -> Template:
             parts.append(branching)
             stack.append(branching)
         elif not stack or word not in ("elsif", "else", "endif"):
-            raise LookmlError(f"{where}: Liquid tag {{% {mark.group(1)} %}} is not understood here.")
+            raise LookmlError(f"{where}: Liquid tag {{% {mark.group(1)} %}} is not supported.")
         if word == "endif":
             stack.pop()
             parts = stack[-1].branches[-1][1] if stack else root
@@ -80,7 +80,7 @@ def parse(text: str, where: str) -> Template:
         if branches and not branches[-1][0].fields:
             raise LookmlError(f"{where}: {{% {mark.group(1)} %}} comes after {{% else %}}.")
         if (word == "else") != (not rest):
-            raise LookmlError(f"{where}: Liquid tag {{% {mark.group(1)} %}} is not understood.")
+            raise LookmlError(f"{where}: Liquid tag {{% {mark.group(1)} %}} is not supported.")
         parts = []
         branches.append((_condition(rest, where) if rest else Condition(()), parts))
     if stack:
@@ -96,16 +96,16 @@ def _condition(text: str, where: str) -> Condition:
     # Liquid has no parentheses and evaluates from right to left, so a mix of `and` and `or` is probably a mistake.
     if operators - {"and", "or"} or len(operators) > 1 or len(words) % 2 == 0 or not all(fields):
         raise LookmlError(
-            f"{where}: Liquid condition {text!r} is not understood. Known: view.field._in_query, "
+            f"{where}: Liquid condition {text!r} is not supported. Supported: view.field._in_query, "
             "several of them with only `or` or only `and` between."
         )
     return Condition(tuple(match.group(1) for match in fields if match), operators == {"and"})
 
 
 def _plain(text: str, where: str) -> str:
-    for sign in ("{%", "%}", "{{", "}}"):
-        if sign in text:
-            raise LookmlError(f"{where}: Liquid {sign!r} in {text.strip()!r} is not understood.")
+    for delimiter in ("{%", "%}", "{{", "}}"):
+        if delimiter in text:
+            raise LookmlError(f"{where}: Liquid {delimiter!r} in {text.strip()!r} is not supported.")
     return text
 
 

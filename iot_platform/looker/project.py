@@ -47,7 +47,7 @@ class Project:
 
 def load_project(path: Path | None = None) -> Project:
     """Read and check a LookML project, the SQL of its fields included; see ``read_project``."""
-    # It imports an SQL parser.
+    # Imported here: it imports an SQL parser, which takes long.
     from iot_platform.looker.sql_expressions import check_expressions
 
     project = read_project(path)

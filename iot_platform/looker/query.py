@@ -1,4 +1,4 @@
-"""A query as Looker asks it: the fields, filters, pivots and sorts of one explore."""
+"""A query of one explore, as in Looker: its fields, filters, pivots and sorts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DEFAULT_LIMIT, MAX_LIMIT, MAX_COLUMNS = 500, 5000, 200
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked of an explore; fields by full name. ``filters``: field -> filter expression.
+    """A query of an explore. Fields are given as ``view.field``. ``filters``: field -> filter expression.
 
     ``sorts``: "view.field" or "view.field desc". ``limit``: most rows; with pivots, most rows of the pivoted table.
     """
@@ -24,5 +24,5 @@ class Query:
     limit: int = DEFAULT_LIMIT
 
     def filtered(self, filters: Mapping[str, str]) -> Query:
-        """The query with more filters; those on the same field are replaced."""
+        """The query with more filters. A new filter replaces an existing one on the same field."""
         return replace(self, filters={**self.filters, **filters})

@@ -1,6 +1,6 @@
 """Check that the SQL of each field is one expression over columns of its table.
 
-A parser of SQL takes long to import, so the Dagster definitions, which only need names, do without this module.
+The SQL parser takes long to import. The Dagster definitions need only names, so they do not import this module.
 """
 
 from __future__ import annotations
@@ -33,4 +33,4 @@ def _check(sql: str, where: str) -> None:
             raise LookmlError(f"{where}: {column.sql()} in {sql!r} must be ${{TABLE}}.{column.name} or ${{field}}.")
         found.add(column.name)
     if found != columns_of(sql):
-        raise LookmlError(f"{where}: write each column in {sql!r} as ${{TABLE}}.column, unquoted and outside of texts.")
+        raise LookmlError(f"{where}: write each column in {sql!r} as ${{TABLE}}.column, unquoted and not in a string.")

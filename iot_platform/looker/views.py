@@ -38,9 +38,9 @@ def make_view(raw: Mapping[str, Any], file: str) -> View:
         raise LookmlError(f"{where}: sql_table_name is missing.")
     fields = {field.full_name: field for field in _Builder(name, raw, where).fields()}
     table = liquid.parse(raw["sql_table_name"], where)
-    view = View(name, str(raw.get("label", _words(name))), table, fields, file, where)
+    view = View(name, str(raw.get("label", _default_label(name))), table, fields, file, where)
     for unknown in sorted(view.table.fields() - fields.keys()):
-        raise LookmlError(f"{where}: sql_table_name asks for {unknown}, which is not a field of it.")
+        raise LookmlError(f"{where}: sql_table_name tests {unknown}, which is not a field of the view.")
     view.tables()
     _check_names(view)
     for raw_field in _raw_fields(raw):
@@ -110,7 +110,7 @@ class _Builder:
     def _field(self, name: str) -> Field:
         kind, raw, timeframe = self._raw[name]
         where = f"{self._where}, {kind} {raw['name']}"
-        label = str(raw.get("label", _words(raw["name"])))
+        label = str(raw.get("label", _default_label(raw["name"])))
         base = ""
         if kind == "dimension_group":
             frame = TIMEFRAMES[timeframe]
@@ -169,8 +169,8 @@ class _Builder:
             raise LookmlError(f"{where}: ${{{name}}} refers to itself through {' -> '.join(path)}.")
         kind, target, timeframe = self._raw[name]
         # Only a measure of type number may refer to other measures.
-        asks_measure = raw.get("type") == "number" and any(raw is measure for measure in self._measures)
-        if (kind == "measure") != asks_measure or target.get("type") == "location":
+        may_use_measures = raw.get("type") == "number" and any(raw is measure for measure in self._measures)
+        if (kind == "measure") != may_use_measures or target.get("type") == "location":
             raise LookmlError(
                 f"{where}: ${{{name}}} is a {kind} of type {target.get('type')}, which cannot be used there."
             )
@@ -180,5 +180,5 @@ class _Builder:
         return f"({TIMEFRAMES[timeframe].sql.format(sql) if timeframe else sql})"
 
 
-def _words(name: str) -> str:
+def _default_label(name: str) -> str:
     return name.replace("_", " ").title()

@@ -1,6 +1,6 @@
 """Write batches of readings into L1, each exactly once, even if processes are killed, repeated or run twice.
 
-This is the only way into L1.
+All readings reach L1 through this module.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Batch:
 class BatchWriter:
     """Writes the batches of one source through one client. Not thread-safe.
 
-    ``source`` identifies the content: it must contain a hash of everything that decides which readings a range
+    ``source`` identifies the content: it must contain a hash of everything that determines which readings a range
     contains (the bytes of a file; the seed and settings of a simulator). If the content changed under the same name,
     readings would be lost, because the server would take them for a retry.
     """

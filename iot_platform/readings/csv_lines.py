@@ -54,7 +54,7 @@ class LineParser:
 def read_whole_lines(descriptor: int, where: str, wait_s: float) -> Iterator[bytes]:
     """Whole lines from a file descriptor, as soon as they arrive; b"" after each ``wait_s`` seconds without data.
 
-    Raises SourceError when the last line has no line end: a sender that died may have written half of a number.
+    Raises SourceError when the last line has no line end: a sender that was killed may have written half a number.
     """
     kept = b""
     while True:

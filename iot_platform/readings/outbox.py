@@ -166,8 +166,8 @@ class Outbox:
     def sealed(self) -> list[SealedBatch]:
         """The batches to deliver, oldest first.
 
-        Raises OSError when the directory cannot be synced. Without that, a batch could be delivered, and after a crash
-        of the machine its file could have its old name again and be delivered as another batch.
+        It syncs the directory first and raises OSError if that fails. Otherwise a crash of the machine could undo the
+        renaming of a batch that was delivered, and the batch would be delivered again under another name.
         """
         if not self._is_synced:
             self._sync_directory()

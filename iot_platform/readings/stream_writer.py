@@ -19,8 +19,8 @@ from iot_platform.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# How long ``close`` waits for a running insert when its time is up. An insert that is cut off is compared with L1 when
-# the stream is opened again.
+# How long ``close`` waits for a running insert after its timeout. An interrupted insert is compared with L1 when the
+# stream is opened again.
 LAST_ATTEMPT_S = 1.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
@@ -113,7 +113,7 @@ class StreamWriter:
                     self._deliver_through(client)
                 return
             except Exception as error:  # noqa: BLE001 - the thread must not end while readings are accepted
-                # Nothing is lost: the batch is still in the outbox. ``failure`` and the log tell the reason.
+                # Nothing is lost: the batch is still in the outbox. ``failure`` and the log contain the reason.
                 self._failure = f"{type(error).__name__}: {error}"
                 log.warning("%s: delivery failed, next attempt in %.1f s: %s", self.source, self._pause_s, error)
                 with self._changed:

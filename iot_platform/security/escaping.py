@@ -14,23 +14,23 @@ CELL_LENGTH, LABEL_LENGTH = 200, 26
 
 # Zero-width joiners: many scripts and emoji need them, and they hide nothing.
 _JOINERS = "\u200c\u200d"
-# Text without any meaning in Markdown. All other text goes into a code span, where nothing has a meaning.
+# Text without Markdown syntax. All other text goes into a code span, in which Markdown is not interpreted.
 _PLAIN_MARKDOWN = re.compile(r"(?!>|[-+] |\d+[.)] )[\w .,:;()+/%='\"…–>-]*")
 _LINK = re.compile(r"://|www\.", re.IGNORECASE)
 _OUTER_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
-# What a chat turns into a mention, a link, a picture or an emoji. A space of no width after it prevents that. The two
-# digits keep times such as 10:30:00 as they are.
-_CHAT_SIGNS = re.compile(
+# Characters with which a chat begins a mention, link, picture or emoji. A zero-width space after them prevents that.
+# The lookbehind for two digits keeps times such as 10:30:00 unchanged.
+_CHAT_SYNTAX = re.compile(
     r"@(?=\S)|:(?=//)|www(?=\.)|(?<=])(?=[(\[:])|!(?=\[)|(?!(?<=\d\d):\d\d:):(?=[^\s:]+:)", re.IGNORECASE
 )
-# What makes a quote, a heading or a list at the beginning of a line.
+# Makes a line a quote, a heading or a list.
 _CHAT_LINE_START = re.compile(r"[>#+-]|\d+[.)]")
 _ZERO_WIDTH_SPACE = "\u200b"
-# Bold, strike-through and code. Slack has no escape for these signs and takes a space of no width for the edge of a
-# word, so signs that look alike stand in for them. Underscores mean italics only at the edge of a word.
+# Bold, strike-through and code. Slack has no escape for these characters, and a zero-width space does not disable them,
+# so look-alike characters replace them. Underscores mean italics only at the edge of a word.
 _CHAT_FORMATS = str.maketrans({"*": "\u2217", "~": "\u223c", "`": "\u02cb"})
 _LOW_LINE = "\u02cd"
-# The beginning of a cell, whichever separator the spreadsheet uses, when the cell would be a formula.
+# The start of a cell (after any separator that a spreadsheet may use) that would be a formula.
 _FORMULA = re.compile(
     r"(?:^|(?<=[,;|\t\r\n\"]))"
     r"(?! *[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)? *(?:[,;|\t\r\n\"]|$))"
@@ -80,7 +80,7 @@ def escape_chat(text: str, limit: int | None = None) -> str:
     """
     line = escape_line(text, limit).translate(_CHAT_FORMATS)
     line = _OUTER_UNDERSCORE.sub(_LOW_LINE, line)
-    line = _CHAT_SIGNS.sub(lambda match: f"{match[0]}{_ZERO_WIDTH_SPACE}", line)
+    line = _CHAT_SYNTAX.sub(lambda match: f"{match[0]}{_ZERO_WIDTH_SPACE}", line)
     if _CHAT_LINE_START.match(line):
         line = f"{_ZERO_WIDTH_SPACE}{line}"
     return _slack_entities(line)
@@ -92,7 +92,7 @@ def chat_link(url: str, text: str) -> str:
 
 
 def escape_csv_cell(text: str) -> str:
-    """The text of a CSV cell that a spreadsheet never takes for a formula.
+    """The text of a CSV cell that no spreadsheet interprets as a formula.
 
     An apostrophe is put before each ``=``, ``+``, ``-``, ``@``, tab, line end and apostrophe at the beginning of the
     cell or after a separator within it (comma, semicolon, bar, tab, line end or quote); a number such as -5 is kept as
@@ -104,14 +104,14 @@ def escape_csv_cell(text: str) -> str:
 def _without_controls(text: str) -> str:
     if text.isprintable():
         return text
-    return "".join(sign if sign.isprintable() or sign in _JOINERS else _escape(sign) for sign in text)
+    return "".join(char if char.isprintable() or char in _JOINERS else _escape(char) for char in text)
 
 
-def _escape(sign: str) -> str:
+def _escape(char: str) -> str:
     # Zs: the no-break space and similar ones; line separators have other categories.
-    if unicodedata.category(sign) == "Zs":
+    if unicodedata.category(char) == "Zs":
         return " "
-    return sign.encode("unicode_escape").decode("ascii")
+    return char.encode("unicode_escape").decode("ascii")
 
 
 def _literal_markdown(text: str) -> str:

@@ -10,26 +10,26 @@ from pathlib import Path
 
 from iot_platform.errors import PlatformError
 
-# Group and others get no rights on new files. Every process of the platform runs with it: commands and the webserver
-# call keep_new_files_private, services/process.py passes it to child processes, deploy/entrypoint.sh sets it.
+# Group and others get no permissions on new files. Every process of the platform runs with this umask: commands and the
+# webserver call keep_new_files_private, services/process.py passes it to child processes, deploy/entrypoint.sh sets it.
 UMASK = 0o077
 _MODE = 0o700
 _OTHERS = 0o077
-# A directory with at least one of these in it is taken for a home of the platform.
-_OF_A_HOME = ("clickhouse", "dagster", "logs", "rejects", "outbox")
+# A directory that contains at least one of these is a home of the platform.
+_HOME_DIRECTORIES = ("clickhouse", "dagster", "logs", "rejects", "outbox")
 
 
 def keep_new_files_private() -> None:
-    """Give no other user any rights on the files that this process and its children create from here on."""
+    """Give other users no permissions on the files that this process and its children create from now on."""
     os.umask(UMASK)
 
 
 def private_directory(path: Path) -> Path:
     """Make sure that ``path`` is a directory that only this user can enter; returns ``path``.
 
-    A missing directory is created, with its parents. If other users have rights on an existing one (an older version
-    or a umask of 0 gave them), these are removed from it and all its content. Raises PlatformError when it belongs to
-    another user.
+    A missing directory is created, with its parents. If other users have permissions on an existing one (from an
+    older version or a umask of 0), these are removed from it and from all its content. Raises PlatformError when it
+    belongs to another user.
     """
     missing = [directory for directory in (path, *path.parents) if not directory.exists()]
     for directory in reversed(missing):
@@ -38,7 +38,7 @@ def private_directory(path: Path) -> Path:
         # mkdir applies the umask to the mode; chmod does not.
         directory.chmod(_MODE)
     if stat.S_IMODE(path.stat().st_mode) & _OTHERS:
-        _remove_rights_of_others(path, chain([path], _entries(path)))
+        _make_private(path, chain([path], _entries(path)))
     return path
 
 
@@ -52,19 +52,19 @@ def state_directory(home: Path, name: str) -> Path:
 
 
 def _make_home_private(home: Path) -> None:
-    """Make the home itself private, and none of its content.
+    """Make the home itself private, but not its content.
 
-    A directory of other things that is only now becoming a home keeps its rights: only the platform's directories in
-    it become private.
+    A directory that had other content before it became a home keeps its permissions: only the platform's directories
+    in it become private.
     """
     if not home.exists():
         private_directory(home)
     is_open = stat.S_IMODE(home.stat().st_mode) & _OTHERS
     # Directories such as /tmp are shared on purpose.
     is_shared = home.parent == home or bool(home.stat().st_mode & stat.S_ISVTX)
-    is_home = any((home / name).is_dir() for name in _OF_A_HOME) or not any(home.iterdir())
+    is_home = any((home / name).is_dir() for name in _HOME_DIRECTORIES) or not any(home.iterdir())
     if is_open and is_home and not is_shared:
-        _remove_rights_of_others(home, [home])
+        _make_private(home, [home])
 
 
 def _entries(path: Path) -> Iterator[Path]:
@@ -73,11 +73,11 @@ def _entries(path: Path) -> Iterator[Path]:
             yield Path(directory, name)
 
 
-def _remove_rights_of_others(path: Path, entries: Iterable[Path]) -> None:
+def _make_private(path: Path, entries: Iterable[Path]) -> None:
     for entry in entries:
         try:
             mode = stat.S_IMODE(entry.lstat().st_mode)
-            # A link has no rights of its own, and its target may be any file.
+            # A link has no permissions of its own, and its target may be any file.
             if mode & _OTHERS and not entry.is_symlink():
                 entry.chmod(mode & ~_OTHERS)
         except FileNotFoundError:

@@ -23,7 +23,7 @@ MIN_LENGTH = 4
 def hide_secrets(text: str) -> str:
     """The text with ``***`` in place of every secret of the settings, including the secret parts of URLs.
 
-    When the settings cannot be read, it is not known what is secret: then the whole text is withheld.
+    If the settings cannot be read, the secrets are unknown and the whole text is withheld.
     """
     try:
         values = _secret_values()

@@ -11,7 +11,7 @@ import sys
 import grpc  # type: ignore[import-untyped]
 
 METHOD = "/api.DagsterApi/ListRepositories"
-# The class in the serialized answer; an import error is answered with another one.
+# The class in the serialized answer. If the code cannot be imported, it is another one.
 LOADED = b"ListRepositoriesResponse"
 TIMEOUT_S = 8
 
@@ -28,7 +28,7 @@ def code_server_problem(target: str, timeout_s: float = TIMEOUT_S) -> str | None
 
 
 def main() -> None:
-    """Exit with 0 when the code server at the unix socket in the first argument is well, else with 1 and the reason."""
+    """Exit with 0 if the code server at the unix socket given as argument is healthy, else with 1 and the reason."""
     sys.exit(code_server_problem(f"unix:{sys.argv[1]}"))
 
 

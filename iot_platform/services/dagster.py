@@ -1,4 +1,4 @@
-"""Dagster's code server, webserver and daemon: start them, restart them, ask whether they are well."""
+"""Dagster's code server, webserver and daemon: start them, restart them, check their health."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ load_from:
       port: {port}
       location_name: iot_platform
 """
-# How Dagster's commands find the code. They import from the working directory first: that of the platform itself.
+# How Dagster's commands find the code. They import from the working directory first, so it is that of the platform.
 CODE = ("-m", "iot_platform.definitions", "-d", str(PACKAGE_DIR.parent))
 
 # Names of the services, and of their logs.
@@ -36,11 +36,11 @@ CODE_LOCATION, WEBSERVER, DAEMON = "code-location", "dagster-webserver", "dagste
 # without heartbeats: it runs or it has ended.
 CODE_SERVER = ("dagster", "api", "grpc")
 
-# A busy machine needs minutes.
+# A start may take minutes on a busy machine.
 START_TIMEOUT_S = 600
 REPORT_INTERVAL_S = 30
 HEALTH_TIMEOUT_S = 10
-# Of an error message, which may be a whole traceback.
+# Error messages are cut at this length: they may hold a whole traceback.
 MESSAGE_LENGTH = 500
 HEALTH_QUERY = """
 {
@@ -69,7 +69,7 @@ class Dagster:
         return [message for message in messages if message]
 
     def problems(self) -> list[str]:
-        """Messages that say what is not well, as the webserver sees it; empty: all is well."""
+        """The current problems that the webserver reports, one message each; empty: all is healthy."""
         try:
             answer = requests.post(f"{self.url}/graphql", json={"query": HEALTH_QUERY}, timeout=HEALTH_TIMEOUT_S)
             answer.raise_for_status()
@@ -85,9 +85,9 @@ class Dagster:
         return next(service.log for service in self.services if service.name == name)
 
     def wait_until_healthy(self, report: Callable[[str], None], timeout_s: float = START_TIMEOUT_S) -> None:
-        """Wait until nothing is wrong; ``report`` gets a message every REPORT_INTERVAL_S.
+        """Wait until there are no problems; ``report`` gets a message every REPORT_INTERVAL_S.
 
-        Raises PlatformError when a process ends or the time is over.
+        Raises PlatformError when a process ends, or after ``timeout_s``.
         """
         started = time.monotonic()
         reported = 0.0
@@ -120,7 +120,7 @@ def running_dagster(
     webserver = ("iot_platform.services.webserver", "-h", settings.host, "-p", str(port), "-w", str(workspace))
     daemon = ("dagster._daemon", "run", "-w", str(workspace))
     commands = {CODE_LOCATION: code_server, WEBSERVER: webserver, DAEMON: daemon}
-    # Not in the folder of the user: Dagster would read a file .env there, and import modules from it.
+    # Not the user's working directory: Dagster would read a file .env there, and import modules from it.
     folder = Path(env["DAGSTER_HOME"])
     with ExitStack() as stack:
         services: list[Service] = []

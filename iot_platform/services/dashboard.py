@@ -32,7 +32,7 @@ class Dashboard:
         return [message] if message else []
 
     def problems(self) -> list[str]:
-        """Messages that say what is not well; empty: it answers. The page itself shows an outage of ClickHouse."""
+        """A message if it does not answer, else nothing. The page itself shows an outage of ClickHouse."""
         try:
             requests.get(f"{self.url}/healthz", timeout=HEALTH_TIMEOUT_S).raise_for_status()
         except requests.RequestException as error:

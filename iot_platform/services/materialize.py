@@ -1,4 +1,4 @@
-"""Materialize all assets in Dagster's storage, without its daemon: what the demo begins with."""
+"""Materialize all assets in Dagster's storage, without its daemon: the first step of the demo."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from iot_platform.errors import PlatformError
 from iot_platform.security.child_environment import python_environment
 from iot_platform.services.dagster import CODE
 
-# As Dagster's own backfills are cut: iot_platform/defs/partitions.py.
+# The same as in Dagster's own backfills: iot_platform/defs/partitions.py.
 DAYS_PER_RUN = 100
 RUN_TIMEOUT_S = 3600
 LINES_SHOWN = 20

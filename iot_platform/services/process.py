@@ -1,4 +1,4 @@
-"""Child processes that serve: start them, see whether they run, end them and everything they started."""
+"""Long-running child processes: start them, check them, and stop them with everything they started."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def free_port(preferred: int, host: str) -> int:
 
 
 class Service:
-    """One child process in a session of its own, so that a Ctrl-C reaches it only through us."""
+    """One child process in a session of its own, so that Ctrl-C does not stop it directly; ``stop`` does."""
 
     def __init__(
         self, name: str, command: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path | None = None
@@ -73,7 +73,7 @@ class Service:
             raise PlatformError(f"{self.name} ended with exit code {code}. The end of {self.log}:\n{self._tail()}")
 
     def restart_if_ended(self) -> str | None:
-        """Start the process again when it has ended; returns a message then.
+        """Start the process again if it has ended, and return a message then.
 
         Raises PlatformError when it has ended more than MAX_RESTARTS times within RESTART_WINDOW_S.
         """
@@ -84,7 +84,7 @@ class Service:
         if len(self._restarts) == MAX_RESTARTS and now - self._restarts[0] < RESTART_WINDOW_S:
             self.check()
         self._restarts.append(now)
-        # Runs that the code server had started: Dagster's monitoring takes them for dead now, and starts them again.
+        # Kill what it left, such as runs of the code server: Dagster's run monitoring starts those again.
         self._signal(signal.SIGKILL)
         self._process = self._start()
         return f"{self.name} ended with exit code {code} and was started again. Log: {self.log}"

@@ -14,7 +14,7 @@ UNHEALTHY_TIMEOUT_S = 600
 
 
 class Watched(Protocol):
-    """A part of the platform that runs beside us and answers at ``url``."""
+    """A running part of the platform with a web page at ``url``."""
 
     @property
     def url(self) -> str:
@@ -27,7 +27,7 @@ class Watched(Protocol):
         """
 
     def problems(self) -> list[str]:
-        """Messages that say what is not well; empty: all is well."""
+        """The current problems, one message each; empty: all is healthy."""
 
 
 def watch(services: Sequence[Watched], report: Callable[[str], None], timeout_s: float | None) -> NoReturn:

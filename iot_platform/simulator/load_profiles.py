@@ -156,11 +156,13 @@ def energy_shares(
         rows = years == year
         begins = (wall[rows] - year).astype(np.int64).reshape(column) + shifts[rows]
         tables = _cumulative(int(str(year)))
-        shares[rows] = _used_by(*tables, kinds[rows], begins + interval_s) - _used_by(*tables, kinds[rows], begins)
+        shares[rows] = _share_until(*tables, kinds[rows], begins + interval_s) - _share_until(
+            *tables, kinds[rows], begins
+        )
     return shares
 
 
-def _used_by(before: Floats, quarters: Floats, kinds: NDArray[np.intp], seconds: NDArray[np.int64]) -> Floats:
+def _share_until(before: Floats, quarters: Floats, kinds: NDArray[np.intp], seconds: NDArray[np.int64]) -> Floats:
     """Share of the year's consumption before a second of the local year."""
     quarter, rest = np.divmod(seconds + _MARGIN * QUARTER_S, QUARTER_S)
     used: Floats = before[kinds, quarter] + quarters[kinds, quarter] * (rest * (1 / QUARTER_S))

@@ -1,6 +1,6 @@
 """The simulated city: its meters with their customers, locations and buildings.
 
-(seed, device_id) decides everything about a meter, so it is the same in every simulator with this seed.
+A meter depends only on (seed, device_id), so it is the same in every simulator with this seed.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Population:
     customer: NDArray[np.int64]  # the lowest device_id of the customer's meters
     building_type: NDArray[np.intp]  # position in BUILDING_TYPES
     annual_kWh: Floats
-    curve: NDArray[np.intp]  # meters of equal curve share building_type and time shift
+    curve: NDArray[np.intp]  # position of the meter's curve: one per pair of building_type and time shift
     curve_type: NDArray[np.intp]  # building_type of each curve
     curve_shift_s: NDArray[np.int64]  # time shift of each curve, s
     hour_spread: Floats

@@ -1,7 +1,7 @@
 """A deterministic stream of readings from simulated meters, including faults.
 
-(seed, device, time) decides a reading, in every window of time that contains it. So windows can be repeated and split
-anywhere: ``arrivals(a, c)`` equals ``arrivals(a, b)`` followed by ``arrivals(b, c)``, row by row.
+A reading depends only on (seed, device, time), not on the window that is requested. So windows can be repeated and
+split anywhere: ``arrivals(a, c)`` equals ``arrivals(a, b)`` followed by ``arrivals(b, c)``, row by row.
 
 Readings are computed only with additions, multiplications and comparisons. The last bits of exp and log differ between
 CPUs, and between the vector and scalar code of numpy.
@@ -34,7 +34,7 @@ from iot_platform.simulator.faults import (
 )
 from iot_platform.simulator.random_numbers import Floats, UInt64s, random_bits
 
-#: Increase it when a change of the code changes the readings: then the stream gets a new name.
+#: Increase it when a change of the code changes the readings. It is part of the name of the stream.
 _VERSION = 1
 
 #: Readings that are computed at once: few enough for the temporary arrays to fit in a CPU's cache.
@@ -95,14 +95,14 @@ class Simulator:
         position = np.flatnonzero(kept)
         slot = slots[position // self.devices]
         # Rows on time are in order of arrival. Each deferred row is inserted after those that arrive up to its second.
-        behind = np.searchsorted((slot + 1) * self.interval_s, deferred_s, side="right")
-        starts_s = np.insert(slot, behind, deferred.slot) * self.interval_s
-        device = np.insert(position % self.devices, behind, deferred.meter)
-        labels = np.insert(kinds[position], behind, deferred.kind)
+        insert_at = np.searchsorted((slot + 1) * self.interval_s, deferred_s, side="right")
+        starts_s = np.insert(slot, insert_at, deferred.slot) * self.interval_s
+        device = np.insert(position % self.devices, insert_at, deferred.meter)
+        labels = np.insert(kinds[position], insert_at, deferred.kind)
         columns = [
             pa.array(starts_s.astype("datetime64[s]")).cast(READING_SCHEMA.field("timestamp").type),
             pa.array(self._meters.device_id[device]),
-            pa.array(np.insert(values[position], behind, self._values(deferred))),
+            pa.array(np.insert(values[position], insert_at, self._values(deferred))),
             pa.DictionaryArray.from_arrays(labels, pa.array(LABELS)),
         ]
         return pa.Table.from_arrays(columns, schema=ARRIVAL_SCHEMA)
@@ -183,10 +183,10 @@ class Simulator:
         past = FaultyReadings.concat([FaultyReadings.empty(), *(_deferred_of_hour(self, hour) for hour in hours)])
         readings = FaultyReadings.concat([past.select(past.slot < first), faulty.select(faulty.is_deferred)])
         deferral_s = delays_s(random_bits(self._meters.delay_keys[readings.meter], readings.slot))
-        when_s = (readings.slot + 1) * self.interval_s + deferral_s
-        inside = np.flatnonzero((when_s >= start_s) & (when_s < end_s))
-        order = inside[np.argsort(when_s[inside], kind="stable")]
-        return readings.select(order), when_s[order]
+        arrival_s = (readings.slot + 1) * self.interval_s + deferral_s
+        inside = np.flatnonzero((arrival_s >= start_s) & (arrival_s < end_s))
+        order = inside[np.argsort(arrival_s[inside], kind="stable")]
+        return readings.select(order), arrival_s[order]
 
 
 @lru_cache(maxsize=64)

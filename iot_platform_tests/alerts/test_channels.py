@@ -21,7 +21,7 @@ from iot_platform.alerts.channel import channels
 from iot_platform.alerts.incident import Pace
 from iot_platform.alerts.mail import Mailbox, read_smtp_url
 from iot_platform.alerts.message import Group, Line, Message
-from iot_platform.alerts.outbox import MAX_WAITING, AlertState, Waiting, deliver, look
+from iot_platform.alerts.outbox import MAX_WAITING, AlertState, Waiting, deliver, send_due
 from iot_platform.alerts.problem import Problem
 from iot_platform.alerts.webhook import Webhook, payload
 from iot_platform.cli import cli
@@ -222,7 +222,7 @@ def test_a_dead_channel_does_not_stop_the_others(receiver: Receiver, plain: Cont
     mails.busy = {"a@example.com"}
     state, pace = AlertState(), Pace(settle=0 * HOUR, clear=HOUR, repeat=HOUR)
     for n in range(2 * MAX_WAITING):
-        state, errors = look(state, [problem(f"p{n}") for n in range(n)], found, START + n * HOUR, pace)
+        state, errors = send_due(state, [problem(f"p{n}") for n in range(n)], found, START + n * HOUR, pace)
     assert len(state.waiting) == MAX_WAITING
     assert {item.channels for item in state.waiting} == {("mail to a@example.com",)}
     assert len(receiver.got) == len(mails.got) == 2 * MAX_WAITING - 1

@@ -29,6 +29,7 @@ HEAVY = {
     "pyarrow",
     "requests",
     "rich",
+    "sqlalchemy",
     "sqlglot",
     "starlette",
     "timezonefinder",

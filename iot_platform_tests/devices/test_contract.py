@@ -125,9 +125,9 @@ def test_a_backdated_version_affects_the_time_until_the_next_one() -> None:
     assert counts(difference(stored, first, NOW)) == (0, 0, 2)
     found = difference(stored, devices((1, "b", "2026-02-01T05:00Z")), NOW)
     assert counts(found) == (0, 1, 0)
-    [stretch] = found.stretches.to_dict("records")
-    assert stretch["valid_from"] == pd.Timestamp("2026-02-01 05:00", tz="UTC")
-    assert stretch["valid_to"] == pd.Timestamp("2026-03-01", tz="UTC")
+    [period] = found.periods.to_dict("records")
+    assert period["valid_from"] == pd.Timestamp("2026-02-01 05:00", tz="UTC")
+    assert period["valid_to"] == pd.Timestamp("2026-03-01", tz="UTC")
 
 
 def test_a_removed_device_comes_back_as_a_change() -> None:
@@ -135,4 +135,4 @@ def test_a_removed_device_comes_back_as_a_change() -> None:
     removed = stored.assign(is_removed=1, valid_from=pd.Timestamp("2026-04-01", tz="UTC").as_unit("us"))
     found = difference(pd.concat([stored, removed]), devices((1, "a", None)), NOW)
     assert counts(found) == (0, 1, 0)
-    assert pd.isna(found.stretches["valid_to"].iloc[0])
+    assert pd.isna(found.periods["valid_to"].iloc[0])

@@ -210,9 +210,7 @@ def test_named_meters_are_shown_by_their_names(filled: Client) -> None:
     assert result.changes["meter"].tolist() == ["north"]
 
 
-def test_stretches_of_many_devices_are_counted_in_groups_of_days(
-    filled: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_periods_of_many_devices_are_counted_in_groups_of_days(filled: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(affected, "grouped", lambda days, rows: [[day] for day in days])
     result = load(filled, *SIX)
     assert result.affected["devices"].tolist() == [5, 6, 6]

@@ -84,10 +84,10 @@ def owners(model: Model) -> dict[tuple[int, int], str | None]:
     return {(device, hour): as_of(model.get(device, {}), hour) for device in (1, 2, 3) for hour in range(-1, HOURS)}
 
 
-def hours_within(stretches: pd.DataFrame) -> set[tuple[int, int]]:
+def hours_within(periods: pd.DataFrame) -> set[tuple[int, int]]:
     return {
         (row["device_id"], hour)
-        for row in stretches.to_dict("records")
+        for row in periods.to_dict("records")
         for hour in range(-1, HOURS)
         if row["valid_from"] <= time(hour) and (pd.isna(row["valid_to"]) or time(hour) < row["valid_to"])
     }
@@ -106,9 +106,9 @@ def test_every_hour_has_the_owner_of_the_model(refreshes: list[tuple[Rows, bool,
         stored = store(stored, found)
         apply_to_model(model, rows, hour, complete=complete)
         assert modelled(stored) == model
-        # The stretches are exactly the hours that differ.
+        # The periods are exactly the hours that differ.
         after = owners(model)
-        assert hours_within(found.stretches) == {key for key in after if before[key] != after[key]}
+        assert hours_within(found.periods) == {key for key in after if before[key] != after[key]}
         assert found.new + found.changed + found.unchanged == len(rows)
         assert found.closed == (len(in_use - {row[0] for row in rows}) if complete else 0)
         assert len(change_rows(found.changes.assign(meter="m"))) == len(found.changes)

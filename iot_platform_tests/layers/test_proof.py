@@ -144,7 +144,10 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+FIRST, *OTHERS = DAMAGES
+
+
+@pytest.mark.parametrize("damage", [FIRST, *(pytest.param(damage, marks=pytest.mark.slow) for damage in OTHERS)])
 def test_damage_is_found_and_repaired(filled: Client, damage: str) -> None:
     layer, statement = DAMAGES[damage]
     list(prove_all(filled))
@@ -161,6 +164,7 @@ def test_damage_is_found_and_repaired(filled: Client, damage: str) -> None:
     assert state(filled) == right
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", [L2, L3], ids=lambda layer: layer.name)
 @pytest.mark.parametrize("value", ["nan", "inf", "1e12", "-5"])
 def test_a_value_that_no_sum_can_represent_is_repaired(filled: Client, layer: Layer, value: str) -> None:

@@ -20,11 +20,11 @@ from iot_platform_tests.looker.lookml_readings import NOW, PROJECT, YEAR, fill
 
 
 def test_the_checks_are_green(marts: Client) -> None:
-    assert checks.everything_runs(marts, PROJECT, NOW) == []
-    assert checks.everything_runs(marts, PROJECT, NOW, explain=True) == []
-    assert checks.tiles_are_whole(marts, PROJECT, NOW) == []
-    assert checks.totals_agree(marts, PROJECT, NOW) == []
-    assert checks.columns_agree(marts, PROJECT) == []
+    assert checks.find_failing_queries(marts, PROJECT, NOW) == []
+    assert checks.find_failing_queries(marts, PROJECT, NOW, explain=True) == []
+    assert checks.find_cut_tiles(marts, PROJECT, NOW) == []
+    assert checks.find_differing_totals(marts, PROJECT, NOW) == []
+    assert checks.find_column_problems(marts, PROJECT) == []
 
 
 @pytest.fixture
@@ -36,10 +36,10 @@ def test_a_wrong_column_is_found(marts: Client, copy: Path) -> None:
     view = copy / "views/power_usage.view.lkml"
     view.write_text(view.read_text().replace("${TABLE}.max_kWh", "${TABLE}.highest_kWh"))
     project = load_project(copy)
-    (ran, tile) = checks.everything_runs(marts, project, NOW)
+    (ran, tile) = checks.find_failing_queries(marts, project, NOW)
     assert (ran.name, tile.name) == ("power_usage.peak_kwh", "peak")
     assert "highest_kWh" in ran.what and ran.where.endswith("measure peak_kwh")
-    found = {finding.name: finding.what for finding in checks.columns_agree(marts, project)}
+    found = {finding.name: finding.what for finding in checks.find_column_problems(marts, project)}
     assert found["power_usage.peak_kwh"].startswith("reads highest_kWh, which l4_power_by_building_type_hourly lacks")
     assert found["l4_power_by_building_type_hourly.max_kWh"] == "is read by no field"
 
@@ -47,7 +47,7 @@ def test_a_wrong_column_is_found(marts: Client, copy: Path) -> None:
 def test_a_field_of_the_wrong_table_is_found(marts: Client, copy: Path) -> None:
     view = copy / "views/power_usage.view.lkml"
     view.write_text(view.read_text().replace(" or power_usage.customers._in_query", ""))
-    found = {(each.name, each.what) for each in checks.columns_agree(marts, load_project(copy))}
+    found = {(each.name, each.what) for each in checks.find_column_problems(marts, load_project(copy))}
     assert (
         "power_usage.customers",
         "reads customer_id, which l4_power_by_building_type_hourly lacks (customers)",
@@ -58,7 +58,7 @@ def test_a_tile_over_its_limit_is_found(marts: Client, copy: Path) -> None:
     dashboard = copy / "dashboards/power_overview.dashboard.lookml"
     text = dashboard.read_text().replace("default_value: 30 day", f"default_value: {YEAR}")
     dashboard.write_text(text.replace("limit: 5000", "limit: 3"))
-    found = {each.name: each.what for each in checks.tiles_are_whole(marts, load_project(copy), NOW)}
+    found = {each.name: each.what for each in checks.find_cut_tiles(marts, load_project(copy), NOW)}
     assert found == {"usage_over_time": "has 432 rows, but its limit is 3", "map": "has 6 rows, but its limit is 3"}
 
 
@@ -66,7 +66,7 @@ def test_a_new_column_a_missing_table_and_other_totals_are_found(schema: Client)
     fill(schema)
     schema.command("ALTER TABLE l4_power_by_device_daily ADD COLUMN voltage Float64")
     schema.command("ALTER TABLE device_metadata ADD COLUMN supplier String")
-    (supplier, voltage) = checks.columns_agree(schema, PROJECT)
+    (supplier, voltage) = checks.find_column_problems(schema, PROJECT)
     assert (supplier.name, voltage.name) == ("device_metadata.supplier", "l4_power_by_device_daily.voltage")
     schema.command("ALTER TABLE l4_power_by_device_daily DROP COLUMN voltage")
     schema.command("ALTER TABLE device_metadata DROP COLUMN supplier")
@@ -74,13 +74,13 @@ def test_a_new_column_a_missing_table_and_other_totals_are_found(schema: Client)
     schema.command(
         "INSERT INTO l4_power_by_device_daily (ts_hour, device_id, total_kWh) VALUES ('2025-03-30', 1, 0.000000001)"
     )
-    found = checks.totals_agree(schema, PROJECT, NOW)
+    found = checks.find_differing_totals(schema, PROJECT, NOW)
     assert {each.name for each in found} == {
         f"power_usage.{name}" for name in ("device_id", "customer_id", "location", "place")
     }
     assert all("in l4_power_by_device_daily, all together" in each.what for each in found)
     schema.command("DROP TABLE l4_power_by_device_daily SYNC")
-    (missing,) = checks.columns_agree(schema, PROJECT)
+    (missing,) = checks.find_column_problems(schema, PROJECT)
     assert (missing.name, missing.what) == ("l4_power_by_device_daily", "is missing in ClickHouse")
 
 

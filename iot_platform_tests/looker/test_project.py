@@ -54,7 +54,7 @@ MUTATIONS = [
     (VIEW, "type: number", "type: number type: string", 'cannot be read as LookML: Key "type" already exists'),
     (VIEW, "view: power_usage {", "view: power_usage {{", "cannot be read as LookML"),
     (VIEW, "{% endif %} ;;", ";;", "a Liquid {% if %} has no {% endif %}"),
-    (VIEW, "{% if power_usage.time_zone._in_query %}", "{% unless x %}", "Liquid tag {% unless x %} is not understood"),
+    (VIEW, "{% if power_usage.time_zone._in_query %}", "{% unless x %}", "Liquid tag {% unless x %} is not supported"),
     (VIEW, "time_zone._in_query", "time_zone._is_filtered", "Liquid condition 'power_usage.time_zone._is_filtered'"),
     (VIEW, "_in_query or power_usage.place", "_in_query and power_usage.place", "only `or` or only `and`"),
     (VIEW, "${TABLE}.time_zone", "{{ zone }}", "Liquid and constants are not supported in sql"),
@@ -108,7 +108,7 @@ MUTATIONS = [
     (DASHBOARD, "    limit: 10\n", "", "tile top_devices: limit is missing"),
     (DASHBOARD, "limit: 5000", "limit: 50000", "limit must be 1 to 5000"),
     (DASHBOARD, "width: 6", "width: 30", "must lie within 24 columns"),
-    (DASHBOARD, "'Yes'", "yes", "filters of power_usage.metadata_known must be a text"),
+    (DASHBOARD, "'Yes'", "yes", "filters of power_usage.metadata_known must be a string"),
     (DASHBOARD, "power_usage.time_hour: 24", "power_usage.device_id: 24", "and also listens to device for it"),
 ]
 

@@ -30,14 +30,14 @@ from iot_platform_tests.soak.sender import STREAM, Sender
 VICTIMS = ("server", "ingest", "prove")
 BATCH_ROWS, BATCH_AGE_S = 400, 0.05
 LINES_S = 1_000.0
-# Some ten batches: more are sent than delivered, so the outbox is full now and then, and an end does not take long.
+# About ten batches: small enough to fill up at times, and to be delivered quickly at the end.
 OUTBOX_BYTES = 120_000
 POLL_S = 0.02
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is killed, and in how long at most."""
+    """The number of kills, and the limits of time."""
 
     seed: int
     kills: int = 200
@@ -47,7 +47,7 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """What came of it. ``mismatches`` is empty when all was as the model says."""
+    """The result. ``mismatches`` is empty when every layer matched the model."""
 
     seed: int
     kills: Counter[str] = field(default_factory=Counter)
@@ -82,7 +82,7 @@ class Soak:
         self._deadline = 0.0
 
     def run(self) -> Outcome:
-        """Kill and compare; every process is gone afterwards, whatever happens."""
+        """Kill and compare. All started processes are ended afterwards, also after an error."""
         started = time.monotonic()
         self._deadline = started + self._plan.limit_s
         outcome = self._outcome
@@ -96,7 +96,7 @@ class Soak:
             outcome.seconds = round(time.monotonic() - started, 1)
             if outcome.mismatches or sys.exc_info()[0]:
                 outcome.home = str(self._home)
-                self._say(f"Kept for a look: {self._home}")
+                self._say(f"Kept for inspection: {self._home}")
             else:
                 shutil.rmtree(self._home)
         return outcome
@@ -157,7 +157,7 @@ class Soak:
             self._outcome.kills[victim] += killed
             self._outcome.kills_within_rebuild += killed and within and victim != "ingest"
             self._say(f"{victim} {'killed' if killed else 'had ended'}; {sender.acknowledged:,} positions accepted")
-        self._say("now everything is delivered and proved")
+        self._say("waiting until everything is delivered and proved")
         if not sender.finish():
             raise SoakError(f"ingest has not delivered everything: exit code {sender.exit_code}")
         prover.wait()
@@ -171,7 +171,7 @@ class Soak:
         server.start()
 
     def _wait(self, sender: Sender, prover: Prover, server: Server, victim: str) -> None:
-        """Until a random moment of what the victim is doing."""
+        """Wait for a random moment in the work of the process that is killed next."""
         if victim == "prove":
             self._keep_going(sender, prover, self._random.uniform(0.3, 1.1) * prover.usual_s)
         else:

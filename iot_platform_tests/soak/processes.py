@@ -21,7 +21,7 @@ WAIT_S = 90.0
 
 
 class SoakError(Exception):
-    """Something else than a mismatch of data: a process that ended by itself, or an acknowledgement taken back."""
+    """A failure other than a mismatch of data: a process ended by itself, or an acknowledgement was taken back."""
 
 
 def start(
@@ -39,13 +39,13 @@ def start(
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL, at once."""
+    """Send SIGKILL and wait for the end."""
     process.kill()
     process.wait()
 
 
 def end_all_of(home: Path) -> None:
-    """End every process whose environment names the home, by its id; none but those of this soak do."""
+    """End the processes of this soak: those whose environment names its home."""
     for process in psutil.process_iter():
         try:
             if process.environ().get("IOT_HOME") == str(home) and process.pid != os.getpid():
@@ -56,12 +56,12 @@ def end_all_of(home: Path) -> None:
 
 
 def rebuild_is_running(home: Path) -> bool:
-    """Whether some proof has working copies now (or left them behind)."""
+    """Whether staging tables exist: a rebuild is running, or was killed."""
     return any((home / "clickhouse" / "data" / "metadata" / "iot").glob("staging_*.sql"))
 
 
 class Server:
-    """The embedded server of the home: ``db serve`` of our own, or whichever the commands start when they need one."""
+    """The embedded server of the home: a ``db serve`` started here, or the one that commands start on demand."""
 
     def __init__(self, settings: Settings, env: dict[str, str], log: IO[bytes], *, on_demand: bool) -> None:
         self._files = ServerDirectory(settings.clickhouse_dir)
@@ -72,7 +72,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it and wait for it; nothing when it is started on demand."""
+        """Start it and wait until it is ready. Does nothing if the commands start it on demand."""
         if self.on_demand:
             return
         deadline = time.monotonic() + WAIT_S
@@ -89,7 +89,7 @@ class Server:
 
     @property
     def is_running(self) -> bool:
-        """Whether there is one to kill."""
+        """Whether a server is running."""
         return read_record(self._files.record) is not None
 
     def kill(self) -> bool:
@@ -103,7 +103,7 @@ class Server:
         return record is not None
 
     def stop(self) -> None:
-        """End it cleanly, when it is ours."""
+        """Stop it with SIGTERM if it was started here."""
         if self.process is not None:
             self.process.terminate()
             self.process.wait(WAIT_S)
@@ -119,7 +119,7 @@ class Prover:
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._may_fail = False
-        # What a run takes usually, so that it is killed anywhere within.
+        # The usual duration of a run, so that a kill can come at any moment of it.
         self.usual_s = 3.0
         self.finished = self.failed = 0
 
@@ -134,13 +134,13 @@ class Prover:
         self._may_fail = True
 
     def go_on(self) -> None:
-        """When a run has ended, begin the next. Raises SoakError when it failed without an excuse."""
+        """Start the next run when one has ended. Raises SoakError if it failed although the server was not killed."""
         if self._process is not None and self._process.poll() is not None:
             self._judge(self._process.returncode)
             self.start()
 
     def wait(self) -> None:
-        """Let the last run end."""
+        """Wait for the last run."""
         if self._process is not None:
             self._judge(self._process.wait(2 * WAIT_S))
             self._process = None

@@ -1,4 +1,4 @@
-"""The sender of the stream, which remembers what was acknowledged to it."""
+"""Sends the stream and remembers what was acknowledged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STREAM = "soak"
 
 
 class Sender:
-    """Sends the stream to ``ingest --json``, goes on where that says, and holds it to what it has acknowledged."""
+    """Sends the stream to ``ingest --json``, resumes where it says, and fails if it takes back an acknowledgement."""
 
     def __init__(self, env: dict[str, str], log: IO[bytes], stream: Stream, seed: int, lines_s: float) -> None:
         self.env = env
@@ -33,7 +33,7 @@ class Sender:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Start ``ingest``; its first line tells where to go on. Raises SoakError when that cannot be."""
+        """Start ``ingest``, whose first line says where to resume. Raises SoakError if that position is impossible."""
         self._stop.clear()
         self._is_ready, self.delivered = False, None
         self.process = start(
@@ -72,7 +72,7 @@ class Sender:
         return True
 
     def finish(self) -> bool:
-        """Send no more, and have all delivered; whether ``ingest`` says that it was."""
+        """Stop sending and wait for the delivery. Returns whether ``ingest`` confirmed it."""
         assert self.process is not None
         self._stop.set()
         self._threads[1].join(WAIT_S)

@@ -30,9 +30,9 @@ from iot_platform_tests.stateful.runner import Report, run
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one line of JSON.")
 def stateful(count: int, seed: int | None, platforms: int, trace: bool, as_json: bool) -> None:
     """Do random things to a platform in a temporary home and compare every layer with a model of the truth."""
-    # A polite `kill` ends the server and removes the home exactly like Ctrl-C.
+    # SIGTERM ends the server and removes the home, like Ctrl-C.
     interrupt_on_stop_signals()
-    # Streams and the client's driver warn of each attempt while the server is away, which is on purpose here.
+    # The server is stopped on purpose: the warnings about each attempt to reach it are not wanted.
     logging.disable(logging.WARNING)
     seed = secrets.randbelow(10**6) if seed is None else seed
     if platforms > 1:
@@ -70,7 +70,7 @@ def _show(report: Report) -> None:
         click.echo(f"{name:<14}{number:>7,}{report.action_s[name]:>9.1f} s")
     for name, number in report.checks.items():
         click.echo(f"{number:,} checks of {name}")
-    click.echo(f"{report.readings:,} readings, {report.closed_days:,} closed days compared, {report.seconds:.0f} s")
+    click.echo(f"{report.readings:,} readings, {report.closed_days:,} verified days compared, {report.seconds:.0f} s")
     click.echo(f"Days rebuilt: {dict(report.rebuilt)}")
     click.echo(report.failure or "The platform is what the model says.")
 

@@ -43,10 +43,10 @@ _COLUMNS = {
     BY_BUILDING_TYPE.name: f"{_HOURS}, toString(building_type), has_metadata, {_SUMS}",
     BY_DEVICE.name: f"toUnixTimestamp(ts_hour), device_id, {_JOINED}, {_SUMS}",
 }
-# A layer's rows are those of the truth while no day of these is open.
+# A layer's rows equal the model while its day is verified in all of these.
 _CHAINS = {L2: [L2], QUARANTINE: [QUARANTINE], L3: [L2, L3]} | {mart: [L2, L3, mart] for mart in MARTS}
 MOST_SHOWN = 4
-# How often in a row merges may open a proved day.
+# How often in a row merges may make a verified day unverified.
 MOST_MERGES = 4
 
 
@@ -61,7 +61,7 @@ def check_raw(world: World) -> None:
 
 
 def check_closed_days(world: World) -> int:
-    """Each day that is not open equals its definition; with those above it, it equals the truth. Returns their number.
+    """Each verified day equals its definition and, with the layers above it, the model. Returns their number.
 
     This is what `prove --open` relies on: it leaves these days out.
     """
@@ -75,15 +75,15 @@ def check_closed_days(world: World) -> int:
         definition = Definition(client, layer)
         made, found = definition.expected(own), definition.actual(own)
         if broken := [name for name in own if not made[name].same_content(found[name])]:
-            raise MismatchError(f"{layer.name}: not open, but unlike its definition: {broken}")
+            raise MismatchError(f"{layer.name}: verified, but different from its definition: {broken}")
         rows = _rows(client, layer)
         for name in set.intersection(*(closed[above] for above in _CHAINS[layer])):
-            _require_same(f"{layer.name}, closed day {name}", rows[name], expected[layer.name][name])
+            _require_same(f"{layer.name}, verified day {name}", rows[name], expected[layer.name][name])
     return sum(map(len, closed.values()))
 
 
 def settle(world: World) -> Counter[str]:
-    """Prove all open days; then everything must be as the truth has it. Returns the days rebuilt by layer."""
+    """Prove all unverified days; then everything must equal the model. Returns the days rebuilt by layer."""
     check_closed_days(world)
     client = world.client
     _drop_hidden_rows(client)
@@ -102,7 +102,7 @@ def settle(world: World) -> Counter[str]:
 
 
 def _require_closed(client: Client) -> None:
-    """What was proved stays closed, but for days that a merge with an emptied part opens: those are proved equal."""
+    """What was proved stays verified, except for days that a merge with an emptied part changes: those prove equal."""
     for _ in range(MOST_MERGES):
         again = list(prove_all(client, only_unverified=True))
         if not again:
@@ -111,13 +111,13 @@ def _require_closed(client: Client) -> None:
             break
         _drop_hidden_rows(client)
     raise MismatchError(
-        f"Open after a proof of all open days: {[(proof.layer, proof.partition) for proof in again]}. "
+        f"Unverified after a proof of all unverified days: {[(proof.layer, proof.partition) for proof in again]}. "
         f"{_versions(client, again[0].layer, again[0].partition)}"
     )
 
 
 def _drop_hidden_rows(client: Client) -> None:
-    """Merge what deletes have hidden or emptied: a merge of its own accord would open these days at any moment."""
+    """Merge what deletes have hidden or emptied: otherwise a merge could make these days unverified at any moment."""
     rows = client.query(
         "SELECT DISTINCT table FROM system.parts "
         "WHERE active AND (has_lightweight_delete OR rows = 0) AND database = currentDatabase()"
@@ -182,7 +182,7 @@ def _require_same(what: str, found: Counter[tuple[Any, ...]], expected: Counter[
 
 
 def _versions(client: Client, layer: str, partition: str) -> str:
-    """The newest proofs of a partition, and the parts that hold it: what has changed in between."""
+    """The newest proofs of a partition, and its parts: they show what has changed in between."""
     proofs = client.query(
         "SELECT toString(proved_at), source_version, own_version, rows_expected, difference FROM partition_proofs "
         "WHERE layer = {layer:String} AND partition_id = {partition:String} ORDER BY proved_at DESC LIMIT 3",

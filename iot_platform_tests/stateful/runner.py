@@ -1,4 +1,4 @@
-"""Run a random sequence against the platform, and compare it with the model on the way."""
+"""Run random actions on the platform, and compare it with the model in between."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from iot_platform_tests.stateful.checks import check_closed_days, check_raw, set
 from iot_platform_tests.stateful.choices import Choices
 from iot_platform_tests.stateful.world import World
 
-# Actions from one check to the next: of L1, of the days that are not open, of everything after a proof.
+# Actions between two checks: of L1, of the verified days, and of everything after a proof.
 RAW_EVERY, CLOSED_EVERY, SETTLE_EVERY = 5, 10, 40
-# So many actions after everything was proved are changes of metadata or limits, each of them checked at once.
+# After everything was proved, this many actions change metadata or limits; each is checked at once.
 CALM_ACTIONS = 3
 LAST_ACTIONS = 30
 
@@ -43,7 +43,7 @@ class Report:
 
 
 def run(home: Path, seed: int, count: int, say: Callable[[str], None] = lambda text: None) -> Report:
-    """Do ``count`` random actions of a seed on a platform in ``home``; stops at the first failure, with its story."""
+    """Do ``count`` random actions of a seed on a platform in ``home``; up to the first failure."""
     report = Report(seed)
     last: deque[str] = deque(maxlen=LAST_ACTIONS)
     started = time.monotonic()
@@ -58,13 +58,13 @@ def run(home: Path, seed: int, count: int, say: Callable[[str], None] = lambda t
                 _act(world, action, report)
                 _check(world, number, report, is_calm=is_calm, is_last=number == count)
                 report.readings = len(world.truth.readings)
-    # Whatever it is, the report has to say which actions led to it.
+    # Whatever fails, the report must name the actions before it.
     except Exception as error:  # noqa: BLE001
         story = "\n  ".join(last)
         report.failure = (
             f"{type(error).__name__} at action {last[-1].split(':')[0] if last else 0} of seed {seed}: {error}\n"
             f"The last actions:\n  {story}\n"
-            f"Again: python -m iot_platform_tests.stateful --actions {count} --seed {seed}"
+            f"To repeat: python -m iot_platform_tests.stateful --actions {count} --seed {seed}"
         )
     report.seconds = time.monotonic() - started
     return report

@@ -1,4 +1,5 @@
--- Energy in L3 without a customer, per building type: that of another version of the device, otherwise unknown.
+-- Energy of readings in L3 without metadata, per building type. The type is that of the latest version of the device,
+-- or `unknown` if the device has no version.
 WITH
     devices AS
     (

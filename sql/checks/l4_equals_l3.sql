@@ -1,5 +1,6 @@
 -- Devices whose energy, readings or coordinates of a day differ between L4 and L3. Values that the views cannot produce,
--- such as NaN, count as no energy here. Their number of readings still differs, because L4 cannot hold them.
+-- such as NaN, count as no energy here. Their number of readings still differs, because L4 cannot hold them. 5e-10 is
+-- added to round the energy: toDecimal64 alone would cut it off.
 SELECT
     device_id,
     day,

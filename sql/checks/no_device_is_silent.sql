@@ -1,10 +1,11 @@
--- Devices that are not closed in the metadata and have sent nothing for `silent_hours`, and for three times their usual
--- pause, at the end of the last day (for today: up to now). The usual pause comes from the hours in L4 of the two weeks
--- before. A device with readings in a single hour is new and not checked.
+-- Devices that are silent at the end of the last day (today: now). A device is silent if it has sent nothing for at
+-- least `silent_hours`, and for at least three times its usual pause. The usual pause is the mean time between its hours
+-- with readings in L4, in the two weeks before. Not checked are devices that are closed in the metadata, and new devices,
+-- which have readings in a single hour only.
 WITH
     -- The last value of Date is 2149-06-06; the day after it would be 1970-01-01.
     least(toDateTime(least({last_day:Date}, toDate(now('UTC'))) + 1, 'UTC'), now('UTC')) AS until,
-    heard AS
+    recent AS
     (
         SELECT
             device_id,
@@ -28,10 +29,10 @@ SELECT
     last_heard,
     dateDiff('hour', last_heard, until) AS hours_silent,
     round(usual_hours, 1) AS usual_hours_between
-FROM heard
+FROM recent
 WHERE hours_silent >= greatest({silent_hours:Float64}, 3 * usual_hours)
     AND device_id NOT IN (SELECT device_id FROM closed)
-    -- Refused readings were sent, too, and L4 may lag behind by one view.
+    -- L1 also holds refused readings, and those that have not reached L4 yet.
     AND device_id NOT IN
     (
         SELECT device_id FROM l1_power_raw

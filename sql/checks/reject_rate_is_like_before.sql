@@ -1,5 +1,5 @@
--- Days whose share of refused readings is far above the median of the days before. The number of rows in a partition
--- is known without reading it.
+-- Days whose share of refused readings is far above the median of the days before. Rows are counted in system.parts,
+-- which reads no data.
 WITH
     arrived AS
     (

@@ -12,7 +12,7 @@ from iot_platform.alerts.problem import Problem, one_line
 from iot_platform.defs.alerts.alert_context import AlertContext, covered, days_of_tags, span, utc
 from iot_platform.defs.dagster_internals import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
-# Only the newest evaluations of a check count: the hourly proofs of more than a week.
+# Only the newest evaluations of a check are read: with hourly proofs, those of more than a week.
 MAX_EVALUATIONS = 200
 
 

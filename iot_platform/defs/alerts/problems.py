@@ -38,7 +38,7 @@ def current_problems(context: AlertContext, known_runs: Sequence[str], now: dt.d
         *run_problems(context, evaluated, failed_checks, known_runs, now),
         *stale_assets(context),
         *failed_ticks(context),
-        *clickhouse_away(context, now),
+        *unreachable_clickhouse(context, now),
     ]
     return list({problem.key: problem for problem in found}.values())
 
@@ -97,7 +97,7 @@ def failed_ticks(context: AlertContext) -> list[Problem]:
     return problems
 
 
-def clickhouse_away(context: AlertContext, now: dt.datetime) -> list[Problem]:
+def unreachable_clickhouse(context: AlertContext, now: dt.datetime) -> list[Problem]:
     """The configured ClickHouse server, when it does not answer. Runs would fail only after minutes of retries.
 
     The embedded server is not checked: it is started when it is needed.
@@ -119,7 +119,7 @@ def clickhouse_away(context: AlertContext, now: dt.datetime) -> list[Problem]:
                 key="server/clickhouse",
                 kind="server",
                 title="ClickHouse does not answer",
-                # The same text as in a run that fails of it, so that both have the same cause.
+                # The same text as in runs that fail because of it, so that all have the same cause.
                 cause=one_line(f"{type(error).__name__}: {error}"),
                 owner=context.settings.owner,
                 partition="",

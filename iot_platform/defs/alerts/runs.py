@@ -1,4 +1,4 @@
-"""Failed runs whose work has not been done since."""
+"""Failed runs whose assets or checks have not been completed since."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from iot_platform.defs.dagster_internals import (
     RunRecord,
 )
 
-# Older failed runs count only when they are known already: an open problem does not go away with time.
+# Older failed runs count only if they are already known: a problem is not over because time has passed.
 RECENT = dt.timedelta(days=7)
 MAX_RUNS = 500
 # The daemon launches a retry within seconds, or never (when the backfill of the run has ended).
@@ -68,16 +68,16 @@ def run_problems(
     """
     causes = {problem.run_id: problem.cause for problem in failed_checks}
     problems = []
-    for record, retrying in _newest_of_each_work(context.instance, known_runs, now):
+    for record, retrying in _latest_failures(context.instance, known_runs, now):
         plan = _plan(context.instance, record.dagster_run.run_id)
-        left = _left_to_do(context.instance, evaluations, record, plan)
+        left = _unfinished(context.instance, evaluations, record, plan)
         if left is not None:
             cause = causes.get(record.dagster_run.run_id, plan.cause)
             problems.append(_problem(context, record, plan, left, cause, retrying))
     return problems
 
 
-def _newest_of_each_work(
+def _latest_failures(
     instance: dg.DagsterInstance, known_runs: Sequence[str], now: dt.datetime
 ) -> list[tuple[RunRecord, bool]]:
     """The latest failed run per job and partition, preferring one that is not being retried, and whether it is."""
@@ -126,7 +126,7 @@ def _plan(instance: dg.DagsterInstance, run_id: str) -> Plan:
     return Plan({key: frozenset(days) for key, days in assets.items()}, checks, cause or "The run failed.")
 
 
-def _left_to_do(
+def _unfinished(
     instance: dg.DagsterInstance, evaluations: Evaluations, record: RunRecord, plan: Plan
 ) -> list[str] | None:
     """Names of the assets and checks that were not done since the run began; None: all were done.

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from iot_platform.alerts.channel import HOW_TO_CONFIGURE, channels
 from iot_platform.alerts.incident import Pace
-from iot_platform.alerts.outbox import AlertState, look
+from iot_platform.alerts.outbox import AlertState, send_due
 from iot_platform.defs.alerts.alert_context import AlertContext
 from iot_platform.defs.alerts.problems import SENSOR_NAME, current_problems
 from iot_platform.errors import PlatformError
@@ -37,10 +37,10 @@ def _start_status(settings: Settings) -> dg.DefaultSensorStatus:
 def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Find the current problems and send the messages that are due."""
     with hide_secrets_in_errors():
-        return _look_and_send(context)
+        return _find_and_send(context)
 
 
-def _look_and_send(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+def _find_and_send(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     settings = Settings()
     configured = channels(settings)
     if not configured:
@@ -50,7 +50,7 @@ def _look_and_send(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
     state, now = _stored(context.cursor), _now()
     alert_context = AlertContext(context.instance, repository, settings)
     problems = current_problems(alert_context, state.incident.run_ids, now)
-    state, errors = look(state, problems, configured, now, pace(settings))
+    state, errors = send_due(state, problems, configured, now, pace(settings))
     for error in errors:
         context.log.error(error)
     return dg.SensorResult(skip_reason=_summary(state, len(problems), errors), cursor=state.model_dump_json())
@@ -71,8 +71,7 @@ def _stored(cursor: str | None) -> AlertState:
     except ValidationError as error:
         raise PlatformError(
             f"The cursor of {SENSOR_NAME} cannot be read. No alert was sent. Reset the cursor on the sensor's page: "
-            f"current "
-            "problems are then reported again."
+            "current problems are then reported again."
         ) from error
 
 

@@ -1,1 +1,1 @@
-"""Device metadata: the asset, what refreshes it when, and its checks."""
+"""Device metadata: the asset, the schedules and the sensor that refresh it, and its checks."""

@@ -13,7 +13,7 @@ from iot_platform.settings import Settings
 DEVICES = "device_metadata"
 
 
-# Plain types of Dagster, not dg.Config: its fields take {"env": NAME}, and would show any secret of the process.
+# Dagster's plain types, not dg.Config: the fields of dg.Config accept {"env": NAME}, which would reveal any secret.
 METADATA_SOURCE = {
     "source": dg.Field(
         dg.Noneable(dg.Enum("MetadataSource", [dg.EnumValue(name) for name in SOURCES])),
@@ -23,7 +23,7 @@ METADATA_SOURCE = {
     "increment": dg.Field(
         bool,
         default_value=False,
-        description="Read only what has changed since the last good read, if the source supports it. Closes nothing.",
+        description="Read only what has changed since the last good read, if the source supports it. Closes no device.",
     ),
 }
 

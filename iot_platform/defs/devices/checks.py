@@ -24,13 +24,13 @@ FULL_READ_EVERY_H = 24
 # Only the beginning of a long problem is shown; metadata_refreshes has all of it.
 PROBLEM_LENGTH = 2_000
 
-FRESH_TO_DO = """
+FRESH_REMEDIATION = """
 The last good metadata stays in use. Readings of new devices have no metadata until the source can be read again.
 `last_problem` says what is wrong: the source cannot be reached, it refuses the token, or a row breaks the contract.
 Remove the cause and materialize `device_metadata`. If there was no attempt at all, check that
 `refresh_metadata_schedule` and `compare_metadata_schedule` are switched on. `metadata_refreshes` lists every attempt.
 """
-CONTRACT_TO_DO = """
+CONTRACT_REMEDIATION = """
 Correct these rows in the metadata source (with their `valid_from`) and materialize `device_metadata`, which restates
 their days. Values that the platform would not have accepted from a source (an empty customer, a latitude of 95) were
 written into the table directly: find out by whom.
@@ -42,8 +42,7 @@ def _fresh_description() -> str:
     return (
         "The metadata source was read successfully a short time ago, and completely at most a day before that. "
         f"**Warns** after {settings.metadata_warn_h:g} hours, **fails** after {settings.metadata_error_h:g} hours. "
-        f"Blocks "
-        f"nothing.\n\n{FRESH_TO_DO.strip()}"
+        f"Blocks nothing.\n\n{FRESH_REMEDIATION.strip()}"
     )
 
 
@@ -68,7 +67,7 @@ def metadata_source_is_fresh(context: dg.AssetCheckExecutionContext, clickhouse:
     }
     if not passed:
         facts["last_problem"] = escape_line(row["last_problem"], PROBLEM_LENGTH) or "no attempt has failed"
-        facts["what_to_do"] = dg.MetadataValue.md(FRESH_TO_DO.strip())
+        facts["what_to_do"] = dg.MetadataValue.md(FRESH_REMEDIATION.strip())
     return dg.AssetCheckResult(
         passed=passed,
         severity=ERROR if age_h > settings.metadata_error_h else WARN,
@@ -90,13 +89,12 @@ def _age(source: str, read_h: float | None, full_h: float | None, failures: int)
     asset=DEVICES,
     pool=POOL,
     description="Each stored version has a device, a customer, a building type, valid coordinates and a whole hour, "
-    "and "
-    "there is one version per device and valid_from. **Fails** at the first offender. **Warns** about coordinates 0/0, "
-    f"which usually mean that they are missing. Blocks nothing.\n\n{CONTRACT_TO_DO.strip()}",
+    "and there is one version per device and valid_from. **Fails** at the first offender. **Warns** about coordinates "
+    f"0/0, which usually mean that they are missing. Blocks nothing.\n\n{CONTRACT_REMEDIATION.strip()}",
 )
 def metadata_contract_holds(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
     """The stored versions follow the pandera contract."""
-    # It imports pandas and pandera.
+    # Imported here: it imports pandas and pandera.
     from iot_platform.devices.stored_contract import IMPLAUSIBLE, breaches
 
     sql = read_query("metadata_contract_holds")
@@ -125,7 +123,7 @@ def _breach_facts(sql: str, found: "pd.DataFrame") -> dict[str, dg.MetadataValue
     return {
         "offenders": dg.MetadataValue.md(tables.markdown_table([*sample.columns], lines)),
         "sql": _shown(sql.replace("ORDER BY", f"WHERE device_id IN ({devices})\nORDER BY")),
-        "what_to_do": dg.MetadataValue.md(CONTRACT_TO_DO.strip()),
+        "what_to_do": dg.MetadataValue.md(CONTRACT_REMEDIATION.strip()),
     }
 
 

@@ -90,7 +90,7 @@ def _write_simulated_if_missing(context: dg.AssetExecutionContext, settings: Set
         return
     if not path.parent.exists():
         private_directory(path.parent)
-    # The rename is atomic: a refresh at the same time never sees half a file.
+    # The rename is atomic: a refresh at the same time never reads half a file.
     partial = path.with_name(f"{path.name}.partial")
     Simulator.from_settings(settings).device_metadata().to_csv(partial, index=False)
     partial.replace(path)

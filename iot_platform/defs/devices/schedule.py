@@ -18,8 +18,7 @@ from iot_platform.settings import Settings
     execution_timezone=Settings().metadata_timezone,
     default_status=SCHEDULE_STATUS,
     description="Reads the CSV, or what has changed in the CRM, and restates the affected days. Without changes it "
-    "only "
-    "restates days that an earlier refresh left unverified.",
+    "only restates days that an earlier refresh left unverified.",
 )
 def refresh_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(run_config={"ops": {DEVICES: {"config": {"increment": True}}}})
@@ -32,8 +31,7 @@ def refresh_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRe
     execution_timezone=Settings().metadata_timezone,
     default_status=SCHEDULE_STATUS,
     description="Compares with the whole CRM, by default every night. Finds devices that were removed, which "
-    "increments do "
-    "not show. A CSV is always read completely and does not need it.",
+    "increments do not show. A CSV is always read completely and does not need it.",
 )
 def compare_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     if Settings().devices_source == CSV:

@@ -24,10 +24,9 @@ SETTLED = dt.timedelta(seconds=5)
     minimum_interval_seconds=MINIMUM_INTERVAL_S,
     default_status=SENSOR_STATUS,
     description="Requests a refresh of the metadata when the content of its CSV has changed. The cursor is the "
-    "SHA-256 of "
-    "the content at the last request. After a reset it requests once more; nothing is stored twice. If the CSV cannot "
-    "be read, it skips with the reason: the last good metadata stays in use, and metadata_source_is_fresh shows its "
-    "age.",
+    "SHA-256 of the content at the last request. After a reset it requests once more; nothing is stored twice. If the "
+    "CSV cannot be read, it skips with the reason: the last good metadata stays in use, and metadata_source_is_fresh "
+    "shows its age.",
 )
 def metadata_csv_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Request a refresh when the content differs from that of the cursor."""

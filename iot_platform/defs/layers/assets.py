@@ -14,7 +14,7 @@ from iot_platform.defs.platform_asset import platform_asset
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE, L2, L3, L4, QUARANTINE, RAW_TABLE, Layer
 
-# What a layer is, for whoever has to repair it.
+# Descriptions of the layers, for the operators who have to repair them.
 DESCRIPTIONS = {
     L2: """
 Valid readings, one per device and timestamp: if several arrived, the newest is kept. Rejected readings are in
@@ -60,7 +60,7 @@ If it is rebuilt again and again, something writes into `{table}` by another rou
 ADD_CHARTS = {QUARANTINE: add_reject_charts, L3: add_coverage_charts, L4: add_usage_charts}
 
 
-def _proved_asset(
+def _layer_asset(
     layer: Layer,
     group: str,
     tier: str,
@@ -92,9 +92,9 @@ def _proved_asset(
     return verified
 
 
-l2_power_cleaned = _proved_asset(L2, "l2_cleaned", "silver", [RAW_TABLE])
-power_quarantine = _proved_asset(QUARANTINE, "l2_cleaned", "silver", [RAW_TABLE])
-l3_power_joined = _proved_asset(L3, "l3_joined", "silver", [L2.name, "device_metadata"], after_passed_checks())
-l4_power_agg_hourly = _proved_asset(L4, "l4_marts", "gold", [L3.name], after_passed_checks())
-l4_power_by_building_type_hourly = _proved_asset(BY_BUILDING_TYPE, "l4_marts", "gold", [L3.name], after_passed_checks())
-l4_power_by_device_daily = _proved_asset(BY_DEVICE, "l4_marts", "gold", [L3.name], after_passed_checks())
+l2_power_cleaned = _layer_asset(L2, "l2_cleaned", "silver", [RAW_TABLE])
+power_quarantine = _layer_asset(QUARANTINE, "l2_cleaned", "silver", [RAW_TABLE])
+l3_power_joined = _layer_asset(L3, "l3_joined", "silver", [L2.name, "device_metadata"], after_passed_checks())
+l4_power_agg_hourly = _layer_asset(L4, "l4_marts", "gold", [L3.name], after_passed_checks())
+l4_power_by_building_type_hourly = _layer_asset(BY_BUILDING_TYPE, "l4_marts", "gold", [L3.name], after_passed_checks())
+l4_power_by_device_daily = _layer_asset(BY_DEVICE, "l4_marts", "gold", [L3.name], after_passed_checks())

@@ -16,7 +16,7 @@ from iot_platform.defs.resources import ClickHouse
 from iot_platform.layers.catalog import L3, L4, QUARANTINE
 from iot_platform.security.escaping import escape_label
 
-if TYPE_CHECKING:  # loaded when something is drawn, as in bars
+if TYPE_CHECKING:  # matplotlib is imported only to draw, as in bar_chart.py
     from matplotlib.figure import Figure
 
 # The newest days of a run get a chart.
@@ -67,7 +67,7 @@ def _add_charts(
     sql: str,
     draw: Callable[[dt.date, Rows], dg.MarkdownMetadataValue],
 ) -> None:
-    """Draw each day separately: a failure leaves the other days their charts."""
+    """Draw each day separately: if one fails, the other days still get their charts."""
     rows: dict[dt.date, Rows] = {}
     with decoration(context, f"{name} of {asset}"):
         rows = _rows_of_days(context, clickhouse, asset, sql)
@@ -129,14 +129,14 @@ def _figure(day: dt.date, curves: Curves) -> Figure:
     from matplotlib.collections import PolyCollection
     from matplotlib.figure import Figure
 
-    # A fixed layout: to have it computed takes longer than all of the drawing.
+    # A fixed layout: computing one takes longer than the drawing.
     figure = Figure(figsize=(9, 4.2), dpi=110, facecolor=CARD)
     axes = figure.add_axes((0.075, 0.12, 0.655, 0.72), facecolor=CARD)
     bottom = [0.0] * 24
     for (building_type, values), colour in zip(curves.items(), COLOURS, strict=False):
         name = f"{escape_label(building_type.replace('_', ' '))}  {sum(values):,.0f} kWh"
         top = [below + value for below, value in zip(bottom, values, strict=True)]
-        # One collection for 24 bars: bar() makes an object of each, which takes as long as the rest of the picture.
+        # One collection for 24 bars: bar() makes an object for each, which takes as long as the rest of the picture.
         bars = [_bar(hour, *span) for hour, span in enumerate(zip(bottom, top, strict=True))]
         axes.add_collection(PolyCollection(bars, facecolors=colour, label=name))
         bottom = top
@@ -155,7 +155,7 @@ def _figure(day: dt.date, curves: Curves) -> Figure:
     axes.tick_params(colors=INK, length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(FAINT)
-    # The stack reads from its top down, and so does the legend.
+    # The legend has the same order as the stack, from the top down.
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.02), frameon=False, labelcolor=INK, fontsize=10, reverse=True)
     return figure
 

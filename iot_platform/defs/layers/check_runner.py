@@ -102,12 +102,12 @@ def find(client: Client, rule: Rule, days: Sequence[dt.date]) -> Findings:
     Too many or too large days are split over several queries. The sample then begins with the worst of the first query.
     """
     sql = read_query(rule.name)
-    # The order of a subquery does not survive outside of it.
+    # The order of a subquery is lost outside of it.
     body, order = sql.rsplit("\nORDER BY ", maxsplit=1)
     offending: dict[dt.date, float] = {}
     total: dict[dt.date, float] = {}
     offenders, columns, lines = 0, list[str](), list[Sequence[object]]()
-    for first, last in _pieces(client, days):
+    for first, last in _query_ranges(client, days):
         result = client.query(
             # Only the sample leaves ClickHouse; each of its lines has the totals of all lines.
             f"SELECT * REPLACE (sumMap({_BY_DAY}) OVER () AS {_BY_DAY}), count() OVER () AS {_OFFENDERS} "
@@ -115,7 +115,7 @@ def find(client: Client, rule: Rule, days: Sequence[dt.date]) -> Findings:
             parameters={"first_day": first, "last_day": last, **rule.parameters},
         )
         total |= _totals(client, rule, first, last)
-        # An answer without rows may come without columns.
+        # A result without rows may have no columns either.
         if result.result_rows:
             shown = [index for index, name in enumerate(result.column_names) if name not in (_BY_DAY, _OFFENDERS)]
             columns = [result.column_names[index] for index in shown]
@@ -137,11 +137,11 @@ def find(client: Client, rule: Rule, days: Sequence[dt.date]) -> Findings:
     )
 
 
-def _pieces(client: Client, days: Sequence[dt.date]) -> Iterator[tuple[dt.date, dt.date]]:
+def _query_ranges(client: Client, days: Sequence[dt.date]) -> Iterator[tuple[dt.date, dt.date]]:
     """First and last day of each query, so that its memory does not grow with the days of a run."""
     rows = partition_rows(client, RAW_TABLE)
     first, last = (days[0], days[-1]) if days else ALL_DAYS
-    # Other layers may have days that L1 lacks: the pieces leave none out.
+    # Other layers may have days that L1 lacks: the ranges cover them, too.
     known = days or sorted(day for partition in rows if (day := partition_day(partition)))
     by_partition = {partition_id(day): day for day in known}
     for group in list(grouped(list(by_partition), rows))[:-1]:

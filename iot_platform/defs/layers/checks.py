@@ -19,12 +19,12 @@ from iot_platform.settings import Settings
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 
-def _check(own: Rule) -> dg.AssetChecksDefinition:
-    rule = _as_set(own)
+def _check(default: Rule) -> dg.AssetChecksDefinition:
+    rule = _configured(default)
 
     @dg.asset_check(asset=rule.asset, name=rule.name, description=_description(rule), blocking=rule.blocking, pool=POOL)
     def check(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
-        rule = _as_set(own)
+        rule = _configured(default)
         days = days_of_run(context)
         with clickhouse.session(context.run, rule.name) as client:
             found = find(client, rule, days)
@@ -45,8 +45,8 @@ def _check(own: Rule) -> dg.AssetChecksDefinition:
     return check
 
 
-def _as_set(own: Rule) -> Rule:
-    return next(rule for rule in configured(Settings().checks) if rule.name == own.name)
+def _configured(default: Rule) -> Rule:
+    return next(rule for rule in configured(Settings().checks) if rule.name == default.name)
 
 
 def _description(rule: Rule) -> str:

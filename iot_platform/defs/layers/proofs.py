@@ -79,7 +79,7 @@ def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer:
 
 
 def _blocked_days(client: Client, layer: Layer, days: Sequence[dt.date]) -> list[BlockedDay]:
-    # Only checks that still exist and still block can pass again. The others would block for ever.
+    # Failures of checks that no longer exist or no longer block are ignored: nothing would ever clear them.
     blocking = {rule.name for rule in RULES if rule.blocking}
     return [found for found in blocked_days(client, [layer.source], days) if found.check in blocking]
 
@@ -89,8 +89,7 @@ def _blocked_failure(layer: Layer, blocked: Sequence[BlockedDay], *, verified: i
     return dg.Failure(
         description=f"{len({found.day for found in blocked}):,} days of {layer.name} are blocked by failed checks of "
         f"{layer.source}; {verified:,} other days of this run were verified.\n{shown}\nMaterialize {layer.source} of "
-        f"these "
-        "days (this rebuilds it and runs its checks again), or run the checks again when the cause is gone.",
+        "these days (this rebuilds it and runs its checks again), or run the checks again when the cause is gone.",
         allow_retries=False,
     )
 

@@ -36,7 +36,7 @@ class Rule:
     table: str = ""
     denominator_sql: str = READINGS
     unit: str = "readings"
-    # Offenders that did not arrive are missing in the total. It is the sum of both.
+    # The offenders have not arrived, so the table's total lacks them: the total is the sum of both.
     counts_absent: bool = False
     parameters: Mapping[str, float] = field(default_factory=dict)
 
@@ -71,9 +71,8 @@ RULES = (
         RAW_TABLE,
         "Every device that sent readings in the last two weeks still sends, unless it is closed in the metadata",
         "Check the meters in `offenders` and their connection. If all meters are silent, check the ingestion. Close "
-        "meters "
-        "that were removed in the metadata.",
-        # A silent device may have sent earlier on the day: only those that sent at its end are counted.
+        "meters that were removed in the metadata.",
+        # A silent device may have sent earlier on the day, so only devices that sent at its end are counted.
         denominator_sql="uniqExactIf(device_id, "
         "timestamp >= least(toDateTime(toDate(timestamp) + 1, 'UTC'), now('UTC')) "
         "- toIntervalSecond({silent_hours:Float64} * 3600))",
@@ -87,8 +86,7 @@ RULES = (
         RAW_TABLE,
         "No interval of a device is missing",
         "A few missing intervals are lost transmissions. Many at the same time are an outage of the source: have it "
-        "send "
-        "the readings again. Late readings are accepted.",
+        "send the readings again. Late readings are accepted.",
         warn_share=0.01,
         unit="intervals",
         counts_absent=True,
@@ -150,8 +148,7 @@ RULES = (
         L3.name,
         "The device of every reading was known at the time of the reading",
         "Add the devices in `offenders` to the metadata and materialize `device_metadata`: this restates their days. "
-        "Then "
-        "materialize `l3_power_joined` of these days, which runs this check again.",
+        "Then materialize `l3_power_joined` of these days, which runs this check again.",
         error_share=0.01,
         blocking=True,
     ),

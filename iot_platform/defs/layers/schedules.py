@@ -17,7 +17,7 @@ from iot_platform.layers.catalog import DERIVED_LAYERS, partition_day
 from iot_platform.layers.status import unverified_partitions
 from iot_platform.settings import Settings
 
-# The days of a night are split into runs that are short enough to be repeated. The next nights do the rest.
+# The days are split into runs that are short enough to be repeated. The next nights verify what is left.
 DAYS_PER_RUN, RUNS = dt.timedelta(days=31), 12
 # While ClickHouse does not answer, the tick fails, and Dagster evaluates it again every minute. After this time it
 # requests what needs no answer. (max_tick_retries in dagster.yaml must allow for more minutes.)
@@ -58,7 +58,7 @@ def prove_closed_days_schedule(context: dg.ScheduleEvaluationContext) -> list[dg
         context.log.warning(f"Only {yesterday} is requested, older unverified days the next night: {error}")
         unverified, blocked = set(), set()
     days = {yesterday} | {day for day in unverified if settings.first_day <= day < yesterday}
-    # A failed check stops a run for all of its days, so days with one run alone.
+    # A failed check stops a run for all of its days, so each day with a failed check gets a run of its own.
     ranges = day_ranges(sorted(days - blocked)) + [(day, day) for day in sorted(days & blocked)[-RUNS:]]
     return [_run_request(first, last) for first, last in ranges]
 

@@ -17,15 +17,12 @@ SHOWN = 50
     asset=RAW_TABLE,
     pool=POOL,
     description="Tables, columns and views of the database are those that sql/ creates. Tables that sql/ does not "
-    "create "
-    "are ignored. **Warns**, for all layers.\n\nIf it warns, somebody changed the database by hand. Put the change "
-    "into a "
-    "migration (docs/schema-evolution.md), or undo it. A view that was dropped or changed carries no readings, or "
-    "wrong "
-    "ones: create it again, then run `iot-platform prove`.",
+    "create are ignored. **Warns**, for all layers.\n\nIf it warns, somebody changed the database by hand. Put the "
+    "change into a migration (docs/schema-evolution.md), or undo it. A view that was dropped carries no readings, and "
+    "a changed one may carry wrong readings: create it again, then run `iot-platform prove`.",
 )
 def schema_is_as_in_sql(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
-    """The live schema does not differ from a database that sql/ was just applied to."""
+    """Compare the live schema with a new database to which sql/ was just applied."""
     with clickhouse.session(context.run, "schema_is_as_in_sql") as client:
         problems = schema_drift(client, clickhouse.settings())
     found: dict[str, dg.MetadataValue | int] = {"differences": len(problems)}

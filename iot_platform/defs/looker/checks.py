@@ -18,16 +18,16 @@ from iot_platform.looker.checks import Finding
 from iot_platform.looker.project import Project, load_project
 from iot_platform.settings import Settings
 
-Look = Callable[[Client, Project], list[Finding]]
+Find = Callable[[Client, Project], list[Finding]]
 
 
-def _check(asset: dg.AssetKey, name: str, look: Look, rule: str, to_do: str) -> dg.AssetChecksDefinition:
-    """A check that fails when ``look`` finds anything. It blocks nothing: the marts themselves are right."""
+def _check(asset: dg.AssetKey, name: str, find: Find, rule: str, remediation: str) -> dg.AssetChecksDefinition:
+    """A check that fails when ``find`` finds anything. It blocks nothing: the marts themselves are right."""
 
-    @dg.asset_check(asset=asset, name=name, pool=POOL, description=f"{rule}\n\n{to_do}")
+    @dg.asset_check(asset=asset, name=name, pool=POOL, description=f"{rule}\n\n{remediation}")
     def checked(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
         with clickhouse.session(context.run, name) as client:
-            found = look(client, load_project())
+            found = find(client, load_project())
         facts: dict[str, dg.MetadataValue | int] = {"findings": len(found)}
         with decoration(context, "The table of findings"):
             rows = [(finding.name, finding.what, finding.where) for finding in found[:SAMPLE_LINES]]
@@ -35,7 +35,7 @@ def _check(asset: dg.AssetKey, name: str, look: Look, rule: str, to_do: str) -> 
                 facts["offenders"] = dg.MetadataValue.md(
                     tables.markdown_table(("what", "problem", "where"), rows, cell_length=tables.LONG_CELL)
                 )
-                facts["what_to_do"] = dg.MetadataValue.md(to_do)
+                facts["what_to_do"] = dg.MetadataValue.md(remediation)
         return dg.AssetCheckResult(
             passed=not found,
             severity=dg.AssetCheckSeverity.ERROR,
@@ -50,14 +50,14 @@ looker_checks = [
     _check(
         EXPLORE,
         "every_field_and_tile_runs",
-        checks.everything_runs,
+        checks.find_failing_queries,
         "Every field and every tile compiles and runs on ClickHouse.",
         "Correct the LookML that it names (looker/), or the migration that removed a column.",
     ),
     _check(
         DASHBOARD,
         "no_tile_is_cut",
-        checks.tiles_are_whole,
+        checks.find_cut_tiles,
         "No tile has more rows than its limit.",
         "The tile shows only a part of its rows. Group by coarser times or places in the dashboard's LookML; Looker "
         "allows 5,000 rows at most.",
@@ -65,14 +65,14 @@ looker_checks = [
     _check(
         EXPLORE,
         "totals_agree",
-        checks.totals_agree,
+        checks.find_differing_totals,
         "Energy and readings are the same under every grouping, whichever mart the query reads.",
         "A mart differs from the others: materialize the L4 marts of the affected days (`iot-platform prove`).",
     ),
     _check(
         VIEW,
         "columns_agree",
-        checks.columns_agree,
+        checks.find_column_problems,
         "Each column of the marts has a field, and each field's columns exist.",
         "Add the missing field to looker/views, or correct the field that it names.",
     ),

@@ -24,7 +24,7 @@ DAYS_WITH_PREVIEW = 31
 Metadata = Mapping[str, dg.MetadataValue | int | float | str]
 
 
-# Plain types of Dagster, not dg.Config: its fields take {"env": NAME}, and would show any secret of the process.
+# Dagster's plain types, not dg.Config: the fields of dg.Config accept {"env": NAME}, which would reveal any secret.
 ARRIVAL_WINDOW = {
     name: dg.Field(dg.Noneable(str), is_required=False, description="ISO time. Unset: all days of the run, up to now")
     for name in ("start", "end")
@@ -85,7 +85,7 @@ def _ingest(
     clickhouse: ClickHouse,
     days: Sequence[dt.date],
 ) -> Metadata:
-    # It imports pyarrow and pandas.
+    # Imported here: it imports pyarrow and pandas.
     from iot_platform.simulator.ingestion import ingest_simulated_readings
 
     start, end = day_window(days[0], days[-1], dt.datetime.now(dt.UTC))

@@ -14,7 +14,7 @@ from iot_platform.devices.sources.download import DownloadError, download
 from iot_platform.devices.sources.source import CSV, NOTHING_CHANGED, Delivery, is_url, without_secrets
 from iot_platform.errors import SourceError
 
-# Missing, forbidden, no answer; a file system that is unknown or whose package is not installed.
+# Missing, forbidden, no response; a file system that is unknown or whose package is not installed.
 _ERRORS = (OSError, aiohttp.ClientError, DownloadError, ImportError, ValueError)
 _HTTP = ("http", "https")
 _HTTP_URLS = tuple(f"{protocol}://" for protocol in _HTTP)
@@ -33,7 +33,7 @@ class DeviceCsvSource:
 
     @property
     def location(self) -> str:
-        """The path, or the URL without what is secret in it."""
+        """The path, or the URL without its secret parts."""
         return without_secrets(self._url)
 
     def read(self, since: str = "") -> Delivery:
@@ -59,7 +59,7 @@ class DeviceCsvSource:
         return content
 
     def written_at(self) -> dt.datetime | None:
-        """When it was last written to, UTC; None if the file system does not tell. Raises SourceError like content."""
+        """When it was last written, UTC; None if the file system does not know. Raises SourceError like content."""
         if self._url.startswith(_HTTP_URLS):
             return None
         try:
@@ -99,7 +99,7 @@ class DeviceCsvSource:
 class LoadedFile(DeviceCsvSource):
     """A CSV that somebody loads on the command line.
 
-    It has a name of its own in metadata_refreshes: loading it says nothing about how fresh the configured source is.
+    Its own name in metadata_refreshes keeps it apart from the configured source, whose freshness is checked.
     """
 
     name = "file"

@@ -23,7 +23,7 @@ from iot_platform.security.escaping import escape_line
 
 # The largest pages that HubSpot returns.
 LIST_PAGE, SEARCH_PAGE = 100, 200
-# HubSpot's search finds a change only some time later, so each search starts before the newest change that was read.
+# HubSpot's search finds a change only after some delay, so each search starts before the newest change that was read.
 OVERLAP = dt.timedelta(minutes=15)
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")

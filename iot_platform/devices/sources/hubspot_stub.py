@@ -38,10 +38,11 @@ class Record:
 
 @dataclass
 class Stub:
-    """The CRM. It reads the CSV again after each change: new, changed and missing rows become such objects.
+    """The CRM. After each change of the CSV, new, changed and missing rows become new, changed and archived objects.
 
-    ``fields``: the property for each column. ``faults``: how to fail (429, 500, timeout), and at every how many
-    requests. ``log``: is called with a line per request. A device stays the same object if its rows keep their order.
+    ``fields``: the property for each column. ``faults``: the kind of failure (429, 500, timeout), and N: every
+    Nth request fails. ``log`` is called with a line per request. A device stays the same object if its rows keep their
+    order.
     """
 
     csv: Path

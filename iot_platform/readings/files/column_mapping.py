@@ -22,7 +22,7 @@ BAD_DEVICE_ID = "device_id_not_1_to_999999999"
 
 @dataclass(frozen=True)
 class FileOptions:
-    """How to read files; None or "auto": each file's header and first rows decide."""
+    """How to read files; None or "auto": determined from the header and first rows of each file."""
 
     timestamp_column: str | None = None
     device_column: str | None = None
@@ -74,8 +74,8 @@ def to_readings(rows: RawRows, mapping: ColumnMapping, meter_ids: MeterIds | Non
     numbers = ids.values
     if mapping.device_ids == "numeric":
         numbers = numeric_ids(ids.values)
-        foreign = np.asarray(numbers.is_null()) & (ids.reasons == "")
-        ids.reasons[foreign] = BAD_DEVICE_ID
+        not_numeric = np.asarray(numbers.is_null()) & (ids.reasons == "")
+        ids.reasons[not_numeric] = BAD_DEVICE_ID
     reasons = reasons_of(times, ids, energy)
     good = pa.array(reasons == "")
     numbers = numbers.filter(good)

@@ -58,7 +58,7 @@ class RecordSplitter:
         text = b"\n".join(lines[index : index + (count or 1)])
         fields = self._fields(text) if count else None
         if fields is None and count and count > 1:
-            # The lines are not one valid record: the quote was a mistake. Continue with the next line.
+            # The lines are not one valid record, so the quote was a mistake. Continue with the next line.
             return Record(index, lines[index], None)
         return Record(index, text, fields)
 

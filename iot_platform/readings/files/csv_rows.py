@@ -28,7 +28,7 @@ WRONG_COLUMN_COUNT = "wrong_column_count"
 
 
 class CsvRowSource:
-    """A CSV file with a header line, which tells the delimiter: comma, semicolon, tab or bar.
+    """A CSV file with a header line, which determines the delimiter: comma, semicolon, tab or bar.
 
     Fields may be quoted with ``"`` and contain line ends. Rows with another number of columns than the header are
     malformed. After a quote that is not closed, reading continues with the next line. Blank lines are ignored.
@@ -165,8 +165,8 @@ class CsvRowSource:
 def _is_plain(block: bytes) -> bool:
     """Whether Arrow parses the block as the code here would.
 
-    It does not with blank lines and lone carriage returns, which Arrow counts in another way; with a BOM, which Arrow
-    removes from each block; and with text that is not UTF-8, for which Arrow cannot report malformed rows.
+    It does not for blank lines and lone carriage returns, which Arrow counts differently; for a BOM, which Arrow
+    removes from each block; and for text that is not UTF-8, in which Arrow cannot report malformed rows.
     """
     if block.startswith(BOM):
         return False

@@ -27,8 +27,8 @@ from iot_platform.readings.files.rejects import RejectReport
 
 # Rows are sorted by time within windows of this many rows before they are split into batches. Without that, each batch
 # of a file that is sorted by meter would touch every day of every layer, and each touched day costs a part per table.
-# The window decides which reading has which position: whoever changes it must change SCHEME, and so the names of all
-# sources.
+# The window determines the position of each reading. After a change of the window, change SCHEME too: it is part of the
+# names of all sources.
 WINDOW_ROWS = 4_000_000
 SCHEME = "1"
 

@@ -1,4 +1,4 @@
-"""Open a file of readings. Its first bytes tell the format, not its name."""
+"""Open a file of readings. The first bytes, not the name, determine its format."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHUNK_BYTES = 1 << 20
 def open_row_source(path: Path) -> RowSource:
     """Open a CSV or Parquet file, uncompressed or compressed with gzip or zstd.
 
-    A compressed Parquet file is unpacked to a temporary file first, because its table of contents is at its end. Raises
+    A compressed Parquet file is unpacked to a temporary file first, because its metadata is in the footer. Raises
     SourceError when the file is neither CSV nor Parquet.
     """
     size = path.stat().st_size

@@ -1,7 +1,7 @@
 """Parse the columns of a file, vectorised, with a reason for each row that is not a reading.
 
 The result for a value depends only on that value, not on other rows: the fast paths accept nothing that the slow paths
-refuse.
+reject.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pyarrow import compute
 
 from iot_platform.readings.files.raw_rows import Column
 
-# The stubs need the type of each array, which depends on the file.
+# pyarrow's type stubs need the type of each array, which depends on the file.
 pc: Any = compute
 
 NUMBER = r"(?i)^[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|nan(?:\([0-9a-z_]*\))?|inf(?:inity)?)$"

@@ -114,11 +114,11 @@ function reload() {
 }
 
 // After a change by the user: update the URL and the page, and announce it to screen readers.
-function change(changes, said, reloads = true) {
+function change(changes, announcement, reloads = true) {
   state = { ...state, ...changes };
   writeState(state);
   show(reloads);
-  if (said) announce(said);
+  if (announcement) announce(announcement);
 }
 
 function show(reloads = true) {

@@ -7,7 +7,7 @@ import { cellText, exactly, nameText, numberText, unitOf, valueText } from "./fo
 import { pick, series, shape } from "./rows.js";
 
 const LABELLED_BARS = 14;
-// Height of a name as a share of the chart's.
+// Least height of a band with a label, as a share of the chart's height.
 const LABELLED_BAND = 0.06;
 const WIDE_PX = 640;
 const DIGIT_PX = 7.5;
@@ -59,14 +59,14 @@ export function timeChart(tile, answer, width) {
   return { data, layout, picks: () => null };
 }
 
-// A line must not cross hours without readings.
+// Interrupts a line where there are no readings.
 function withGaps(times, values, stacked) {
   if (stacked || times.length < 3) return [times, values];
   const at = times.map((time) => Date.parse(time.includes("T") ? `${time}Z` : time));
   const step = Math.min(...at.slice(1).map((time, position) => time - at[position]).filter((gap) => gap > 0));
   const [x, y] = [[], []];
   times.forEach((time, position) => {
-    // Months differ by three days.
+    // 1.5, because months differ in length.
     if (position && at[position] - at[position - 1] > step * 1.5) {
       x.push(new Date(at[position - 1] + step).toISOString().slice(0, 16));
       y.push(null);
@@ -77,7 +77,7 @@ function withGaps(times, values, stacked) {
   return [x, y];
 }
 
-// Labels at the right end of the bands, for those as thick as a line of text: labels must not overlap.
+// Labels the bands at their right end. Bands thinner than a line of text get none, so that labels do not overlap.
 function labelBands(layout, data) {
   const totals = new Map();
   data.forEach((trace) => trace.x.forEach((time, position) => totals.set(time, (totals.get(time) ?? 0) + (trace.y[position] ?? 0))));
@@ -103,7 +103,8 @@ export function columnChart(tile, answer, width, selected) {
   const colors = themeColors();
   const { dimensions: [x], measures: [measure], pivot } = shape(answer);
   const groups = series(answer, pivot, measure);
-  // Columns are placed at numbers: two values may have the same text, and Plotly gives some texts a meaning of its own.
+  // The x values are numbers, not texts: two values may have the same text, and Plotly interprets some texts as dates or
+  // numbers.
   const places = new Map();
   for (const key of groups.flatMap((group) => pick(answer, x, group.index))) if (!places.has(key)) places.set(key, places.size);
   const data = groups.map((group) => {
@@ -135,7 +136,7 @@ export function seriesName(group, pivot, measure) {
   return pivot ? plotLabel(nameText(group.name)) : measure.label;
 }
 
-// An axis with a text at each of some places: [[place, text], ...].
+// Axis options that put a text at each position: [[position, text], ...].
 function ticks(texts) {
   return { type: "linear", tickmode: "array", tickvals: texts.map(([place]) => place), ticktext: texts.map(([, text]) => plotLabel(text)) };
 }

@@ -7,7 +7,7 @@ const UNKNOWN = { light: "#6c7480", dark: "#858d98" };
 
 let types = [];
 
-// `names` in a fixed order, whatever is filtered: a type keeps its colour.
+// Sorts the names, so that a type keeps its colour whatever is filtered.
 export function setTypes(names) {
   types = names.filter((name) => name !== "unknown").sort();
 }

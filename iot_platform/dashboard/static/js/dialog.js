@@ -1,4 +1,4 @@
-// The SQL behind a chart.
+// The dialog that shows the SQL of a chart.
 
 import { announce, make } from "./dom.js";
 

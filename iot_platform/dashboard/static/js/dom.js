@@ -1,4 +1,4 @@
-// Elements without markup in strings: a customer's name cannot become HTML.
+// Creates elements without HTML strings, so that text in data (a customer's name) cannot become HTML.
 
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);

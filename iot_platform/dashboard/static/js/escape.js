@@ -2,21 +2,21 @@
 
 const LABEL_LENGTH = 36;
 const HOVER_LENGTH = 120;
-// Control and direction characters, but for the joiners of letters and emoji.
+// Control and direction characters, except for the joiners that letters and emoji need.
 const HIDDEN = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
-// Cuts a text to at most so many characters.
+// Cuts a text to at most `most` characters.
 export function shortened(text, most) {
-  const signs = [...text];
-  return signs.length > most ? `${signs.slice(0, most - 1).join("")}…` : text;
+  const characters = [...text];
+  return characters.length > most ? `${characters.slice(0, most - 1).join("")}…` : text;
 }
 
 // One line; hidden characters are written as escapes.
 export function visible(value) {
-  return String(value).replaceAll(/\s+/gu, " ").replaceAll(HIDDEN, (sign) => `\\u${sign.codePointAt(0).toString(16).padStart(4, "0")}`);
+  return String(value).replaceAll(/\s+/gu, " ").replaceAll(HIDDEN, (character) => `\\u${character.codePointAt(0).toString(16).padStart(4, "0")}`);
 }
 
-// A label of an axis, a curve or a band: Plotly reads a few tags and entities in all its texts.
+// A label of an axis, a curve or a band, escaped: Plotly interprets some tags and entities in all texts.
 export function plotLabel(text, most = LABEL_LENGTH) {
   return shortened(visible(text), most).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

@@ -56,7 +56,7 @@ function periodControl(filter, change) {
 function periodText(expression) {
   const [count, unit] = expression.split(" ");
   if (expression === "this day") return "Today";
-  return /^\d+$/.test(count) && unit ? `Last ${count} ${unit.replace(/s?$/, "s")}` : expression.replace(/^./, (sign) => sign.toUpperCase());
+  return /^\d+$/.test(count) && unit ? `Last ${count} ${unit.replace(/s?$/, "s")}` : expression.replace(/^./, (first) => first.toUpperCase());
 }
 
 function valuesControl(filter, change) {

@@ -2,7 +2,7 @@
 
 import { shortened, visible } from "./escape.js";
 
-// A name on the page, cut so that it leaves room for the others.
+// Maximum length of a name on the page.
 const NAME_LENGTH = 80;
 export const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -11,7 +11,7 @@ export function unitOf(column) {
   return /"\s*([^"]+?)\s*"/.exec(column.value_format ?? "")?.[1] ?? "";
 }
 
-// From 100,000 kWh on people read MWh.
+// Units for headings of 100,000 kWh and more.
 const LARGER = [[1e9, "TWh"], [1e6, "GWh"], [1e3, "MWh"]];
 
 // A large number as [digits, unit] for a heading.
@@ -61,7 +61,7 @@ export function cellText(value, column) {
   return column.is_measure ? numberText(value, column) : valueText(value, column);
 }
 
-// A value as a filter expression that means exactly it.
+// The filter expression that matches only this value.
 export function exactly(value, column) {
   if (column.kind === "number") return String(value);
   if (column.kind === "location") return value.join(", ");
@@ -71,7 +71,7 @@ export function exactly(value, column) {
 }
 
 export function quoteText(text) {
-  const escaped = text.replace(/[\^"%_]/g, (sign) => `^${sign}`);
+  const escaped = text.replace(/[\^"%_]/g, (character) => `^${character}`);
   return /^[\p{L}\p{N}^_.]+$/u.test(escaped) && !/^(not|null|empty)\b/i.test(text) ? escaped : `"${escaped}"`;
 }
 

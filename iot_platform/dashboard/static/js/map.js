@@ -1,11 +1,11 @@
-// The map: circles on axes of degrees that are as wide as high at their latitude. Plotly's own scattergeo has neither
-// degrees at its edge nor a scale, and its zoom into one city is rough; here a city is as readable as the world.
+// The map: circles on axes of longitude and latitude, scaled so that distances are the same in both directions. It is
+// used instead of Plotly's scattergeo, which has no degree labels and no scale bar, and zooms poorly into a city.
 
 import { themeColors, typeColor } from "./colors.js";
 import { baseLayout, hover, opacity, seriesName } from "./charts.js";
 import { numberText } from "./format.js";
 import { keyColumn, pick, series, shape } from "./rows.js";
-import { baseMap, SKETCH_SPAN } from "./topology.js";
+import { baseMap, COARSE_SPAN } from "./topology.js";
 
 const LARGEST_PX = [22, 44]; // diameter of the circle with the largest value, on a phone and on a wall
 const SMALLEST_PX = 5;
@@ -45,14 +45,14 @@ export function mapChart(tile, answer, element, selected) {
   };
 }
 
-// The view [west, south, east, north] around all circles, in the proportions of the element.
+// The bounds [west, south, east, north] of all circles.
 function boundsOf(traces) {
   const x = traces.flatMap((trace) => trace.x);
   const y = traces.flatMap((trace) => trace.y);
   return [Math.min(...x), Math.min(...y), Math.max(...x), Math.max(...y)];
 }
 
-// The bounds of each group of places that lie within a degree of its largest one, the largest first.
+// The bounds of each city, the largest first: the places less than CITY_DEGREES from the largest one that is left.
 function citiesOf(traces) {
   let places = traces.flatMap((trace) => trace.x.map((x, position) => [x, trace.y[position], trace.marker.size[position]]));
   places.sort((a, b) => b[2] - a[2]);
@@ -67,6 +67,7 @@ function citiesOf(traces) {
   return cities;
 }
 
+// A view [west, south, east, north] around bounds, in the proportions of an element.
 export function fit([west, south, east, north], width, height) {
   const middle = Math.max(-MAX_LATITUDE, Math.min(MAX_LATITUDE, (south + north) / 2));
   const stretch = Math.cos((middle * Math.PI) / 180);
@@ -81,7 +82,8 @@ export function zoomed([west, south, east, north], factor) {
   return [x - dx, y - dy, x + dx, y + dy];
 }
 
-// Draws land and circles for a view; resolves with whether the land could be drawn.
+// Draws land and circles for a view. Resolves with the number of traces below the circles, and with the error if the
+// land could not be drawn.
 export async function drawMap(element, chart, view) {
   const colors = themeColors();
   let land = [];
@@ -101,7 +103,7 @@ export async function drawMap(element, chart, view) {
     ...chart.layout,
     width: element.clientWidth,
     height: element.clientHeight,
-    plot_bgcolor: east - west < SKETCH_SPAN ? colors.land : colors.water,
+    plot_bgcolor: east - west < COARSE_SPAN ? colors.land : colors.water,
     xaxis: { ...chart.layout.xaxis, ...degrees, range: [west, east] },
     yaxis: { ...chart.layout.yaxis, ...degrees, range: [south, north] },
     shapes: [{ type: "line", xref: "paper", yref: "paper", x0: 0.02, x1: 0.02 + bar.share, y0: 0.045, y1: 0.045, line: { color: colors.text, width: 2 } }],
@@ -111,7 +113,7 @@ export async function drawMap(element, chart, view) {
   return { below: below.length, problem };
 }
 
-// The net of degrees lies on the land, where Plotly's own grid lines would be hidden.
+// The grid of degrees, drawn on top of the land, which would hide Plotly's own grid lines.
 function graticule([west, south, east, north], step, color) {
   const [x, y] = [[], []];
   const margin = Math.max(east - west, north - south);

@@ -1,4 +1,4 @@
-// An answer of the server (columns of values) as a chart needs it.
+// Prepares a response of the server (columns of values) for a chart.
 
 export function shape(answer) {
   const pivot = answer.columns.find((column) => answer.pivots.includes(column.field));
@@ -9,7 +9,7 @@ export function shape(answer) {
   };
 }
 
-// The column whose values filter the other charts: a meter rather than its place, never a time.
+// The column whose values filter the other charts when clicked: never a time, and a location only if there is no other.
 export function keyColumn(answer) {
   const usable = shape(answer).dimensions.filter((column) => !["time", "date"].includes(column.kind));
   return usable.find((column) => column.kind !== "location") ?? usable[0] ?? null;

@@ -1,4 +1,5 @@
-// The rows of a chart as a table, for whoever cannot or does not want to read the chart. Its first column filters.
+// The rows of a chart as a table, for screen readers and for people who prefer it to the chart. A click on a value of
+// its first column filters all charts.
 
 import { make } from "./dom.js";
 import { cellText } from "./format.js";

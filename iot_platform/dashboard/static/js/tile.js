@@ -24,7 +24,7 @@ export class Tile {
     this.query = null;
     this.selected = undefined;
     this.isTable = false;
-    this.view = null; // of the map, once the user has moved it
+    this.view = null; // of a map: what the user has moved or zoomed to
     this.build();
     new ResizeObserver(() => this.resized()).observe(this.chart);
   }
@@ -89,7 +89,7 @@ export class Tile {
   // Keeps the last good chart and says why there is no newer one.
   fail({ message, isFinal }) {
     this.failedAt ??= Date.now();
-    this.asksAgain = !isFinal;
+    this.canRetry = !isFinal;
     const since = this.answer ? ` Showing data from ${clockText(this.failedAt)}.` : ` Since ${clockText(this.failedAt)}.`;
     const text = message + since;
     if (this.banner.textContent !== text) this.banner.textContent = text;
@@ -98,14 +98,14 @@ export class Tile {
   }
 
   get mayRecover() {
-    return this.element.dataset.state === "error" && this.asksAgain;
+    return this.element.dataset.state === "error" && this.canRetry;
   }
 
   async draw() {
     const { answer, definition } = this;
     if (!answer) return;
     const { measures: [measure] } = shape(answer);
-    this.tellCaption(definition.type === VALUE ? [] : [unitText(measure), definition.note]);
+    this.setCaption(definition.type === VALUE ? [] : [unitText(measure), definition.note]);
     this.message.hidden = answer.rows > 0;
     this.message.textContent = answer.rows ? "" : "No readings match these filters.";
     this.chart.hidden = this.isTable || !answer.rows;
@@ -123,7 +123,7 @@ export class Tile {
   }
 
   // One line; the tooltip has the whole text.
-  tellCaption(parts) {
+  setCaption(parts) {
     this.caption.textContent = this.caption.title = parts.filter(Boolean).join(" · ");
   }
 
@@ -160,7 +160,7 @@ export class Tile {
     const { below, problem } = await drawMap(chart, this.map, view);
     this.isDrawing = false;
     this.picks = (trace, point) => (trace < below ? null : this.map.picks(trace - below, point));
-    this.tellCaption([unitText(this.map.measure), problem ? `Drawn without land: ${problem.message}` : this.map.size, this.definition.note]);
+    this.setCaption([unitText(this.map.measure), problem ? `Drawn without land: ${problem.message}` : this.map.size, this.definition.note]);
     this.listen();
   }
 

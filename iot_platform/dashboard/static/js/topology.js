@@ -1,7 +1,7 @@
-// Natural Earth's world as lines and areas in degrees, out of the TopoJSON files that the server has.
+// Natural Earth's world map as lines and areas in degrees, from the TopoJSON files of the server.
 
-const FINE_SPAN = 40; // degrees: below, the finer file is drawn
-export const SKETCH_SPAN = 2; // degrees: below, its coasts are too rough to tell land from water
+const FINE_SPAN = 40; // degrees: narrower views use the file with more detail
+export const COARSE_SPAN = 2; // degrees: in narrower views, its coasts are too coarse to separate land from water
 
 const files = new Map();
 
@@ -17,7 +17,7 @@ function load(name) {
   return files.get(name);
 }
 
-// Arcs are steps on a grid of whole numbers; https://github.com/topojson/topojson-specification says how.
+// Arcs are delta-encoded on a grid of integers: https://github.com/topojson/topojson-specification.
 function decode(topology) {
   const { scale, translate } = topology.transform;
   const arcs = topology.arcs.map((arc) => {
@@ -37,12 +37,12 @@ function decode(topology) {
     if (geometry.type === "MultiPolygon") return geometry.arcs.flat().map(line);
     return geometry.type === "LineString" ? [line(geometry.arcs)] : [];
   };
-  const layer = (name) => topology.objects[name].geometries.flatMap(lines).flatMap(apart).map((points) => ({ points, box: boxOf(points) }));
+  const layer = (name) => topology.objects[name].geometries.flatMap(lines).flatMap(splitAtAntimeridian).map((points) => ({ points, box: boxOf(points) }));
   return { land: layer("land"), lakes: layer("lakes"), rivers: layer("rivers"), borders: layer("countries") };
 }
 
-// A line over the antimeridian would go back around the whole world.
-function apart(points) {
+// Splits a line where it crosses the antimeridian; otherwise it would go back across the whole map.
+function splitAtAntimeridian(points) {
   const parts = [[]];
   points.forEach((point, position) => {
     if (position && Math.abs(point[0] - points[position - 1][0]) > 180) parts.push([]);
@@ -81,7 +81,7 @@ export async function baseMap(view, colors) {
     }
     return { type: "scatter", mode: "lines", x, y, hoverinfo: "skip", ...style };
   };
-  if (east - west < SKETCH_SPAN) return [trace("borders", { line: { color: colors.border, width: 0.8, dash: "4px,4px" } })];
+  if (east - west < COARSE_SPAN) return [trace("borders", { line: { color: colors.border, width: 0.8, dash: "4px,4px" } })];
   const fill = (color) => ({ fill: "toself", fillcolor: color, line: { color: colors.border, width: 0.6 } });
   return [
     trace("land", fill(colors.land)),
