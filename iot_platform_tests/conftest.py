@@ -36,7 +36,7 @@ TESTS = Path(__file__).parent
 SLOW = [
     "clickhouse/test_embedded_server.py",
     "clickhouse/test_schema_evolution.py",
-    "clickhouse_embedded/test_fences.py",
+    "clickhouse_embedded/test_protections.py",
     "clickhouse_embedded/test_serve.py",
     "cli/test_prove_command.py",
     "clients",

@@ -19,7 +19,7 @@ USER = "default"
 
 
 def read_or_create_password(path: Path) -> str:
-    """The server's password; generated once, in a file that only its owner can read."""
+    """The server's password; generated at the first start, in a file that only its owner can read."""
     private_directory(path.parent)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -43,7 +43,7 @@ class Credentials:
     password: str
 
     def check(self, password: str) -> None:
-        """Raise AUTHENTICATION_FAILED unless they are those of the one user."""
+        """Raise AUTHENTICATION_FAILED unless they are those of the only user."""
         right = hmac.compare_digest(encoded(self.password), password.encode())
         if not (right and self.user == USER):
             raise ClickHouseError(

@@ -1,8 +1,8 @@
 """The statements, table functions, engines and settings that clients may use.
 
 Everything else is refused, so a new feature of the engine is refused until it has been reviewed and listed. Functions
-are the exception: UNSAFE_FUNCTIONS lists those that are refused. A test (clickhouse_embedded/test_allowed.py) names
-everything that is on no list; REFUSED_SETTINGS is for that test alone.
+are the exception: UNSAFE_FUNCTIONS lists those that are refused. The test clickhouse_embedded/test_allowed.py
+fails for everything that is on no list; only that test uses REFUSED_SETTINGS.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ STATEMENTS = words(
     OPTIMIZE DELETE UPDATE KILL SYSTEM ATTACH DETACH REPLACE
     """
 )
-# Objects of CREATE, ALTER, DROP ...; users, roles, named collections, workloads and the like are missing on purpose.
+# Objects of CREATE, ALTER, DROP ...; users, roles, named collections, workloads and the like are excluded.
 OBJECTS = words("TABLE TABLES VIEW DATABASE DICTIONARY FUNCTION INDEX")
 OBJECT_ADJECTIVES = words("OR REPLACE TEMPORARY MATERIALIZED UNIQUE ALL")
 
@@ -44,7 +44,7 @@ ENGINES = words(
     loop atomic ordinary
     """
 )
-# Keys of SOURCE(CLICKHOUSE(...)); host, port, secure and named collections are missing on purpose.
+# Keys of SOURCE(CLICKHOUSE(...)); host, port, secure and named collections are excluded.
 SOURCE_KEYS = words("USER PASSWORD DB TABLE QUERY WHERE INVALIDATE_QUERY UPDATE_FIELD UPDATE_LAG")
 
 SYSTEM_COMMANDS = (
@@ -106,7 +106,7 @@ TEXT_SETTINGS = words(
     primary_key_compression_codec storage_policy
     """
 )
-# Reviewed and refused: they contain SQL, name files, hosts, clusters or credentials, or belong to the server.
+# Reviewed and refused: they contain SQL, refer to files, hosts, clusters or credentials, or are for the server only.
 REFUSED_SETTINGS = words(
     """
     additional_result_filter ai_function_embedding_default_credentials ai_function_text_default_credentials
@@ -123,5 +123,5 @@ REFUSED_SETTINGS = words(
     stream_like_engine_insert_queue trace_profile_events_list url_base
     """
 )
-# Contains conditions, which are judged like statements (see hidden_sql.py).
+# Contains conditions, which are checked like statements (see hidden_sql.py).
 FILTERS = "additional_table_filters"

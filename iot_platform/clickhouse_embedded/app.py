@@ -21,18 +21,18 @@ from iot_platform.clickhouse_embedded.errors import ClickHouseError, from_engine
 from iot_platform.clickhouse_embedded.exchange import Exchange
 from iot_platform.clickhouse_embedded.execution import Execution
 from iot_platform.clickhouse_embedded.http_access import host_is_trusted, origin_is_trusted
-from iot_platform.clickhouse_embedded.judge import Judge
 from iot_platform.clickhouse_embedded.logins import FailedLogins
 from iot_platform.clickhouse_embedded.multipart import is_form, read_form, send_tables
 from iot_platform.clickhouse_embedded.request import read_request, url_parameters
 from iot_platform.clickhouse_embedded.sessions import Sessions
+from iot_platform.clickhouse_embedded.statement_checker import StatementChecker
 
 log = logging.getLogger(__name__)
 
 _DRAIN_BYTES = 256 * 1024 * 1024
 _DRAIN_REFUSED_BYTES = 1024 * 1024
 _DRAIN_REFUSED_S = 2.0
-_SHORT_BYTES = 16 * 1024  # of a URL: shorter ones are not worth a worker thread
+_SHORT_BYTES = 16 * 1024  # URLs up to this length are parsed without a worker thread
 
 
 class App:
@@ -44,8 +44,8 @@ class App:
         self._password = password
         self._trusted_hosts = trusted_hosts
         self._failed_logins = FailedLogins()
-        self._judge = Judge(engine, password)
-        # More threads than queries, so that KILL QUERY and the clean-up always get one.
+        self._checker = StatementChecker(engine, password)
+        # More threads than queries, so that KILL QUERY and the clean-up always find a free one.
         self.pool = ThreadPoolExecutor(MAX_QUERIES + 28, "query")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,7 +53,7 @@ class App:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
-        simple = _simple_answer(request, self._trusted_hosts)
+        simple = _simple_response(request, self._trusted_hosts)
         if simple is None:
             await self._query(request, send)
         else:
@@ -67,7 +67,7 @@ class App:
             await _fail(request, exchange, error)
         except ClientDisconnect:
             pass
-        except Exception as error:  # noqa: BLE001 - a client gets every failure as an answer
+        except Exception as error:  # noqa: BLE001 - every failure is reported to the client
             log.exception("request %s failed", exchange.query_id)
             await _fail(request, exchange, from_engine(error))
         finally:
@@ -89,13 +89,13 @@ class App:
             files = {name for name, value in form.multi_items() if not isinstance(value, str)}
         query = read_request(pairs, request.headers, request.method != "POST", files)
         exchange.query_id = query.query_id
-        execution = Execution(self.engine, self.sessions, self._judge, query)
+        execution = Execution(self.engine, self.sessions, self._checker, query)
         exchange.execution = execution
         await exchange.step(execution.open)
         if form is not None:
             await send_tables(form, query, exchange)
             await form.close()
-            await exchange.answer(lambda: execution.run(query.sql))
+            await exchange.respond(lambda: execution.run(query.sql))
         else:
             await execute(exchange, execution, Body(request, query, exchange.step))
 
@@ -113,12 +113,12 @@ class App:
         """End sessions and the engine."""
         self.sessions.close()
         self.pool.shutdown(wait=False, cancel_futures=True)
-        self._judge.close()
+        self._checker.close()
         self.engine.close()
 
 
-def _simple_answer(request: Request, trusted_hosts: Collection[str]) -> PlainTextResponse | None:
-    """The answer to a request that is not a query, or is refused; None: it is a query."""
+def _simple_response(request: Request, trusted_hosts: Collection[str]) -> PlainTextResponse | None:
+    """The response to a request that is not a query, or is refused; None: it is a query."""
     host, path = request.headers.get("host", ""), request.scope["path"]
     if not host_is_trusted(host, trusted_hosts) or not origin_is_trusted(request.headers.get("origin"), host):
         text = "Refused: call this server by its address or localhost (Host header), and not from a web page.\n"
@@ -156,4 +156,4 @@ async def _drain(request: Request, limit: int) -> None:
             if drained > limit:
                 return
     except (ClientDisconnect, RuntimeError):
-        return  # gone, or read to the end already
+        return  # the client disconnected, or the body has been read already

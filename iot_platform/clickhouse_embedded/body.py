@@ -11,7 +11,7 @@ from iot_platform.clickhouse_embedded.compression import Decompressor
 from iot_platform.clickhouse_embedded.native_blocks import BlockDecompressor
 from iot_platform.clickhouse_embedded.request import HttpQuery
 
-# The network's own chunks of 64 KiB would need more hops into worker threads.
+# Larger than the network's chunks of 64 KiB, so that fewer pieces are handed to worker threads.
 PIECE_BYTES = 1024 * 1024
 _PACKED_BYTES = PIECE_BYTES // 4
 Step = Callable[..., Awaitable[Any]]

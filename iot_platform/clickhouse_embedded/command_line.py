@@ -1,4 +1,4 @@
-"""The options of a server as command-line arguments: read from them, and written as them for a child process."""
+"""Parse a server's command-line arguments, and format them for a child process."""
 
 from __future__ import annotations
 

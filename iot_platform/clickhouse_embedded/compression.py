@@ -1,4 +1,4 @@
-"""Compression of bodies and answers as streams: Content-Encoding (gzip, deflate, zstd, lz4 frames, br) and blocks."""
+"""Compression of bodies and responses as streams: Content-Encoding (gzip, deflate, zstd, lz4 frames, br) and blocks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import zstandard
 from iot_platform.clickhouse_embedded import native_blocks
 from iot_platform.clickhouse_embedded.errors import CANNOT_DECOMPRESS, UNKNOWN_COMPRESSION_METHOD, ClickHouseError
 
-# Fastest first. The client names those it knows, and the server chooses.
+# Fastest first. The server uses the first one that the client accepts.
 ENCODINGS = ("lz4", "zstd", "gzip", "br", "deflate")
 _GZIP = 31  # zlib's window argument for the gzip wrapper
-_PLAIN_BYTES = 1024 * 1024  # the most in one step: a few kilobytes may decompress to gigabytes
-_ZSTD_BYTES = 256  # of input in one step: its decompressor takes no limit, and four bytes give up to 128 KiB
+_PLAIN_BYTES = 1024 * 1024  # maximum per step: a few kilobytes may decompress to gigabytes
+_ZSTD_BYTES = 256  # input per step: its decompressor has no output limit, and four bytes may become 128 KiB
 _LEVEL = 3  # ClickHouse's http_zlib_compression_level
 
 
@@ -77,8 +77,8 @@ class _Chain:
         return rest
 
 
-def answer_compressor(blocks: bool, encoding: str | None) -> Compressor:
-    """A fresh compressor for an answer; without ``blocks`` and ``encoding`` the bytes stay as they are."""
+def response_compressor(blocks: bool, encoding: str | None) -> Compressor:
+    """A fresh compressor for a response; without ``blocks`` and ``encoding`` the bytes stay as they are."""
     return _Chain(blocks, encoding)
 
 
@@ -88,7 +88,7 @@ def packed_in_blocks(data: bytes) -> bytes:
 
 
 def choose(accept_encoding: str) -> str | None:
-    """The encoding of an answer for a client's Accept-Encoding, or None for none."""
+    """The encoding of a response to a client's Accept-Encoding; None: uncompressed."""
     accepted = set()
     for item in accept_encoding.lower().split(","):
         name, _, quality = item.strip().partition(";")
@@ -111,7 +111,7 @@ def compressor(encoding: str) -> Compressor:
 
 
 class Decompressor:
-    """Decompresses a request body chunk by chunk; several frames may follow each other (clients send one a block)."""
+    """Decompresses a request body chunk by chunk; several frames may follow each other (clients send one per block)."""
 
     def __init__(self, encoding: str) -> None:
         name = encoding.strip().lower()
@@ -151,7 +151,7 @@ class Decompressor:
             ) from None
 
     def _step(self, data: bytes | memoryview) -> tuple[bytes, bytes | memoryview, bool]:
-        """Some plain bytes, the input that is left, and whether this frame has more to give."""
+        """Some plain bytes, the remaining input, and whether this frame has more output."""
         inner = self._inner
         if self._name == "br":
             plain = inner.process(data, output_buffer_limit=_PLAIN_BYTES)

@@ -1,4 +1,4 @@
-"""The configuration files of the engine, written before each start."""
+"""Write the configuration files of the engine, before each start."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from iot_platform.clickhouse_embedded.private_files import private_directory
 
 KEEP_LOGS_DAYS = 7
 
-# Rights inside the database only: no sources, no shutdown, no backups, no users. The engine enforces them, whatever the
-# SQL looks like. guard.py refuses the same earlier and in plainer words, and more.
+# Grants for work inside the database only: no sources, shutdown, backups, users. The engine enforces them for all SQL.
+# guard.py refuses the same statements earlier and with clearer messages, and refuses further ones.
 _USERS = """<clickhouse>
   <profiles><default>
     <constraints>
@@ -70,7 +70,7 @@ def write_config(directory: Path, memory_bytes: int) -> Path:
     nothing = private_directory(directory / "no-files")
     users = directory / "users.xml"
     config = directory / "config.xml"
-    # One sixteenth of the memory for the mark cache: the engine's own default of 5 GB ignores small machines.
+    # One sixteenth of the memory for the mark cache: the engine's default of 5 GB is too much for small machines.
     text = _SERVER.format(
         users=escape(str(users)),
         memory=memory_bytes,

@@ -1,4 +1,4 @@
-"""The HTTP protocol of one connection: uvicorn's, with bounds on size and time, long URLs and early headers."""
+"""The HTTP protocol of one connection: uvicorn's, with limits of size and time, long URLs and early headers."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Limits:
     header_bytes: int = 128 * 1024  # all headers together
     head_s: float = 30  # for URL and headers, from their first byte; also for the first byte of a connection
     body_idle_s: float = 120  # between two parts of a body
-    send_idle_s: float = 300  # while a client reads nothing of its answer: it may be working on the first part
-    refusal_s: float = 2  # reading on after a refusal: a client that is still sending would not see the refusal
+    send_idle_s: float = 300  # while a client does not read its response: it may be processing the first part
+    refusal_s: float = 2  # keep reading after a refusal: a client that is still sending would not see it otherwise
 
 
 class Connection(HttpToolsProtocol):
@@ -83,7 +83,7 @@ class Connection(HttpToolsProtocol):
         """Start the request."""
         self._head_bytes = None
         if self._check_head(self._header_bytes):
-            # The parser of URLs takes no more than 64 KiB: it gets the path only.
+            # uvicorn's URL parser accepts at most 64 KiB, so it gets only the path.
             self.url, _, query = b"".join(self._url).partition(b"?")
             super().on_headers_complete()
             self.scope["query_string"] = query.partition(b"#")[0]
@@ -94,7 +94,7 @@ class Connection(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is here; the next one may follow."""
+        """The request is complete; the next one may follow."""
         self._head_bytes = 0
         if not self._refused:
             super().on_message_complete()
@@ -115,7 +115,7 @@ class Connection(HttpToolsProtocol):
         if self._head_bytes is None:
             return not self.flow.read_paused and now - self._last_data > self.limits.body_idle_s
         if self.cycle is not None and (not self.cycle.response_complete or not self._head_bytes):
-            return False  # an answer is under way, or uvicorn's own clock between two requests runs
+            return False  # a response is being sent, or uvicorn's keep-alive timeout applies
         return now - self._since > self.limits.head_s
 
     def _check_head(self, header_bytes: int) -> bool:

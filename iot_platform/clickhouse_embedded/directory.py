@@ -1,4 +1,4 @@
-"""The files of one server: where its data, its password, its locks and its logs are."""
+"""The paths of one server's files: data, password, locks and logs."""
 
 from __future__ import annotations
 

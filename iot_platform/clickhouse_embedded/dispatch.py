@@ -1,4 +1,4 @@
-"""From a request's URL and body to a statement and the data of an INSERT."""
+"""Split a request's URL and body into a statement and the data of an INSERT, and run it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from iot_platform.clickhouse_embedded.text import decoded, encoded, header_text
 
 _MAX_HEAD_BYTES = PIECE_BYTES  # the statement part of an INSERT must fit
 _MAX_QUERY_BYTES = 64 * PIECE_BYTES
-_SHORT_BYTES = 4 * 1024  # not worth a worker thread
+_SHORT_BYTES = 4 * 1024  # parsed without a worker thread
 
 
 async def execute(exchange: Exchange, execution: Execution, body: Body) -> None:
@@ -33,7 +33,7 @@ async def execute(exchange: Exchange, execution: Execution, body: Body) -> None:
         size += len(parts[-1])
         if size > _MAX_QUERY_BYTES:
             raise ClickHouseError(SYNTAX_ERROR, f"Syntax error: the query is larger than {_MAX_QUERY_BYTES} bytes")
-    await exchange.answer(lambda: execution.run(decoded(b"".join(parts))))
+    await exchange.respond(lambda: execution.run(decoded(b"".join(parts))))
 
 
 async def _insert(exchange: Exchange, execution: Execution, head: InsertHead, text: bytes, body: Body) -> None:
@@ -41,7 +41,7 @@ async def _insert(exchange: Exchange, execution: Execution, head: InsertHead, te
     if body.ended and head.format.lower() == "values":
         result = await exchange.step(lambda: execution.run_values(head, decoded(text[head.data_start :])))
         if result is not None:
-            await exchange.answer(lambda: result)
+            await exchange.respond(lambda: result)
             return
     try:
         await _stream(exchange, execution, head, text, body)
@@ -50,7 +50,7 @@ async def _insert(exchange: Exchange, execution: Execution, head: InsertHead, te
             raise
         why = f"{error.message} (only literals are accepted, because the values name {execution.refused_word})"
         raise ClickHouseError(error.code, why, error.name) from None
-    await exchange.answer(lambda: iter(()))
+    await exchange.respond(lambda: iter(()))
 
 
 async def _stream(exchange: Exchange, execution: Execution, head: InsertHead, text: bytes, body: Body) -> None:

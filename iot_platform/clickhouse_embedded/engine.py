@@ -30,7 +30,7 @@ _PIPE_CLAUSES = (
     r"\nINTO OUTFILE '/dev/fd/\d+' TRUNCATE( /\* default \*/ FORMAT \w+)?"
     r"|\nFROM INFILE '/dev/fd/\d+' COMPRESSION 'none'"
 )
-# Not even the server may replace a view (see config.py): another definition needs another name.
+# Not even the server may replace a view (see config.py), so each definition has its own name.
 _VIEWS_OF = "1_" + "".join(letter if letter.isalnum() else "_" for letter in chdb.__version__)
 VIEWS = {table: f"{table}_by_client_id_{_VIEWS_OF}" for table in ("processes", "query_log")}
 MAX_QUERIES = 100
@@ -41,7 +41,7 @@ _REPLACE_AGAIN_S = 0.1
 
 
 def _default_database_exists(metadata: Path) -> bool:
-    """Whether the database "default" exists. One that never had a table cannot be attached: it is created again."""
+    """Whether the database "default" exists. If it never had a table, it cannot be attached and is created again."""
     definition = metadata / "default.sql"
     if definition.exists() and not (metadata / "default").exists():
         definition.unlink()
@@ -105,14 +105,14 @@ class Engine:
 
     @contextlib.contextmanager
     def registered(self, query_id: str, replace_within_s: float | None = None, kills: bool = False) -> Iterator[None]:
-        """Register ``query_id`` while its query runs: once at a time, and MAX_QUERIES in all.
+        """Register ``query_id`` while its query runs. Each id may run once at a time, and at most MAX_QUERIES may run.
 
         ``replace_within_s``: cancel the running query with the id and wait this long for its end
         (replace_running_query). ``kills``: it is a KILL QUERY, which may run beyond MAX_QUERIES.
         """
         until = time.monotonic() + min(replace_within_s or 0, _REPLACE_AT_MOST_S)
         while not self._register(query_id, MAX_QUERIES + (_MAX_KILLS if kills else 0)):
-            # Each waiting request needs a thread, and must leave some for the query that it waits for.
+            # Each waiting request occupies a thread. Their number is limited, so that the awaited query gets one too.
             if time.monotonic() >= until or not self._may_wait.acquire(blocking=False):
                 raise ClickHouseError(
                     QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING,
@@ -120,7 +120,7 @@ class Engine:
                     + ("." if replace_within_s is None else " and can't be stopped"),
                 )
             try:
-                self.kill(query_id)  # again, because it may not have begun yet
+                self.kill(query_id)  # repeatedly, because the query may not have begun yet
                 with self._lock:
                     self._lock.wait_for(lambda: query_id not in self._running, _REPLACE_AGAIN_S)
             finally:

@@ -1,4 +1,4 @@
-"""Errors of the server process, and ClickHouse's numbered errors as clients get them: code, name, HTTP status, text."""
+"""Errors of the server process, and ClickHouse's numbered errors for clients: code, name, HTTP status, text."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class EmbeddedServerError(Exception):
 
 
 class DirectoryInUseError(EmbeddedServerError):
-    """Another server uses the directory: that of ``record``, or (None) one that is starting or stopping."""
+    """Another server uses the directory. ``record`` describes it; None: it is starting or stopping."""
 
     exit_code = 3
 
@@ -110,7 +110,7 @@ class ClickHouseError(Exception):
         return _STATUS.get(self.code, 500)
 
     def body(self, version: str) -> str:
-        """The text of the error as ClickHouse writes it into the answer."""
+        """The text of the error as ClickHouse writes it into the response."""
         return f"Code: {self.code}. DB::Exception: {self.message} ({self.name}) (version {version} (official build))\n"
 
 

@@ -1,4 +1,4 @@
-"""One request and its answer: steps in worker threads, and cancellation when the client disconnects."""
+"""One request and its response: steps in worker threads, and cancellation when the client disconnects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 from starlette.types import Send
 
-from iot_platform.clickhouse_embedded import answer, compression
+from iot_platform.clickhouse_embedded import compression, response
 from iot_platform.clickhouse_embedded.connection import EARLY_HEADERS
 from iot_platform.clickhouse_embedded.engine import Engine
 from iot_platform.clickhouse_embedded.errors import ClickHouseError
@@ -29,19 +29,19 @@ _KILL_FOR_S = 30.0
 
 
 class Exchange:
-    """Steps of one execution in worker threads, and the answer to its client."""
+    """Steps of one execution in worker threads, and the response to its client."""
 
     def __init__(self, engine: Engine, pool: ThreadPoolExecutor, request: Request, send: Send) -> None:
         self.execution: Execution | None = None
         self.query_id = ""
         self.logged_in = False
-        self.began = False  # the head of the answer is complete
-        self._early = False  # its status, 200, is sent, for the sake of progress headers
+        self.began = False  # the status and all headers of the response are sent
+        self._early = False  # the status 200 and progress headers are sent
         self._engine = engine
         self._pool = pool
         self._request = request
         self._send = send
-        self._tag = answer.new_exception_tag()
+        self._tag = response.new_exception_tag()
         self._result: Result | None = None
         self._pending: asyncio.Future[Any] | None = None
         self._gone: asyncio.Task[None] | None = None
@@ -64,17 +64,17 @@ class Exchange:
                 await self._send_progress(execution)
         return await future
 
-    async def answer(self, start: Callable[[], Iterator[bytes]]) -> None:
+    async def respond(self, start: Callable[[], Iterator[bytes]]) -> None:
         """Run the statement and send its result, streaming when it is large."""
         execution = self.execution
         assert execution is not None
         self._gone = asyncio.create_task(self._wait_until_gone())
         query = execution.query
         accepted = self._request.headers.get("accept-encoding", "")
-        encoding = compression.choose(accepted) if query.compress_answer else None
-        # HTTP/1.0 has no chunks: only a length tells a complete answer from a truncated one.
+        encoding = compression.choose(accepted) if query.compress_response else None
+        # HTTP/1.0 has no chunks: only a length tells a complete response from a truncated one.
         whole_first = query.wait_end or self._request.scope["http_version"] == "1.0"
-        result = self._result = Result(start, query.answer_in_blocks, encoding, whole_first)
+        result = self._result = Result(start, query.response_in_blocks, encoding, whole_first)
         body: bytes | None = await self._watched(lambda: self._begin(result))
         await self._send_head(None if result.is_empty else encoding, result.length)
         try:
@@ -95,7 +95,7 @@ class Exchange:
         return body
 
     async def fail(self, error: ClickHouseError, close: bool = False) -> None:
-        """Send the error: as a status if none was sent yet, else at the end of the stream, which is then cut.
+        """Send the error: as a status if none was sent yet, else at the end of the stream, which then ends.
 
         ``close``: the connection serves no further request.
         """
@@ -104,20 +104,20 @@ class Exchange:
             await self.step(execution.close)
         if not self.began and not self._early:
             body = encoded(error.body(self._engine.version))
-            if execution is not None and execution.query.answer_in_blocks:
+            if execution is not None and execution.query.response_in_blocks:
                 body = await self.step(compression.packed_in_blocks, body)
             headers = {**self._headers(error), "Content-Length": str(len(body))}
             await self._start(error.status, {**headers, "Connection": "close"} if close else headers)
             await self._send({"type": "http.response.body", "body": body, "more_body": False})
             return
         if not self.began:
-            blocks = execution is not None and execution.query.answer_in_blocks
+            blocks = execution is not None and execution.query.response_in_blocks
             self._result = Result(lambda: iter(()), blocks, None, whole_first=False)
             await self._start(200, {**self._headers(error), "Connection": "close"})
         assert self._result is not None
-        message = answer.mid_stream(error, self._engine.version, self._tag)
+        message = response.mid_stream(error, self._engine.version, self._tag)
         await self._send_part(await self.step(self._result.end, message))
-        # No final chunk follows: the closed connection tells the client that the answer is incomplete.
+        # No final chunk follows: the closed connection tells the client that the response is incomplete.
 
     async def close(self) -> None:
         """End the running step and release the handle, the session and the files."""
@@ -127,9 +127,9 @@ class Exchange:
             return
         if self._pending is not None and not self._pending.done():
             await asyncio.shield(self._cancel_step())
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._pool, self._give_back))
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._pool, self._release))
 
-    def _give_back(self) -> None:
+    def _release(self) -> None:
         assert self.execution is not None
         self.execution.close()
         if self._result is not None:
@@ -141,9 +141,9 @@ class Exchange:
         assert self.execution is not None and pending is not None
         query_id = self.execution.query.query_id
         deadline = time.monotonic() + _KILL_FOR_S
-        while not pending.done():  # again, because the query may not have begun yet
+        while not pending.done():  # repeatedly, because the query may not have begun yet
             if time.monotonic() > deadline:
-                log.warning("The query %s does not stop; its step is waited for.", query_id)
+                log.warning("Query %s does not stop; waiting for its step to end.", query_id)
                 await asyncio.wait({pending})
                 return
             await asyncio.get_running_loop().run_in_executor(self._pool, self._engine.kill, query_id)
@@ -163,26 +163,26 @@ class Exchange:
             pass
 
     async def _send_progress(self, execution: Execution) -> None:
-        headers = {} if self._early else answer.common_headers(self.query_id, self._engine.timezone, self._tag)
-        headers["X-ClickHouse-Progress"] = answer.progress(execution)
+        headers = {} if self._early else response.common_headers(self.query_id, self._engine.timezone, self._tag)
+        headers["X-ClickHouse-Progress"] = response.progress(execution)
         self._early = True
-        await self._send({"type": EARLY_HEADERS, "headers": answer.encoded_headers(headers)})
+        await self._send({"type": EARLY_HEADERS, "headers": response.encoded_headers(headers)})
 
     def _headers(self, error: ClickHouseError | None = None, encoding: str | None = None) -> dict[str, str]:
         execution = self.execution
-        headers = {} if self._early else answer.common_headers(self.query_id, self._engine.timezone, self._tag)
+        headers = {} if self._early else response.common_headers(self.query_id, self._engine.timezone, self._tag)
         if error is not None:
             headers["X-ClickHouse-Exception-Code"] = str(error.code)
             headers["Content-Type"] = "text/plain; charset=UTF-8"
         else:
-            headers |= answer.content_headers(execution.format if execution else None, encoding)
+            headers |= response.content_headers(execution.format if execution else None, encoding)
         if execution is not None:
-            headers["X-ClickHouse-Summary"] = answer.summary(execution)
+            headers["X-ClickHouse-Summary"] = response.summary(execution)
         return headers
 
     async def _start(self, status: int, headers: dict[str, str]) -> None:
         self.began = True
-        encoded_headers = answer.encoded_headers(headers)
+        encoded_headers = response.encoded_headers(headers)
         await self._send({"type": "http.response.start", "status": status, "headers": encoded_headers})
 
     async def _send_head(self, encoding: str | None, length: int | None) -> None:

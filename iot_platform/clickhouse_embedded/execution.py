@@ -12,17 +12,17 @@ from iot_platform.clickhouse_embedded.denied import denied
 from iot_platform.clickhouse_embedded.engine import ID_SETTING, Engine
 from iot_platform.clickhouse_embedded.errors import READONLY, ClickHouseError
 from iot_platform.clickhouse_embedded.handle import BASE_SETTINGS, Handle, identifier
-from iot_platform.clickhouse_embedded.judge import Judge
 from iot_platform.clickhouse_embedded.lexer import Token, tokens
 from iot_platform.clickhouse_embedded.pipes import Inserter, Output
 from iot_platform.clickhouse_embedded.request import HttpQuery
 from iot_platform.clickhouse_embedded.rewrite import with_client_ids
 from iot_platform.clickhouse_embedded.sessions import Session, Sessions
 from iot_platform.clickhouse_embedded.statement import InsertHead, Statement
+from iot_platform.clickhouse_embedded.statement_checker import StatementChecker
 
 _SESSION_ONLY = ("SET", "USE")
 
-# For values that were not judged: an expression is an error.
+# For values that were not checked: an expression is an error.
 LITERALS_ONLY = {
     "input_format_values_interpret_expressions": "0",
     "input_format_values_deduce_templates_of_expressions": "0",
@@ -51,9 +51,9 @@ class Totals:
 
 
 class Execution:
-    """One request on the engine, from taking a handle to giving it back."""
+    """One request on the engine, from acquiring a handle to releasing it."""
 
-    def __init__(self, engine: Engine, sessions: Sessions, judge: Judge, query: HttpQuery) -> None:
+    def __init__(self, engine: Engine, sessions: Sessions, checker: StatementChecker, query: HttpQuery) -> None:
         self.query = query
         self.totals = Totals()
         self.format: str | None = None
@@ -62,9 +62,9 @@ class Execution:
         self.progress: dict[str, int] | None = None  # the engine's latest counts, if the client asked for progress
         self._engine = engine
         self._sessions = sessions
-        self._judge = judge
+        self._checker = checker
         self._started = time.monotonic()
-        self._touched = list(query.settings)  # settings that a session must not keep
+        self._temporary_settings = list(query.settings)  # a session must not keep them
         self._stack = contextlib.ExitStack()
         self._is_registered = False
         self._handle: Handle | None = None
@@ -85,17 +85,17 @@ class Execution:
     def open(self) -> None:
         """Take the session or a new handle, and apply the settings of the request.
 
-        With external tables to fill, ``readonly`` is left to ``protect``.
+        If there are external tables to fill, ``readonly`` is set later, by ``protect``.
         """
         query = self.query
         for name, value in query.settings.items():
-            self._judge.check_setting(name, value)
+            self._checker.check_setting(name, value)
         settings = {**query.settings, ID_SETTING: query.query_id}
         if query.session_id:
             session = self._sessions.acquire(query.session_id, query.session_timeout_s, query.session_check)
             self._stack.callback(self._sessions.release, query.session_id, query.close_session)
             self._session, self._handle = session, session.handle
-            self._stack.callback(session.restore, self._touched)
+            self._stack.callback(session.restore, self._temporary_settings)
             session.apply(settings, query.database)
         else:
             self._handle = self._engine.open()
@@ -125,7 +125,7 @@ class Execution:
     def add_external(self, name: str, structure: str, fmt: str, data: Iterator[bytes]) -> None:
         """A temporary table from a file of a multipart request."""
         # The structure is SQL of the client: it must be only the column list of this one statement.
-        create = self._judge.statement(f"CREATE TEMPORARY TABLE {identifier(name)} (\n{structure}\n) ENGINE = Memory")
+        create = self._checker.statement(f"CREATE TEMPORARY TABLE {identifier(name)} (\n{structure}\n) ENGINE = Memory")
         self._register(create.kind)
         self.handle.query_one(create.text, "TabSeparated", {})
         if self.query.session_id:
@@ -137,13 +137,13 @@ class Execution:
         self.totals = Totals()
 
     def protect(self) -> None:
-        """Set ``readonly``, as the last setting: nothing can be written or set after it."""
+        """Set ``readonly``, as the last setting, because nothing can be written or set after it."""
         if self.query.readonly and not self.query.session_id:
             self.handle.apply({"readonly": str(self.query.readonly)})
 
     def run(self, sql: str) -> Iterator[bytes]:
         """Run a statement without inline data; yields the encoded result."""
-        statement = self._judge.statement(sql, self.query.params)
+        statement = self._checker.statement(sql, self.query.params)
         self._check_readonly(statement.text, statement.kind)
         self._register(statement.kind)
         fmt = statement.format or self.query.default_format
@@ -158,12 +158,12 @@ class Execution:
     def run_values(self, head: InsertHead, values: str) -> Iterator[bytes] | None:
         """Run an INSERT of Values whose data is complete; values may be expressions and query parameters.
 
-        Returns None when they name something refused (``refused_word``): then use ``begin_insert``, for literals only.
+        Returns None when they contain a ``refused_word``. Then use ``begin_insert``, which accepts literals only.
         """
-        self.refused_word = self._judge.refused_word(values)
+        self.refused_word = self._checker.refused_word(values)
         if self.refused_word:
             return None
-        text = self._judge.with_values(head, values)
+        text = self._checker.with_values(head, values)
         self._check_readonly(text, "INSERT")
         self._register("INSERT")
         self.reads_only = False
@@ -189,7 +189,7 @@ class Execution:
             output.cancel(lambda: self._engine.kill(self.query.query_id))
 
     def _check_readonly(self, text: str, kind: str) -> None:
-        """Refuse what ``readonly`` forbids. The engine would allow KILL, and keep its readonly on in a session."""
+        """Refuse what ``readonly`` forbids. The engine would allow KILL, and keep readonly in a session."""
         if not self.query.readonly:
             return
         refused = kind == "KILL"
@@ -207,15 +207,15 @@ class Execution:
     def begin_insert(self, head: InsertHead) -> None:
         """Begin an INSERT whose data follows in chunks."""
         self.reads_only = False
-        head = self._judge.head(head)
+        head = self._checker.head(head)
         self._check_readonly(f"{head.sql} FORMAT {head.format}", "INSERT")
         self._register("INSERT")
         if head.format.lower() == "values":
-            # Values are SQL expressions. A stream of them cannot be judged, so only literals are accepted.
+            # Values are SQL expressions. A stream of them cannot be checked, so only literals are accepted.
             if any(token.name.lower().startswith("input_format_values") for token in tokens(head.sql)):
                 raise denied("A setting of the Values format in an INSERT with much data")
             self.handle.apply(LITERALS_ONLY)
-            self._touched += LITERALS_ONLY
+            self._temporary_settings += LITERALS_ONLY
         self._inserter = Inserter(self.handle, head, self.query.params)
 
     def append(self, data: bytes) -> None:

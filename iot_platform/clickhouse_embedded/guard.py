@@ -1,9 +1,9 @@
-"""What clients may not do: reach files, other hosts or programs, or stop the server.
+"""Refuse statements with which clients would reach files, other hosts or programs, or stop the server.
 
-There are three fences. The engine runs without the grants for sources, shutdown and backups (config.py). The guard
-judges each statement as the engine's own parser rendered it (judge.py): it refuses more than the engine does, and names
-what it refuses. The kernel keeps the whole process in its data directory (lockdown.py). The guard and the kernel each
-hold alone.
+Three protections are independent of each other. The engine runs without the grants for sources, shutdown and backups
+(config.py). The guard checks each statement as the engine's own parser rendered it (statement_checker.py). It refuses
+more than the engine does, and its message says what it refused. The kernel confines the whole process to its data
+directory (lockdown.py). The guard is sufficient without the other two, and so is the kernel.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ class Guard:
         self._settings.check_value(name, tuple(tokens(value)))
 
     def refused_word(self, values: str) -> str:
-        """A word in data of the format Values that forbids expressions in it; empty: they are allowed."""
+        """A word in data of the format Values because of which expressions are refused; empty: they are allowed."""
         return self._hidden.query_word(values)
 
     def _check_engine(self, statement: tuple[Token, ...]) -> None:
-        """Judge ``ENGINE = X``. Columns may be named engine, too."""
+        """Check ``ENGINE = X``. A column may also be named engine."""
         depth = 0
         for index, token in enumerate(statement[:-1]):
             depth += {"(": 1, ")": -1}.get(token.text, 0)
@@ -74,7 +74,7 @@ class Guard:
                 continue
             assigned = statement[index + 1].text == "="
             engine = statement[min(index + 1 + assigned, len(statement) - 1)].name
-            # Replicated tables need a Keeper. There is none here, and the engine itself says so.
+            # Replicated tables need a Keeper. Without one the engine itself refuses them.
             name = engine.lower().removeprefix("replicated")
             if name not in allowed.ENGINES and name and (assigned or name in self._engines):
                 raise denied(f"ENGINE {engine}")
@@ -88,9 +88,9 @@ def _calls(statement: tuple[Token, ...]) -> Iterator[tuple[int, Token]]:
 
 
 def _given_as_function(statement: tuple[Token, ...]) -> Iterator[Token]:
-    """Names that the engine may take for a function without a parenthesis behind: APPLY(f), arrayMap(f, a).
+    """Names that the engine may interpret as a function without a parenthesis: APPLY(f), arrayMap(f, a).
 
-    Of a name that is still a parameter, ``{f:Identifier}``, the brace.
+    For a name that is a query parameter, ``{f:Identifier}``, the token of the brace.
     """
     for index, token in enumerate(statement):
         is_parameter = token.text == "{" and index + 3 < len(statement) and statement[index + 3].text == "Identifier"
@@ -109,7 +109,7 @@ def _given_as_function(statement: tuple[Token, ...]) -> Iterator[Token]:
 
 
 def _has_more(statement: tuple[Token, ...], opening: int) -> bool:
-    """Whether the call has two arguments: with one it takes no function."""
+    """Whether the call has more than one argument. With one argument it takes no function."""
     depth = 0
     for index in range(opening, len(statement)):  # no slice: a statement may have thousands of calls
         text = statement[index].text
@@ -158,7 +158,7 @@ def _check_kind(kind: str, statement: tuple[Token, ...]) -> None:
 
 
 def _check_object(kind: str, statement: tuple[Token, ...]) -> None:
-    """CREATE, ALTER, DROP ... of tables and the like; not of users, named collections or programs."""
+    """Allow CREATE, ALTER, DROP ... of tables and the like; refuse users, named collections and programs."""
     for token in statement[1:]:
         if token.word in allowed.OBJECTS:
             break

@@ -15,9 +15,9 @@ from iot_platform.clickhouse_embedded.text import decoded, encoded
 ENGINE_ERRORS = (ChdbError, RuntimeError)  # what the engine's Python module raises
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-# Conveniences of clickhouse-local are off, as on a server; async_insert would be silently synchronous in this engine.
-# dispatch.py limits a statement to 64 MiB; its rendering is longer. 0, no limit, is not possible: the engine cuts
-# log_comment to this size, too.
+# Extras of clickhouse-local are off, as on a server; async_insert would be silently synchronous in this engine.
+# max_query_size: dispatch.py limits a statement to 64 MiB, and its rendering may be longer. 0 (no limit) is impossible,
+# because the engine also truncates log_comment to this size.
 BASE_SETTINGS = {
     "implicit_select": "0",
     "allow_introspection_functions": "0",
@@ -64,12 +64,12 @@ class Handle:
         try:
             return self._query(sql, fmt, {})
         finally:
-            self._query("SELECT 1", "TabSeparated", {"_": ""})  # parameters given in a call replace those of SET
+            self._query("SELECT 1", "TabSeparated", {"_": ""})  # the parameters of a call replace those of SET
 
     def _query(self, sql: str, fmt: str, params: dict[str, str]) -> Any:
         try:
             return self.connection.query(encoded(sql), fmt, params=params)
-        except UnicodeDecodeError as error:  # the message, which quotes the client's bytes
+        except UnicodeDecodeError as error:  # the error message quotes bytes of the client
             raise from_engine(RuntimeError(decoded(error.object))) from None
         except ENGINE_ERRORS as error:
             raise from_engine(error) from None

@@ -1,7 +1,7 @@
-"""SQL that stands in string literals: column lists of table functions, queries of dictionaries, filters.
+"""Check SQL inside string literals: column lists of table functions, queries of dictionaries, filters.
 
-The engine reads such a string as SQL, so it is judged as SQL: rendered by the engine's parser and checked like a
-statement. A computed string cannot be judged, so only a literal is accepted.
+The engine reads such a string as SQL, so it is checked as SQL: rendered by the engine's parser and checked like a
+statement. A computed string cannot be checked, so only a literal is accepted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _COMPUTED = words("generaterandomstructure")
 
 
 class HiddenSql:
-    """Finds and judges the SQL in the strings of a statement."""
+    """Finds and checks the SQL in the strings of a statement."""
 
     def __init__(self, check: Callable[[str], None], unsafe: frozenset[str]) -> None:
         """``check`` raises for SQL that is refused or cannot be parsed; ``unsafe``: functions in lower case."""
@@ -32,7 +32,7 @@ class HiddenSql:
         self._unsafe = unsafe
 
     def check(self, statement: tuple[Token, ...]) -> None:
-        """Raise ACCESS_DENIED for strings of the statement that hold refused SQL, or might."""
+        """Raise ACCESS_DENIED for strings of the statement that contain or may contain refused SQL."""
         for index, token in enumerate(statement[:-1]):
             if statement[index + 1].text != "(":
                 continue
@@ -46,11 +46,11 @@ class HiddenSql:
                 raise denied("A dictionary layout on a disk")
 
     def check_condition(self, sql: str) -> None:
-        """Judge a condition that the engine puts behind a WHERE."""
+        """Check a condition that the engine puts into a WHERE clause."""
         self._check(f"SELECT 1 WHERE (\n{sql}\n)")
 
     def check_structure(self, text: str) -> None:
-        """Judge a list of columns. Text that cannot be parsed as one is harmless: the engine refuses it, too."""
+        """Check a list of columns. Text that cannot be parsed as one is harmless: the engine refuses it, too."""
         try:
             self._check(f"CREATE TABLE t (\n{text}\n) ENGINE = Memory")
         except ClickHouseError as error:
@@ -58,7 +58,10 @@ class HiddenSql:
                 raise
 
     def query_word(self, text: str) -> str:
-        """What in ``text`` may name an unsafe function or begin a query (its functions take computed SQL); or ''."""
+        """The part of ``text`` that may name an unsafe function or begin a query; empty: there is none.
+
+        A query is refused because table functions in it may take computed SQL.
+        """
         if "{" in text and "Identifier" in text:
             return "a parameter of type Identifier"
         if "\\" in text and not _NAME_QUOTES.isdisjoint(text):  # a quoted name can spell any word with escapes
@@ -67,7 +70,7 @@ class HiddenSql:
         return min(found, default="")
 
     def _check_structured(self, name: str, found: list[tuple[Token, ...]], expressions: bool) -> None:
-        """Judge the arguments of a table function; ``expressions``: whether its data might hold some."""
+        """Check the arguments of a table function; ``expressions``: whether its data may contain expressions."""
         for position, argument in enumerate(found):
             for token in argument:
                 if token.kind == "string" and (name != "values" or position == 0):
@@ -105,7 +108,7 @@ class HiddenSql:
 
 
 def arguments(statement: tuple[Token, ...], opening: int) -> Iterator[tuple[Token, ...]]:
-    """The arguments of the call whose parenthesis stands at ``opening``."""
+    """The arguments of the call whose opening parenthesis is at ``opening``."""
     depth, begin = 0, opening + 1
     for index in range(opening, len(statement)):
         text = statement[index].text
@@ -136,7 +139,7 @@ def _is_pattern(statement: tuple[Token, ...], index: int) -> bool:
 
 
 def _names_data_format(statement: tuple[Token, ...], found: list[tuple[Token, ...]]) -> bool:
-    """Whether format(NAME, ...) reads plain data: not Values, and the name is no alias of something else."""
+    """Whether format(NAME, ...) reads data without expressions: NAME is not Values and not an alias."""
     if not found or len(found[0]) != 1 or not found[0][0].name:
         return False
     name = found[0][0].name.lower()
@@ -144,14 +147,14 @@ def _names_data_format(statement: tuple[Token, ...], found: list[tuple[Token, ..
 
 
 def _is_literal(argument: tuple[Token, ...]) -> bool:
-    """A literal: a string, or a number with a sign and a fraction."""
+    """Whether it is a string, or a number that may have a sign and a fraction."""
     if len(argument) == 1:
         return argument[0].kind in ("string", "number")
     return all(token.kind == "number" or token.text in ("-", ".") for token in argument)
 
 
 def _is_row(argument: tuple[Token, ...]) -> bool:
-    """A tuple of two or more values, or tuple(...): never a string, whatever it holds."""
+    """Whether it is a tuple of two or more values, or tuple(...), which is never a string."""
     if argument[0].name.lower() == "tuple" and len(argument) > 1:
         argument = argument[1:]
     elif len(list(arguments(argument, 0))) < 2 and not any("," in token.text for token in argument):
@@ -160,7 +163,7 @@ def _is_row(argument: tuple[Token, ...]) -> bool:
 
 
 def _is_plain(argument: tuple[Token, ...]) -> bool:
-    """A literal, a name, or a call of what computes harmless text."""
+    """Whether it is a literal, a name, or a call of a function that returns harmless text."""
     if argument[0].name.lower() in _COMPUTED:
         return True
     return _is_literal(argument) or (len(argument) == 1 and bool(argument[0].name))

@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn over one listening socket, until a signal or until nobody needs it."""
+"""The HTTP server: uvicorn on one listening socket, until a signal arrives or no process uses the server."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ async def answer_requests(app: App, listener: socket.socket, users_lock: Path | 
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
-    # Breaking an answer off is how errors in mid-stream are reported: not worth a line of the log.
+    # Errors in mid-stream are reported by ending the response early. uvicorn would log each of them.
     logging.getLogger("uvicorn.error").addFilter(
         lambda record: "without completing response" not in record.getMessage()
     )
     server = uvicorn.Server(config)
-    # uvicorn raises the signal again when it has stopped. The clean-up of this process must still run then.
+    # uvicorn raises the signal again after it has stopped. That is ignored, so that the clean-up of this process runs.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _ignore)
     helpers = [
@@ -81,7 +81,7 @@ async def _close_overdue_connections(server: uvicorn.Server) -> None:
 async def _stop_when_unused(server: uvicorn.Server, users_lock: Path) -> None:
     """Stop when no process has held the users' lock for a while.
 
-    The server then keeps the lock to its end, so that a new user waits and starts a fresh server.
+    The server then keeps the lock until it ends, so that a new user waits and starts another server.
     """
     started = time.monotonic()
     free_since: float | None = None

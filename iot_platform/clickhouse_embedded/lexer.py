@@ -1,8 +1,8 @@
 """Tokens of ClickHouse SQL, in one pass over the text.
 
 It has two uses. It finds where the statement of an INSERT ends and its data begins. And it reads the engine's rendering
-of a statement (see judge.py), which has no comments, no heredocs and one way to write a string. It never decides alone
-what a client may do.
+of a statement (see statement_checker.py), which has no comments, no heredocs and one notation for strings. What a
+client may do never depends on this lexer alone.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-# Each alternative either matches in one run over its characters or fails at its first one: a text takes time in
-# proportion to its length, whatever it holds. An opening quote without its partner takes the rest ("unclosed").
+# Each alternative either matches in one pass over its characters or fails at the first one, so the time is proportional
+# to the length of any text. An opening quote that is not closed extends to the end of the text ("unclosed").
 _TOKEN = re.compile(
     r"""
     (?P<space>[\s\ufeff\x00]+)
@@ -32,7 +32,7 @@ _TOKEN = re.compile(
 _HEREDOC_EDGE = re.compile(r"\$(?=([A-Za-z0-9_]*)\$)")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _ESCAPE = re.compile(r"\\(x..|.)|(['`\"])\2", re.DOTALL)
-# As ClickHouse decodes them: \N is nothing at all, and an unknown letter keeps its backslash.
+# As ClickHouse decodes them: \N is an empty text, and an unknown letter keeps its backslash.
 _ESCAPED = dict(zip("ntr0bfaveN", ("\n", "\t", "\r", "\0", "\b", "\f", "\a", "\v", "\x1b", ""), strict=True))
 _ITSELF = frozenset("\\'\"`/=")
 _HEX = "0123456789abcdef"
@@ -45,7 +45,7 @@ def words(text: str) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token: its kind (word, quoted, string, number, mark, unclosed), its text and where it stands."""
+    """One token: its kind (word, quoted, string, number, mark, unclosed), its text and its position."""
 
     kind: str
     text: str
@@ -78,7 +78,7 @@ def _unescape(match: re.Match[str]) -> str:
     if letter is None:
         return match.group(2)
     if len(letter) == 3:
-        # ClickHouse does not check the digits: any other letter counts as 255, and the sum overflows.
+        # ClickHouse does not check the digits: any other character counts as 255, and the sum overflows.
         high, low = (_HEX.index(digit) if digit in _HEX else 255 for digit in letter[1:].lower())
         return chr((high * 16 + low) % 256)
     return letter if letter in _ITSELF else _ESCAPED.get(letter, "\\" + letter)
@@ -86,7 +86,7 @@ def _unescape(match: re.Match[str]) -> str:
 
 @dataclass
 class _Heredocs:
-    """Where each ``$tag$`` stands last, found in one pass when the first one is met."""
+    """The last position of each ``$tag$``, found in one pass when it is first needed."""
 
     text: str
     last: dict[str, int] | None = field(default=None)
@@ -102,9 +102,9 @@ class _Heredocs:
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """The tokens of ``text`` without white space and comments; lazily, so that data behind a statement is not read.
+    """The tokens of ``text`` without white space and comments; lazily, so that data after a statement is not read.
 
-    A list of numbers is one token. An unclosed quote takes the rest of the text as a token of kind "unclosed".
+    A list of numbers is one token. An unclosed quote and the rest of the text are one token of kind "unclosed".
     """
     heredocs = _Heredocs(text)
     position = 0
@@ -125,14 +125,14 @@ def tokens(text: str) -> Iterator[Token]:
 
 
 def unclosed_heredocs(text: str) -> int:
-    """How many different ``$tag$`` stand only once in ``text``; the engine looks for the partner of each to the end."""
+    """The number of different ``$tag$`` that occur once. The engine searches the whole text to close each of them."""
     if "$" not in text:
         return 0
     return sum(count == 1 for count in Counter(match.group(1) for match in _HEREDOC_EDGE.finditer(text)).values())
 
 
 def _end_of_comment(text: str, position: int) -> int:
-    """Comments nest in ClickHouse: ``/* a /* b */ c */`` is one."""
+    """The end of a block comment. Comments nest in ClickHouse: ``/* a /* b */ c */`` is one."""
     depth = 1
     while depth:
         edge = _COMMENT_EDGE.search(text, position)

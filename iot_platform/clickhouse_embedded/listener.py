@@ -1,4 +1,4 @@
-"""The port of the server."""
+"""Bind the server's port."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def listening(options: ServerOptions) -> Iterator[socket.socket]:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off only for sockets that name TCP; with it every small answer takes 40 ms more.
+    # IPPROTO_TCP: only then does asyncio turn off Nagle's algorithm, which would delay every small response by 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Connections inherit these: the kernel closes a connection whose other end has vanished.
+        # Connections inherit these: the kernel closes a connection whose peer is gone.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE_S)
         listener.bind((host, port))

@@ -1,7 +1,7 @@
-"""The kernel's fence: this process can open its data directory and the system files listed here, and nothing else.
+"""Restrict this process with Landlock: it can open its data directory and the system files listed here, nothing else.
 
-Landlock (docs.kernel.org/userspace-api/landlock.html): it can open no other file, run no program, make no TCP
-connection and open no port. The kernel enforces this whatever SQL the engine runs.
+It can also run no program, make no TCP connection and open no port. The kernel enforces this for any SQL that the
+engine runs. See docs.kernel.org/userspace-api/landlock.html.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _SYSTEM_DIRS = (
     "/proc/sys/kernel",
     "/proc/sys/vm",
 )
-# Not in the list: environ (perhaps secrets), mem, and task, which contains both. Without auxv the engine looks for its
-# content behind the environment, and crashes if the environment has been moved.
+# Not listed: environ (it may contain secrets), mem, and task, which contains both. Without auxv the engine looks for
+# its content after the environment in memory, and crashes if the environment has been moved.
 _OWN_FILES = tuple(
     f"/proc/self/{name}"
     for name in ("auxv", "cgroup", "io", "limits", "maps", "mountinfo", "mounts", "stat", "statm", "status")
@@ -60,48 +60,48 @@ class Rights:
     renames_in: Path  # files in it may be renamed and deleted, not opened
 
 
-def lock_in(rights: Rights) -> str:
-    """Give up all rights but ``rights``, for good, in this thread and those it starts. Call it before any other thread.
+def restrict_process(rights: Rights) -> str:
+    """Give up all other rights for good, in this thread and those that it starts. Call it before other threads start.
 
     Returns a sentence about what the kernel cannot enforce; empty: it enforces everything.
     """
     try:
-        return _lock_in(rights)
+        return _restrict_process(rights)
     except LandlockError as error:
-        return f"This kernel cannot lock the server into its data directory (Landlock: {error})."
+        return f"This kernel cannot confine the server to its data directory (Landlock: {error})."
 
 
-def _lock_in(rights: Rights) -> str:
-    fence = Landlock(strict=False)
-    abi = fence.abi_version
+def _restrict_process(rights: Rights) -> str:
+    landlock = Landlock(strict=False)
+    abi = landlock.abi_version
     system = (*_SYSTEM_DIRS, *_SYSTEM_FILES, *_OWN_FILES, *_python_paths())
     for path in (*map(Path, system), *rights.readable_dirs):
-        _allow(fence, path, _READ_DIR)
+        _allow(landlock, path, _READ_DIR)
     for file in (Path("/dev/null"), *rights.writable_files):
-        _allow(fence, file, AccessFs.READ_FILE | AccessFs.WRITE_FILE)
+        _allow(landlock, file, AccessFs.READ_FILE | AccessFs.WRITE_FILE)
     for directory in rights.writable_dirs:
-        fence.allow_read_write(directory)
-        fence.add_path_rule(directory, access=AccessFs.REFER)
-    fence.add_path_rule(rights.renames_in, access=AccessFs.REMOVE_FILE | AccessFs.MAKE_REG)
-    fence.apply()
+        landlock.allow_read_write(directory)
+        landlock.add_path_rule(directory, access=AccessFs.REFER)
+    landlock.add_path_rule(rights.renames_in, access=AccessFs.REMOVE_FILE | AccessFs.MAKE_REG)
+    landlock.apply()
     if abi < _MIN_NET_ABI:
-        return f"This kernel (Landlock {abi}) does not keep the server from TCP connections; files are locked."
+        return f"This kernel (Landlock {abi}) cannot block the server's TCP connections; access to files is restricted."
     return ""
 
 
 def _python_paths() -> set[str]:
     """Where this interpreter's modules and shared libraries are, and this package.
 
-    Not the checkout around it, which may have a home in it.
+    Not the whole checkout, which may contain a home.
     """
     packages = {path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")}
     return {sys.prefix, sys.base_prefix, sys.exec_prefix, *packages, str(Path(__file__).resolve().parent)}
 
 
-def _allow(fence: Landlock, path: Path, access: AccessFs) -> None:
+def _allow(landlock: Landlock, path: Path, access: AccessFs) -> None:
     if not path.exists():
         return
-    fence.add_path_rule(path, access=access if path.is_dir() else access & ~AccessFs.READ_DIR)
+    landlock.add_path_rule(path, access=access if path.is_dir() else access & ~AccessFs.READ_DIR)
     if path.parts[:2] == ("/", "proc"):
         # When memory is short the kernel recreates entries of /proc, and a rule is for the old entry: keep that in use.
         os.open(path, os.O_PATH | os.O_CLOEXEC)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
 
-_DELAY_S = 0.1  # more for each failure
+_DELAY_S = 0.1  # added for each failure
 _MAX_DELAY_S = 2.0
-_FORGET_S = 60.0  # without a failure
+_FORGET_S = 60.0  # after this time without a failure, the delay starts again
 _LOG_EVERY_S = 10.0  # for each address, so that guessing does not fill the disk
 _MAX_ADDRESSES = 1000
 _SHOWN_LETTERS = 64
@@ -33,7 +33,7 @@ class FailedLogins:
         self._by_address: OrderedDict[str, _Failures] = OrderedDict()
 
     def add(self, address: str, user: str) -> float:
-        """Count and log a failed login of ``user`` from ``address``; returns the seconds to wait before the answer."""
+        """Count and log a failed login of ``user`` from ``address``; returns the seconds to wait before responding."""
         now = time.monotonic()
         key = _network(address)
         failures = self._by_address.pop(key, None)
@@ -46,7 +46,7 @@ class FailedLogins:
         failures.latest = now
         failures.unlogged += 1
         if now - failures.logged >= _LOG_EVERY_S:
-            # As a literal: a line end in the name must not forge a line of the log.
+            # %r: a line end in the name must not forge a line of the log.
             log.warning("failed logins from %s: %d, now as %r", address, failures.unlogged, user[:_SHOWN_LETTERS])
             failures.logged, failures.unlogged = now, 0
         return min(_DELAY_S * failures.count, _MAX_DELAY_S)

@@ -44,7 +44,7 @@ async def read_form(request: Request) -> tuple[FormData, list[tuple[str, str]]]:
 async def send_tables(form: FormData, query: HttpQuery, exchange: Exchange) -> None:
     """Each file becomes a temporary table, described by NAME_structure or NAME_types and NAME_format.
 
-    The request's settings are set by then: they hold for reading the files as well.
+    The request's settings are already applied, so they also affect how the files are read.
     """
     execution = exchange.execution
     assert execution is not None
@@ -64,7 +64,7 @@ async def send_tables(form: FormData, query: HttpQuery, exchange: Exchange) -> N
 
 
 def _numbered(types: str) -> str:
-    """``NAME_types`` names the columns _1, _2, ...; a comma inside parentheses does not separate."""
+    """The column list for ``NAME_types``: _1, _2, ... with the types. A comma inside parentheses does not separate."""
     parts, depth, begin = [], 0, 0
     for position, letter in enumerate(types):
         depth += {"(": 1, ")": -1}.get(letter, 0)

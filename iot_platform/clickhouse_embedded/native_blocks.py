@@ -22,7 +22,7 @@ from iot_platform.clickhouse_embedded.errors import (
 )
 
 NONE, LZ4, ZSTD = 0x02, 0x82, 0x90
-MAX_BLOCK_BYTES = 64 * 1024 * 1024  # plain or compressed; clients send blocks of about 1 MiB, ClickHouse takes 1 GiB
+MAX_BLOCK_BYTES = 64 * 1024 * 1024  # plain or compressed; clients send blocks of about 1 MiB, ClickHouse accepts 1 GiB
 _WRITTEN_BYTES = 1024 * 1024
 _CHECKSUM = struct.Struct("<QQ")
 _HEADER = struct.Struct("<BII")
@@ -48,7 +48,7 @@ class BlockDecompressor:
     """Decompresses a stream of blocks, one block at a time in memory."""
 
     def __init__(self, verify: bool = True) -> None:
-        """``verify`` False: checksums are not looked at."""
+        """``verify`` False: checksums are not compared."""
         self._verify = verify
         self._buffer = bytearray()
 
@@ -66,7 +66,7 @@ class BlockDecompressor:
             raise ClickHouseError(CANNOT_DECOMPRESS, "Cannot decompress the request body: it ends within a block")
 
     def _block_size(self) -> int | None:
-        """The size of the first block with its checksum, once its head is here."""
+        """The size of the first block with its checksum; None until its header is complete."""
         if len(self._buffer) < _HEAD_BYTES:
             return None
         method, compressed, plain = _HEADER.unpack_from(self._buffer, _CHECKSUM.size)
@@ -99,7 +99,7 @@ class BlockDecompressor:
             raise ClickHouseError(CANNOT_DECOMPRESS, f"Cannot decompress a block: {error}") from None
         if len(plain) != size:
             raise ClickHouseError(
-                CANNOT_DECOMPRESS, f"Cannot decompress a block: it holds {len(plain)} bytes, not {size}"
+                CANNOT_DECOMPRESS, f"Cannot decompress a block: it contains {len(plain)} bytes, not {size}"
             )
         return plain
 
@@ -120,7 +120,7 @@ def _unpack_lz4(data: bytes, size: int) -> bytes:
 
 
 def _unpack_zstd(data: bytes, size: int) -> bytes:
-    # The library believes a size that stands in the frame, whatever limit it is given.
+    # The library trusts a size in the frame, whatever limit it is given.
     if zstandard.frame_content_size(data) not in (-1, size):
         raise ValueError("the size in its frame differs from the one in its head")
     return zstandard.ZstdDecompressor().decompress(data, max_output_size=size) if size else b""

@@ -1,9 +1,10 @@
-"""Data of statements through pipes: INSERTs read theirs FROM INFILE, SELECTs write theirs INTO OUTFILE.
+"""Stream the data of statements through pipes: INSERTs read FROM INFILE, SELECTs write INTO OUTFILE.
 
 The engine's own streaming calls are not used. ``send_insert`` hides every error while rows are written (a violated
 constraint, too many partitions, a view that throws) and reports success for rows that were never stored. ``send_query``
-encodes each block with a header of its own, so that few formats can be joined. Ordinary statements on a pipe report all
-errors and stream every format, in bounded memory. Clients cannot use these clauses: the guard refuses them.
+encodes each block as a separate document with its own header, so most formats cannot be concatenated. Ordinary
+statements on a pipe report all errors and stream every format, in bounded memory. Clients cannot use these clauses: the
+guard refuses them.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class _Piped:
         except Exception as error:  # noqa: BLE001 - carried to the thread that waits for the result
             self._error = from_engine(error)
         finally:
-            # It tells our end that the statement has ended: by the end of the file, or by a broken pipe.
+            # This signals the end of the statement to our end of the pipe: as end of file, or as a broken pipe.
             os.close(self._theirs)
 
     def join(self) -> None:
@@ -123,7 +124,7 @@ class Output(_Piped):
 
 
 def _from_infile(head: InsertHead, path: str) -> str:
-    """The INSERT that reads ``path``; FROM INFILE stands behind the columns, before SETTINGS."""
+    """The INSERT that reads ``path``; FROM INFILE comes after the columns and before SETTINGS."""
     depth, position = 0, len(head.sql)
     for token in tokens(head.sql):
         depth += {"(": 1, ")": -1}.get(token.text, 0)

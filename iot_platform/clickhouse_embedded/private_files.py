@@ -1,4 +1,4 @@
-"""Directories that only the user of the server can enter."""
+"""Create directories that only the user of the server can enter."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _OTHERS = 0o077
 def private_directory(path: Path) -> Path:
     """Create the directory and its missing parents with mode 0700; returns ``path``.
 
-    A directory that other users may enter loses their rights, and so does everything in it. Raises
-    EmbeddedServerError when it belongs to another user.
+    If other users may enter an existing directory, their permissions are removed from it and from everything in it.
+    Raises EmbeddedServerError when it belongs to another user.
     """
     for directory in reversed([path, *path.parents]):
         if not directory.exists():
@@ -25,7 +25,7 @@ def private_directory(path: Path) -> Path:
             directory.chmod(_MODE)  # the umask may have removed rights of the owner, too
     if stat.S_IMODE(path.stat().st_mode) & _OTHERS:
         for entry in (path, *_entries(path)):
-            _close(entry, path)
+            _make_private(entry, path)
     return path
 
 
@@ -35,10 +35,10 @@ def _entries(path: Path) -> Iterator[Path]:
             yield Path(directory, name)
 
 
-def _close(entry: Path, path: Path) -> None:
+def _make_private(entry: Path, path: Path) -> None:
     try:
         mode = stat.S_IMODE(entry.lstat().st_mode)
-        # A link has no rights of its own, and its target may belong to anybody.
+        # A link has no permissions of its own, and its target may be any file.
         if mode & _OTHERS and not entry.is_symlink():
             entry.chmod(mode & ~_OTHERS)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""server.json: which process serves a directory, and at which address. Others read it to find the server."""
+"""server.json: which process serves a directory, and at which address. Clients read it to find the server."""
 
 from __future__ import annotations
 
@@ -65,5 +65,5 @@ def has_ended(process: psutil.Process) -> bool:
 
 
 def bracketed(host: str) -> str:
-    """The host as a URL writes it: IPv6 addresses stand in brackets."""
+    """The host as in a URL: IPv6 addresses are in brackets."""
     return f"[{host}]" if ":" in host else host

@@ -49,8 +49,8 @@ class HttpQuery:
     session_check: bool = False
     close_session: bool = False
     wait_end: bool = False
-    compress_answer: bool = False
-    answer_in_blocks: bool = False  # compress=1: ClickHouse's own blocks, inside any Content-Encoding
+    compress_response: bool = False
+    response_in_blocks: bool = False  # compress=1: ClickHouse's own blocks, inside any Content-Encoding
     body_in_blocks: bool = False  # decompress=1
     verify_blocks: bool = True
     replace_within_s: float | None = None  # replace_running_query=1: seconds to wait for the end of the other query
@@ -62,7 +62,7 @@ def url_parameters(query_string: bytes) -> list[tuple[str, str]]:
     """The names and values of a URL's query string, which may contain any bytes (text.py)."""
     try:
         return parse_qsl(
-            query_string.decode("ascii"),  # the HTTP parser lets no other bytes pass
+            query_string.decode("ascii"),  # the HTTP parser rejects other bytes
             keep_blank_values=True,
             encoding="utf-8",
             errors="surrogateescape",
@@ -85,9 +85,9 @@ def read_request(
         raise ClickHouseError(BAD_ARGUMENTS, "query_id must not have control characters")
     if options.get("role"):
         raise ClickHouseError(NOT_IMPLEMENTED, "Roles are not supported")
-    settings, params, external = _sort_out(options, files)
+    settings, params, external = _classified(options, files)
     readonly = _number(settings.pop("readonly", "0"), "readonly")
-    # As in ClickHouse: the headers X-ClickHouse-Database and X-ClickHouse-Format win over the URL.
+    # As in ClickHouse: the headers X-ClickHouse-Database and X-ClickHouse-Format take precedence over the URL.
     default_format = header_text(headers.get("x-clickhouse-format", "")) or options.get("default_format")
     return HttpQuery(
         query_id=query_id or str(uuid.uuid4()),
@@ -103,8 +103,8 @@ def read_request(
         session_check=_flag(options, "session_check"),
         close_session=_flag(options, "close_session"),
         wait_end=_flag(options, "wait_end_of_query", "http_wait_end_of_query"),
-        compress_answer=_flag(options, "enable_http_compression"),
-        answer_in_blocks=_flag(options, "compress"),
+        compress_response=_flag(options, "enable_http_compression"),
+        response_in_blocks=_flag(options, "compress"),
         body_in_blocks=_flag(options, "decompress"),
         verify_blocks=not _flag(options, "http_native_compression_disable_checksumming_on_decompress"),
         replace_within_s=_seconds(
@@ -117,7 +117,7 @@ def read_request(
     )
 
 
-def _sort_out(
+def _classified(
     options: Mapping[str, str], files: Collection[str]
 ) -> tuple[dict[str, str], dict[str, str], dict[str, dict[str, str]]]:
     settings: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""The body of an answer: collected, compressed, spooled to disk. Everything here blocks and runs in worker threads."""
+"""The body of a response: collected, compressed, spooled to disk. Everything here blocks and runs in worker threads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import IO
 
-from iot_platform.clickhouse_embedded.compression import answer_compressor
+from iot_platform.clickhouse_embedded.compression import response_compressor
 
 # An error within the first MiB still gets its own status.
 COLLECT_BYTES = 1024 * 1024
@@ -14,14 +14,14 @@ _IN_MEMORY_BYTES = 16 * COLLECT_BYTES
 
 
 class Result:
-    """The bytes of one answer's body: ``begin``, then ``more`` until it returns None."""
+    """The bytes of one response's body: ``begin``, then ``more`` until it returns None."""
 
     def __init__(
         self, start: Callable[[], Iterator[bytes]], blocks: bool, encoding: str | None, whole_first: bool
     ) -> None:
         """``whole_first``: collect the whole result, on disk when it is large, before the first byte is sent."""
         self._start = start
-        self._compressor = answer_compressor(blocks, encoding)
+        self._compressor = response_compressor(blocks, encoding)
         self._whole_first = whole_first
         self._chunks: Iterator[bytes] = iter(())
         self._file: IO[bytes] | None = None
@@ -29,7 +29,7 @@ class Result:
         self.is_empty = True  # while the engine has sent nothing; an empty body is not compressed
 
     def begin(self) -> bytes:
-        """Run the query until the first MiB is here, and return it. With ``length`` set, it is the whole body."""
+        """Run the query and return the first MiB of the body. If ``length`` is then set, that is the whole body."""
         self._chunks = self._start()
         if self._whole_first:
             self._spool()
@@ -43,7 +43,7 @@ class Result:
                 return self._packed(b"".join(parts))
         body = self._packed(b"".join(parts)) + self._tail()
         self.length = len(body)
-        self._compressor = answer_compressor(False, None)
+        self._compressor = response_compressor(False, None)
         return body
 
     def more(self) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Changes to statements: names given as parameters, the server's own password, and the clients' query ids."""
+"""Change statements: insert names given as parameters, remove the server's password, map the clients' query ids."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from iot_platform.clickhouse_embedded.statement import Statement, parse
 def with_names(sql: str, params: Mapping[str, str]) -> str:
     """A client's text with each ``{name:Identifier}`` replaced by the name that ``params`` gives.
 
-    The engine could do it, but its rendering of a statement (judge.py) drops a parameter that is an alias.
+    The engine could do it, but its rendering of a statement (statement_checker.py) drops a parameter that is an alias.
     """
     if "Identifier" not in sql:
         return sql
@@ -48,9 +48,9 @@ def _named(found: tuple[Token, ...]) -> list[int]:
 
 
 def without_password(statement: Statement, password: str) -> Statement:
-    """A dictionary's definition without the login of this server: within the engine the user needs none.
+    """A dictionary's definition without this server's password: inside the engine the user has none.
 
-    Clients such as dbt write their login into it. The engine would store it, and refuse it on loading the dictionary.
+    Clients such as dbt write their login into it. The engine would store it and refuse it when loading the dictionary.
     """
     if not any(token.word == "DICTIONARY" for token in statement.tokens[:6]):
         return statement
@@ -78,7 +78,7 @@ def _query_ids(found: tuple[Token, ...]) -> list[tuple[Token, str]]:
 
 
 def _system_tables(found: tuple[Token, ...]) -> list[tuple[Token, str]]:
-    """``system.processes`` behind FROM, JOIN or a comma; ``system.processes.query_id``, a column, stays."""
+    """Replace the tables ``system.processes`` and ``query_log`` by their views; columns keep their names."""
     edits = []
     for index in range(2, len(found)):
         database, dot, table = found[index - 2 : index + 1]

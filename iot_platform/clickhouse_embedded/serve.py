@@ -34,7 +34,7 @@ _CLOSE_S = 15
 
 
 def serve(options: ServerOptions, ready: Callable[[str], None]) -> None:
-    """Own the data directory and answer until SIGTERM, SIGINT or (``stop_when_unused``) nobody needs the server.
+    """Own the data directory and answer requests until SIGTERM, SIGINT or, with ``stop_when_unused``, no user is left.
 
     ``ready`` gets the URL. Raises EmbeddedServerError when the server cannot start, DirectoryInUseError when another
     server uses the directory.
@@ -44,7 +44,7 @@ def serve(options: ServerOptions, ready: Callable[[str], None]) -> None:
             "Warning: %s is reachable from other machines. Queries and the password travel unencrypted.", options.host
         )
     directory = ServerDirectory(private_directory(options.directory))
-    # Files outside the data directory are opened before the kernel locks the process in.
+    # Files outside the data directory are opened before Landlock restricts the process.
     draft = directory.record.with_suffix(".tmp")
     with _owned(directory), listening(options) as listener, draft.open("w") as record:
         _allow_open_files()
@@ -79,16 +79,16 @@ def _start_engine(options: ServerOptions, directory: ServerDirectory) -> App:
     # The engine takes its time zone from the process. In UTC, a time without zone means the same on every machine.
     os.environ["TZ"] = "UTC"
     time.tzset()
-    # Imported late: a missing package must end in the message below, and only once the directory is ours.
+    # Imported late: a missing package must give the message below, and only once this process owns the directory.
     try:
         from iot_platform.clickhouse_embedded.access import read_or_create_password
         from iot_platform.clickhouse_embedded.config import write_config
 
         password = options.password or read_or_create_password(directory.password)
         config = write_config(directory.config, options.memory_bytes)
-        os.chdir(directory.path)  # see Engine: the rest of the path may have any name
-        _lock_in(directory, config.parent)
-        # This loads the engine, which starts threads and writes temporary files: only after locking in.
+        os.chdir(directory.path)  # Engine uses relative paths, because the path may contain any characters
+        _restrict_process(directory, config.parent)
+        # This loads the engine, which starts threads and writes temporary files: only after the restriction.
         from iot_platform.clickhouse_embedded.app import App
         from iot_platform.clickhouse_embedded.engine import Engine
     except ImportError as error:
@@ -96,8 +96,8 @@ def _start_engine(options: ServerOptions, directory: ServerDirectory) -> App:
     return App(Engine(directory.data, config), password, options.trusted_hosts)
 
 
-def _lock_in(directory: ServerDirectory, config: Path) -> None:
-    from iot_platform.clickhouse_embedded.lockdown import Rights, lock_in
+def _restrict_process(directory: ServerDirectory, config: Path) -> None:
+    from iot_platform.clickhouse_embedded.lockdown import Rights, restrict_process
 
     if directory.temporary.exists():
         shutil.rmtree(directory.temporary)
@@ -111,13 +111,13 @@ def _lock_in(directory: ServerDirectory, config: Path) -> None:
         writable_files=[directory.users_lock],
         renames_in=directory.path,
     )
-    missing = lock_in(rights)
+    missing = restrict_process(rights)
     if missing:
-        log.warning("%s The engine's grants and the judgement of statements still protect it.", missing)
+        log.warning("%s The engine's grants and the check of statements still protect it.", missing)
 
 
 def _close(app: App) -> None:
-    # The engine may wait for a query that does not stop. The process must end within a bounded time all the same.
+    # The engine may wait for a query that does not stop. The process must still end within a bounded time.
     signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
     signal.alarm(_CLOSE_S)
     app.close()

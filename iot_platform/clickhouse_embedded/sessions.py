@@ -64,15 +64,15 @@ class Session:
             elif name in found:
                 found[name] += token.text
                 if before.text == "{" and token.kind == "word":
-                    del found[name]  # {name:Type}: the parameter is gone when the setting is put back
+                    del found[name]  # {name:Type}: the parameter is unknown when the setting is restored
         self._set |= found
 
     def restore(self, names: Iterable[str]) -> None:
-        """Put the settings ``names`` back to what the client's SET statements made them, else to their defaults."""
+        """Restore the settings ``names`` to the values of the client's SET statements, else to their defaults."""
         changes = [f"{name} = {self._set.get(name, 'DEFAULT')}" for name in (*names, ID_SETTING)]
         try:
             self.handle.query("SET " + ", ".join(changes))
-        except ClickHouseError:  # one name that the engine does not know must not lose the others
+        except ClickHouseError:  # an unknown name must not prevent the others from being restored
             for change in changes:
                 with contextlib.suppress(ClickHouseError):
                     self.handle.query(f"SET {change}")
@@ -87,7 +87,7 @@ class Sessions:
         self._lock = threading.Condition()
 
     def acquire(self, session_id: str, timeout_s: float, must_exist: bool) -> Session:
-        """Take the session for one request, opening it when it is new."""
+        """Acquire the session for one request; open it if it is new."""
         if not 0 < timeout_s <= MAX_TIMEOUT_S:
             raise ClickHouseError(
                 INVALID_SESSION_TIMEOUT,
@@ -124,7 +124,7 @@ class Sessions:
         return Session(handle)
 
     def release(self, session_id: str, close: bool) -> None:
-        """Give the session back; ``close`` ends it."""
+        """Release the session; ``close`` ends it."""
         with self._lock:
             session = self._sessions[session_id]
             session.busy = False

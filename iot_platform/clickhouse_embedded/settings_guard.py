@@ -14,7 +14,7 @@ _NEXT_CLAUSE = frozenset({"SELECT", "FORMAT", "UNION", "INTERSECT", "EXCEPT", "W
 
 
 class SettingsGuard:
-    """Judges settings of the URL and of SETTINGS clauses, SET and MODIFY SETTING."""
+    """Checks settings of the URL and of SETTINGS clauses, SET and MODIFY SETTING."""
 
     def __init__(self, types: Iterable[tuple[str, str]], check_condition: Callable[[str], None]) -> None:
         """``types``: name and type of every setting; ``check_condition`` raises for a filter's condition."""
@@ -28,7 +28,7 @@ class SettingsGuard:
                 self._check_filters(value)
             elif name in self._refused:
                 raise refused(name)
-        for name in _named_behind(statement):
+        for name in _names_in_settings_clauses(statement):
             if name in self._refused and name != FILTERS:
                 raise refused(name)
 
@@ -40,7 +40,7 @@ class SettingsGuard:
             raise refused(name)
 
     def _check_filters(self, value: tuple[Token, ...]) -> None:
-        """``{'table': 'condition', ...}``, and nothing but literals in it: what is computed cannot be judged."""
+        """Accept only ``{'table': 'condition', ...}`` with literals, because a computed value cannot be checked."""
         braces = value and value[0].text == "{"
         inner = value[1:-1] if braces else value
         for position, token in enumerate(inner):
@@ -52,12 +52,12 @@ class SettingsGuard:
 
 
 def refused(name: str) -> ClickHouseError:
-    """The error for a setting that is not given to clients."""
+    """The error for a setting that clients may not set."""
     return denied(f"The setting {name}")
 
 
 def assignments(statement: tuple[Token, ...]) -> Iterator[tuple[str, tuple[Token, ...]]]:
-    """All ``name = value`` of the statement's settings; a name without a value has none."""
+    """All ``name = value`` of the statement's settings. The value of a name without one is empty."""
     index = 0
     while index < len(statement):
         token = statement[index]
@@ -67,7 +67,7 @@ def assignments(statement: tuple[Token, ...]) -> Iterator[tuple[str, tuple[Token
             yield from _list(statement, index + (index < len(statement) and statement[index].text == "("))
 
 
-def _named_behind(statement: tuple[Token, ...]) -> Iterator[str]:
+def _names_in_settings_clauses(statement: tuple[Token, ...]) -> Iterator[str]:
     """Every name that gets a value between SETTINGS and the next clause, whatever else is between them."""
     depth, begin = 0, 0
     inside = False
@@ -95,7 +95,7 @@ def _list(statement: tuple[Token, ...], index: int) -> Iterator[tuple[str, tuple
 
 
 def _end_of_value(statement: tuple[Token, ...], index: int) -> int:
-    """A value is one token, a number with a sign or a point, or something in brackets, perhaps behind a name."""
+    """The end of a value: one token, a number with a sign or a point, or brackets, which may follow a name."""
     depth = 0
     begin = index
     while index < len(statement):

@@ -86,7 +86,7 @@ def _format(found: tuple[Token, ...]) -> tuple[str | None, int]:
 
 
 def insert_head(text: str) -> InsertHead | None:
-    """The head of an INSERT with data behind it, or None (another statement, INSERT SELECT, or not yet complete).
+    """The head of an INSERT that data follows, or None (another statement, INSERT SELECT, or not yet complete).
 
     Reads no further than the head: ``text`` may carry megabytes of data.
     """
@@ -116,7 +116,7 @@ def insert_head(text: str) -> InsertHead | None:
 
 
 def _after_format(text: str, position: int) -> int:
-    """Data begins after the blanks and one line end behind ``FORMAT name``."""
+    """Where the data begins: after the blanks and one line end that follow ``FORMAT name``."""
     while position < len(text) and text[position] in " \t\f;":
         position += 1
     if text.startswith("\r", position):

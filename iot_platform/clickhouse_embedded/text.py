@@ -1,4 +1,4 @@
-"""SQL, names and messages as text that keeps every byte of a client, also bytes that are not UTF-8."""
+"""Convert between bytes and text without losing bytes of a client that are not UTF-8."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ def encoded(text: str) -> bytes:
 
 
 def decoded(data: bytes | bytearray) -> str:
-    """``data`` as text; bytes that are not UTF-8 become lone surrogates, which ``encoded`` turns back."""
+    """``data`` as text; bytes that are not UTF-8 become lone surrogates, which ``encoded`` converts back."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def header_text(value: str) -> str:
-    """The text of a header value, which the HTTP server gives out as Latin-1."""
+    """The text of a header value, which the HTTP server decodes as Latin-1."""
     return decoded(value.encode("latin-1"))

@@ -8,22 +8,22 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse_embedded import allowed
 
-JUDGED = Path(__file__).parent / "guard" / "functions.txt"
+REVIEWED = Path(__file__).parent / "guard" / "functions.txt"
 
 
 def column(client: Client, sql: str) -> list[str]:
     return [str(row[0]) for row in client.query(sql).result_rows]
 
 
-def test_every_setting_of_free_text_has_been_judged(client: Client) -> None:
+def test_every_setting_of_free_text_has_been_reviewed(client: Client) -> None:
     both = "(SELECT name, type FROM system.settings UNION ALL SELECT name, type FROM system.merge_tree_settings)"
     rows = client.query(f"SELECT DISTINCT name, type FROM {both}").result_rows
-    judged = allowed.TEXT_SETTINGS | allowed.REFUSED_SETTINGS | {allowed.FILTERS}
-    unseen = {name: kind for name, kind in rows if kind not in allowed.PLAIN_TYPES and name not in judged}
-    assert unseen == {}, "judge these, in iot_platform/clickhouse_embedded/allowed.py"
+    reviewed = allowed.TEXT_SETTINGS | allowed.REFUSED_SETTINGS | {allowed.FILTERS}
+    unseen = {name: kind for name, kind in rows if kind not in allowed.PLAIN_TYPES and name not in reviewed}
+    assert unseen == {}, "review these, in iot_platform/clickhouse_embedded/allowed.py"
 
 
-def test_no_setting_is_judged_twice_or_gone(client: Client) -> None:
+def test_no_setting_is_reviewed_twice_or_gone(client: Client) -> None:
     names = set(column(client, "SELECT name FROM system.settings"))
     names |= set(column(client, "SELECT name FROM system.merge_tree_settings"))
     assert not allowed.TEXT_SETTINGS & allowed.REFUSED_SETTINGS
@@ -37,11 +37,11 @@ def test_plain_types_hold_no_free_text(client: Client) -> None:
     assert allowed.PLAIN_TYPES - set(kinds) == set()
 
 
-def test_every_function_has_been_judged(client: Client) -> None:
+def test_every_function_has_been_reviewed(client: Client) -> None:
     """Functions are refused by name (allowed.UNSAFE_FUNCTIONS), so each must have been reviewed."""
     found = column(client, "SELECT DISTINCT name FROM system.functions WHERE origin = 'System'")
-    unseen = sorted(set(found) - set(JUDGED.read_text().split()))
-    assert unseen == [], f"judge these, then add them to {JUDGED.name}"
+    unseen = sorted(set(found) - set(REVIEWED.read_text().split()))
+    assert unseen == [], f"review these, then add them to {REVIEWED.name}"
 
 
 def test_every_table_function_and_engine_is_either_allowed_or_refused(client: Client) -> None:

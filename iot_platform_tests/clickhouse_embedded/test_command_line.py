@@ -73,7 +73,7 @@ def test_a_reused_process_id_is_not_the_server(tmp_path: Path) -> None:
     + ["", "[abc", "::1", "localhost:x", "localhost ", "evil.example@localhost", "x.named.example"],
 )
 @pytest.mark.parametrize("origin", [None, "http://localhost", "https://named.example:1", "null", "http://[x", ""])
-def test_host_and_origin_are_judged_as_by_the_other_servers_of_the_platform(host: str, origin: str | None) -> None:
+def test_host_and_origin_are_checked_as_by_the_other_servers_of_the_platform(host: str, origin: str | None) -> None:
     names = ("named.example",)
     assert http_access.host_is_trusted(host, names) == platform_http_access.host_is_trusted(host, names)
     assert http_access.origin_is_trusted(origin, host) == platform_http_access.origin_is_trusted(origin, host)

@@ -1,7 +1,9 @@
-"""Attack this process's engine: `python -m iot_platform_tests.clickhouse_embedded.guard.fuzz DIRECTORY --fences ...`.
+"""Attack this process's engine.
 
-With the fences "guard" and "engine", as in production, no attack may succeed. Without fences, the attacks must succeed:
-this shows that they work. With "kernel" alone, the last fence must hold by itself.
+    python -m iot_platform_tests.clickhouse_embedded.guard.fuzz DIRECTORY --protections ...
+
+With the protections "guard" and "engine", as in production, no attack may succeed, and neither with "kernel" alone.
+Without protections, attacks must succeed: this shows that they work.
 """
 
 from __future__ import annotations
@@ -34,29 +36,29 @@ def main() -> int:
     """Run the attacks and print the results as one line of JSON; exit code 1 when one succeeded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--fences", nargs="*", default=["guard", "engine"], choices=["guard", "engine", "kernel"])
+    parser.add_argument("--protections", nargs="*", default=["guard", "engine"], choices=["guard", "engine", "kernel"])
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with canaries(options.directory / "canaries") as found:
-        result = _run(options.directory, set(options.fences), found, options.count, options.seed)
+        result = _run(options.directory, set(options.protections), found, options.count, options.seed)
     sys.stdout.write(json.dumps(result) + "\n")
     return 1 if result["reached"] else 0
 
 
-def _run(directory: Path, fences: set[str], found: Canaries, count: int, seed: int) -> dict[str, object]:
+def _run(directory: Path, protections: set[str], found: Canaries, count: int, seed: int) -> dict[str, object]:
     home = directory / "home"
     for name in ("data", "tmp"):
         (home / name).mkdir(parents=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(home / "tmp")
     os.chdir(home)
-    config = _config(home, "engine" in fences)
-    if "kernel" in fences:
-        _lock_in(home, found)
+    config = _config(home, "engine" in protections)
+    if "kernel" in protections:
+        _restrict_process(home, found)
     from iot_platform.clickhouse_embedded.engine import Engine
 
     engine = Engine(home / "data", config)
-    run = _through_the_guard(engine) if "guard" in fences else _straight
+    run = _through_the_guard(engine) if "guard" in protections else _straight
     grammar = Grammar(random.Random(seed), found)
     reached: list[dict[str, object]] = []
     codes: Counter[int] = Counter()
@@ -73,11 +75,11 @@ def _run(directory: Path, fences: set[str], found: Canaries, count: int, seed: i
     return {"attacks": count, "reached": reached, "codes": dict(codes)}
 
 
-def _config(home: Path, fenced: bool) -> Path:
+def _config(home: Path, protected: bool) -> Path:
     from iot_platform.clickhouse_embedded.config import write_config
 
     config = write_config(home / "config", 2 * 1024**3)
-    if not fenced:  # the engine's own default: every right, files from anywhere
+    if not protected:  # the engine's own default: every right, files from anywhere
         users = home / "config" / "users.xml"
         grants = "<grants><query>GRANT ALL ON *.*</query></grants>"
         users.write_text(re.sub("<constraints>.*</constraints>|<grants>.*</grants>", "", users.read_text(), flags=re.S))
@@ -85,10 +87,10 @@ def _config(home: Path, fenced: bool) -> Path:
     return config
 
 
-def _lock_in(home: Path, found: Canaries) -> None:
-    from iot_platform.clickhouse_embedded.lockdown import Rights, lock_in
+def _restrict_process(home: Path, found: Canaries) -> None:
+    from iot_platform.clickhouse_embedded.lockdown import Rights, restrict_process
 
-    missing = lock_in(Rights([home / "data", home / "tmp"], [home / "config", found.written], [], home))
+    missing = restrict_process(Rights([home / "data", home / "tmp"], [home / "config", found.written], [], home))
     if missing:
         raise SystemExit(missing)
 
@@ -121,21 +123,21 @@ def _straight(handle: Handle, sql: str) -> bytes:
 
 
 def _through_the_guard(engine: Engine) -> Callable[[Handle, str], bytes]:
-    """Run a statement as a request does: judge it, then run its rendering."""
+    """Run a statement as a request does: check it, then run its rendering."""
     from iot_platform.clickhouse_embedded.execution import LITERALS_ONLY
-    from iot_platform.clickhouse_embedded.judge import Judge
     from iot_platform.clickhouse_embedded.statement import insert_head
+    from iot_platform.clickhouse_embedded.statement_checker import StatementChecker
 
-    judge = Judge(engine, "none")
+    checker = StatementChecker(engine, "none")
 
     def run(handle: Handle, sql: str) -> bytes:
         head = insert_head(sql)
         if head is not None and head.format.lower() == "values":
             values = sql[head.data_start :]
-            if judge.refused_word(values):
+            if checker.refused_word(values):
                 handle.apply(LITERALS_ONLY)
-            return bytes(handle.query_one(judge.with_values(head, values), "TSV", {}).bytes())
-        return bytes(handle.query_one(judge.statement(sql).text, "TSV", {}).bytes())
+            return bytes(handle.query_one(checker.with_values(head, values), "TSV", {}).bytes())
+        return bytes(handle.query_one(checker.statement(sql).text, "TSV", {}).bytes())
 
     return run
 

@@ -1,4 +1,4 @@
-"""HTTP answers: headers as ClickHouse sends them, streamed bodies, errors in mid-stream."""
+"""HTTP responses: headers as ClickHouse sends them, streamed bodies, errors in mid-stream."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def content_type(fmt: str | None) -> str:
 
 
 def new_exception_tag() -> str:
-    """A random tag for errors in mid-stream, which data does not contain by accident."""
+    """A random tag that marks errors in mid-stream. Data does not contain it by accident."""
     return "".join(secrets.choice(string.ascii_lowercase) for _ in range(16))
 
 
 def common_headers(query_id: str, timezone: str, tag: str) -> dict[str, str]:
-    """Headers of every answer; ``tag`` marks its errors in mid-stream."""
+    """Headers of every response; ``tag`` marks its errors in mid-stream."""
     return {
         "X-ClickHouse-Server-Display-Name": DISPLAY_NAME,
         "X-ClickHouse-Query-Id": query_id,
@@ -86,7 +86,7 @@ def summary(execution: Execution) -> str:
 
 
 def mid_stream(error: ClickHouseError, version: str, tag: str) -> bytes:
-    """The error as ClickHouse (since 25.11) appends it to an answer whose status is already sent."""
+    """The error as ClickHouse (since 25.11) appends it to a response whose status is already sent."""
     message = encoded(error.body(version))
     return b"\r\n__exception__\r\n%b\r\n%b%d %b\r\n__exception__\r\n" % (
         tag.encode(),

@@ -1,4 +1,4 @@
-"""The fences around the embedded engine, each alone, against statements with something forbidden hidden in them."""
+"""Each protection of the embedded engine, tested alone against statements that contain something forbidden."""
 
 from __future__ import annotations
 
@@ -16,10 +16,17 @@ LONG = int(os.environ.get("IOT_FUZZ_STATEMENTS", "2000"))
 SEED = int(os.environ.get("IOT_FUZZ_SEED", "1"))
 
 
-def attack(directory: Path, fences: list[str], count: int) -> dict[str, Any]:
+def attack(directory: Path, protections: list[str], count: int) -> dict[str, Any]:
     """What `python -m iot_platform_tests.clickhouse_embedded.guard.fuzz` found."""
     done = subprocess.run(
-        [sys.executable, "-m", "iot_platform_tests.clickhouse_embedded.guard.fuzz", str(directory), "--fences", *fences]
+        [
+            sys.executable,
+            "-m",
+            "iot_platform_tests.clickhouse_embedded.guard.fuzz",
+            str(directory),
+            "--protections",
+            *protections,
+        ]
         + ["--count", str(count), "--seed", str(SEED)],
         capture_output=True,
         text=True,
@@ -32,7 +39,7 @@ def attack(directory: Path, fences: list[str], count: int) -> dict[str, Any]:
     return result
 
 
-def test_without_fences_the_attacks_come_through(tmp_path: Path) -> None:
+def test_without_protections_the_attacks_come_through(tmp_path: Path) -> None:
     """Otherwise the other tests here would show nothing."""
     result = attack(tmp_path, [], 60)
     reached = [found["what"] for found in result["reached"]]
@@ -70,9 +77,9 @@ for name in ("data", "tmp", "config"):
 (home / "password").write_text("secret")
 os.environ["TMPDIR"] = tempfile.tempdir = str(home / "tmp")
 from iot_platform.clickhouse_embedded import lockdown
-from iot_platform.clickhouse_embedded.lockdown import Rights, lock_in
+from iot_platform.clickhouse_embedded.lockdown import Rights, restrict_process
 port = int(sys.argv[2])
-missing = lock_in(Rights([home / "data", home / "tmp"], [home / "config"], [], home))
+missing = restrict_process(Rights([home / "data", home / "tmp"], [home / "config"], [], home))
 if missing:
     sys.exit(missing)
 
@@ -123,14 +130,14 @@ for name in ("data", "tmp", "config"):
     (home / name).mkdir(parents=True)
 os.environ["TZ"] = "UTC"  # moves the environment, as the server does
 os.environ["TMPDIR"] = tempfile.tempdir = str(home / "tmp")
-from iot_platform.clickhouse_embedded.lockdown import Rights, lock_in
-lock_in(Rights([home / "data", home / "tmp"], [home / "config"], [], home))
+from iot_platform.clickhouse_embedded.lockdown import Rights, restrict_process
+restrict_process(Rights([home / "data", home / "tmp"], [home / "config"], [], home))
 import chdb
 assert chdb.connect(str(home / "data")).query("SELECT 1", "TSV").bytes() == b"1\\n"
 """
 
 
-def test_the_engine_starts_behind_the_fence_whatever_the_environment(tmp_path: Path) -> None:
+def test_the_engine_starts_with_landlock_whatever_the_environment(tmp_path: Path) -> None:
     """It crashed for some sizes of the environment, because it could not read its auxiliary vector."""
     for size in range(8):
         environment = os.environ | {"PAD": "x" * (8 * size)}
