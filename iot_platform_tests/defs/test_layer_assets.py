@@ -27,7 +27,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield ephemeral
 
 
-def test_days_from_nothing_to_proved_marts(platform: Client, instance: dg.DagsterInstance) -> None:
+def test_days_are_materialized_from_nothing_to_verified_marts(platform: Client, instance: dg.DagsterInstance) -> None:
     run_job("refresh_metadata_job", instance)
     run_job("all_layers_job", instance, DAY, last_day=LAST_DAY)
     summary = summarize(platform)
@@ -187,7 +187,7 @@ def test_each_layer_has_its_picture_and_leads_to_its_queries(platform: Client, i
         assert run.run_id in facts["clickhouse_queries"] and "/play#" in facts["clickhouse_query_log"]
 
 
-def test_only_errors_that_may_pass_are_tried_again(
+def test_only_transient_errors_are_retried(
     platform: Client, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("iot_platform.defs.resources.STEP_RETRY_PAUSE_S", 0)
