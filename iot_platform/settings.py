@@ -164,8 +164,8 @@ class Settings(BaseSettings):
     crm_object: str = Field(default="p_meters", description="Object type in the CRM that holds the meters.")
     crm_fields: dict[str, str] = Field(
         default={name: name for name in ("device_id", "customer_id", "building_type", "latitude", "longitude")},
-        description='The CRM\'s property for each of our columns, as JSON: {"device_id": "meter_number", ...}. '
-        "valid_from may be one of the columns.",
+        description='The CRM\'s property for each column of the metadata, as JSON: {"device_id": "meter_number", ...}. '
+        "valid_from may be one of them.",
     )
     crm_modified_property: str = Field(
         default="hs_lastmodifieddate",
@@ -175,10 +175,14 @@ class Settings(BaseSettings):
         default=30, gt=0, description="Timeout for connecting to a metadata source, and for each of its responses."
     )
     metadata_warn_h: float = Field(
-        default=3, gt=0, description="Hours since the last successful metadata refresh after which a check warns."
+        default=3,
+        gt=0,
+        description="Hours since the last successful metadata refresh after which metadata_source_is_fresh warns.",
     )
     metadata_error_h: float = Field(
-        default=26, gt=0, description="Hours since the last successful metadata refresh after which that check fails."
+        default=26,
+        gt=0,
+        description="Hours since the last successful metadata refresh after which metadata_source_is_fresh fails.",
     )
 
     host: str = Field(

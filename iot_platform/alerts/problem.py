@@ -1,4 +1,4 @@
-"""A problem that somebody has to look at."""
+"""A problem that needs attention."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"\b(?=[0-9a-f-]*\d)[0-9a-f-]+\b|(?<!\w)\d+")
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem that somebody has to look at. While it lasts, it is found again under the same ``key``.
+    """A problem that needs attention. While it lasts, it is found again under the same ``key``.
 
     ``cause``: one line; problems with the same cause are grouped. ``retrying``: Dagster is retrying, so the problem is
     neither reported yet nor over. ``run_id``: the failed run, or the run of the failed check.

@@ -54,8 +54,8 @@ __all__ = [
 
 
 def sqlite_events_file(storage: object, run_id: str) -> str | None:
-    """The database file of a run's events, which stays there when the run is deleted; None: the storage has none."""
-    # It imports SQLAlchemy, which the definitions alone do without.
+    """The database file of a run's events, which Dagster does not delete with the run; None: the storage has none."""
+    # Imported here: it imports SQLAlchemy, which loading the definitions does not need.
     from dagster._core.storage.event_log import SqliteEventLogStorage
 
     return storage.path_for_shard(run_id) if isinstance(storage, SqliteEventLogStorage) else None

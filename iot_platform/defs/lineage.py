@@ -1,4 +1,4 @@
-"""The column lineage that Dagster draws, from L4 back to L1 and the metadata.
+"""The column lineage that Dagster stores with each materialization, from L4 back to L1 and the metadata.
 
 It is written by hand: the views get the metadata through dictionaries, which no SQL parser can trace to a table. A test
 compares it with the columns of the tables and views.

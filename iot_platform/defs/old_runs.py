@@ -22,10 +22,10 @@ PAGE = 200
 
 
 def remove_old_runs(alerts: AlertContext, now: dt.datetime) -> Iterator[str]:
-    """Remove ended runs that nobody needs any more, with their events and logs; yields the id of each.
+    """Remove ended runs that are no longer needed, with their events and logs; yields the id of each.
 
     Kept, whatever their age: runs that hold the newest materialization of a day or an asset (Dagster would show it as
-    missing), and runs with an open problem: a failed check, or work that nobody has done since.
+    missing), and runs with an open problem: a failed check, or work that has not been done since.
     """
     cutoff = now - dt.timedelta(days=alerts.settings.runs_kept_days)
     needed = _runs_with_problems(alerts, cutoff, now)

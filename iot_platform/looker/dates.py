@@ -122,7 +122,7 @@ def _floor(moment: dt.datetime, unit: str) -> dt.datetime:
 
 
 def _shift(moment: dt.datetime, unit: str, count: int) -> dt.datetime:
-    """A moment plus some units. Raises ValueError if a month that it leads to lacks the day."""
+    """A moment plus some units. Raises ValueError if the resulting month lacks the day."""
     if unit in _STEPS:
         return moment + dt.timedelta(seconds=count * _STEPS[unit])
     months = moment.year * 12 + moment.month - 1 + count * _MONTHS[unit]

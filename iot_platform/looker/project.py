@@ -21,7 +21,7 @@ from iot_platform.settings import Settings
 
 @dataclass(frozen=True)
 class Explore:
-    """What one query can ask for: the fields of the view with the same name. ``file``: relative to the project."""
+    """The fields that one query can use: those of the view with the same name. ``file``: relative to the project."""
 
     name: str
     label: str

@@ -1,4 +1,4 @@
-"""Where alerts arrive in tests: a webhook and a mail server, over real sockets."""
+"""Receivers of alerts for tests: a webhook and a mail server, over real sockets."""
 
 from __future__ import annotations
 

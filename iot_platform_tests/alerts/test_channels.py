@@ -217,7 +217,7 @@ def test_messages_wait_when_there_is_no_time_left(
     assert deliver(waiting, {}) == ((), [])
 
 
-def test_a_dead_channel_does_not_stop_the_others(receiver: Receiver, plain: Controller, mails: Mails) -> None:
+def test_a_failing_channel_does_not_stop_the_others(receiver: Receiver, plain: Controller, mails: Mails) -> None:
     found = channels(settings(receiver, plain))
     mails.busy = {"a@example.com"}
     state, pace = AlertState(), Pace(settle=0 * HOUR, clear=HOUR, repeat=HOUR)

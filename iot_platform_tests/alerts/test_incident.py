@@ -62,7 +62,7 @@ def test_a_problem_that_is_being_retried_is_not_over() -> None:
     assert looks("a", "a", *["~a"] * 10, "a", "a")[1] == ["1 problem: a failed"]
 
 
-def test_coming_and_going_is_one_incident() -> None:
+def test_a_problem_that_comes_and_goes_is_one_incident() -> None:
     assert looks("a", "a", *["", "a"] * 20)[1] == ["1 problem: a failed"]
 
 
@@ -204,6 +204,6 @@ def test_durations() -> None:
     ]
 
 
-def test_no_login_leaves_the_machine() -> None:
+def test_logins_in_urls_are_removed() -> None:
     text = one_line("cannot open\n http://iot:verysecret@db:8123/x?a=b@c and smtp://u:p@h " + "x" * 500)
     assert text.startswith("cannot open http://db:8123/x?a=b@c and smtp://h x") and len(text) == 300

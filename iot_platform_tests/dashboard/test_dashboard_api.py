@@ -140,13 +140,13 @@ def test_values_cannot_leave_their_place_in_the_sql(api: Api) -> None:
     api.get("/api/tiles/total?x.nothing=1", 400)
 
 
-def test_what_is_not_known_is_told(api: Api) -> None:
+def test_unknown_names_are_errors(api: Api) -> None:
     assert "'nothing'" in api.get("/api/tiles/nothing", 404)["error"]
     assert "'colour'" in api.get("/api/tiles/total?f.colour=red", 404)["error"]
     assert "full moon" in api.get("/api/tiles/total?f.period=next+full+moon", 400)["error"]
 
 
-def test_suggestions_are_the_values_there_are(api: Api) -> None:
+def test_suggestions_are_the_existing_values(api: Api) -> None:
     assert api.get("/api/suggest?filter=building_type") == {"values": sorted(TYPES), "is_cut": False}
     assert api.get("/api/suggest?filter=device")["values"] == list(range(1, METERS + 1))
 
@@ -168,7 +168,7 @@ def test_an_insert_makes_a_new_version_and_a_merge_does_not(api: Api) -> None:
     assert fingerprint() != before
 
 
-def test_a_missing_table_is_an_answer_that_says_what_to_do(api: Api) -> None:
+def test_a_missing_table_is_an_error_that_says_what_to_do(api: Api) -> None:
     api.client.command("RENAME TABLE l4_power_by_building_type_hourly TO away")
     try:
         assert "iot-platform migrate" in api.get("/api/tiles/usage_over_time?f.building_type=-nothing", 503)["error"]
@@ -194,12 +194,12 @@ def test_every_answer_has_the_headers_and_the_page_needs_nothing_from_elsewhere(
     assert "http://" not in page and "https://" not in page
 
 
-def test_a_strange_host_is_refused(api: Api) -> None:
+def test_an_unknown_host_is_refused(api: Api) -> None:
     answer = requests.get(f"{api.url}/api/version", headers={"Host": "evil.example"}, timeout=TIMEOUT_S)
     assert answer.status_code == 403
 
 
-def test_a_strange_host_is_refused_also_on_all_addresses(api: Api, tmp_path: Path) -> None:
+def test_an_unknown_host_is_refused_when_listening_on_all_addresses(api: Api, tmp_path: Path) -> None:
     assert api.settings.clickhouse_url
     env = environment(
         tmp_path,
@@ -220,7 +220,7 @@ def test_a_strange_host_is_refused_also_on_all_addresses(api: Api, tmp_path: Pat
             process.terminate()
 
 
-def test_a_question_is_asked_once_at_a_time() -> None:
+def test_the_same_query_runs_once_at_a_time() -> None:
     answers: QueryCache[int] = QueryCache(2, TIMEOUT_S)
     asked: list[str] = []
     begun, go_on = threading.Event(), threading.Event()

@@ -63,7 +63,7 @@ LOOKER_LINEAGE = {
 
 def test_lineage() -> None:
     parents = {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs().items()}
-    assert parents == LINEAGE | LOOKER_LINEAGE
+    assert parents == LINEAGE | LOOKER_LINEAGE, "A new asset belongs in LINEAGE and GROUPS of this file."
 
 
 @pytest.mark.parametrize("name", LOOKER_LINEAGE)
@@ -126,12 +126,14 @@ def test_backfills_are_split_into_runs() -> None:
 def test_which_checks_block_the_next_layer() -> None:
     graph = defs.resolve_asset_graph()
     blocking = {key.name: graph.get(key).blocking for key in graph.asset_check_keys}
-    assert {name for name, blocks in blocking.items() if blocks} == {
+    expected = {
         "every_reading_is_within_limits",
         "no_reading_is_null_or_nan",
         "every_reading_has_metadata",
         "l4_equals_l3",
     }
+    found = {name for name, blocks in blocking.items() if blocks}
+    assert found == expected, "A new blocking check belongs in the list of this test."
     assert {rule.name for rule in RULES} <= blocking.keys()
 
 

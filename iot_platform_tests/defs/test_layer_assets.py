@@ -27,7 +27,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield ephemeral
 
 
-def test_days_from_nothing_to_proved_marts(platform: Client, instance: dg.DagsterInstance) -> None:
+def test_days_are_materialized_from_nothing_to_verified_marts(platform: Client, instance: dg.DagsterInstance) -> None:
     run_job("refresh_metadata_job", instance)
     run_job("all_layers_job", instance, DAY, last_day=LAST_DAY)
     summary = summarize(platform)
@@ -164,8 +164,9 @@ def test_column_lineage_covers_every_column_and_names_only_what_exists(schema: C
         "SELECT table, name FROM system.columns WHERE database = currentDatabase()"
     ).result_rows:
         columns.setdefault(table, set()).add(name)
+    assert COLUMN_SOURCES.keys() == set(LAYERS), "Each layer needs its columns in COLUMN_SOURCES (defs/lineage.py)."
     for asset, sources in COLUMN_SOURCES.items():
-        assert sources.keys() == columns[asset], asset
+        assert sources.keys() == columns[asset], f"{asset}: list each column in COLUMN_SOURCES (defs/lineage.py)."
         assert all(column in columns[owner] for found in sources.values() for owner, column in found)
     lineage = column_lineage("l4_power_agg_hourly").deps_by_column["building_type"]
     assert [(dep.asset_key.to_user_string(), dep.column_name) for dep in lineage] == [
@@ -186,7 +187,7 @@ def test_each_layer_has_its_picture_and_leads_to_its_queries(platform: Client, i
         assert run.run_id in facts["clickhouse_queries"] and "/play#" in facts["clickhouse_query_log"]
 
 
-def test_only_errors_that_may_pass_are_tried_again(
+def test_only_transient_errors_are_retried(
     platform: Client, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("iot_platform.defs.resources.STEP_RETRY_PAUSE_S", 0)

@@ -1,4 +1,4 @@
-"""The checks of the LookML in Dagster: green on right marts, red with their finding on a broken one."""
+"""The checks of the LookML in Dagster: they pass on correct marts, and fail with findings on a damaged one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def evaluations(instance: dg.DagsterInstance) -> dict[str, dg.AssetCheckEvaluati
     return {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
 
 
-def test_the_checks_tell_a_mart_that_lost_energy_and_a_column_that_no_field_shows(
+def test_the_checks_find_a_mart_that_lost_energy_and_a_column_that_no_field_shows(
     platform: Client, instance: dg.DagsterInstance
 ) -> None:
     run_job("refresh_metadata_job", instance)

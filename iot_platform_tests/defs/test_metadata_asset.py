@@ -1,4 +1,4 @@
-"""The asset device_metadata: what a run tells, and what it leaves when it fails."""
+"""The asset device_metadata: what a run reports, and what it leaves when it fails."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write_csv(tmp_path: Path, *devices: Device) -> None:
     frame(*devices).to_csv(path, index=False)
 
 
-def test_the_asset_tells_what_changed_and_restates_it(
+def test_the_asset_reports_what_changed_and_restates_it(
     platform: Client, filled: Client, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_csv(tmp_path, *SIX)

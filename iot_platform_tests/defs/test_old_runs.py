@@ -1,4 +1,4 @@
-"""Removing old runs: what goes, and what stays because Dagster or an alert still needs it."""
+"""Old runs: which are removed, and which stay because Dagster or an alert still needs them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_run_that_holds_the_newest_materialization_of_one_day_stays(instance: 
     assert removed(instance, after_days=15) == {month}
 
 
-def test_open_problems_stay_whatever_their_age(instance: dg.DagsterInstance) -> None:
+def test_runs_with_open_problems_stay_whatever_their_age(instance: dg.DagsterInstance) -> None:
     failed_check = run(instance, broken="check")
     failed = run(instance, None, "task", job="task_job")
     first = run(instance, NEXT_DAY, "upper")

@@ -160,7 +160,7 @@ def test_a_stream_goes_on_while_clickhouse_is_away(env: dict[str, str], tmp_path
                 assert seconds_in_l1(remote) == list(range(6_200))
 
 
-def test_a_full_outbox_refuses_and_keeps_its_word(env: dict[str, str]) -> None:
+def test_a_full_outbox_refuses_input_and_delivers_what_it_accepted(env: dict[str, str]) -> None:
     away = {**unreachable(env), "IOT_OUTBOX_BYTES": "20000"}
     with ingesting(away, "--full-wait", "1", "--flush-wait", "1") as ingest:
         ingest.send(100)
@@ -205,7 +205,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_full_disk_refuses_and_keeps_its_word(env: dict[str, str], small_disk: Path) -> None:
+def test_a_full_disk_refuses_input_and_keeps_what_was_accepted(env: dict[str, str], small_disk: Path) -> None:
     ballast = small_disk / "ballast"
     with ingesting(unreachable(env), "--full-wait", "1", "--flush-wait", "1") as ingest:
         ingest.send(100)

@@ -1,4 +1,4 @@
-"""The checks of the LookML see damage, and the command line shows them."""
+"""The checks of the LookML find damage, and the command line shows their findings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from iot_platform.settings import Settings
 from iot_platform_tests.looker.lookml_readings import NOW, PROJECT, YEAR, fill
 
 
-def test_the_checks_are_green(marts: Client) -> None:
+def test_the_checks_pass_on_correct_data(marts: Client) -> None:
     assert checks.find_failing_queries(marts, PROJECT, NOW) == []
     assert checks.find_failing_queries(marts, PROJECT, NOW, explain=True) == []
     assert checks.find_cut_tiles(marts, PROJECT, NOW) == []

@@ -76,7 +76,7 @@ def test_alternatives_and_any_time() -> None:
     st.sampled_from(UNITS),
     st.integers(1, 30),
 )
-def test_the_last_units_are_the_ones_ago_put_together(now: dt.datetime, unit: str, count: int) -> None:
+def test_the_last_n_units_are_the_single_units_together(now: dt.datetime, unit: str, count: int) -> None:
     expression = f"{count} {unit}s"
     (last,) = parse_dates(expression, now)
     assert last.start and last.end and not is_finer(expression, last, unit)
@@ -133,7 +133,7 @@ def test_numbers(expression: str, sql: str | None, values: list[object]) -> None
         ("^NULL", "x IN {p0:Array(String)}", [["NULL"]]),
     ],
 )
-def test_texts(expression: str, sql: str, values: list[object]) -> None:
+def test_strings(expression: str, sql: str, values: list[object]) -> None:
     assert of("strings", expression) == (sql, values)
 
 
@@ -166,7 +166,7 @@ def test_other_expressions_are_refused_by_name(grammar: Grammar, expression: str
     assert repr(expression) in str(error.value)
 
 
-def test_places() -> None:
+def test_locations() -> None:
     parts = {"latitude": "a", "longitude": "o"}
     values = Values()
     assert condition("location", parts, "51.5, -0.12", values, NOW) == "a = {p0:Float64} AND o = {p1:Float64}"
@@ -176,7 +176,7 @@ def test_places() -> None:
 
 
 @given(st.lists(st.text(), min_size=1))
-def test_any_text_can_be_asked_for_exactly(wanted: list[str]) -> None:
+def test_any_string_can_be_matched_exactly(wanted: list[str]) -> None:
     sql, values = of("strings", any_of(wanted))
     texts = [text for text in wanted if text]
     assert values == ([texts] if texts else [])
@@ -184,7 +184,7 @@ def test_any_text_can_be_asked_for_exactly(wanted: list[str]) -> None:
 
 
 @given(st.sampled_from(["hours", "days", "numbers", "strings", "yesno"]), st.text())
-def test_any_expression_is_understood_or_refused(grammar: Grammar, expression: str) -> None:
+def test_any_expression_compiles_or_is_refused(grammar: Grammar, expression: str) -> None:
     try:
         sql, values = of(grammar, expression)
     except FilterError:

@@ -199,7 +199,7 @@ def test_everything_in_the_project_compiles() -> None:
 
 
 @pytest.mark.parametrize("option", [each for f in PROJECT.dashboards["power_overview"].filters for each in f.options])
-def test_every_offered_period_is_understood(option: str) -> None:
+def test_every_offered_period_compiles(option: str) -> None:
     for tile in PROJECT.dashboards["power_overview"].tiles:
         compile_query(PROJECT, tile.query_with({"period": option}), "iot")
 
@@ -216,7 +216,7 @@ def test_every_offered_period_is_understood(option: str) -> None:
         (("time_zone", "total_kwh"), "l4_power_agg_hourly_store"),
     ],
 )
-def test_the_smallest_table_that_has_it_is_picked(fields: tuple[str, ...], table: str) -> None:
+def test_the_smallest_table_with_all_fields_is_read(fields: tuple[str, ...], table: str) -> None:
     names = tuple(f"power_usage.{field}" for field in fields)
     assert compile_query(PROJECT, Query("power_usage", names), "iot").table == table
     filtered = Query("power_usage", ("power_usage.total_kwh",), dict.fromkeys(names[:-1], "1"))

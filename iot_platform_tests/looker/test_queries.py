@@ -1,4 +1,4 @@
-"""Compiled queries on the real engine: limits, filters, texts."""
+"""Compiled queries on the real engine: limits, filters, strings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_filters_on_measures_and_other_fields(marts: Client, readings: pd.DataFr
     assert marts.query(compiled.sql, parameters=dict(compiled.parameters)).result_rows == [(2,)]
 
 
-def test_the_sql_for_reading_gives_the_same(marts: Client) -> None:
+def test_the_sql_shown_to_people_gives_the_same_result(marts: Client) -> None:
     for tile in DASHBOARD.tiles:
         query = tile.query_with({"period": YEAR, "customer": any_of(["it's", "a\\", "acme"])})
         compiled = compile_query(PROJECT, query, str(marts.database), NOW)
@@ -55,7 +55,7 @@ def test_the_sql_for_reading_gives_the_same(marts: Client) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(alphabet="aB%_^\\-,\"' \n\t;éN", max_size=4), min_size=1, max_size=8), st.data())
-def test_exactly_the_texts_asked_for_are_found(marts: Client, texts: list[str], data: st.DataObject) -> None:
+def test_a_string_filter_finds_exactly_its_strings(marts: Client, texts: list[str], data: st.DataObject) -> None:
     wanted = data.draw(st.lists(st.sampled_from(texts), min_size=1))
     values = Values()
     sql = condition("strings", {"": "x"}, any_of(wanted), values, NOW)

@@ -1,4 +1,4 @@
-"""Every tile equals what pandas makes of the readings."""
+"""Every tile shows what pandas computes from the readings."""
 
 from __future__ import annotations
 

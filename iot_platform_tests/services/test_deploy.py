@@ -85,7 +85,7 @@ def test_the_code_server_has_no_port() -> None:
     assert not any("4000" in text.read_text() for text in [*DEPLOY.iterdir(), ROOT / "docker-compose.yml"])
 
 
-def test_the_code_server_is_asked_itself_and_restarted_when_it_ends() -> None:
+def test_the_health_check_queries_the_code_server_which_is_restarted_when_it_ends() -> None:
     code = SERVICES["code"]
     socket = code["command"][code["command"].index("-s") + 1]
     assert code["healthcheck"]["test"] == ["CMD", "python", "-m", "iot_platform.services.code_health", socket]

@@ -1,4 +1,4 @@
-"""What Dagster's health says: each problem in one line, with the log to read."""
+"""Dagster's health: each problem in one line, with the log to read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run queue with the configuration of a home: who goes first, and what bulk runs leave to the others."""
+"""The run queue with the configuration of a home: the order of waiting runs, and the slots that bulk runs leave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watching services: problems are reported, and patience ends after a while, or never."""
+"""Watching services: problems are reported, and watching fails after a timeout, if there is one."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_problems_and_recoveries_are_reported() -> None:
     assert watched([""], timeout_s=60, restarts=["It was started again."]) == ["It was started again."]
 
 
-def test_patience_ends() -> None:
+def test_watching_fails_after_the_timeout() -> None:
     with pytest.raises(PlatformError, match=f"Not healthy for {2 * HEALTH_INTERVAL_S} s: away"):
         watched(["away"] * 5, timeout_s=2 * HEALTH_INTERVAL_S)
 

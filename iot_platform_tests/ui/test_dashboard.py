@@ -226,12 +226,12 @@ def test_by_keyboard_alone(ui: DashboardUI) -> None:
     expect(dialog).to_be_hidden()
 
 
-def test_an_expression_that_is_not_understood_is_told_on_the_tile(ui: DashboardUI) -> None:
+def test_an_invalid_expression_is_reported_on_the_tile(ui: DashboardUI) -> None:
     ui.page.goto(f"{ui.url}/?f.period=next+full+moon")
     expect(ui.tile("total").locator(".banner")).to_contain_text("full moon", timeout=TIMEOUT_MS)
 
 
-def test_nothing_found_is_said(ui: DashboardUI) -> None:
+def test_an_empty_result_is_reported(ui: DashboardUI) -> None:
     ui.open("?f.customer=nobody")
     expect(ui.tile("usage_over_time")).to_contain_text("No readings match these filters.")
 
@@ -244,7 +244,7 @@ def test_new_readings_show_within_seconds(ui: DashboardUI, platform: Platform) -
     assert float(re.sub(r"[^\d.]", "", after)) == pytest.approx(float(re.sub(r"[^\d.]", "", before)) + 17.5, abs=0.11)
 
 
-def test_an_outage_is_shown_on_the_tiles_and_is_over_by_itself(ui: DashboardUI, platform: Platform) -> None:
+def test_an_outage_is_shown_on_the_tiles_which_recover_by_themselves(ui: DashboardUI, platform: Platform) -> None:
     ui.open()
     value = ui.value("total")
     platform.stop("clickhouse")

@@ -195,7 +195,7 @@ def test_the_changes_of_the_metadata_are_literal(page: Page, platform: Platform)
         assert literal in text, literal
 
 
-def test_a_broken_contract_is_told_literally(page: Page, platform: Platform) -> None:
+def test_a_broken_contract_is_reported_literally(page: Page, platform: Platform) -> None:
     """The texts are in the description of the failure, in the run's log, in a check and in its offenders."""
     devices = platform.home.parent / "devices.csv"
     good = devices.read_bytes()

@@ -85,7 +85,7 @@ def _table_facts(client: Client) -> dict[str, dg.MetadataValue | dg.TableSchema 
 
 
 def _write_simulated_if_missing(context: dg.AssetExecutionContext, settings: Settings, path: Path) -> None:
-    # Nobody else writes a list of the simulated meters. A file at a URL is not ours to write.
+    # Only this function writes the list of the simulated meters. A file at a URL cannot be written.
     if not settings.simulator_enabled or is_url(settings.devices_location) or path.exists():
         return
     if not path.parent.exists():

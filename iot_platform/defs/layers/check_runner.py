@@ -14,7 +14,7 @@ from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.check_queries import SAMPLE_LINES, read_query
 from iot_platform.defs.layers.rules import Rule
-from iot_platform.layers.catalog import L4, RAW_TABLE, partition_day, partition_id
+from iot_platform.layers.catalog import LAYERS_BY_NAME, RAW_TABLE, partition_day, partition_id
 from iot_platform.layers.partitions import grouped, partition_rows
 from iot_platform.security.escaping import markdown_code_block
 
@@ -151,7 +151,8 @@ def _query_ranges(client: Client, days: Sequence[dt.date]) -> Iterator[tuple[dt.
 
 
 def _totals(client: Client, rule: Rule, first: dt.date, last: dt.date) -> dict[dt.date, float]:
-    time = "ts_hour" if rule.counted_table == L4.name else "timestamp"
+    layer = LAYERS_BY_NAME.get(rule.counted_table)
+    time = layer.time_column if layer else "timestamp"
     rows = client.query(
         f"SELECT toDate({time}) AS day, {rule.denominator_sql} FROM {quoted(rule.counted_table)} "
         "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY day",

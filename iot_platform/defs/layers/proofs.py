@@ -13,13 +13,12 @@ from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.decoration import decoration
 from iot_platform.defs.layers.rules import RULES
-from iot_platform.defs.lineage import column_lineage
+from iot_platform.defs.lineage import COLUMN_SOURCES, column_lineage
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.layers.blocked_days import BlockedDay, blocked_days
 from iot_platform.layers.catalog import (
-    BY_BUILDING_TYPE,
     IMPOSSIBLE_TIMES,
     L2,
     RAW_TABLE,
@@ -127,7 +126,8 @@ def _facts(proof: Proof) -> Metadata:
 
 
 def _time_spans(client: Client, layer: Layer, days: Sequence[dt.date]) -> dict[str, Metadata]:
-    devices = "0" if layer is BY_BUILDING_TYPE else "uniqExact(device_id)"
+    # Some marts have no devices.
+    devices = "uniqExact(device_id)" if "device_id" in COLUMN_SOURCES[layer.name] else "0"
     rows = client.query(
         f"SELECT _partition_id, min({layer.time_column}), max({layer.time_column}), {devices} "
         f"FROM {quoted(layer.table)} "

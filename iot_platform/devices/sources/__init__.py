@@ -1,1 +1,1 @@
-"""Sources of device metadata: a CSV, or a CRM. To add one, write a class like these and list it in configured.py."""
+"""Sources of device metadata: a CSV, or a CRM. CONTRIBUTING.md says how to add one."""
