@@ -90,7 +90,7 @@ class BatchWriter:
     def uncommitted_ranges(self, position_from: int, position_to: int) -> list[Range]:
         """Ranges that are not committed yet, in order.
 
-        A range whose insert got no answer is returned with its old bounds, even if they exceed the given range. Write
+        A range whose insert got no response is returned with its old bounds, even if they exceed the given range. Write
         it as one batch.
         """
         return [uncommitted for uncommitted, _ in self._uncommitted(position_from, position_to)]

@@ -27,7 +27,7 @@ RUNNING_INSERT_WAIT_S = 600.0
 def insert_once(client: Client, readings: pa.Table, token: str, sent_at: dt.datetime) -> None:
     """Insert readings (with their arrival times) that were never sent before; ``sent_at``: the server's current time.
 
-    An attempt without an answer is repeated with the same deduplication token: the server drops the second insert if
+    An attempt without a response is repeated with the same deduplication token: the server drops the second insert if
     the first one succeeded. This cannot be relied on after a restart of ClickHouse: then the readings are compared with
     L1 and only missing ones are inserted. Raises clickhouse_connect's Error when the server refuses the insert or
     stays unreachable.

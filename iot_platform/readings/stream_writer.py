@@ -94,7 +94,7 @@ class StreamWriter:
     def close(self, timeout_s: float = 60.0) -> bool:
         """Deliver as much as possible within the time, and end. The rest is delivered when the stream is opened again.
 
-        Returns whether all was delivered; a second call only returns the same answer.
+        Returns whether all was delivered; a second call only returns the same result.
         """
         if self._was_delivered is None:
             deadline = time.monotonic() + timeout_s

@@ -211,7 +211,7 @@ def test_without_the_extra_the_message_names_it(settings: Settings) -> None:
     assert "pip install 'iot-platform[embedded]', or set IOT_CLICKHOUSE_URL" in done.stderr
 
 
-def test_the_server_knows_no_secrets_of_the_one_who_started_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_servers_environment_contains_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("IOT_CRM_TOKEN", "IOT_ALERT_SMTP_URL", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "canary-secret")
     settings = Settings(home=tmp_path, clickhouse_url=None, clickhouse_port=0)

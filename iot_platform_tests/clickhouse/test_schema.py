@@ -82,7 +82,7 @@ def test_readings_get_the_metadata_of_their_time(schema: Client, hour: int, cust
     assert value(schema, "SELECT customer_id FROM l3_power_joined") == customer
 
 
-def test_one_version_that_begins_later_does_not_reach_back(schema: Client) -> None:
+def test_a_version_that_begins_later_does_not_apply_to_earlier_readings(schema: Client) -> None:
     add_device(schema, 1, "C-1", "office", 1.0, 2.0, DAY.replace(hour=10))
     insert(schema, [(DAY.replace(hour=9), 1, 1.0)])
     assert value(schema, "SELECT has_metadata FROM l3_power_joined") == 0
@@ -153,7 +153,7 @@ def test_a_limit_beyond_what_the_sums_hold_is_refused(schema: Client) -> None:
         schema.insert("power_limits", [("default", "", 1e12)], column_names=["scope", "key", "max_kWh"])
 
 
-def test_scattered_wrong_times_do_not_open_partitions(schema: Client) -> None:
+def test_scattered_wrong_times_do_not_create_partitions(schema: Client) -> None:
     wrong = [(dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(days=20 * n), 1, 1.0) for n in range(500)]
     wrong += [(from_now(days=2 + 20 * n), 1, 1.0) for n in range(500)]
     insert(schema, [*wrong, (DAY, 1, 1.0)], max_partitions_per_insert_block=100)

@@ -80,7 +80,7 @@ def test_a_column_is_added_while_readings_flow(server: Endpoint, platform: Clien
     assert (kWh, count) == (good[good >= 0].sum(), (good >= 0).sum())
 
 
-def test_what_was_under_way_is_mended_by_the_next_proof(platform: Client, evolving: Evolving) -> None:
+def test_the_next_proof_repairs_what_was_running(platform: Client, evolving: Evolving) -> None:
     writer = BatchWriter(platform, "s")
     writer.write(Batch(0, 1, readings(0, 0)))
     prove_everything(platform)
@@ -124,7 +124,7 @@ def test_days_from_before_stay_proved_and_can_be_rebuilt(platform: Client, evolv
 
 
 @pytest.mark.parametrize("overtaken", ["actual", "expected"])
-def test_a_proof_that_a_migration_overtakes_is_made_again(
+def test_a_proof_is_repeated_if_a_migration_changes_the_definition(
     platform: Client, evolving: Evolving, monkeypatch: pytest.MonkeyPatch, overtaken: str
 ) -> None:
     writer = BatchWriter(platform, "s")
@@ -164,7 +164,7 @@ def test_a_stream_delivers_the_column_without_a_restart(platform: Client, evolvi
     assert_every_layer_has_what_l1_has(platform)
 
 
-def test_a_value_that_is_no_number_does_not_unsettle_the_extremes(platform: Client, evolving: Evolving) -> None:
+def test_nan_and_infinity_do_not_affect_minimum_and_maximum(platform: Client, evolving: Evolving) -> None:
     evolving.add_example()
     migrate(platform, evolving)
     names = ["timestamp", "device_id", "power_usage_kWh", "voltage"]

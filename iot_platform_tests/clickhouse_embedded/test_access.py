@@ -41,7 +41,7 @@ def test_every_way_to_give_the_password(server: Server) -> None:
         {"Authorization": _basic("default", "x"), "X-ClickHouse-Key": "PASSWORD"},
     ],
 )
-def test_strangers_get_516(server: Server, headers: dict[str, str]) -> None:
+def test_wrong_logins_get_516(server: Server, headers: dict[str, str]) -> None:
     given = {name: value.replace("PASSWORD", server.password) for name, value in headers.items()}
     response = httpx.post(server.url, content="SELECT 1", headers=given)
     assert response.status_code == 403
@@ -69,7 +69,7 @@ def test_web_pages_are_refused(http: httpx.Client, origin: str) -> None:
     assert http.post("/", content="SELECT 1", headers={"Origin": origin}).status_code == 403
 
 
-def test_one_way_to_log_in_only(server: Server) -> None:
+def test_several_ways_to_log_in_at_once_are_refused(server: Server) -> None:
     """As in ClickHouse: two passwords in one request are refused, even if one of them is right."""
     basic = {"Authorization": _basic("default", server.password)}
     key = {"X-ClickHouse-User": "default", "X-ClickHouse-Key": server.password}
@@ -96,7 +96,7 @@ def test_a_password_that_is_not_utf8_is_wrong(server: Server) -> None:
         assert code(answer) == "516"
 
 
-def test_failed_logins_are_told_and_slowed_down(server: Server, server_log: Path) -> None:
+def test_failed_logins_are_logged_and_delayed(server: Server, server_log: Path) -> None:
     before = server_log.read_text()
     waits = []
     for number in range(3):
@@ -114,7 +114,7 @@ def test_failed_logins_are_told_and_slowed_down(server: Server, server_log: Path
     assert server.password not in told
 
 
-def test_the_wait_grows_and_is_forgotten(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_delay_grows_and_expires(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     failed = FailedLogins()
@@ -149,7 +149,7 @@ def test_addresses_of_failed_logins_are_bounded(monkeypatch: pytest.MonkeyPatch)
     assert failed.add("2001:db8::2", "eve") == 0.2
 
 
-def test_the_body_is_asked_for_after_the_login_only(server: Server) -> None:
+def test_100_continue_is_sent_only_after_the_login(server: Server) -> None:
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 8\r\n"
     refused = everything(raw(server, head + b"X-ClickHouse-Key: wrong\r\n\r\n"))
     assert refused.startswith(b"HTTP/1.1 403 ")
@@ -162,12 +162,12 @@ def test_the_body_is_asked_for_after_the_login_only(server: Server) -> None:
     assert everything(connection).endswith(b"\r\n\r\n1\n")
 
 
-def test_a_stranger_who_sends_no_more_is_answered_and_cut_off(server: Server) -> None:
+def test_a_failed_login_without_its_body_gets_a_response_and_is_closed(server: Server) -> None:
     head = b"POST / HTTP/1.1\r\nHost: localhost\r\nX-ClickHouse-Key: wrong\r\nContent-Length: 100\r\n\r\n12345"
     assert everything(raw(server, head)).startswith(b"HTTP/1.1 403 ")
 
 
-def test_kill_is_refused_to_who_may_only_read(http: httpx.Client) -> None:
+def test_readonly_requests_cannot_kill_queries(http: httpx.Client) -> None:
     kill = "KILL QUERY WHERE query_id = 'nobody'"
     for session in ({}, {"session_id": "no-kill"}):
         for readonly in ("1", "2"):

@@ -23,7 +23,7 @@ def test_every_setting_of_free_text_has_been_reviewed(client: Client) -> None:
     assert unseen == {}, "review these, in iot_platform/clickhouse_embedded/allowed.py"
 
 
-def test_no_setting_is_reviewed_twice_or_gone(client: Client) -> None:
+def test_no_setting_is_listed_twice_or_unknown(client: Client) -> None:
     names = set(column(client, "SELECT name FROM system.settings"))
     names |= set(column(client, "SELECT name FROM system.merge_tree_settings"))
     assert not allowed.TEXT_SETTINGS & allowed.REFUSED_SETTINGS

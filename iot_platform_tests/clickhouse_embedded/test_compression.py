@@ -82,7 +82,7 @@ def test_broken_compression_is_an_error(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "lz4", "br"])
-def test_what_is_decompressed_comes_in_bounded_pieces(encoding: str) -> None:
+def test_decompressed_data_comes_in_bounded_pieces(encoding: str) -> None:
     compress: dict[str, Callable[[bytes], bytes]] = {
         "gzip": gzip.compress,
         "deflate": zlib.compress,
@@ -184,12 +184,12 @@ def test_damaged_blocks_are_errors(http: httpx.Client, blocks: bytes, number: in
     assert rows(http, "SELECT count() FROM t") == "0"
 
 
-def test_a_block_with_nothing_in_it_and_one_not_compressed() -> None:
+def test_an_empty_block_and_an_uncompressed_one() -> None:
     assert _plain(_sealed(native_blocks.NONE, 4, b"four")) == b"four"
     assert _plain(_sealed(native_blocks.LZ4, 0, b"\0") + _sealed(native_blocks.NONE, 1, b"x")) == b"x"
 
 
-def test_checksums_are_not_looked_at_where_the_client_says_so(http: httpx.Client) -> None:
+def test_checksums_are_not_compared_if_the_client_asks_for_that(http: httpx.Client) -> None:
     block = b"\0" * 16 + BlockCompressor().compress(b"SELECT 5")[16:]
     assert code(post(http, block, 500, decompress=1)) == "40"
     setting = {"http_native_compression_disable_checksumming_on_decompress": 1}
@@ -227,7 +227,7 @@ def test_blocks_inside_a_content_encoding(http: httpx.Client) -> None:
     assert _driver_plain(answer.content) == "".join(f"{n}\n" for n in range(100_000)).encode()
 
 
-def test_errors_are_compressed_as_the_answer_is(http: httpx.Client) -> None:
+def test_errors_are_compressed_like_the_response(http: httpx.Client) -> None:
     """As in ClickHouse; its clients look for blocks, and take plain text of errors at the login."""
     answer = post(http, "SELECT nope", 404, compress=1)
     assert code(answer) == "47"

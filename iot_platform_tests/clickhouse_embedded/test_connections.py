@@ -94,7 +94,7 @@ GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
         b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n",
     ],
 )
-def test_who_sends_no_more_is_cut_off(quick: Server, sent: bytes) -> None:
+def test_a_client_that_stops_sending_is_disconnected(quick: Server, sent: bytes) -> None:
     assert everything(raw(quick, sent)) == b""
 
 
@@ -116,7 +116,7 @@ def test_a_head_that_never_ends_is_cut_off(quick: Server) -> None:
     connection.close()
 
 
-def test_a_slow_body_that_goes_on_is_taken(quick: Server) -> None:
+def test_a_slow_body_is_accepted(quick: Server) -> None:
     connection = raw(quick, b"POST / HTTP/1.1\r\nConnection: close\r\nContent-Length: 20\r\n\r\n")
     for _ in range(20):
         connection.sendall(b"x")
@@ -124,7 +124,7 @@ def test_a_slow_body_that_goes_on_is_taken(quick: Server) -> None:
     assert everything(connection).endswith(b"20 bytes, query of 0\n")
 
 
-def test_who_does_not_take_the_answer_is_cut_off(quick: Server) -> None:
+def test_a_client_that_does_not_read_the_response_is_disconnected(quick: Server) -> None:
     connection = raw(quick, b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
     time.sleep(4)
     received = 0
@@ -134,7 +134,7 @@ def test_who_does_not_take_the_answer_is_cut_off(quick: Server) -> None:
     assert received < LARGE
 
 
-def test_an_answer_that_is_taken_slowly_arrives(quick: Server) -> None:
+def test_a_response_that_is_read_slowly_arrives(quick: Server) -> None:
     received = 0
     with raw(quick, b"GET /large HTTP/1.1\r\nConnection: close\r\n\r\n") as connection:
         while data := connection.recv(4 * 1024 * 1024):

@@ -76,7 +76,7 @@ def test_what_stays_inside_is_allowed(table: Client, database: str) -> None:
         ("additional_table_filters", r"map('system.one', 'length(file(\'/etc/passwd\')) > 0')", 497),
     ],
 )
-def test_settings_in_the_url_are_no_way_out(server: Server, name: str, value: str, code: int) -> None:
+def test_unsafe_settings_in_the_url_are_refused(server: Server, name: str, value: str, code: int) -> None:
     headers = {"X-ClickHouse-Key": server.password}
     answer = httpx.post(server.url, content="SELECT 1", params={name: value}, headers=headers)
     assert answer.headers["X-ClickHouse-Exception-Code"] == str(code)
@@ -138,7 +138,7 @@ engine.close()
     assert {sql: code for sql, code in codes.items() if code != 497} == {}
 
 
-def test_errors_name_nothing_of_the_server(server: Server, table: Client) -> None:
+def test_errors_contain_no_internal_names(server: Server, table: Client) -> None:
     headers = {"X-ClickHouse-Key": server.password}
     for sql in (
         f"INSERT INTO {table.database}.t FORMAT JSONEachRow\n{{broken",
@@ -179,7 +179,7 @@ def test_one_request_does_not_stop_the_others(server: Server) -> None:
     assert {future.result().status_code for future in slow} == {400}
 
 
-def test_names_of_functions_are_no_parameters(server: Server, table: Client) -> None:
+def test_names_of_functions_cannot_be_parameters(server: Server, table: Client) -> None:
     headers = {"X-ClickHouse-Key": server.password}
     params = {"database": str(table.database), "param_g": "file", "session_id": f"names {table.database}"}
     httpx.post(server.url, content="SET param_g = 'file'", params=params, headers=headers).raise_for_status()
@@ -192,7 +192,7 @@ def test_names_of_functions_are_no_parameters(server: Server, table: Client) -> 
     assert table.command("SELECT count() FROM t") == 0
 
 
-def test_an_insert_that_goes_on_behind_its_end_stores_nothing(table: Client) -> None:
+def test_an_insert_with_text_after_its_end_stores_nothing(table: Client) -> None:
     for values in ("('a', 'b');('c', 'd')", "('a', 'b');;('c', 'd')", "('a;', 'b'); SELECT 1"):
         with pytest.raises(DatabaseError, match="Syntax error"):
             table.raw_query(f"INSERT INTO t VALUES {values}")

@@ -47,7 +47,7 @@ def test_errors_have_clickhouse_codes_and_statuses(http: httpx.Client, sql: str,
     assert re.search(r"\([A-Z_]+\) \(version 2\d\.\d+\.\d+\.\d+ \(official build\)\)\n$", response.text)
 
 
-def test_answer_headers(http: httpx.Client) -> None:
+def test_response_headers(http: httpx.Client) -> None:
     response = post(http, "SELECT number FROM numbers(10)", query_id="mine", default_format="JSONEachRow")
     headers = response.headers
     assert headers["X-ClickHouse-Query-Id"] == "mine"
@@ -61,7 +61,7 @@ def test_answer_headers(http: httpx.Client) -> None:
     assert "X-ClickHouse-Format" not in post(http, "CREATE TABLE t (a Int8) ENGINE = Memory").headers
 
 
-def test_headers_stand_for_parameters_of_the_url(http: httpx.Client, plain: httpx.Client, database: str) -> None:
+def test_headers_may_replace_parameters_of_the_url(http: httpx.Client, plain: httpx.Client, database: str) -> None:
     headers = {"X-ClickHouse-Database": database, "X-ClickHouse-Format": "CSV", "X-ClickHouse-Query-Id": "by header"}
     params = {"database": "system", "default_format": "TSVWithNames"}
     answer = plain.post("/", content="SELECT currentDatabase()", headers=headers, params=params)
@@ -117,7 +117,7 @@ def test_roles_are_refused_clearly(http: httpx.Client) -> None:
 BAD_FORMAT = "TabSeparated; DROP TABLE t"
 
 
-def test_the_name_of_a_format_is_no_sql(http: httpx.Client) -> None:
+def test_the_name_of_a_format_cannot_contain_sql(http: httpx.Client) -> None:
     post(http, "CREATE TABLE t (a Int8) ENGINE = Memory")
     files = {"x": ("x", b"1\n")}
     answers = [

@@ -21,7 +21,7 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=40).map("".join))
 @example("$a$b$a$")
 @example("$t0$ $t1$ $t0")
-def test_tokens_lie_in_order_and_are_what_stands_there(text: str) -> None:
+def test_tokens_are_in_order_and_equal_the_text(text: str) -> None:
     end = 0
     for token in tokens(text):
         assert end <= token.start < token.end <= len(text)
@@ -30,7 +30,7 @@ def test_tokens_lie_in_order_and_are_what_stands_there(text: str) -> None:
 
 
 @given(st.lists(PIECES, max_size=40).map("".join))
-def test_the_data_of_an_insert_begins_behind_its_head(text: str) -> None:
+def test_the_data_of_an_insert_begins_after_its_head(text: str) -> None:
     head = insert_head(text)
     if head is not None:
         assert text.startswith(head.sql)

@@ -48,14 +48,14 @@ def test_the_first_header_comes_before_the_end(server: Server) -> None:
     assert everything(connection).endswith(b"\r\n\r\n" + b"0\n" * 12)
 
 
-def test_the_interval_is_the_clients(server: Server) -> None:
+def test_the_client_sets_the_interval(server: Server) -> None:
     began = time.monotonic()
     progress = _answer(server, SLOW, http_headers_progress_interval_ms=500)[2]
     assert 1 <= len(progress) <= (time.monotonic() - began) / 0.5
     assert _answer(server, "SELECT+1", http_headers_progress_interval_ms=5000)[2] == []
 
 
-def test_an_error_after_progress_breaks_the_answer(server: Server) -> None:
+def test_an_error_after_progress_ends_the_response_early(server: Server) -> None:
     query = (
         "SELECT+throwIf(number=7)+FROM+numbers(20)+WHERE+sleepEachRow(0.1)=0+SETTINGS+max_block_size=1,max_threads=1"
     )
@@ -68,11 +68,11 @@ def test_an_error_after_progress_breaks_the_answer(server: Server) -> None:
     assert not body.endswith(b"0\r\n\r\n")  # the chunks have no end
 
 
-def test_without_the_setting_there_is_none(http: httpx.Client) -> None:
+def test_without_the_setting_no_progress_is_sent(http: httpx.Client) -> None:
     assert "X-ClickHouse-Progress" not in post(http, SLOW.replace("+", " "), wait_end_of_query=1).headers
 
 
-def test_inserts_tell_of_their_progress(http: httpx.Client) -> None:
+def test_inserts_report_progress(http: httpx.Client) -> None:
     post(http, "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
     post(http, "CREATE TABLE arriving (a UInt64) ENGINE = Null")
     post(http, "CREATE MATERIALIZED VIEW v TO t AS SELECT a + sleepEachRow(0.01) AS a FROM arriving")

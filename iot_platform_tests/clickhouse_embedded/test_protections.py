@@ -39,7 +39,7 @@ def attack(directory: Path, protections: list[str], count: int) -> dict[str, Any
     return result
 
 
-def test_without_protections_the_attacks_come_through(tmp_path: Path) -> None:
+def test_without_protections_the_attacks_succeed(tmp_path: Path) -> None:
     """Otherwise the other tests here would show nothing."""
     result = attack(tmp_path, [], 60)
     reached = [found["what"] for found in result["reached"]]
@@ -48,7 +48,7 @@ def test_without_protections_the_attacks_come_through(tmp_path: Path) -> None:
         assert any(what.startswith(kind) for what in reached), (kind, reached)
 
 
-def test_behind_guard_and_grants_nothing_comes_through(tmp_path: Path) -> None:
+def test_no_attack_passes_guard_and_grants(tmp_path: Path) -> None:
     result = attack(tmp_path, ["guard", "engine"], LONG)
     assert result["attacks"] == LONG
     assert result["reached"] == []
@@ -56,11 +56,11 @@ def test_behind_guard_and_grants_nothing_comes_through(tmp_path: Path) -> None:
     assert result["codes"]["0"] > LONG / 50
 
 
-def test_behind_the_guard_alone_nothing_comes_through(tmp_path: Path) -> None:
+def test_no_attack_passes_the_guard_alone(tmp_path: Path) -> None:
     assert attack(tmp_path, ["guard"], LONG // 3)["reached"] == []
 
 
-def test_behind_the_kernel_alone_nothing_comes_through(tmp_path: Path) -> None:
+def test_no_attack_passes_landlock_alone(tmp_path: Path) -> None:
     result = attack(tmp_path, ["kernel"], 100)
     assert result["attacks"] == 100
     assert result["reached"] == []
@@ -113,7 +113,7 @@ sys.exit(", ".join(open_doors) or 0)
 """
 
 
-def test_the_kernel_locks_the_process_in(tmp_path: Path) -> None:
+def test_landlock_restricts_the_process(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         arguments = [sys.executable, "-c", LOCKED_IN, str(tmp_path / "home"), str(listener.getsockname()[1])]
         done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
@@ -137,7 +137,7 @@ assert chdb.connect(str(home / "data")).query("SELECT 1", "TSV").bytes() == b"1\
 """
 
 
-def test_the_engine_starts_with_landlock_whatever_the_environment(tmp_path: Path) -> None:
+def test_the_engine_starts_with_landlock_in_any_environment(tmp_path: Path) -> None:
     """It crashed for some sizes of the environment, because it could not read its auxiliary vector."""
     for size in range(8):
         environment = os.environ | {"PAD": "x" * (8 * size)}

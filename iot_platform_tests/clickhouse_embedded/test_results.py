@@ -32,7 +32,7 @@ def test_every_format_survives_streaming(http: httpx.Client, fmt: str) -> None:
         post(http, "TRUNCATE TABLE t")
 
 
-def test_an_error_in_mid_stream_breaks_the_answer(http: httpx.Client) -> None:
+def test_an_error_in_mid_stream_ends_the_response_early(http: httpx.Client) -> None:
     sql = "SELECT throwIf(number = 3000000), number FROM numbers(100000000) SETTINGS max_threads = 1"
     received = b""
     with http.stream("POST", "/", content=sql) as answer, pytest.raises(httpx.RemoteProtocolError):

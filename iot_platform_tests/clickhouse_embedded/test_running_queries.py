@@ -150,7 +150,7 @@ def test_sixteen_clients_at_once(http: httpx.Client) -> None:
     assert rows(http, "SELECT uniqExact(a) FROM t") == "16000"
 
 
-def test_slow_bodies_take_no_place_of_a_query(server: Server, http: httpx.Client) -> None:
+def test_slow_bodies_do_not_count_as_running_queries(server: Server, http: httpx.Client) -> None:
     head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-ClickHouse-Key: {server.password}\r\nContent-Length: 10\r\n\r\nS"
     with ExitStack() as stack:
         for _ in range(120):

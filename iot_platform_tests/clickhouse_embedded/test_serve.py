@@ -77,7 +77,7 @@ def test_it_listens_on_one_port_and_hides_the_generated_password(tmp_path: Path)
     assert output == f"ClickHouse answers at {record.url}\n"
 
 
-def test_a_password_and_a_host_name_of_ones_own_choice(tmp_path: Path) -> None:
+def test_a_chosen_password_and_host_name(tmp_path: Path) -> None:
     with running(tmp_path, "--trusted-host=Warehouse.example", CLICKHOUSE_EMBEDDED_PASSWORD="chosen"):
         assert not ServerDirectory(tmp_path).password.exists()
         assert ask(tmp_path, "SELECT 1", "chosen", Host="warehouse.example:80").text == "1\n"
@@ -119,7 +119,7 @@ def test_a_taken_port(tmp_path: Path) -> None:
             assert result(tmp_path, "SELECT 1") == "1"
 
 
-def test_an_address_that_others_can_reach_is_warned_of(tmp_path: Path) -> None:
+def test_a_warning_for_an_address_that_others_can_reach(tmp_path: Path) -> None:
     with running(tmp_path, "--host=0.0.0.0") as process:
         assert result(tmp_path, "SELECT 1") == "1"
         process.terminate()

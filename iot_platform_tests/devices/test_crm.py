@@ -66,7 +66,7 @@ def test_five_thousand_devices_with_faults_a_change_and_an_archived_one(
         facts = metadata_of(instance, "device_metadata")
         assert (facts["new"], facts["rows_read"], facts["read"]) == (DEVICES, DEVICES, "all")
         assert len(requests_of(log, having=" 200")) >= DEVICES // 100
-        for fault in (" 429 ", " 500 ", " no answer "):
+        for fault in (" 429 ", " 500 ", " no response "):
             assert requests_of(log, having=fault)
         assert is_settled(platform)
         list(prove_all(platform))

@@ -167,7 +167,7 @@ def test_a_broken_record_is_named_and_changes_nothing(stub: tuple[Stub, list[str
 
 
 @pytest.mark.parametrize(
-    ("fault", "message"), [("500", "HTTP 500, tried 6 times"), ("timeout", "no answer, tried 6 times")]
+    ("fault", "message"), [("500", "HTTP 500, tried 6 times"), ("timeout", "no response, tried 6 times")]
 )
 def test_a_crm_that_stays_down_fails_after_some_attempts(
     stub: tuple[Stub, list[str]], csv: Path, monkeypatch: pytest.MonkeyPatch, fault: str, message: str

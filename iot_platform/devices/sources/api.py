@@ -17,13 +17,13 @@ from urllib3.util import Retry
 TRANSIENT_STATUS = (429, 500, 502, 503, 504)
 ATTEMPTS, FIRST_PAUSE_S, LONGEST_PAUSE_S = 6, 0.5, 60
 
-# Bytes that are read of an answer that reports an error.
+# Maximum number of bytes that are read of an error response.
 _REFUSAL_BYTES = 16_384
 _PIECE_BYTES = 65_536
 
 
 class ApiError(Exception):
-    """There was no usable answer. The message contains no secret."""
+    """There was no usable response. The message contains no secret."""
 
 
 class _Bearer(AuthBase):
@@ -38,7 +38,7 @@ class _Bearer(AuthBase):
 
 
 class Api:
-    """A connection to an API, for a ``with`` block. ``max_bytes``: of all answers; ``timeout_s``: of each one."""
+    """A connection to an API, for a ``with`` block. ``max_bytes``: of all responses; ``timeout_s``: of each one."""
 
     def __init__(self, token: SecretStr, *, timeout_s: float, max_bytes: int) -> None:
         self._session = requests.Session()
@@ -54,27 +54,27 @@ class Api:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._session.close()
 
-    def ask(self, method: str, url: str, **content: Any) -> tuple[int, bytes]:
-        """Status and body of the answer; if the status is not 200, its beginning. Raises ApiError if there is none."""
+    def request(self, method: str, url: str, **content: Any) -> tuple[int, bytes]:
+        """Status and body of the response; unless the status is 200, the beginning of the body. Raises ApiError."""
         policy = retries()
         try:
             while True:
-                answer = self._send(method, url, content)
-                with answer:
-                    if answer.status_code == requests.codes.ok:
-                        body = self._body(answer, self._left_bytes)
+                response = self._send(method, url, content)
+                with response:
+                    if response.status_code == requests.codes.ok:
+                        body = self._body(response, self._left_bytes)
                         self._left_bytes -= len(body)
-                        return answer.status_code, body
+                        return response.status_code, body
                     try:
-                        if answer.status_code in TRANSIENT_STATUS:
-                            policy = policy.increment(method, url, response=answer.raw)
-                            policy.sleep(answer.raw)
+                        if response.status_code in TRANSIENT_STATUS:
+                            policy = policy.increment(method, url, response=response.raw)
+                            policy.sleep(response.raw)
                             continue
                     except MaxRetryError:
-                        pass  # no attempts are left, so this answer is the result
-                    return answer.status_code, self._body(answer, _REFUSAL_BYTES, cut=True)
+                        pass  # no attempts are left, so this response is the result
+                    return response.status_code, self._body(response, _REFUSAL_BYTES, cut=True)
         except (requests.RequestException, HTTPError) as error:
-            raise ApiError(f"no answer, tried {ATTEMPTS} times ({type(error).__name__})") from error
+            raise ApiError(f"no response, tried {ATTEMPTS} times ({type(error).__name__})") from error
 
     def _send(self, method: str, url: str, content: dict[str, Any]) -> requests.Response:
         # No redirects: only this address may get the token.
@@ -82,19 +82,19 @@ class Api:
             method, url, timeout=(self._timeout_s, self._timeout_s), allow_redirects=False, stream=True, **content
         )
 
-    def _body(self, answer: requests.Response, max_bytes: int, *, cut: bool = False) -> bytes:
-        """The body of the answer, decompressed. ``cut``: if it is too large, its beginning instead of an error."""
+    def _body(self, response: requests.Response, max_bytes: int, *, cut: bool = False) -> bytes:
+        """The body of the response, decompressed. ``cut``: if it is too large, its beginning instead of an error."""
         deadline = time.monotonic() + self._timeout_s
         body = bytearray()
-        while piece := answer.raw.read1(_PIECE_BYTES, decode_content=True):
+        while piece := response.raw.read1(_PIECE_BYTES, decode_content=True):
             body += piece
             if len(body) > max_bytes:
                 if cut:
                     return bytes(body[:max_bytes])
-                raise ApiError("the answers have more bytes than allowed (IOT_DEVICES_MAX_BYTES)")
-            # The session's timeout applies to each piece; this one to the whole answer.
+                raise ApiError("the responses have more bytes than allowed (IOT_DEVICES_MAX_BYTES)")
+            # The session's timeout applies to each piece; this one to the whole response.
             if time.monotonic() > deadline:
-                raise ApiError("the answer does not end in time (IOT_SOURCE_TIMEOUT_S)")
+                raise ApiError("the response does not end in time (IOT_SOURCE_TIMEOUT_S)")
         return bytes(body)
 
 
@@ -110,6 +110,6 @@ def retries() -> Retry:
 
 
 def _connection_retries() -> Retry:
-    """The same for connections that fail. Answers are handled by ``ask``: urllib3 would read one without an end."""
+    """The same for failed connections. ``request`` handles responses itself: urllib3 reads them without a limit."""
     # A search is a POST request, but it changes nothing.
     return retries().new(allowed_methods=("GET", "POST"), respect_retry_after_header=False)

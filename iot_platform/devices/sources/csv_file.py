@@ -114,7 +114,7 @@ def _reason(error: Exception, url: str) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, TimeoutError):
-        return "no answer in time (IOT_SOURCE_TIMEOUT_S)"
+        return "no response in time (IOT_SOURCE_TIMEOUT_S)"
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, DownloadError):

@@ -30,19 +30,19 @@ def download(url: str, *, timeout_s: float, max_bytes: int) -> bytes:
 async def _download(url: str, timeout_s: float, max_bytes: int) -> bytes:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s)) as session:
         for _ in range(MAX_REDIRECTS + 1):
-            async with session.get(url, allow_redirects=False) as answer:
-                if answer.status in _REDIRECTS:
-                    url = redirected(url, answer.headers.get("Location", ""))
+            async with session.get(url, allow_redirects=False) as response:
+                if response.status in _REDIRECTS:
+                    url = redirected(url, response.headers.get("Location", ""))
                     continue
-                if answer.status != 200:
-                    raise DownloadError(_problem(answer.status))
-                return await _read(answer, max_bytes)
+                if response.status != 200:
+                    raise DownloadError(_problem(response.status))
+                return await _read(response, max_bytes)
     raise DownloadError(f"redirected more than {MAX_REDIRECTS} times")
 
 
-async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     content = bytearray()
-    async for piece in answer.content.iter_any():
+    async for piece in response.content.iter_any():
         content += piece
         if len(content) > max_bytes:
             break

@@ -102,7 +102,7 @@ class HubSpotSource:
 
         Archived objects are noticed only by reading all. With a property for valid_from, all are read too: then several
         objects may describe the history of a device, and a changed one alone would be taken for the whole history.
-        Raises SourceError if the CRM does not answer, after several attempts, or if its answer cannot be understood.
+        Raises SourceError if the CRM does not answer, after several attempts, or if its response cannot be understood.
         """
         if "valid_from" in self._fields:
             since = ""
@@ -158,7 +158,7 @@ class HubSpotSource:
 
     def _page(self, api: Api, method: str, url: str, **content: Any) -> _Page:
         try:
-            status, body = api.ask(method, url, **content)
+            status, body = api.request(method, url, **content)
         except ApiError as error:
             raise SourceError(f"{self.location}: {error}. {NOTHING_CHANGED}") from error
         if status != requests.codes.ok:
@@ -167,7 +167,7 @@ class HubSpotSource:
             return _Page.model_validate_json(body)
         except ValidationError as error:
             raise SourceError(
-                f"{self.location}: the answer is not a page of CRM objects ({error.error_count()} problems, first: "
+                f"{self.location}: the response is not a page of CRM objects ({error.error_count()} problems, first: "
                 f"{error.errors()[0]['msg']}). Is IOT_CRM_URL right? {NOTHING_CHANGED}"
             ) from error
 
@@ -177,7 +177,7 @@ class HubSpotSource:
         if status == requests.codes.not_found:
             return "does not exist (HTTP 404). Is IOT_CRM_OBJECT right?"
         tried = f", tried {ATTEMPTS} times" if status in TRANSIENT_STATUS else ""
-        # Some proxies quote the request in their answer.
+        # Some proxies quote the request in their response.
         text = body.decode("utf-8", errors="replace").replace(self._token.get_secret_value(), "***")
         return f"HTTP {status}{tried}: {escape_line(text, _ANSWER_SHOWN)}"
 

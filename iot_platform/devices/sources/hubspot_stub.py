@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 LIST_PAGE, SEARCH_PAGE, SEARCH_RESULTS = 100, 200, 10_000
 RETRY_AFTER_S = 1
-# Longer than any client waits for an answer.
+# Longer than any client waits for a response.
 HANG_S = 3600
 
 _NUMBERS = {"GT": "__gt__", "GTE": "__ge__", "LT": "__lt__", "LTE": "__le__", "EQ": "__eq__"}
@@ -61,17 +61,17 @@ class Stub:
         base = f"/crm/v3/objects/{self.object_type}"
         return Starlette(
             routes=[
-                Route(base, self._answering(self._list), methods=["GET"]),
-                Route(f"{base}/search", self._answering(self._search), methods=["POST"]),
+                Route(base, self._handled(self._list), methods=["GET"]),
+                Route(f"{base}/search", self._handled(self._search), methods=["POST"]),
             ]
         )
 
-    def _answering(self, handler: Callable[[Request, Any], JSONResponse]) -> Callable[[Request], Any]:
-        async def answer(request: Request) -> Response:
+    def _handled(self, handler: Callable[[Request, Any], JSONResponse]) -> Callable[[Request], Any]:
+        async def respond(request: Request) -> Response:
             self._requests += 1
             fault = next((kind for kind, every in self.faults.items() if self._requests % every == 0), None)
             if fault == "timeout":
-                self.log(f"{request.method} {request.url.path} no answer (on purpose)")
+                self.log(f"{request.method} {request.url.path} no response (on purpose)")
                 await asyncio.sleep(HANG_S)
             if fault:
                 response: Response = _fault(fault)
@@ -84,7 +84,7 @@ class Stub:
             self.log(f"{request.method} {request.url.path} {response.status_code}{' (on purpose)' if fault else ''}")
             return response
 
-        return answer
+        return respond
 
     def _is_authorized(self, request: Request) -> bool:
         return hmac.compare_digest(request.headers.get("authorization", ""), f"Bearer {self.token}")
