@@ -21,8 +21,10 @@ def test_what_is_left_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     before = State.now()
     monkeypatch.setenv("IOT_FORGOTTEN", "1")
     monkeypatch.chdir(tmp_path)
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline()  # Python runs: before, the process has no command line
         left = left_since(before)
         process.kill()
-    assert f"-c input() ({process.pid})" in left
+    assert f"-c print(flush=True); input() ({process.pid})" in left
     assert "changed environment variables: IOT_FORGOTTEN" in left and f"working directory: {tmp_path}" in left
