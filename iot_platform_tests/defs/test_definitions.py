@@ -15,9 +15,8 @@ from iot_platform.definitions import defs
 from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.layers.chart import usage_chart
 from iot_platform.defs.layers.rules import RULES
-from iot_platform.defs.partitions import DAYS_PER_RUN
 from iot_platform.defs.readings.windows import MAX_WINDOW, Window, day_of_window, day_window, next_window
-from iot_platform.services import materialize
+from iot_platform.services.partition_tags import DAYS_PER_RUN
 from iot_platform.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -119,8 +118,6 @@ def test_backfills_are_split_into_runs() -> None:
     }
     assert policies.keys() == LINEAGE.keys() - {"device_metadata"}
     assert {policy.max_partitions_per_run for policy in policies.values() if policy} == {DAYS_PER_RUN}
-    # The demo, which runs without the daemon, splits its days in the same way.
-    assert materialize.DAYS_PER_RUN == DAYS_PER_RUN
 
 
 def test_which_checks_block_the_next_layer() -> None:

@@ -14,8 +14,8 @@ from iot_platform.defs.devices.schedule import refresh_metadata_schedule
 from iot_platform.defs.jobs import NIGHTLY
 from iot_platform.defs.layers import schedules
 from iot_platform.defs.layers.schedules import (
-    DAYS_PER_RUN,
-    RUNS,
+    MAX_RANGE,
+    MAX_RANGES,
     day_ranges,
     prove_closed_days_schedule,
     prove_today_schedule,
@@ -215,8 +215,8 @@ def test_many_unverified_days_are_split_into_bounded_runs() -> None:
     first = dt.date(2024, 1, 1)
     days = [first + dt.timedelta(days=number) for number in range(800) if number != 700]
     ranges = day_ranges(days)
-    assert len(ranges) == RUNS
-    assert all(end - start < DAYS_PER_RUN for start, end in ranges)
+    assert len(ranges) == MAX_RANGES
+    assert all(end - start < MAX_RANGE for start, end in ranges)
     assert ranges[-1][1] == days[-1]
     covered = [start + dt.timedelta(days=n) for start, end in ranges for n in range((end - start).days + 1)]
     assert covered == [day for day in days if day >= covered[0]]

@@ -10,9 +10,6 @@ import dagster as dg
 
 from iot_platform.alerts.problem import Problem, one_line
 from iot_platform.defs.alerts.alert_context import (
-    PARTITION,
-    RANGE_END,
-    RANGE_START,
     AlertContext,
     cause_of,
     days_of_tags,
@@ -27,6 +24,7 @@ from iot_platform.defs.dagster_internals import (
     JobFailureData,
     RunRecord,
 )
+from iot_platform.services.partition_tags import PARTITION_TAGS
 
 # Older failed runs count only if they are already known: a problem is not over because time has passed.
 RECENT = dt.timedelta(days=7)
@@ -34,7 +32,6 @@ MAX_RUNS = 500
 # The daemon launches a retry within seconds, or never (when the backfill of the run has ended).
 RETRY_STARTS_WITHIN = dt.timedelta(minutes=5)
 WAITING_OR_RUNNING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, *IN_PROGRESS_RUN_STATUSES]
-PARTITION_TAGS = (PARTITION, RANGE_START, RANGE_END)
 IMPLICIT_JOB = "__ASSET_JOB"
 PLANNED = {
     dg.DagsterEventType.RUN_FAILURE,
