@@ -87,10 +87,7 @@ def sql(tile: str | None, fields: tuple[str, ...], filters: tuple[tuple[str, str
 )
 def dictionary(output: Path) -> None:
     """Write the field dictionary."""
-    # Imported here: it imports Dagster, which takes a second.
-    from iot_platform.defs.lineage import COLUMN_SOURCES
-
-    output.write_text(field_dictionary(load_project(), COLUMN_SOURCES), encoding="utf-8")
+    output.write_text(field_dictionary(load_project()), encoding="utf-8")
     say(f"Wrote {output}.")
 
 

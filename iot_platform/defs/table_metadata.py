@@ -15,6 +15,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
 from iot_platform.clickhouse.statements import read_migrations
+from iot_platform.layers.column_sources import COLUMN_SOURCES
 from iot_platform.security.escaping import CELL_LENGTH, escape_markdown
 from iot_platform.settings import Settings
 
@@ -84,6 +85,16 @@ def _column(name: str, type_text: str, comment: str | None) -> dg.TableColumn:
     shown = re.sub(r"^SimpleAggregateFunction\(\w+, (.+)\)$", r"\1", type_text)
     constraints = dg.TableColumnConstraints(nullable="Nullable(" in shown)
     return dg.TableColumn(name=name, type=shown, description=comment, constraints=constraints)
+
+
+def column_lineage(asset: str) -> dg.TableColumnLineage:
+    """The columns of a derived asset and those they come from."""
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(asset_key=dg.AssetKey(owner), column_name=name) for owner, name in sources]
+            for column, sources in COLUMN_SOURCES[asset].items()
+        }
+    )
 
 
 def utc(time: dt.datetime) -> dt.datetime:

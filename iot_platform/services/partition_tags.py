@@ -10,7 +10,7 @@ RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_p
 PARTITION_TAGS = (PARTITION, RANGE_START, RANGE_END)
 
 # Long periods are split into runs of this many days. With one run per day, each would take seconds to start. One run
-# for all days fails as a whole, and before it starts, Dagster writes an event per asset and day: minutes for some years.
+# for all days fails as a whole, and before it starts, Dagster writes an event per asset and day: minutes for years.
 DAYS_PER_RUN = 100
 
 

@@ -13,7 +13,6 @@ from iot_platform.clickhouse.client import quoted
 from iot_platform.defs import table_metadata as tables
 from iot_platform.defs.decoration import decoration
 from iot_platform.defs.layers.rules import RULES
-from iot_platform.defs.lineage import COLUMN_SOURCES, column_lineage
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.resources import ClickHouse
@@ -26,6 +25,7 @@ from iot_platform.layers.catalog import (
     partition_day,
     partition_id,
 )
+from iot_platform.layers.column_sources import COLUMN_SOURCES
 from iot_platform.layers.comparison import Proof
 from iot_platform.layers.partitions import grouped, partition_rows, partitions
 from iot_platform.layers.proof import prove_partitions
@@ -152,5 +152,5 @@ def _table_facts(client: Client, layer: Layer) -> Metadata:
     return {
         "dagster/row_count": tables.total_rows(client, layer.name),
         "dagster/column_schema": tables.column_schema(client, layer.name, comments_of=layer.table),
-        "dagster/column_lineage": column_lineage(layer.name),
+        "dagster/column_lineage": tables.column_lineage(layer.name),
     }
