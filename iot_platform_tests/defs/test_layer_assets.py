@@ -165,13 +165,9 @@ def test_column_lineage_covers_every_column_and_names_only_what_exists(schema: C
         "SELECT table, name FROM system.columns WHERE database = currentDatabase()"
     ).result_rows:
         columns.setdefault(table, set()).add(name)
-    assert COLUMN_SOURCES.keys() == set(LAYERS), (
-        "Each layer needs its columns in layers/column_sources.py."
-    )
+    assert COLUMN_SOURCES.keys() == set(LAYERS), "Each layer needs its columns in layers/column_sources.py."
     for asset, sources in COLUMN_SOURCES.items():
-        assert sources.keys() == columns[asset], (
-            f"{asset}: list each column in layers/column_sources.py."
-        )
+        assert sources.keys() == columns[asset], f"{asset}: list each column in layers/column_sources.py."
         assert all(column in columns[owner] for found in sources.values() for owner, column in found)
     lineage = column_lineage("l4_power_agg_hourly").deps_by_column["building_type"]
     assert [(dep.asset_key.to_user_string(), dep.column_name) for dep in lineage] == [

@@ -7,11 +7,9 @@ import dagster as dg
 from iot_platform.defs.platform_asset import platform_asset
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.devices.sources.configured import SOURCES
+from iot_platform.layers.catalog import METADATA_TABLE
 from iot_platform.security.secret_values import hide_secrets_in_errors
 from iot_platform.settings import Settings
-
-DEVICES = "device_metadata"
-
 
 # Dagster's plain types, not dg.Config: the fields of dg.Config accept {"env": NAME}, which would reveal any secret.
 METADATA_SOURCE = {
@@ -29,11 +27,11 @@ METADATA_SOURCE = {
 
 
 @platform_asset(
-    DEVICES,
+    METADATA_TABLE,
     group="metadata",
     layer="metadata",
     kinds={"clickhouse", "pandera", Settings().devices_source},
-    made_by=[DEVICES],
+    made_by=[METADATA_TABLE],
     late_h=3,
     stale_h=26,
     config_schema=METADATA_SOURCE,

@@ -20,7 +20,6 @@ from iot_platform.defs.devices.refresh_metadata import (
     source_facts,
 )
 from iot_platform.defs.resources import ClickHouse
-from iot_platform.devices.refresh import TABLE as DEVICES
 from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.restatement import Restatement, restate
 from iot_platform.devices.source_refresh import refresh_from_source
@@ -28,6 +27,7 @@ from iot_platform.devices.sources.configured import configured_source
 from iot_platform.devices.sources.csv_file import DeviceCsvSource
 from iot_platform.devices.sources.source import is_url
 from iot_platform.errors import ProofError, SourceError
+from iot_platform.layers.catalog import METADATA_TABLE
 from iot_platform.security.private_files import private_directory
 from iot_platform.settings import Settings
 from iot_platform.simulator.simulated_readings import Simulator
@@ -41,7 +41,7 @@ def refresh(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
         source = configured_source(settings, name)
         if isinstance(source, DeviceCsvSource):
             _write_simulated_if_missing(context, settings, Path(settings.devices_location))
-        with clickhouse.session(context.run, DEVICES) as client:
+        with clickhouse.session(context.run, METADATA_TABLE) as client:
             refreshed = refresh_from_source(
                 client,
                 source,
@@ -57,7 +57,7 @@ def refresh(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
             facts |= restatement_facts(restatement)
             with decoration(context, "The energy per customer before and after"):
                 facts |= restatement_tables(restatement)
-            with decoration(context, f"Rows, columns and preview of {DEVICES}"):
+            with decoration(context, f"Rows, columns and preview of {METADATA_TABLE}"):
                 facts |= _table_facts(client)
             context.add_output_metadata(facts)
     except SourceError as error:
@@ -78,9 +78,9 @@ def _restate(context: dg.AssetExecutionContext, client: Client, result: RefreshR
 
 def _table_facts(client: Client) -> dict[str, dg.MetadataValue | dg.TableSchema | int]:
     return {
-        "dagster/row_count": tables.total_rows(client, DEVICES),
-        "dagster/column_schema": tables.column_schema(client, DEVICES),
-        "preview": tables.preview(client, DEVICES),
+        "dagster/row_count": tables.total_rows(client, METADATA_TABLE),
+        "dagster/column_schema": tables.column_schema(client, METADATA_TABLE),
+        "preview": tables.preview(client, METADATA_TABLE),
     }
 
 
