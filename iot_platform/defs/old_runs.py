@@ -14,6 +14,7 @@ from iot_platform.defs.alerts.runs import run_problems
 from iot_platform.defs.dagster_internals import sqlite_events_file
 from iot_platform.defs.jobs import LAST, PRIORITY
 from iot_platform.defs.start_status import SCHEDULE_STATUS
+from iot_platform.defs.times import utc_now
 from iot_platform.settings import Settings
 
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -79,7 +80,7 @@ def remove_runs(context: dg.OpExecutionContext) -> None:
     """Remove runs that are older than IOT_RUNS_KEPT_DAYS and not needed any more."""
     settings = Settings()
     alerts = AlertContext(context.instance, context.repository_def, settings)
-    removed = sum(1 for _ in remove_old_runs(alerts, dt.datetime.now(dt.UTC)))
+    removed = sum(1 for _ in remove_old_runs(alerts, utc_now()))
     context.log.info(f"{removed:,} runs that ended more than {settings.runs_kept_days} days ago were removed.")
 
 

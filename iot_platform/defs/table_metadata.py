@@ -97,11 +97,6 @@ def column_lineage(asset: str) -> dg.TableColumnLineage:
     )
 
 
-def utc(time: dt.datetime) -> dt.datetime:
-    """A time from ClickHouse with the zone UTC: the driver returns the values of some columns without it."""
-    return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
-
-
 def total_rows(client: Client, table: str) -> int:
     """Rows of a whole table or view."""
     return int(client.query(f"SELECT count() FROM {quoted(table)}").result_rows[0][0])

@@ -23,7 +23,7 @@ class Ticks:
         self.instance = instance
         self.cursor: str | None = None
         self.now = dt.datetime.now(dt.UTC)
-        monkeypatch.setattr(module, "_now", lambda: self.now)
+        monkeypatch.setattr(module, "utc_now", lambda: self.now)
 
     def tick(self, times: int = 1) -> dg.SensorResult:
         result = None

@@ -58,11 +58,6 @@ def cause_of(error: SerializableErrorInfo | None, otherwise: str) -> str:
     return one_line(MODULE.sub("", error.message))
 
 
-def utc(timestamp: float) -> dt.datetime:
-    """A timestamp of Dagster's storage as a time."""
-    return dt.datetime.fromtimestamp(timestamp, dt.UTC)
-
-
 def days_of_tags(tags: Mapping[str, str]) -> frozenset[str]:
     """The partition keys of a run with these tags; empty when it was started without partitions.
 

@@ -9,8 +9,9 @@ from functools import cached_property
 import dagster as dg
 
 from iot_platform.alerts.problem import Problem, one_line
-from iot_platform.defs.alerts.alert_context import AlertContext, covered, days_of_tags, span, utc
+from iot_platform.defs.alerts.alert_context import AlertContext, covered, days_of_tags, span
 from iot_platform.defs.dagster_internals import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+from iot_platform.defs.times import from_dagster
 
 # Only the newest evaluations of a check are read: with hourly proofs, those of more than a week.
 MAX_EVALUATIONS = 200
@@ -88,6 +89,6 @@ def _problem(context: AlertContext, key: dg.AssetCheckKey, evaluation: Evaluatio
         partition=partition,
         detail=one_line(evaluation.result.description or ""),
         link=context.asset_link(key.asset_key, "checks"),
-        since=utc(evaluation.timestamp),
+        since=from_dagster(evaluation.timestamp),
         run_id=evaluation.run_id,
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from iot_platform.alerts.problem import Problem, one_line
 from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.embedded_server import running_server
-from iot_platform.defs.alerts.alert_context import AlertContext, cause_of, utc
+from iot_platform.defs.alerts.alert_context import AlertContext, cause_of
 from iot_platform.defs.alerts.checks import check_problems, evaluations
 from iot_platform.defs.alerts.runs import run_problems
 from iot_platform.defs.dagster_internals import (
@@ -19,6 +19,7 @@ from iot_platform.defs.dagster_internals import (
     SensorInstigatorData,
     TickStatus,
 )
+from iot_platform.defs.times import from_dagster
 from iot_platform.errors import MissingDatabaseError, ServerError
 
 ENDED = [TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE]
@@ -91,7 +92,7 @@ def failed_ticks(context: AlertContext) -> list[Problem]:
                     partition="",
                     detail="",
                     link=context.link(f"locations/{location}/{kind.lower()}s/{name}"),
-                    since=utc(ticks[0].timestamp),
+                    since=from_dagster(ticks[0].timestamp),
                 )
             )
     return problems

@@ -14,7 +14,6 @@ from iot_platform.defs.alerts.alert_context import (
     cause_of,
     days_of_tags,
     span,
-    utc,
 )
 from iot_platform.defs.alerts.checks import Evaluations, evaluated_since
 from iot_platform.defs.dagster_internals import (
@@ -24,6 +23,7 @@ from iot_platform.defs.dagster_internals import (
     JobFailureData,
     RunRecord,
 )
+from iot_platform.defs.times import from_dagster
 from iot_platform.services.partition_tags import PARTITION_TAGS
 
 # Older failed runs count only if they are already known: a problem is not over because time has passed.
@@ -179,7 +179,7 @@ def _problem(
         partition=partition,
         detail=one_line(f"Not done since: {', '.join(left)}.") if left else "",
         link=context.run_link(run.run_id),
-        since=utc(record.end_time) if record.end_time else record.update_timestamp,
+        since=from_dagster(record.end_time) if record.end_time else record.update_timestamp,
         retrying=retrying,
         run_id=run.run_id,
     )

@@ -12,6 +12,7 @@ from iot_platform.alerts.incident import Pace
 from iot_platform.alerts.outbox import AlertState, send_due
 from iot_platform.defs.alerts.alert_context import AlertContext
 from iot_platform.defs.alerts.problems import SENSOR_NAME, current_problems
+from iot_platform.defs.times import utc_now
 from iot_platform.errors import PlatformError
 from iot_platform.security.secret_values import hide_secrets_in_errors
 from iot_platform.settings import Settings
@@ -47,7 +48,7 @@ def _find_and_send(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
         return dg.SkipReason(HOW_TO_CONFIGURE)
     repository = context.repository_def
     assert repository is not None
-    state, now = _stored(context.cursor), _now()
+    state, now = _stored(context.cursor), utc_now()
     alert_context = AlertContext(context.instance, repository, settings)
     problems = current_problems(alert_context, state.incident.run_ids, now)
     state, errors = send_due(state, problems, configured, now, pace(settings))
@@ -81,7 +82,3 @@ def _summary(state: AlertState, problems: int, errors: list[str]) -> str:
     if state.waiting:
         facts.append(f"{len(state.waiting)} messages wait for a channel.")
     return " ".join([*facts, *errors])
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)

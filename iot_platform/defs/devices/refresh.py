@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from iot_platform.defs.devices.refresh_metadata import (
     source_facts,
 )
 from iot_platform.defs.resources import ClickHouse
+from iot_platform.defs.times import utc_now
 from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.restatement import Restatement, restate
 from iot_platform.devices.source_refresh import refresh_from_source
@@ -45,7 +45,7 @@ def refresh(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
             refreshed = refresh_from_source(
                 client,
                 source,
-                _now(),
+                utc_now(),
                 increment=config["increment"],
                 max_closed_share=settings.max_closed_share,
                 run_id=context.run.run_id,
@@ -95,7 +95,3 @@ def _write_simulated_if_missing(context: dg.AssetExecutionContext, settings: Set
     Simulator.from_settings(settings).device_metadata().to_csv(partial, index=False)
     partial.replace(path)
     context.log.info(f"{path} was missing: the simulator's devices were written there.")
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)

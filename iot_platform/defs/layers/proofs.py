@@ -16,6 +16,7 @@ from iot_platform.defs.layers.rules import RULES
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.resources import ClickHouse
+from iot_platform.defs.times import from_clickhouse
 from iot_platform.layers.blocked_days import BlockedDay, blocked_days
 from iot_platform.layers.catalog import (
     IMPOSSIBLE_TIMES,
@@ -136,8 +137,8 @@ def _time_spans(client: Client, layer: Layer, days: Sequence[dt.date]) -> dict[s
     ).result_rows
     return {
         partition: {
-            "first": dg.MetadataValue.timestamp(tables.utc(first)),
-            "last": dg.MetadataValue.timestamp(tables.utc(last)),
+            "first": dg.MetadataValue.timestamp(from_clickhouse(first)),
+            "last": dg.MetadataValue.timestamp(from_clickhouse(last)),
             **({"devices": devices} if devices else {}),
         }
         for partition, first, last, devices in rows

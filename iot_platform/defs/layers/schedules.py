@@ -11,6 +11,7 @@ from clickhouse_connect.driver.exceptions import Error
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.defs.jobs import LAST, NIGHTLY, PRIORITY, SOON, all_layers_job
 from iot_platform.defs.start_status import SCHEDULE_STATUS
+from iot_platform.defs.times import utc_now
 from iot_platform.errors import ServerError
 from iot_platform.layers.blocked_days import blocked_days
 from iot_platform.layers.catalog import DERIVED_LAYERS, partition_day
@@ -54,7 +55,7 @@ def prove_closed_days_schedule(context: dg.ScheduleEvaluationContext) -> list[dg
     try:
         unverified, blocked = _unverified_and_blocked_days(settings)
     except (Error, ServerError) as error:
-        if _now() - _scheduled(context) < RETRY_FOR:
+        if utc_now() - _scheduled(context) < RETRY_FOR:
             raise
         context.log.warning(f"Only {yesterday} is requested, older unverified days the next night: {error}")
         unverified, blocked = set(), set()
@@ -91,7 +92,3 @@ def _run_request(first: dt.date, last: dt.date) -> dg.RunRequest:
 
 def _scheduled(context: dg.ScheduleEvaluationContext) -> dt.datetime:
     return context.scheduled_execution_time.astimezone(dt.UTC)
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)

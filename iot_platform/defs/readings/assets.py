@@ -16,6 +16,7 @@ from iot_platform.defs.platform_asset import platform_asset
 from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.readings.windows import day_window
 from iot_platform.defs.resources import ClickHouse
+from iot_platform.defs.times import from_clickhouse, utc_now
 from iot_platform.layers.catalog import RAW_TABLE, READINGS_KWH_SQL, partition_id
 
 # The newest days of a run get a preview; the others get only their figures.
@@ -88,7 +89,7 @@ def _ingest(
     # Imported here: it imports pyarrow and pandas.
     from iot_platform.simulator.ingestion import ingest_simulated_readings
 
-    start, end = day_window(days[0], days[-1], dt.datetime.now(dt.UTC))
+    start, end = day_window(days[0], days[-1], utc_now())
     window: Mapping[str, str | None] = context.op_execution_context.op_config
     if (first := window.get("start")) and (last := window.get("end")):
         start, end = dt.datetime.fromisoformat(first), dt.datetime.fromisoformat(last)
@@ -114,17 +115,17 @@ def _arrived(client: Client, days: Sequence[dt.date]) -> dict[str, Metadata]:
         "WHERE _partition_id IN {partitions:Array(String)} GROUP BY _partition_id",
         parameters={"partitions": [partition_id(day) for day in days]},
     ).result_rows
-    now = dt.datetime.now(dt.UTC)
+    now = utc_now()
     return {
         partition: {
             "dagster/partition_row_count": count,
             "kWh": round(float(kWh), 3),
             "devices": devices,
-            "first_reading": dg.MetadataValue.timestamp(tables.utc(first)),
-            "last_reading": dg.MetadataValue.timestamp(tables.utc(last)),
-            "first_arrival": dg.MetadataValue.timestamp(tables.utc(first_arrival)),
-            "last_arrival": dg.MetadataValue.timestamp(tables.utc(last_arrival)),
-            "lag_s": round((now - tables.utc(last)).total_seconds()),
+            "first_reading": dg.MetadataValue.timestamp(from_clickhouse(first)),
+            "last_reading": dg.MetadataValue.timestamp(from_clickhouse(last)),
+            "first_arrival": dg.MetadataValue.timestamp(from_clickhouse(first_arrival)),
+            "last_arrival": dg.MetadataValue.timestamp(from_clickhouse(last_arrival)),
+            "lag_s": round((now - from_clickhouse(last)).total_seconds()),
         }
         for partition, count, kWh, devices, first, last, first_arrival, last_arrival in rows
     }
