@@ -19,7 +19,7 @@ MODULE = re.compile(r"^(?:\w+\.)+(?=\w+: )")
 
 
 @dataclass(frozen=True)
-class AlertContext:
+class ProblemContext:
     """Dagster's storage, the definitions of this code location, and the platform's settings."""
 
     instance: dg.DagsterInstance

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 import dagster as dg
 
 from iot_platform.alerts.problem import Problem, one_line
-from iot_platform.defs.alerts.alert_context import (
-    AlertContext,
-    cause_of,
-    days_of_tags,
-    span,
-)
-from iot_platform.defs.alerts.checks import Evaluations, evaluated_since
 from iot_platform.defs.dagster_internals import (
     AUTO_RETRY_RUN_ID_TAG,
     IN_PROGRESS_RUN_STATUSES,
     WILL_RETRY_TAG,
     JobFailureData,
     RunRecord,
+)
+from iot_platform.defs.problems.checks import Evaluations, evaluated_since
+from iot_platform.defs.problems.context import (
+    ProblemContext,
+    cause_of,
+    days_of_tags,
+    span,
 )
 from iot_platform.defs.times import from_dagster
 from iot_platform.services.partition_tags import PARTITION_TAGS
@@ -52,7 +52,7 @@ class Plan:
 
 
 def run_problems(
-    context: AlertContext,
+    context: ProblemContext,
     evaluations: Evaluations,
     failed_checks: Sequence[Problem],
     known_runs: Sequence[str],
@@ -164,7 +164,7 @@ def _start(record: RunRecord) -> float:
 
 
 def _problem(
-    context: AlertContext, record: RunRecord, plan: Plan, left: Sequence[str], cause: str, retrying: bool
+    context: ProblemContext, record: RunRecord, plan: Plan, left: Sequence[str], cause: str, retrying: bool
 ) -> Problem:
     run, partition = record.dagster_run, span(days_of_tags(record.dagster_run.tags))
     assets = ", ".join(sorted(key.to_user_string() for key in plan.assets))
