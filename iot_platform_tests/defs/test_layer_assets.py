@@ -12,7 +12,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.defs.resources import ClickHouse
-from iot_platform.defs.table_metadata import column_lineage
+from iot_platform.defs.table_entries import column_lineage
 from iot_platform.layers.catalog import DERIVED_LAYERS
 from iot_platform.layers.column_sources import COLUMN_SOURCES
 from iot_platform.layers.summary import summarize

@@ -11,9 +11,10 @@ import dagster as dg
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
-from iot_platform.defs import table_metadata as tables
+from iot_platform.defs import table_entries
 from iot_platform.defs.check_queries import SAMPLE_LINES, read_query
 from iot_platform.defs.layers.rules import Rule
+from iot_platform.defs.table_entries import Entries
 from iot_platform.layers.catalog import LAYERS_BY_NAME, RAW_TABLE, partition_day, partition_id
 from iot_platform.layers.partitions import grouped, partition_rows
 from iot_platform.security.escaping import markdown_code_block
@@ -73,10 +74,10 @@ class Findings:
             return "all days"
         return f"{self.days[0]}" if len(self.days) == 1 else f"{self.days[0]} to {self.days[-1]}"
 
-    def metadata(self) -> dict[str, dg.MetadataValue | int | float | str]:
+    def entries(self) -> Entries:
         """Counts, the SQL that shows all offenders, and what to do."""
         unit = self.rule.unit
-        facts: dict[str, dg.MetadataValue | int | float | str] = {
+        entries: dict[str, dg.MetadataValue | int | float | str] = {
             "days": self.scope,
             unit: _number(self.total),
             f"offending_{unit}": _number(self.offending),
@@ -85,13 +86,13 @@ class Findings:
         }
         if self.lines:
             listed = ", ".join(map(str, sorted(self.offending_by_day)[-DAYS_SHOWN:]))
-            facts["offending_days"] = f"{len(self.offending_by_day)}: {listed}"
-            facts["what_to_do"] = dg.MetadataValue.md(self.rule.remediation)
-        return facts
+            entries["offending_days"] = f"{len(self.offending_by_day)}: {listed}"
+            entries["what_to_do"] = dg.MetadataValue.md(self.rule.remediation)
+        return entries
 
     def sample(self) -> dg.MetadataValue:
         """The first offenders as a table."""
-        table = tables.markdown_table(self.columns, self.lines)
+        table = table_entries.markdown_table(self.columns, self.lines)
         more = self.offenders - len(self.lines)
         return dg.MetadataValue.md(f"{table}\n\nand {more:,} more: run `sql`." if more else table)
 

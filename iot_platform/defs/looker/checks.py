@@ -7,12 +7,13 @@ from collections.abc import Callable
 import dagster as dg
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.defs import table_metadata as tables
+from iot_platform.defs import table_entries
 from iot_platform.defs.check_queries import SAMPLE_LINES
 from iot_platform.defs.decoration import decoration
 from iot_platform.defs.looker.assets import DASHBOARD, EXPLORE, VIEW
 from iot_platform.defs.resources import POOL, ClickHouse
 from iot_platform.defs.start_status import SCHEDULE_STATUS
+from iot_platform.defs.table_entries import LONG_CELL
 from iot_platform.looker import checks
 from iot_platform.looker.checks import Finding
 from iot_platform.looker.project import Project, load_project
@@ -28,19 +29,19 @@ def _check(asset: dg.AssetKey, name: str, find: Find, rule: str, remediation: st
     def checked(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
         with clickhouse.session(context.run, name) as client:
             found = find(client, load_project())
-        facts: dict[str, dg.MetadataValue | int] = {"findings": len(found)}
+        entries: dict[str, dg.MetadataValue | int] = {"findings": len(found)}
         with decoration(context, "The table of findings"):
             rows = [(finding.name, finding.what, finding.where) for finding in found[:SAMPLE_LINES]]
             if rows:
-                facts["offenders"] = dg.MetadataValue.md(
-                    tables.markdown_table(("what", "problem", "where"), rows, cell_length=tables.LONG_CELL)
+                entries["offenders"] = dg.MetadataValue.md(
+                    table_entries.markdown_table(("what", "problem", "where"), rows, cell_length=LONG_CELL)
                 )
-                facts["what_to_do"] = dg.MetadataValue.md(remediation)
+                entries["what_to_do"] = dg.MetadataValue.md(remediation)
         return dg.AssetCheckResult(
             passed=not found,
             severity=dg.AssetCheckSeverity.ERROR,
             description=f"{len(found):,} findings. The rule: {rule}",
-            metadata=facts,
+            metadata=entries,
         )
 
     return checked
