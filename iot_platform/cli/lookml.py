@@ -13,6 +13,7 @@ from iot_platform.cli.output import echo_json, say, show_table
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import LookmlError
 from iot_platform.looker import checks
+from iot_platform.looker.check_list import CHECKS
 from iot_platform.looker.compiler import compile_query
 from iot_platform.looker.dictionary import field_dictionary
 from iot_platform.looker.project import Project, load_project
@@ -93,12 +94,10 @@ def dictionary(output: Path) -> None:
 
 def _findings_on_clickhouse(project: Project, run: bool) -> list[checks.Finding]:
     with migrated_session(Settings()) as client:
-        findings = checks.find_column_problems(client, project)
-        findings += checks.find_failing_queries(client, project, explain=not run)
         if run:
-            findings += checks.find_cut_tiles(client, project)
-            findings += checks.find_differing_totals(client, project)
-    return findings
+            return [finding for each in CHECKS for finding in each.find(client, project)]
+        findings = checks.find_column_problems(client, project)
+        return findings + checks.find_failing_queries(client, project, explain=True)
 
 
 def _tile_query(project: Project, name: str, filters: Mapping[str, str]) -> Query:

@@ -18,7 +18,7 @@ from iot_platform.errors import LookmlError
 from iot_platform.layers.catalog import METADATA_TABLE
 from iot_platform.looker.compiler import Compiled, compile_query
 from iot_platform.looker.fields import View
-from iot_platform.looker.project import Project
+from iot_platform.looker.project import EXPLORE, Project
 from iot_platform.looker.query import Query
 
 # Tiles that are meant to show only the first few rows.
@@ -29,7 +29,6 @@ VIEW_SOURCES: Mapping[str, tuple[str, frozenset[str]]] = {
     "device_current_versions": (METADATA_TABLE, frozenset({"is_removed", "recorded_at"})),
 }
 
-EXPLORE = "power_usage"
 EXACT_TOTALS = (f"{EXPLORE}.exact_kwh", f"{EXPLORE}.reading_count")
 TIME_FILTER = f"{EXPLORE}.time_date"
 ATTEMPTS = 3

@@ -18,6 +18,9 @@ from iot_platform.looker.timeframes import WEEK_START_DAY
 from iot_platform.looker.views import make_view
 from iot_platform.settings import Settings
 
+# The explore of the power usage, which has a view of the same name, and the dashboard over it.
+EXPLORE, DASHBOARD = "power_usage", "power_overview"
+
 
 @dataclass(frozen=True)
 class Explore:
