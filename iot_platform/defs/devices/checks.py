@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from iot_platform.defs import table_entries
-from iot_platform.defs.check_queries import SAMPLE_LINES, read_query
+from iot_platform.defs.check_queries import SAMPLE_LINES, as_subquery, read_query
 from iot_platform.defs.decoration import decoration
 from iot_platform.defs.resources import POOL, ClickHouse
 from iot_platform.layers.catalog import METADATA_TABLE
@@ -122,7 +122,7 @@ def _breach_entries(sql: str, found: "pd.DataFrame") -> dict[str, dg.MetadataVal
     devices = ", ".join(map(str, sorted(set(sample["device_id"]))))
     return {
         "offenders": dg.MetadataValue.md(table_entries.markdown_table([*sample.columns], lines)),
-        "sql": _shown(sql.replace("ORDER BY", f"WHERE device_id IN ({devices})\nORDER BY")),
+        "sql": _shown(as_subquery(sql, where=f"device_id IN ({devices})")),
         "what_to_do": dg.MetadataValue.md(CONTRACT_REMEDIATION.strip()),
     }
 
