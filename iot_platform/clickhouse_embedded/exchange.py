@@ -72,7 +72,7 @@ class Exchange:
         query = execution.query
         accepted = self._request.headers.get("accept-encoding", "")
         encoding = compression.choose(accepted) if query.compress_response else None
-        # HTTP/1.0 has no chunks: only a length tells a complete response from a truncated one.
+        # HTTP/1.0 has no chunks: only a length distinguishes a complete response from a truncated one.
         whole_first = query.wait_end or self._request.scope["http_version"] == "1.0"
         result = self._result = Result(start, query.response_in_blocks, encoding, whole_first)
         body: bytes | None = await self._watched(lambda: self._begin(result))

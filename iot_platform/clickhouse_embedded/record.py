@@ -34,7 +34,7 @@ def read_record(path: Path) -> ServerRecord | None:
     """The record in the file; None when there is none, or when its process has ended."""
     try:
         record = ServerRecord(**json.loads(path.read_text()))
-        # Process ids are reused. The start time tells whether it is still the same process.
+        # Process ids are reused. The start time shows whether it is still the same process.
         process = psutil.Process(record.pid)
         is_same = abs(process.create_time() - record.create_time) < _CLOCK_TOLERANCE_S
     except (OSError, ValueError, TypeError, psutil.Error):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def encoded(text: str) -> bytes:
-    """The client's bytes behind ``text``."""
+    """The client's bytes that ``decoded`` converted to ``text``."""
     return text.encode("utf-8", "surrogateescape")
 
 

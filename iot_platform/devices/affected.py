@@ -99,7 +99,7 @@ def affected_days(client: Client, periods: pd.DataFrame, only: Collection[str] |
 
 
 def affected_device_days(client: Client, periods: pd.DataFrame, most: int = ROWS_PER_QUERY) -> pd.DataFrame:
-    """The pairs of device and day behind ``affected_days``: device_id, partition_id, readings (``most``: rows)."""
+    """Pairs of device and day that ``affected_days`` counts: device_id, partition_id, readings. At most ``most``."""
     days = _days_between(client, periods)
     if not days:
         return pd.DataFrame(columns=["device_id", "partition_id", "readings"])

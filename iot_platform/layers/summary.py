@@ -23,7 +23,7 @@ from iot_platform.layers.status import unverified_partitions
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One layer: its rows, the readings behind them, energy in kWh, days, and unverified days."""
+    """One layer: its rows, the readings that they represent, energy in kWh, days, and unverified days."""
 
     name: str
     rows: int

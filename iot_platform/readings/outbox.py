@@ -148,7 +148,7 @@ class Outbox:
         # one is valid. Within a batch each repetition takes one microsecond, see arrival_times.py.
         following = self._directory / f"{self._end:020d}-{arrival_us + max(self._rows, 1)}.open"
         try:
-            # Create the next file first: the name of an unsealed file always tells the position, even when all batches
+            # Create the next file first: the name of an unsealed file preserves the position, even when all batches
             # are delivered.
             following.touch()
             self._path.rename(self._directory / name)

@@ -26,7 +26,7 @@ SPECS = {
     "looker/explore/device_metadata": (
         "models/iot_platform.model.lkml",
         ["looker/view/device_metadata"],
-        "The meters as they are now: whose they are and where they stand.",
+        "The current meters: owner and place.",
     ),
     "looker/view/power_usage": (
         "views/power_usage.view.lkml",

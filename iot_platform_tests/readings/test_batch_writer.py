@@ -99,14 +99,16 @@ def test_a_committed_batch_is_not_sent_again(schema: Client, monkeypatch: pytest
 
 
 def failing(real: Callable[..., Any], *errors: Exception, after: bool = False) -> Callable[..., Any]:
-    """``raw_insert`` that first raises the errors, before or ``after`` the server has inserted the rows."""
+    """``raw_insert`` that for L1 first raises the errors, before or ``after`` the server has inserted the rows."""
     remaining = list(errors)
 
-    def insert(*args: Any, **kwargs: Any) -> Any:
-        if remaining and not after:
+    def insert(table: str, *args: Any, **kwargs: Any) -> Any:
+        # The ledger is written in the same way.
+        is_raw = table == "l1_power_raw"
+        if remaining and is_raw and not after:
             raise remaining.pop(0)
-        result = real(*args, **kwargs)
-        if remaining:
+        result = real(table, *args, **kwargs)
+        if remaining and is_raw:
             raise remaining.pop(0)
         return result
 

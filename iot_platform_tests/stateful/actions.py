@@ -74,9 +74,12 @@ class FailedWrite(Action):
     def run(self, world: World) -> None:
         sent, real = self.write.batch(world), world.client.raw_insert
 
-        def insert(*args: Any, **options: Any) -> Any:
+        def insert(table: str, *args: Any, **options: Any) -> Any:
+            # The ledger is written first, in the same way.
+            if table != RAW_TABLE:
+                return real(table, *args, **options)
             if self.after:
-                real(*args, **options)
+                real(table, *args, **options)
             raise DatabaseError("refused by the test", code=REFUSED)
 
         with patch.object(world.client, "raw_insert", insert):
