@@ -8,19 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE, L2, L3, L4, METADATA_TABLE, QUARANTINE, RAW_TABLE
+from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE, DEVICES, L2, L3, L4, QUARANTINE, RAW_TABLE
 
 Sources = Mapping[str, Sequence[tuple[str, str]]]
 
 _READING = ("timestamp", "device_id", "power_usage_kWh", "ingested_at")
 _ATTRIBUTES = ("customer_id", "building_type", "latitude", "longitude", "time_zone")
 # The metadata version is looked up by device and time.
-_LOOKUP = [
-    (L2.name, "device_id"),
-    (L2.name, "timestamp"),
-    (METADATA_TABLE, "device_id"),
-    (METADATA_TABLE, "valid_from"),
-]
+_LOOKUP = [(L2.name, "device_id"), (L2.name, "timestamp"), (DEVICES, "device_id"), (DEVICES, "valid_from")]
 _SUMS = {name: [(L3.name, "power_usage_kWh")] for name in ("total_kWh", "readings", "max_kWh")}
 
 COLUMN_SOURCES: Mapping[str, Sources] = {
@@ -28,9 +23,9 @@ COLUMN_SOURCES: Mapping[str, Sources] = {
     QUARANTINE.name: {name: [(RAW_TABLE, name)] for name in (*_READING, "reject_reason")},
     L3.name: {
         **{name: [(L2.name, name)] for name in _READING},
-        **{name: [(METADATA_TABLE, name), *_LOOKUP] for name in _ATTRIBUTES},
+        **{name: [(DEVICES, name), *_LOOKUP] for name in _ATTRIBUTES},
         "has_metadata": _LOOKUP,
-        "local_time": [(METADATA_TABLE, "time_zone"), *_LOOKUP],
+        "local_time": [(DEVICES, "time_zone"), *_LOOKUP],
     },
     L4.name: {
         "ts_hour": [(L3.name, "timestamp")],

@@ -7,13 +7,7 @@ from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.looker.checks import (
-    Finding,
-    find_column_problems,
-    find_cut_tiles,
-    find_differing_totals,
-    find_failing_queries,
-)
+from iot_platform.looker import checks
 from iot_platform.looker.project import DASHBOARD, EXPLORE, Project
 
 
@@ -26,7 +20,7 @@ class Check:
 
     name: str
     subject: tuple[str, str]
-    find: Callable[[Client, Project], list[Finding]]
+    find: Callable[[Client, Project], list[checks.Finding]]
     description: str
     remediation: str
 
@@ -35,21 +29,21 @@ CHECKS = (
     Check(
         "columns_agree",
         ("view", EXPLORE),
-        find_column_problems,
+        checks.find_column_problems,
         "Each column of the marts has a field, and each field's columns exist.",
         "Add the missing field to looker/views, or correct the field that it names.",
     ),
     Check(
         "every_field_and_tile_runs",
         ("explore", EXPLORE),
-        find_failing_queries,
+        checks.find_failing_queries,
         "Every field and every tile compiles and runs on ClickHouse.",
         "Correct the LookML that it names (looker/), or the migration that removed a column.",
     ),
     Check(
         "no_tile_is_cut",
         ("dashboard", DASHBOARD),
-        find_cut_tiles,
+        checks.find_cut_tiles,
         "No tile has more rows than its limit.",
         "The tile shows only a part of its rows. Group by coarser times or places in the dashboard's LookML; Looker "
         "allows 5,000 rows at most.",
@@ -57,7 +51,7 @@ CHECKS = (
     Check(
         "totals_agree",
         ("explore", EXPLORE),
-        find_differing_totals,
+        checks.find_differing_totals,
         "Energy and readings are the same under every grouping, whichever mart the query reads.",
         "A mart differs from the others: materialize the L4 marts of the affected days (`iot-platform prove`).",
     ),

@@ -15,7 +15,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from iot_platform.clickhouse.client import quoted
 from iot_platform.clickhouse.retries import is_transient
 from iot_platform.errors import LookmlError
-from iot_platform.layers.catalog import METADATA_TABLE
+from iot_platform.layers.catalog import DEVICES
 from iot_platform.looker.compiler import Compiled, compile_query
 from iot_platform.looker.fields import View
 from iot_platform.looker.project import EXPLORE, Project
@@ -26,7 +26,7 @@ TOP_TILES = frozenset({"top_devices"})
 
 # View of ClickHouse -> its table, and the columns of that table which the view uses but does not show.
 VIEW_SOURCES: Mapping[str, tuple[str, frozenset[str]]] = {
-    "device_current_versions": (METADATA_TABLE, frozenset({"is_removed", "recorded_at"})),
+    "device_current_versions": (DEVICES, frozenset({"is_removed", "recorded_at"})),
 }
 
 EXACT_TOTALS = (f"{EXPLORE}.exact_kwh", f"{EXPLORE}.reading_count")

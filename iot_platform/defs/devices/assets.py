@@ -7,7 +7,7 @@ import dagster as dg
 from iot_platform.defs.platform_asset import platform_asset
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.devices.sources.configured import SOURCES
-from iot_platform.layers.catalog import METADATA_TABLE
+from iot_platform.layers.catalog import DEVICES
 from iot_platform.security.secret_values import hide_secrets_in_errors
 from iot_platform.settings import Settings
 
@@ -27,11 +27,11 @@ METADATA_SOURCE = {
 
 
 @platform_asset(
-    METADATA_TABLE,
+    DEVICES,
     group="metadata",
     layer="metadata",
     kinds={"clickhouse", "pandera", Settings().devices_source},
-    made_by=[METADATA_TABLE],
+    made_by=[DEVICES],
     late_h=3,
     stale_h=26,
     config_schema=METADATA_SOURCE,

@@ -10,7 +10,7 @@ from iot_platform.defs import table_entries
 from iot_platform.defs.check_queries import SAMPLE_LINES, as_subquery, read_query
 from iot_platform.defs.decoration import decoration
 from iot_platform.defs.resources import POOL, ClickHouse
-from iot_platform.layers.catalog import METADATA_TABLE
+from iot_platform.layers.catalog import DEVICES
 from iot_platform.security.escaping import escape_line, markdown_code_block
 from iot_platform.settings import Settings
 
@@ -46,7 +46,7 @@ def _fresh_description() -> str:
     )
 
 
-@dg.asset_check(asset=METADATA_TABLE, pool=POOL, description=_fresh_description())
+@dg.asset_check(asset=DEVICES, pool=POOL, description=_fresh_description())
 def metadata_source_is_fresh(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
     """The age of the metadata, from the record of refresh attempts. It also grows while the source is unreachable."""
     settings = clickhouse.settings()
@@ -86,7 +86,7 @@ def _age(source: str, read_h: float | None, full_h: float | None, failures: int)
 
 
 @dg.asset_check(
-    asset=METADATA_TABLE,
+    asset=DEVICES,
     pool=POOL,
     description="Each stored version has a device, a customer, a building type, valid coordinates and a whole hour, "
     "and there is one version per device and valid_from. **Fails** at the first offender. **Warns** about coordinates "

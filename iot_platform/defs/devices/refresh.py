@@ -27,7 +27,7 @@ from iot_platform.devices.sources.configured import configured_source
 from iot_platform.devices.sources.csv_file import DeviceCsvSource
 from iot_platform.devices.sources.source import is_url
 from iot_platform.errors import ProofError, SourceError
-from iot_platform.layers.catalog import METADATA_TABLE
+from iot_platform.layers.catalog import DEVICES
 from iot_platform.security.private_files import private_directory
 from iot_platform.settings import Settings
 from iot_platform.simulator.simulated_readings import Simulator
@@ -41,7 +41,7 @@ def refresh(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
         source = configured_source(settings, name)
         if isinstance(source, DeviceCsvSource):
             _write_simulated_if_missing(context, settings, Path(settings.devices_location))
-        with clickhouse.session(context.run, METADATA_TABLE) as client:
+        with clickhouse.session(context.run, DEVICES) as client:
             refreshed = refresh_from_source(
                 client,
                 source,
@@ -60,9 +60,9 @@ def refresh(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
             entries |= restatement_entries(restatement)
             with decoration(context, "The energy per customer before and after"):
                 entries |= restatement_tables(restatement)
-            with decoration(context, f"Rows, columns and preview of {METADATA_TABLE}"):
-                preview = table_entries.preview(client, METADATA_TABLE)
-                entries |= {**table_entries.rows_and_columns(client, METADATA_TABLE), "preview": preview}
+            with decoration(context, f"Rows, columns and preview of {DEVICES}"):
+                preview = table_entries.preview(client, DEVICES)
+                entries |= {**table_entries.rows_and_columns(client, DEVICES), "preview": preview}
             context.add_output_metadata(entries)
     except SourceError as error:
         raise dg.Failure(description=str(error), metadata={"source": name}) from error

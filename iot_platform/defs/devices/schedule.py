@@ -7,7 +7,7 @@ import dagster as dg
 from iot_platform.defs.jobs import metadata_checks_job, refresh_metadata_job
 from iot_platform.defs.start_status import SCHEDULE_STATUS
 from iot_platform.devices.sources.source import CSV
-from iot_platform.layers.catalog import METADATA_TABLE
+from iot_platform.layers.catalog import DEVICES
 from iot_platform.settings import Settings
 
 
@@ -21,7 +21,7 @@ from iot_platform.settings import Settings
     "only restates days that an earlier refresh left unverified.",
 )
 def refresh_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    return dg.RunRequest(run_config={"ops": {METADATA_TABLE: {"config": {"increment": True}}}})
+    return dg.RunRequest(run_config={"ops": {DEVICES: {"config": {"increment": True}}}})
 
 
 @dg.schedule(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from iot_platform.defs.start_status import SENSOR_STATUS
-from iot_platform.layers.catalog import METADATA_TABLE
+from iot_platform.layers.catalog import DEVICES
 
 
 def after_passed_checks() -> dg.AutomationCondition[dg.AssetKey]:
@@ -17,7 +17,7 @@ def after_passed_checks() -> dg.AutomationCondition[dg.AssetKey]:
     condition = (
         dg.AutomationCondition.eager()
         .without(dg.AutomationCondition.in_latest_time_window())
-        .ignore(dg.AssetSelection.assets(METADATA_TABLE))
+        .ignore(dg.AssetSelection.assets(DEVICES))
         .with_label("after the layer above")
     )
     return condition & dg.AutomationCondition.all_deps_blocking_checks_passed()
