@@ -12,8 +12,8 @@ from iot_platform.definitions import defs as platform_defs
 from iot_platform.defs.old_runs import remove_old_runs, remove_old_runs_schedule
 from iot_platform.defs.problems.context import ProblemContext
 from iot_platform.settings import Settings
-from iot_platform_tests.defs.alerts_location import DAY, LAST_DAY, NEXT_DAY, defs, devices, problems, run, upper
 from iot_platform_tests.defs.dagster_runs import unfinished_run
+from iot_platform_tests.defs.problems_location import DAY, LAST_DAY, NEXT_DAY, defs, devices, problems, run, upper
 
 
 def removed(instance: dg.DagsterInstance, *, after_days: float) -> set[str]:

@@ -33,8 +33,8 @@ from iot_platform.defs.problems.context import ProblemContext, cause_of, days_of
 from iot_platform.defs.problems.current import current_problems
 from iot_platform.services.process import free_port
 from iot_platform.settings import Settings
-from iot_platform_tests.defs.alerts_location import DAY, LAST_DAY, NEXT_DAY, URL, devices, problems, run
 from iot_platform_tests.defs.dagster_runs import run_job
+from iot_platform_tests.defs.problems_location import DAY, LAST_DAY, NEXT_DAY, URL, devices, problems, run
 
 
 def test_a_failed_check_is_a_problem_until_it_passes_for_the_same_day(instance: dg.DagsterInstance) -> None:

@@ -19,14 +19,7 @@ from iot_platform.defs.resources import ClickHouse
 from iot_platform.defs.table_entries import Entries
 from iot_platform.defs.times import from_clickhouse
 from iot_platform.layers.blocked_days import BlockedDay, blocked_days
-from iot_platform.layers.catalog import (
-    IMPOSSIBLE_TIMES,
-    L2,
-    RAW_TABLE,
-    Layer,
-    partition_day,
-    partition_id,
-)
+from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, L2, RAW_TABLE, Layer, partition_day, partition_id
 from iot_platform.layers.column_sources import COLUMN_SOURCES
 from iot_platform.layers.comparison import Proof
 from iot_platform.layers.partitions import grouped, partition_rows, partitions

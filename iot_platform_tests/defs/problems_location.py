@@ -1,4 +1,4 @@
-"""A small code location for the tests of alerts. The tag "broken" of a run says what fails in it."""
+"""A small code location with problems, for tests. The tag "broken" of a run says what fails in it."""
 
 # No `from __future__ import annotations` here: Dagster refuses a context whose annotation is a string.
 
