@@ -54,14 +54,14 @@ def show(as_json: bool) -> None:
     from dagster import DagsterInstance
 
     from iot_platform.definitions import defs
-    from iot_platform.defs.alerts.alert_context import AlertContext
-    from iot_platform.defs.alerts.problems import current_problems
+    from iot_platform.defs.problems.context import ProblemContext
+    from iot_platform.defs.problems.current import current_problems
     from iot_platform.services.instance import dagster_home
 
     settings = Settings()
     home = os.environ.get("DAGSTER_HOME") or str(dagster_home(settings))
     with DagsterInstance.from_config(home) as instance:
-        context = AlertContext(instance, defs.get_repository_def(), settings)
+        context = ProblemContext(instance, defs.get_repository_def(), settings)
         problems = current_problems(context, [], dt.datetime.now(dt.UTC))
     if as_json:
         echo_json([asdict(problem) for problem in problems])

@@ -13,6 +13,7 @@ from iot_platform.cli.output import echo_json, say, show_table
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.errors import LookmlError
 from iot_platform.looker import checks
+from iot_platform.looker.check_list import CHECKS
 from iot_platform.looker.compiler import compile_query
 from iot_platform.looker.dictionary import field_dictionary
 from iot_platform.looker.project import Project, load_project
@@ -87,21 +88,16 @@ def sql(tile: str | None, fields: tuple[str, ...], filters: tuple[tuple[str, str
 )
 def dictionary(output: Path) -> None:
     """Write the field dictionary."""
-    # Imported here: it imports Dagster, which takes a second.
-    from iot_platform.defs.lineage import COLUMN_SOURCES
-
-    output.write_text(field_dictionary(load_project(), COLUMN_SOURCES), encoding="utf-8")
+    output.write_text(field_dictionary(load_project()), encoding="utf-8")
     say(f"Wrote {output}.")
 
 
 def _findings_on_clickhouse(project: Project, run: bool) -> list[checks.Finding]:
     with migrated_session(Settings()) as client:
-        findings = checks.find_column_problems(client, project)
-        findings += checks.find_failing_queries(client, project, explain=not run)
         if run:
-            findings += checks.find_cut_tiles(client, project)
-            findings += checks.find_differing_totals(client, project)
-    return findings
+            return [finding for each in CHECKS for finding in each.find(client, project)]
+        findings = checks.find_column_problems(client, project)
+        return findings + checks.find_failing_queries(client, project, explain=True)
 
 
 def _tile_query(project: Project, name: str, filters: Mapping[str, str]) -> Query:

@@ -11,10 +11,9 @@ from iot_platform.dashboard.app import create_app
 from iot_platform.dashboard.clickhouse_pool import ClickHousePool
 from iot_platform.dashboard.tiles import Tiles, tables_of
 from iot_platform.errors import PlatformError
-from iot_platform.looker.project import load_project
+from iot_platform.looker.project import DASHBOARD, load_project
 from iot_platform.settings import Settings
 
-DASHBOARD = "power_overview"
 _GRACE_S = 5
 
 

@@ -1,4 +1,4 @@
-"""Dagster's definitions, by topic: readings (L1), layers (L2 to L4), devices (metadata), looker, alerts."""
+"""Dagster's definitions, by topic: readings (L1), layers (L2 to L4), devices (metadata), looker, problems, alerts."""
 
 import warnings
 

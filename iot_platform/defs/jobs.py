@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from iot_platform.layers.catalog import DERIVED_LAYERS, RAW_TABLE
+from iot_platform.layers.catalog import DERIVED_LAYERS, DEVICES, RAW_TABLE
 
 # Runs without this tag have priority 0: backfills, and what people launch.
 PRIORITY = "dagster/priority"
@@ -37,7 +37,7 @@ all_layers_job = dg.define_asset_job(
 
 refresh_metadata_job = dg.define_asset_job(
     "refresh_metadata_job",
-    selection=dg.AssetSelection.assets("device_metadata"),
+    selection=dg.AssetSelection.assets(DEVICES),
     tags={PRIORITY: FIRST},
     description="Refresh the device metadata from its source.",
 )
@@ -45,7 +45,7 @@ refresh_metadata_job = dg.define_asset_job(
 metadata_checks_job = dg.define_asset_job(
     "metadata_checks_job",
     # When a refresh fails, its checks are skipped. The age of the metadata must be checked then, too.
-    selection=dg.AssetSelection.checks_for_assets("device_metadata"),
+    selection=dg.AssetSelection.checks_for_assets(DEVICES),
     tags={PRIORITY: FIRST},
     description="Check the device metadata without refreshing it.",
 )

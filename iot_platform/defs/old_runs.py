@@ -8,12 +8,13 @@ from pathlib import Path
 
 import dagster as dg
 
-from iot_platform.defs.alerts.alert_context import AlertContext
-from iot_platform.defs.alerts.checks import check_problems, evaluations
-from iot_platform.defs.alerts.runs import run_problems
 from iot_platform.defs.dagster_internals import sqlite_events_file
 from iot_platform.defs.jobs import LAST, PRIORITY
+from iot_platform.defs.problems.checks import check_problems, evaluations
+from iot_platform.defs.problems.context import ProblemContext
+from iot_platform.defs.problems.runs import run_problems
 from iot_platform.defs.start_status import SCHEDULE_STATUS
+from iot_platform.defs.times import utc_now
 from iot_platform.settings import Settings
 
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -21,26 +22,26 @@ ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRun
 PAGE = 200
 
 
-def remove_old_runs(alerts: AlertContext, now: dt.datetime) -> Iterator[str]:
+def remove_old_runs(context: ProblemContext, now: dt.datetime) -> Iterator[str]:
     """Remove ended runs that are no longer needed, with their events and logs; yields the id of each.
 
     Kept, whatever their age: runs that hold the newest materialization of a day or an asset (Dagster would show it as
     missing), and runs with an open problem: a failed check, or work that has not been done since.
     """
-    cutoff = now - dt.timedelta(days=alerts.settings.runs_kept_days)
-    needed = _runs_with_problems(alerts, cutoff, now)
-    for run_id in list(_run_ids(alerts.instance, dg.RunsFilter(statuses=ENDED, updated_before=cutoff))):
-        if run_id not in needed and not _holds_newest_materialization(alerts.instance, run_id):
-            _remove(alerts.instance, run_id)
+    cutoff = now - dt.timedelta(days=context.settings.runs_kept_days)
+    needed = _runs_with_problems(context, cutoff, now)
+    for run_id in list(_run_ids(context.instance, dg.RunsFilter(statuses=ENDED, updated_before=cutoff))):
+        if run_id not in needed and not _holds_newest_materialization(context.instance, run_id):
+            _remove(context.instance, run_id)
             yield run_id
 
 
-def _runs_with_problems(alerts: AlertContext, cutoff: dt.datetime, now: dt.datetime) -> set[str]:
+def _runs_with_problems(context: ProblemContext, cutoff: dt.datetime, now: dt.datetime) -> set[str]:
     wanted = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_before=cutoff)
-    failed = list(_run_ids(alerts.instance, wanted))
-    evaluated = evaluations(alerts)
-    failed_checks = check_problems(alerts, evaluated)
-    problems = [*failed_checks, *run_problems(alerts, evaluated, failed_checks, failed, now)]
+    failed = list(_run_ids(context.instance, wanted))
+    evaluated = evaluations(context)
+    failed_checks = check_problems(context, evaluated)
+    problems = [*failed_checks, *run_problems(context, evaluated, failed_checks, failed, now)]
     return {problem.run_id for problem in problems if problem.run_id}
 
 
@@ -78,8 +79,8 @@ def _remove(instance: dg.DagsterInstance, run_id: str) -> None:
 def remove_runs(context: dg.OpExecutionContext) -> None:
     """Remove runs that are older than IOT_RUNS_KEPT_DAYS and not needed any more."""
     settings = Settings()
-    alerts = AlertContext(context.instance, context.repository_def, settings)
-    removed = sum(1 for _ in remove_old_runs(alerts, dt.datetime.now(dt.UTC)))
+    problem_context = ProblemContext(context.instance, context.repository_def, settings)
+    removed = sum(1 for _ in remove_old_runs(problem_context, utc_now()))
     context.log.info(f"{removed:,} runs that ended more than {settings.runs_kept_days} days ago were removed.")
 
 

@@ -22,10 +22,11 @@ ORDER BY event_time_microseconds"""
 def queries_of_run(run: dg.DagsterRun, settings: Settings) -> dict[str, dg.MetadataValue]:
     """The SQL that lists a run's queries and, for a ClickHouse server, a link to its web page with that SQL."""
     sql = QUERIES_OF_RUN.format(run_id=run.run_id)
-    facts: dict[str, dg.MetadataValue] = {"clickhouse_queries": dg.MetadataValue.md(markdown_code_block(sql, "sql"))}
+    entries: dict[str, dg.MetadataValue] = {"clickhouse_queries": dg.MetadataValue.md(markdown_code_block(sql, "sql"))}
     if settings.clickhouse_url is not None:
         parts = urlsplit(settings.clickhouse_url.get_secret_value())
         # Without user and password: the web page asks for them.
         server = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
-        facts["clickhouse_query_log"] = dg.MetadataValue.url(f"{server}/play#{base64.b64encode(sql.encode()).decode()}")
-    return facts
+        query = base64.b64encode(sql.encode()).decode()
+        entries["clickhouse_query_log"] = dg.MetadataValue.url(f"{server}/play#{query}")
+    return entries

@@ -24,13 +24,12 @@ from iot_platform.devices.meter_ids import IdKind, guess_kind
 from iot_platform.devices.source_rows import validate_devices
 from iot_platform.devices.versions import ATTRIBUTES, Difference, devices_in_use, difference
 from iot_platform.errors import SourceError
-from iot_platform.layers.catalog import L4, Layer
+from iot_platform.layers.catalog import DEVICES, L4, Layer
 from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.layers.invalidations import invalidation, repeat_unfinished_invalidations
 from iot_platform.limits.limits_by_type import changed_limits
 from iot_platform.settings import MAX_CLOSED_SHARE
 
-TABLE = "device_metadata"
 # Below this number of devices the share of closed ones is not limited.
 FEW_DEVICES = 5
 
@@ -96,7 +95,7 @@ def refresh_devices(
     devices = validate_devices(frame, where=where, row_name=str(frame.index.name or "row"))
     texts = devices["device_id"].astype(str).tolist()
     kind = device_ids or guess_kind(texts, f"{where}, column 'device_id'")
-    with server_lock(client, TABLE):
+    with server_lock(client, DEVICES):
         stored = _stored(client)
         ids = expected_ids(client, devices, kind, where)
         if complete:
@@ -155,7 +154,7 @@ def _stored(client: Client) -> pd.DataFrame:
     stored = client.query_df(
         "SELECT device_id, toUnixTimestamp(valid_from) AS valid_from, customer_id, "
         f"toString(building_type) AS building_type, latitude, longitude, toString(time_zone) AS time_zone, "
-        f"is_removed FROM {TABLE} FINAL"
+        f"is_removed FROM {DEVICES} FINAL"
     )
     if stored.empty:
         columns = [*KEY, *ATTRIBUTES, "is_removed"]
@@ -170,4 +169,4 @@ def _store(client: Client, versions: pd.DataFrame, recorded_at: dt.datetime) -> 
         valid_from=versions["valid_from"].astype("datetime64[s, UTC]"),
         recorded_at=pd.Timestamp(recorded_at).as_unit("us"),
     )
-    insert_block(client, TABLE, pa.Table.from_pandas(rows, schema=pa.schema(_VERSION_COLUMNS), preserve_index=False))
+    insert_block(client, DEVICES, pa.Table.from_pandas(rows, schema=pa.schema(_VERSION_COLUMNS), preserve_index=False))

@@ -9,9 +9,9 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from iot_platform.devices.energy import EnergyChange, energy_by_customer
-from iot_platform.devices.refresh import TABLE, RefreshResult
+from iot_platform.devices.refresh import RefreshResult
 from iot_platform.errors import PlatformError, ProofError
-from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, MARTS, RAW_TABLE, Layer
+from iot_platform.layers.catalog import DERIVED_LAYERS, DEVICES, L2, L3, MARTS, RAW_TABLE, Layer
 from iot_platform.layers.comparison import Proof
 from iot_platform.layers.invalidations import pending_invalidations
 from iot_platform.layers.partitions import grouped, partition_rows
@@ -75,7 +75,7 @@ def restate(
 
 
 def _wanted(client: Client, result: RefreshResult) -> dict[Layer, set[str]]:
-    wanted = {layer: result.touched[layer] | pending_invalidations(client, layer, TABLE) for layer in DERIVED_LAYERS}
+    wanted = {layer: result.touched[layer] | pending_invalidations(client, layer, DEVICES) for layer in DERIVED_LAYERS}
     # When a layer is rebuilt, the later layers must be proved as well.
     wanted[L3] |= wanted[L2]
     for mart in MARTS:

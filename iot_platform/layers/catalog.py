@@ -44,8 +44,9 @@ READINGS_KWH_SQL = (
 )
 
 RAW_TABLE = "l1_power_raw"
+DEVICES = "device_metadata"
 # A limit may apply to a building type, so a change of metadata can change which readings are valid.
-LIMIT_TABLES = ("device_metadata", "power_limits", "time_limits")
+LIMIT_TABLES = (DEVICES, "power_limits", "time_limits")
 L2 = Layer(
     "l2_power_cleaned", "l2_power_cleaned", "mv_l1_to_l2", RAW_TABLE, READINGS_KWH_SQL, lookup_tables=LIMIT_TABLES
 )
@@ -64,7 +65,7 @@ L3 = Layer(
     "mv_l2_to_l3",
     "l2_power_cleaned",
     READINGS_KWH_SQL,
-    lookup_tables=("device_metadata",),
+    lookup_tables=(DEVICES,),
 )
 L4 = Layer(
     "l4_power_agg_hourly",

@@ -15,9 +15,10 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from iot_platform.clickhouse.client import quoted
 from iot_platform.clickhouse.retries import is_transient
 from iot_platform.errors import LookmlError
+from iot_platform.layers.catalog import DEVICES
 from iot_platform.looker.compiler import Compiled, compile_query
 from iot_platform.looker.fields import View
-from iot_platform.looker.project import Project
+from iot_platform.looker.project import EXPLORE, Project
 from iot_platform.looker.query import Query
 
 # Tiles that are meant to show only the first few rows.
@@ -25,10 +26,9 @@ TOP_TILES = frozenset({"top_devices"})
 
 # View of ClickHouse -> its table, and the columns of that table which the view uses but does not show.
 VIEW_SOURCES: Mapping[str, tuple[str, frozenset[str]]] = {
-    "device_current_versions": ("device_metadata", frozenset({"is_removed", "recorded_at"})),
+    "device_current_versions": (DEVICES, frozenset({"is_removed", "recorded_at"})),
 }
 
-EXPLORE = "power_usage"
 EXACT_TOTALS = (f"{EXPLORE}.exact_kwh", f"{EXPLORE}.reading_count")
 TIME_FILTER = f"{EXPLORE}.time_date"
 ATTEMPTS = 3

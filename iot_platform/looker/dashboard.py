@@ -52,10 +52,8 @@ class Dashboard:
 
     name: str
     title: str
-    description: str
     filters: tuple[DashboardFilter, ...]
     tiles: tuple[Tile, ...]
-    is_crossfiltered: bool
     file: str
     where: str
 

@@ -73,10 +73,8 @@ class _Reader:
         return Dashboard(
             name=_text(raw, "dashboard", self._where),
             title=_text(raw, "title", self._where),
-            description=raw.get("description", ""),
             filters=filters,
             tiles=tiles,
-            is_crossfiltered=raw.get("crossfilter_enabled") is True,
             file=self._file,
             where=self._where,
         )

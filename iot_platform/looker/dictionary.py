@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 from iot_platform.layers.catalog import DERIVED_LAYERS
+from iot_platform.layers.column_sources import COLUMN_SOURCES
 from iot_platform.looker.fields import TABLE, Field, View
 from iot_platform.looker.project import Project
-
-# Asset -> column -> the (table, column) pairs that it is computed from.
-Sources = Mapping[str, Mapping[str, Sequence[tuple[str, str]]]]
 
 _HEADER = """# Field dictionary
 
@@ -19,15 +17,15 @@ alone.
 """
 
 
-def field_dictionary(project: Project, sources: Sources) -> str:
-    """The dictionary as Markdown. ``sources``: the columns that the columns of the L4 tables are computed from."""
+def field_dictionary(project: Project) -> str:
+    """The dictionary as Markdown."""
     parts = [_HEADER]
     for explore in project.explores.values():
         tables = ", ".join(f"`{table}`" for table in sorted(explore.view.tables()))
         parts.append(f"## {explore.label} (`{explore.name}`)\n\n{explore.description} Tables: {tables}.\n")
         for title, is_measure in (("Dimensions", False), ("Measures", True)):
             fields = [each for each in explore.view.fields.values() if each.is_measure == is_measure]
-            rows = "\n".join(_row(explore.view, field, sources) for field in fields)
+            rows = "\n".join(_row(explore.view, field) for field in fields)
             parts.append(
                 f"### {title}\n\n| Field | Label | Meaning | Format | SQL | Upstream |\n"
                 f"| --- | --- | --- | --- | --- | --- |\n{rows}\n"
@@ -35,7 +33,7 @@ def field_dictionary(project: Project, sources: Sources) -> str:
     return "\n".join(parts)
 
 
-def _row(view: View, field: Field, sources: Sources) -> str:
+def _row(view: View, field: Field) -> str:
     label = f"{field.label} (hidden)" if field.is_hidden else field.label
     sql = field.sql.replace(f"{TABLE}.", "")
     cells = (
@@ -44,17 +42,17 @@ def _row(view: View, field: Field, sources: Sources) -> str:
         field.description,
         f"`{field.value_format}`" if field.value_format else field.kind,
         f"`{sql}`",
-        ", ".join(f"`{name}`" for name in dict.fromkeys(_upstream(view, field, sources))),
+        ", ".join(f"`{name}`" for name in dict.fromkeys(_upstream(view, field))),
     )
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _upstream(view: View, field: Field, sources: Sources) -> Iterator[str]:
+def _upstream(view: View, field: Field) -> Iterator[str]:
     table = view.table_for(frozenset({field.full_name}))
     # An asset is named after its layer; the table that stores it may have another name.
     asset = next((layer.name for layer in DERIVED_LAYERS if layer.table == table), table)
     for column in sorted(field.columns):
-        found = sources.get(asset, {}).get(column, [])
+        found = COLUMN_SOURCES.get(asset, {}).get(column, [])
         if not found:
             yield f"{table}.{column}"
         for owner, name in found:

@@ -38,7 +38,6 @@ class Field:
     columns: frozenset[str]
     label: str
     description: str
-    group_label: str
     value_format: str
     is_hidden: bool
     where: str

@@ -101,21 +101,21 @@ def _location(latitude: str, longitude: str, expression: str, values: Values) ->
 
 def _numbers(sql: str, expression: str, values: Values) -> str:
     """Numbers, comparisons and intervals; commas and OR join alternatives, AND joins two comparisons."""
-    found: dict[bool, list[str]] = {True: [], False: []}
-    equal: dict[bool, list[str]] = {True: [], False: []}
+    wanted, unwanted, equal, unequal = list[str](), list[str](), list[str](), list[str]()
     # The comma in [1,5] does not separate alternatives.
     for term in re.split(r",(?![^\[(]*[\])])|\s+OR\s+", expression, flags=re.IGNORECASE):
         negation = _NOT.match(term)
         positive = term[negation.end() :].strip() if negation else term.strip()
         if re.fullmatch(_NUMBER, positive):
-            equal[not negation].append(positive)
+            (unequal if negation else equal).append(positive)
             continue
         parts = re.split(r"\s+AND\s+", positive, flags=re.IGNORECASE)
-        found[not negation].append(" AND ".join(_number(sql, part, expression, values) for part in parts))
-    for is_wanted, numbers in equal.items():
+        found = " AND ".join(_number(sql, part, expression, values) for part in parts)
+        (unwanted if negation else wanted).append(found)
+    for numbers, conditions in ((equal, wanted), (unequal, unwanted)):
         if numbers:
-            found[is_wanted].append(f"{sql} {'IN' if len(numbers) > 1 else '='} {_bound(numbers, values)}")
-    return _any_but_none(found[True], found[False])
+            conditions.append(f"{sql} {'IN' if len(numbers) > 1 else '='} {_bound(numbers, values)}")
+    return _any_but_none(wanted, unwanted)
 
 
 def _number(sql: str, term: str, expression: str, values: Values) -> str:
@@ -152,27 +152,34 @@ _Characters = list[tuple[str, bool]]
 
 def _strings(sql: str, expression: str, values: Values) -> str:
     """Alternatives separated by commas; % and _ are wildcards, a leading - negates; EMPTY and NULL are keywords."""
-    found: dict[bool, list[str]] = {True: [], False: []}
-    equal: dict[bool, list[str]] = {True: [], False: []}
+    wanted, unwanted, equal, unequal = list[str](), list[str](), list[str](), list[str]()
     for term in _terms(expression):
-        is_wanted = term[0] != ("-", False)
-        characters = term if is_wanted else term[1:]
+        is_negated = term[0] == ("-", False)
+        characters = term[1:] if is_negated else term
+        conditions, texts = (unwanted, unequal) if is_negated else (wanted, equal)
         text = "".join(char for char, _ in characters)
         wildcards = [char for char, is_literal in characters if not is_literal and char in "%_"]
         keyword = text.upper() if not any(is_literal for _, is_literal in characters) else ""
         if keyword in ("EMPTY", "NULL"):
-            found[is_wanted].append(f"({sql} IS NULL OR {sql} = '')" if keyword == "EMPTY" else f"{sql} IS NULL")
+            conditions.append(f"({sql} IS NULL OR {sql} = '')" if keyword == "EMPTY" else f"{sql} IS NULL")
         elif wildcards:
-            pattern = "".join(
-                "\\" * (is_literal and char in "%_" or char == "\\") + char for char, is_literal in characters
-            )
-            found[is_wanted].append(f"{sql} LIKE {values.bind(pattern, 'String')}")
+            conditions.append(f"{sql} LIKE {values.bind(_like_pattern(characters), 'String')}")
         else:
-            equal[is_wanted].append(text)
-    for is_wanted, texts in equal.items():
+            texts.append(text)
+    for texts, conditions in ((equal, wanted), (unequal, unwanted)):
         if texts:
-            found[is_wanted].append(f"{sql} IN {values.bind(texts, 'Array(String)')}")
-    return _any_but_none(found[True], found[False])
+            conditions.append(f"{sql} IN {values.bind(texts, 'Array(String)')}")
+    return _any_but_none(wanted, unwanted)
+
+
+def _like_pattern(characters: _Characters) -> str:
+    """The pattern for LIKE: literal % and _, and every backslash, get a backslash before them."""
+    pattern = ""
+    for char, is_literal in characters:
+        if char == "\\" or (is_literal and char in "%_"):
+            pattern += "\\"
+        pattern += char
+    return pattern
 
 
 def _terms(expression: str) -> list[_Characters]:

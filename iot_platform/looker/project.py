@@ -18,6 +18,9 @@ from iot_platform.looker.timeframes import WEEK_START_DAY
 from iot_platform.looker.views import make_view
 from iot_platform.settings import Settings
 
+# The explore of the power usage, which has a view of the same name, and the dashboard over it.
+EXPLORE, DASHBOARD = "power_usage", "power_overview"
+
 
 @dataclass(frozen=True)
 class Explore:
@@ -36,9 +39,6 @@ class Project:
 
     directory: Path
     model: str
-    label: str
-    connection: str
-    constants: Mapping[str, str]
     datagroups: Mapping[str, str]
     views: Mapping[str, View]
     explores: Mapping[str, Explore]
@@ -66,14 +66,17 @@ def read_project(path: Path | None = None) -> Project:
     (manifest_file,) = _files(directory, "manifest.lkml")
     (model_file,) = _files(directory, "models/*.model.lkml")
     manifest = _read(manifest_file, "manifest", directory)
-    constants = {}
+    constants = set()
     for constant in manifest.get("constants", []):
         check_parameters("constant", constant, "manifest.lkml")
-        constants[name_of(constant, "manifest.lkml")] = str(constant.get("value", ""))
+        constants.add(name_of(constant, "manifest.lkml"))
     where = str(model_file.relative_to(directory))
     model = _read(model_file, "model", directory)
     if model.get("week_start_day") != WEEK_START_DAY:
         raise LookmlError(f"{where}: week_start_day must be {WEEK_START_DAY}.")
+    connection = str(model.get("connection", ""))
+    if connection.startswith("@{") and connection.endswith("}") and connection[2:-1] not in constants:
+        raise LookmlError(f"{where}: {connection} is not a constant of manifest.lkml.")
     included = _included(model, directory, where)
     views = _views([file for file in included if file.name.endswith(".view.lkml")], directory)
     datagroups = _datagroups(model, where)
@@ -90,9 +93,6 @@ def read_project(path: Path | None = None) -> Project:
     return Project(
         directory=directory,
         model=name,
-        label=str(model.get("label", name)),
-        connection=_constant(str(model.get("connection", "")), constants, where),
-        constants=constants,
         datagroups=datagroups,
         views=views,
         explores=explores,
@@ -174,11 +174,3 @@ def _field_finder(explores: Mapping[str, Explore]) -> Callable[[str, str, str], 
             raise LookmlError(f"{where}: {field} is not a field of explore {explore}.")
 
     return check
-
-
-def _constant(text: str, constants: Mapping[str, str], where: str) -> str:
-    if text.startswith("@{") and text.endswith("}"):
-        if text[2:-1] not in constants:
-            raise LookmlError(f"{where}: {text} is not a constant of manifest.lkml.")
-        return constants[text[2:-1]]
-    return text

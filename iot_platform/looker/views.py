@@ -137,9 +137,6 @@ class _Builder:
             columns=frozenset(column for sql in parts.values() for column in columns_of(sql)),
             label=label,
             description=str(raw.get("description", "")),
-            group_label=str(
-                raw.get("group_label", label.removesuffix(f" {TIMEFRAMES[timeframe].label}") if timeframe else "")
-            ),
             value_format=str(raw.get("value_format", "")).replace('\\"', '"'),
             is_hidden=flag(raw, "hidden", where),
             where=where,

@@ -11,11 +11,12 @@ import requests
 
 from iot_platform.errors import PlatformError
 from iot_platform.security.private_files import state_directory
-from iot_platform.services.process import START_TIMEOUT_S, Service
+from iot_platform.services.process import Service
 from iot_platform.services.signals import ignore_stop_signals
 from iot_platform.settings import Settings
 
 DASHBOARD_PORT = 3001
+START_TIMEOUT_S = 120
 HEALTH_TIMEOUT_S = 10
 
 

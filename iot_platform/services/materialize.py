@@ -12,9 +12,8 @@ from pathlib import Path
 from iot_platform.errors import PlatformError
 from iot_platform.security.child_environment import python_environment
 from iot_platform.services.dagster import CODE
+from iot_platform.services.partition_tags import DAYS_PER_RUN, range_tags
 
-# The same as in Dagster's own backfills: iot_platform/defs/partitions.py.
-DAYS_PER_RUN = 100
 RUN_TIMEOUT_S = 3600
 LINES_SHOWN = 20
 
@@ -33,11 +32,7 @@ def materialize_layers(first: dt.date, last: dt.date, env: Mapping[str, str], lo
     for done in range(0, days, DAYS_PER_RUN):
         count = min(DAYS_PER_RUN, days - done)
         start = first + dt.timedelta(days=done)
-        tags = {
-            "dagster/asset_partition_range_start": start.isoformat(),
-            "dagster/asset_partition_range_end": (start + dt.timedelta(days=count - 1)).isoformat(),
-        }
-        _execute("all_layers_job", tags, env, log)
+        _execute("all_layers_job", range_tags(start, start + dt.timedelta(days=count - 1)), env, log)
         yield done + count
 
 

@@ -18,7 +18,6 @@ from iot_platform.security.child_environment import python_environment
 from iot_platform.security.private_files import UMASK
 
 STOP_TIMEOUT_S = 20
-START_TIMEOUT_S = 120
 # A service that ends again and again is broken: restarting it would only hide that.
 MAX_RESTARTS, RESTART_WINDOW_S = 5, 600
 LINES_SHOWN = 15

@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.migrations import migrate
-from iot_platform.defs import table_metadata as tables
+from iot_platform.defs import table_entries
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, QUARANTINE
 from iot_platform.layers.definition import Definition
 from iot_platform.layers.proof import prove_all, prove_partitions
@@ -213,8 +213,8 @@ def test_dagster_shows_the_new_columns(platform: Client, evolving: Evolving) -> 
     evolving.add_example()
     migrate(platform, evolving)
     BatchWriter(platform, "s").write(Batch(1, 2, readings(0, 1, 10)))
-    schema = tables.column_schema(platform, L4.name, comments_of=L4.table)
+    schema = table_entries.column_schema(platform, L4.name, comments_of=L4.table)
     shown = {column.name: column for column in schema.columns}["min_voltage"]
     assert (shown.type, shown.constraints.nullable) == ("Nullable(Float32)", True)
     assert shown.description and shown.description.startswith("Lowest voltage")
-    assert all("voltage |" in str(tables.preview(platform, name).value) for name in TABLES)
+    assert all("voltage |" in str(table_entries.preview(platform, name).value) for name in TABLES)

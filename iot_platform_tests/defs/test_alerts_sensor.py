@@ -13,7 +13,7 @@ from iot_platform.defs.alerts import sensor as module
 from iot_platform.defs.alerts.sensor import alerts_sensor
 from iot_platform.errors import PlatformError
 from iot_platform_tests.alerts.receivers import Receiver, receiving
-from iot_platform_tests.defs.alerts_location import DAY, LAST_DAY, NEXT_DAY, URL, defs, run
+from iot_platform_tests.defs.problems_location import DAY, LAST_DAY, NEXT_DAY, URL, defs, run
 
 
 class Ticks:
@@ -23,7 +23,7 @@ class Ticks:
         self.instance = instance
         self.cursor: str | None = None
         self.now = dt.datetime.now(dt.UTC)
-        monkeypatch.setattr(module, "_now", lambda: self.now)
+        monkeypatch.setattr(module, "utc_now", lambda: self.now)
 
     def tick(self, times: int = 1) -> dg.SensorResult:
         result = None

@@ -10,7 +10,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.defs import bar_chart as bars
-from iot_platform.defs import table_metadata as tables
+from iot_platform.defs import table_entries
 from iot_platform.defs.devices import refresh as devices_refresh
 from iot_platform.defs.layers import chart, proofs
 from iot_platform.defs.readings import assets as readings_assets
@@ -25,10 +25,10 @@ LAYERS = ("l2_power_cleaned", "power_quarantine", "l3_power_joined", "l4_power_a
 MADE_BY = [
     (bars, "_bars"),
     (chart, "_figure"),
-    (tables, "preview"),
-    (tables, "total_rows"),
-    (tables, "column_schema"),
-    (tables, "markdown_table"),
+    (table_entries, "preview"),
+    (table_entries, "total_rows"),
+    (table_entries, "column_schema"),
+    (table_entries, "markdown_table"),
     (proofs, "queries_of_run"),
     (readings_assets, "queries_of_run"),
     (proofs, "_time_spans"),
@@ -84,7 +84,7 @@ def test_a_check_whose_table_fails_says_what_it_found(
     def fail(*arguments: Any, **options: Any) -> None:
         raise RuntimeError("broken on purpose")
 
-    monkeypatch.setattr(tables, "markdown_table", fail)
+    monkeypatch.setattr(table_entries, "markdown_table", fail)
     found = run_checks(instance, "l2_power_cleaned", day=DAY)["every_reading_is_within_limits"]
     assert not found.passed and (found.description or "").startswith("1 of 1 readings")
     assert found.metadata["offending_readings"].value == 1 and "offenders" not in found.metadata

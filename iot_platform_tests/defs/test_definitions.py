@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 from iot_platform.definitions import defs
-from iot_platform.defs import table_metadata as tables
+from iot_platform.defs import table_entries
 from iot_platform.defs.layers.chart import usage_chart
 from iot_platform.defs.layers.rules import RULES
-from iot_platform.defs.partitions import DAYS_PER_RUN
+from iot_platform.defs.platform_asset import code_version
 from iot_platform.defs.readings.windows import MAX_WINDOW, Window, day_of_window, day_window, next_window
-from iot_platform.services import materialize
+from iot_platform.services.partition_tags import DAYS_PER_RUN
 from iot_platform.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -119,8 +119,6 @@ def test_backfills_are_split_into_runs() -> None:
     }
     assert policies.keys() == LINEAGE.keys() - {"device_metadata"}
     assert {policy.max_partitions_per_run for policy in policies.values() if policy} == {DAYS_PER_RUN}
-    # The demo, which runs without the daemon, splits its days in the same way.
-    assert materialize.DAYS_PER_RUN == DAYS_PER_RUN
 
 
 def test_which_checks_block_the_next_layer() -> None:
@@ -189,9 +187,9 @@ def test_workspace_names_the_code_location() -> None:
 
 
 def test_code_version_follows_the_text_of_the_definition() -> None:
-    assert tables.code_version("l2_power_cleaned") != tables.code_version("l2_power_cleaned", "mv_l1_to_l2")
+    assert code_version("l2_power_cleaned") != code_version("l2_power_cleaned", "mv_l1_to_l2")
     with pytest.raises(KeyError):
-        tables.code_version("no_such_table")
+        code_version("no_such_table")
 
 
 def test_code_version_follows_later_migrations_of_the_same_name(
@@ -204,14 +202,14 @@ def test_code_version_follows_later_migrations_of_the_same_name(
     versions = []
     for directory in (ROOT / "sql", tmp_path / "1", tmp_path / "2"):
         monkeypatch.setattr(Settings, "sql_dir", directory)
-        versions.append({name: tables.code_version(name) for name in [*names, "device_metadata"]})
+        versions.append({name: code_version(name) for name in [*names, "device_metadata"]})
     assert versions[0] == versions[1]
     assert {name for name, version in versions[2].items() if version != versions[0][name]} == set(names)
 
 
 def test_markdown_table() -> None:
     time = dt.datetime(2026, 1, 2, 3, 4, 5)
-    table = tables.markdown_table(["a", "b"], [[1, "x|y"], [2.5, None], [float("nan"), time]])
+    table = table_entries.markdown_table(["a", "b"], [[1, "x|y"], [2.5, None], [float("nan"), time]])
     assert table.splitlines() == [
         "| a | b |",
         "|---:|---|",

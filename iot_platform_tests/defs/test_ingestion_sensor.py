@@ -14,8 +14,8 @@ from iot_platform.defs.devices.schedule import refresh_metadata_schedule
 from iot_platform.defs.jobs import NIGHTLY
 from iot_platform.defs.layers import schedules
 from iot_platform.defs.layers.schedules import (
-    DAYS_PER_RUN,
-    RUNS,
+    MAX_RANGE,
+    MAX_RANGES,
     day_ranges,
     prove_closed_days_schedule,
     prove_today_schedule,
@@ -33,7 +33,7 @@ NOW = dt.datetime(2026, 1, 5, 10, 20, 30, tzinfo=dt.UTC)
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_now", lambda: NOW)
+    monkeypatch.setattr(module, "utc_now", lambda: NOW)
     monkeypatch.setenv("IOT_SIMULATOR_INTERVAL_S", "900")
     monkeypatch.setenv("IOT_FIRST_DAY", "2026-01-01")
     monkeypatch.setenv("IOT_SIMULATOR_ENABLED", "true")
@@ -170,10 +170,10 @@ def test_a_night_without_clickhouse_is_retried_and_then_requests_only_yesterday(
     scheduled = at(6).scheduled_execution_time
     with monkeypatch.context() as away:
         away.setenv("IOT_CLICKHOUSE_URL", f"http://default:x@127.0.0.1:{free_port(0, '127.0.0.1')}")
-        away.setattr(schedules, "_now", lambda: scheduled + dt.timedelta(hours=1, minutes=59))
+        away.setattr(schedules, "utc_now", lambda: scheduled + dt.timedelta(hours=1, minutes=59))
         with pytest.raises(ServerError):
             prove_closed_days_schedule(at(6))
-        away.setattr(schedules, "_now", lambda: scheduled + dt.timedelta(hours=2))
+        away.setattr(schedules, "utc_now", lambda: scheduled + dt.timedelta(hours=2))
         after_retries = prove_closed_days_schedule(at(6))
         assert isinstance(after_retries, list)
         [request] = after_retries
@@ -215,8 +215,8 @@ def test_many_unverified_days_are_split_into_bounded_runs() -> None:
     first = dt.date(2024, 1, 1)
     days = [first + dt.timedelta(days=number) for number in range(800) if number != 700]
     ranges = day_ranges(days)
-    assert len(ranges) == RUNS
-    assert all(end - start < DAYS_PER_RUN for start, end in ranges)
+    assert len(ranges) == MAX_RANGES
+    assert all(end - start < MAX_RANGE for start, end in ranges)
     assert ranges[-1][1] == days[-1]
     covered = [start + dt.timedelta(days=n) for start, end in ranges for n in range((end - start).days + 1)]
     assert covered == [day for day in days if day >= covered[0]]

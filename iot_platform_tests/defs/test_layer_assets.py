@@ -11,9 +11,10 @@ import dagster as dg
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.defs.lineage import COLUMN_SOURCES, column_lineage
 from iot_platform.defs.resources import ClickHouse
+from iot_platform.defs.table_entries import column_lineage
 from iot_platform.layers.catalog import DERIVED_LAYERS
+from iot_platform.layers.column_sources import COLUMN_SOURCES
 from iot_platform.layers.summary import summarize
 from iot_platform_tests.defs.dagster_runs import metadata_of, run_job
 
@@ -164,9 +165,9 @@ def test_column_lineage_covers_every_column_and_names_only_what_exists(schema: C
         "SELECT table, name FROM system.columns WHERE database = currentDatabase()"
     ).result_rows:
         columns.setdefault(table, set()).add(name)
-    assert COLUMN_SOURCES.keys() == set(LAYERS), "Each layer needs its columns in COLUMN_SOURCES (defs/lineage.py)."
+    assert COLUMN_SOURCES.keys() == set(LAYERS), "Each layer needs its columns in layers/column_sources.py."
     for asset, sources in COLUMN_SOURCES.items():
-        assert sources.keys() == columns[asset], f"{asset}: list each column in COLUMN_SOURCES (defs/lineage.py)."
+        assert sources.keys() == columns[asset], f"{asset}: list each column in layers/column_sources.py."
         assert all(column in columns[owner] for found in sources.values() for owner, column in found)
     lineage = column_lineage("l4_power_agg_hourly").deps_by_column["building_type"]
     assert [(dep.asset_key.to_user_string(), dep.column_name) for dep in lineage] == [

@@ -9,16 +9,16 @@ import dagster as dg
 import pytest
 
 from iot_platform.definitions import defs as platform_defs
-from iot_platform.defs.alerts.alert_context import AlertContext
 from iot_platform.defs.old_runs import remove_old_runs, remove_old_runs_schedule
+from iot_platform.defs.problems.context import ProblemContext
 from iot_platform.settings import Settings
-from iot_platform_tests.defs.alerts_location import DAY, LAST_DAY, NEXT_DAY, defs, devices, problems, run, upper
 from iot_platform_tests.defs.dagster_runs import unfinished_run
+from iot_platform_tests.defs.problems_location import DAY, LAST_DAY, NEXT_DAY, defs, devices, problems, run, upper
 
 
 def removed(instance: dg.DagsterInstance, *, after_days: float) -> set[str]:
     """The runs that are removed some days from now, with runs kept for 14 days."""
-    context = AlertContext(instance, defs.get_repository_def(), Settings(runs_kept_days=14))
+    context = ProblemContext(instance, defs.get_repository_def(), Settings(runs_kept_days=14))
     return set(remove_old_runs(context, dt.datetime.now(dt.UTC) + dt.timedelta(days=after_days)))
 
 

@@ -29,12 +29,12 @@ from dagster_shared.error import SerializableErrorInfo
 
 from iot_platform.cli import cli
 from iot_platform.definitions import defs as platform_defs
-from iot_platform.defs.alerts.alert_context import AlertContext, cause_of, days_of_tags
-from iot_platform.defs.alerts.problems import current_problems
+from iot_platform.defs.problems.context import ProblemContext, cause_of, days_of_tags
+from iot_platform.defs.problems.current import current_problems
 from iot_platform.services.process import free_port
 from iot_platform.settings import Settings
-from iot_platform_tests.defs.alerts_location import DAY, LAST_DAY, NEXT_DAY, URL, devices, problems, run
 from iot_platform_tests.defs.dagster_runs import run_job
+from iot_platform_tests.defs.problems_location import DAY, LAST_DAY, NEXT_DAY, URL, devices, problems, run
 
 
 def test_a_failed_check_is_a_problem_until_it_passes_for_the_same_day(instance: dg.DagsterInstance) -> None:
@@ -142,7 +142,7 @@ def test_a_blocked_day_of_the_platform_is_a_problem(
     platform.command(f"INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES ('{DAY}', 1, 5)")
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         run_job("all_layers_job", instance, DAY, raise_on_error=False)
-        context = AlertContext(instance, platform_defs.get_repository_def(), Settings())
+        context = ProblemContext(instance, platform_defs.get_repository_def(), Settings())
         check, held_back = current_problems(context, [], dt.datetime.now(dt.UTC))
     assert check.title == f"Check every_reading_has_metadata of l3_power_joined has failed for {DAY}"
     assert (held_back.cause, held_back.kind) == (check.cause, "run")

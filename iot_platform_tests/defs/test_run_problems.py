@@ -7,7 +7,7 @@ import datetime as dt
 import dagster as dg
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
-from iot_platform_tests.defs.alerts_location import DAY, LAST_DAY, NEXT_DAY, URL, defs, problems, run, upper
+from iot_platform_tests.defs.problems_location import DAY, LAST_DAY, NEXT_DAY, URL, defs, problems, run, upper
 
 
 def test_a_failed_run_is_a_problem_until_its_work_is_done(instance: dg.DagsterInstance) -> None:

@@ -39,7 +39,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refresh, "_now", lambda: NOW)
+    monkeypatch.setattr(refresh, "utc_now", lambda: NOW)
     # Short timeouts and short pauses between attempts.
     monkeypatch.setenv("IOT_SOURCE_TIMEOUT_S", "1")
     monkeypatch.setattr(api, "FIRST_PAUSE_S", 0.01)

@@ -44,7 +44,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("IOT_DEVICES_CSV", str(tmp_path / "devices.csv"))
     monkeypatch.setenv("IOT_SIMULATOR_ENABLED", "false")
-    monkeypatch.setattr(module, "_now", lambda: NOW)
+    monkeypatch.setattr(module, "utc_now", lambda: NOW)
     return tmp_path / "devices.csv"
 
 

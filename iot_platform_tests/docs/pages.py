@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from iot_platform.defs.lineage import COLUMN_SOURCES
 from iot_platform.looker.dictionary import field_dictionary
 from iot_platform.looker.project import load_project
 from iot_platform_tests.docs.cli_page import cli_page
@@ -18,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GENERATED: Mapping[Path, Callable[[], str]] = {
     ROOT / "docs/settings.md": settings_page,
     ROOT / "docs/cli.md": cli_page,
-    ROOT / "docs/field-dictionary.md": lambda: field_dictionary(load_project(), COLUMN_SOURCES),
+    ROOT / "docs/field-dictionary.md": lambda: field_dictionary(load_project()),
 }
 
 

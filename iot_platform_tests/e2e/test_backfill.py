@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from iot_platform.defs.partitions import DAYS_PER_RUN
 from iot_platform.layers.catalog import DERIVED_LAYERS, RAW_TABLE
+from iot_platform.services.partition_tags import DAYS_PER_RUN
 from iot_platform_tests.e2e.commands import environment
 from iot_platform_tests.e2e.running import REPOSITORY, Running, running
 

@@ -12,8 +12,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from iot_platform.defs.partitions import DAYS_PER_RUN
 from iot_platform.services.instance import dagster_home
+from iot_platform.services.partition_tags import DAYS_PER_RUN
 from iot_platform.settings import Settings
 from iot_platform_tests.e2e.commands import environment
 from iot_platform_tests.e2e.running import REPOSITORY, Running, running, wait_until

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import yaml
 
-from iot_platform.defs.lineage import COLUMN_SOURCES
 from iot_platform.errors import FilterError, LookmlError
 from iot_platform.looker import checks, liquid
 from iot_platform.looker.compiler import compile_query
@@ -256,6 +255,4 @@ def test_liquid_picks_the_first_branch_that_holds() -> None:
 
 def test_the_field_dictionary_is_up_to_date() -> None:
     file = Settings().looker_dir.parent / "docs/field-dictionary.md"
-    assert file.read_text(encoding="utf-8") == field_dictionary(PROJECT, COLUMN_SOURCES), (
-        "iot-platform lookml dictionary"
-    )
+    assert file.read_text(encoding="utf-8") == field_dictionary(PROJECT), "iot-platform lookml dictionary"

@@ -25,7 +25,7 @@ from iot_platform.cli.output import say, show_table
 from iot_platform.defs import bar_chart as bars
 from iot_platform.defs.bar_chart import Bar, bar_chart
 from iot_platform.defs.layers.chart import usage_chart
-from iot_platform.defs.table_metadata import markdown_table
+from iot_platform.defs.table_entries import markdown_table
 from iot_platform.readings.files.raw_rows import Reject
 from iot_platform.readings.files.rejects import RejectReport
 from iot_platform.security.escaping import escape_chat, escape_csv_cell, escape_line, escape_lines, escape_markdown

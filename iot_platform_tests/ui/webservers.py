@@ -13,10 +13,11 @@ import requests
 
 from iot_platform.services.dagster import CODE, CODE_SERVER, WORKSPACE
 from iot_platform.services.instance import create_storage, dagster_home
-from iot_platform.services.process import START_TIMEOUT_S, Service, free_port
+from iot_platform.services.process import Service, free_port
 from iot_platform.settings import Settings
 from iot_platform_tests.e2e.commands import environment
 
+START_TIMEOUT_S = 120
 GUARDED, STOCK = "iot_platform.services.webserver", "dagster_webserver"
 JOB, ASSET = "refresh_metadata_job", "device_metadata"
 LAUNCH = (

@@ -1,1 +1,1 @@
-"""Alerts: the problems in Dagster's storage, and the sensor that sends messages about them."""
+"""Alerts: the sensor that sends messages about the current problems."""

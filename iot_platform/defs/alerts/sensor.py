@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from iot_platform.alerts.channel import HOW_TO_CONFIGURE, channels
 from iot_platform.alerts.incident import Pace
 from iot_platform.alerts.outbox import AlertState, send_due
-from iot_platform.defs.alerts.alert_context import AlertContext
-from iot_platform.defs.alerts.problems import SENSOR_NAME, current_problems
+from iot_platform.defs.problems.context import ProblemContext
+from iot_platform.defs.problems.current import SENSOR_NAME, current_problems
+from iot_platform.defs.times import utc_now
 from iot_platform.errors import PlatformError
 from iot_platform.security.secret_values import hide_secrets_in_errors
 from iot_platform.settings import Settings
@@ -47,9 +48,8 @@ def _find_and_send(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
         return dg.SkipReason(HOW_TO_CONFIGURE)
     repository = context.repository_def
     assert repository is not None
-    state, now = _stored(context.cursor), _now()
-    alert_context = AlertContext(context.instance, repository, settings)
-    problems = current_problems(alert_context, state.incident.run_ids, now)
+    state, now = _stored(context.cursor), utc_now()
+    problems = current_problems(ProblemContext(context.instance, repository, settings), state.incident.run_ids, now)
     state, errors = send_due(state, problems, configured, now, pace(settings))
     for error in errors:
         context.log.error(error)
@@ -77,11 +77,7 @@ def _stored(cursor: str | None) -> AlertState:
 
 def _summary(state: AlertState, problems: int, errors: list[str]) -> str:
     """The text of the tick: a sensor that requests no runs always skips."""
-    facts = [f"{problems:,} problems; " + ("an incident is open" if state.incident.opened else "no incident") + "."]
+    sentences = [f"{problems:,} problems; " + ("an incident is open" if state.incident.opened else "no incident") + "."]
     if state.waiting:
-        facts.append(f"{len(state.waiting)} messages wait for a channel.")
-    return " ".join([*facts, *errors])
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
+        sentences.append(f"{len(state.waiting)} messages wait for a channel.")
+    return " ".join([*sentences, *errors])

@@ -7,11 +7,9 @@ import dagster as dg
 from iot_platform.defs.platform_asset import platform_asset
 from iot_platform.defs.resources import ClickHouse
 from iot_platform.devices.sources.configured import SOURCES
+from iot_platform.layers.catalog import DEVICES
 from iot_platform.security.secret_values import hide_secrets_in_errors
 from iot_platform.settings import Settings
-
-DEVICES = "device_metadata"
-
 
 # Dagster's plain types, not dg.Config: the fields of dg.Config accept {"env": NAME}, which would reveal any secret.
 METADATA_SOURCE = {

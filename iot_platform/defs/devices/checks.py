@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from iot_platform.defs import table_metadata as tables
-from iot_platform.defs.check_queries import SAMPLE_LINES, read_query
+from iot_platform.defs import table_entries
+from iot_platform.defs.check_queries import SAMPLE_LINES, as_subquery, read_query
 from iot_platform.defs.decoration import decoration
 from iot_platform.defs.resources import POOL, ClickHouse
+from iot_platform.layers.catalog import DEVICES
 from iot_platform.security.escaping import escape_line, markdown_code_block
 from iot_platform.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-DEVICES = "device_metadata"
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 # The whole CRM is read only at night, so the last full read may be a day older than the last read.
@@ -57,7 +57,7 @@ def metadata_source_is_fresh(context: dg.AssetCheckExecutionContext, clickhouse:
     never_read = read_h is None or full_h is None
     age_h = (first_h or 0.0) if never_read else max(read_h, full_h - FULL_READ_EVERY_H)
     passed = not never_read and age_h <= settings.metadata_warn_h
-    facts: dict[str, dg.MetadataValue | float | int | str] = {
+    entries: dict[str, dg.MetadataValue | float | int | str] = {
         "source": settings.devices_source,
         **{name: round(value, 2) for name, value in row.items() if isinstance(value, float)},
         "failures_since": row["failures_since"],
@@ -66,13 +66,13 @@ def metadata_source_is_fresh(context: dg.AssetCheckExecutionContext, clickhouse:
         "sql": _shown(sql.replace("{source:String}", f"'{settings.devices_source}'")),
     }
     if not passed:
-        facts["last_problem"] = escape_line(row["last_problem"], PROBLEM_LENGTH) or "no attempt has failed"
-        facts["what_to_do"] = dg.MetadataValue.md(FRESH_REMEDIATION.strip())
+        entries["last_problem"] = escape_line(row["last_problem"], PROBLEM_LENGTH) or "no attempt has failed"
+        entries["what_to_do"] = dg.MetadataValue.md(FRESH_REMEDIATION.strip())
     return dg.AssetCheckResult(
         passed=passed,
         severity=ERROR if age_h > settings.metadata_error_h else WARN,
         description=_age(settings.devices_source, read_h, full_h, row["failures_since"]),
-        metadata=facts,
+        metadata=entries,
     )
 
 
@@ -101,19 +101,19 @@ def metadata_contract_holds(context: dg.AssetCheckExecutionContext, clickhouse: 
     with clickhouse.session(context.run, "metadata_contract_holds") as client:
         versions = client.query_df(sql)
     found = breaches(versions)
-    facts: dict[str, dg.MetadataValue | int] = {"versions": len(versions), "breaches": len(found), "sql": _shown(sql)}
+    entries: dict[str, dg.MetadataValue | int] = {"versions": len(versions), "breaches": len(found), "sql": _shown(sql)}
     with decoration(context, "The table of breaches"):
-        facts |= _breach_facts(sql, found)
+        entries |= _breach_entries(sql, found)
     only_implausible = len(found) and (found["problem"] == IMPLAUSIBLE).all()
     return dg.AssetCheckResult(
         passed=not len(found),
         severity=WARN if only_implausible else ERROR,
         description=f"{len(found):,} breaches of the contract in {len(versions):,} stored versions.",
-        metadata=facts,
+        metadata=entries,
     )
 
 
-def _breach_facts(sql: str, found: "pd.DataFrame") -> dict[str, dg.MetadataValue]:
+def _breach_entries(sql: str, found: "pd.DataFrame") -> dict[str, dg.MetadataValue]:
     """The first breaches, the SQL that shows them, and what to do; empty when there are none."""
     if found.empty:
         return {}
@@ -121,8 +121,8 @@ def _breach_facts(sql: str, found: "pd.DataFrame") -> dict[str, dg.MetadataValue
     lines = [[*row] for row in sample.itertuples(index=False)]
     devices = ", ".join(map(str, sorted(set(sample["device_id"]))))
     return {
-        "offenders": dg.MetadataValue.md(tables.markdown_table([*sample.columns], lines)),
-        "sql": _shown(sql.replace("ORDER BY", f"WHERE device_id IN ({devices})\nORDER BY")),
+        "offenders": dg.MetadataValue.md(table_entries.markdown_table([*sample.columns], lines)),
+        "sql": _shown(as_subquery(sql, where=f"device_id IN ({devices})")),
         "what_to_do": dg.MetadataValue.md(CONTRACT_REMEDIATION.strip()),
     }
 

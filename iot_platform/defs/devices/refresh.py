@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.defs import table_metadata as tables
+from iot_platform.defs import table_entries
 from iot_platform.defs.decoration import decoration
-from iot_platform.defs.devices.refresh_metadata import (
-    Facts,
-    refresh_facts,
+from iot_platform.defs.devices.refresh_entries import (
+    refresh_entries,
     refresh_tables,
-    restatement_facts,
+    restatement_entries,
     restatement_tables,
-    source_facts,
+    source_entries,
 )
 from iot_platform.defs.resources import ClickHouse
-from iot_platform.devices.refresh import TABLE as DEVICES
+from iot_platform.defs.table_entries import Entries
+from iot_platform.defs.times import utc_now
 from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.restatement import Restatement, restate
 from iot_platform.devices.source_refresh import refresh_from_source
@@ -28,6 +27,7 @@ from iot_platform.devices.sources.configured import configured_source
 from iot_platform.devices.sources.csv_file import DeviceCsvSource
 from iot_platform.devices.sources.source import is_url
 from iot_platform.errors import ProofError, SourceError
+from iot_platform.layers.catalog import DEVICES
 from iot_platform.security.private_files import private_directory
 from iot_platform.settings import Settings
 from iot_platform.simulator.simulated_readings import Simulator
@@ -45,26 +45,30 @@ def refresh(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
             refreshed = refresh_from_source(
                 client,
                 source,
-                _now(),
+                utc_now(),
                 increment=config["increment"],
                 max_closed_share=settings.max_closed_share,
                 run_id=context.run.run_id,
             )
-            facts: dict[str, Any] = {**source_facts(source, refreshed.delivery), **refresh_facts(refreshed.result)}
+            entries: dict[str, Any] = {
+                **source_entries(source, refreshed.delivery),
+                **refresh_entries(refreshed.result),
+            }
             with decoration(context, "The list of what has changed"):
-                facts |= refresh_tables(refreshed.result)
-            restatement = _restate(context, client, refreshed.result, facts)
-            facts |= restatement_facts(restatement)
+                entries |= refresh_tables(refreshed.result)
+            restatement = _restate(context, client, refreshed.result, entries)
+            entries |= restatement_entries(restatement)
             with decoration(context, "The energy per customer before and after"):
-                facts |= restatement_tables(restatement)
+                entries |= restatement_tables(restatement)
             with decoration(context, f"Rows, columns and preview of {DEVICES}"):
-                facts |= _table_facts(client)
-            context.add_output_metadata(facts)
+                preview = table_entries.preview(client, DEVICES)
+                entries |= {**table_entries.rows_and_columns(client, DEVICES), "preview": preview}
+            context.add_output_metadata(entries)
     except SourceError as error:
         raise dg.Failure(description=str(error), metadata={"source": name}) from error
 
 
-def _restate(context: dg.AssetExecutionContext, client: Client, result: RefreshResult, facts: Facts) -> Restatement:
+def _restate(context: dg.AssetExecutionContext, client: Client, result: RefreshResult, entries: Entries) -> Restatement:
     try:
         return restate(
             client,
@@ -73,15 +77,7 @@ def _restate(context: dg.AssetExecutionContext, client: Client, result: RefreshR
             progress=lambda done, days: context.log.info(f"{done:,} of {days:,} days are restated."),
         )
     except ProofError as error:
-        raise dg.Failure(description=str(error), metadata=facts) from error
-
-
-def _table_facts(client: Client) -> dict[str, dg.MetadataValue | dg.TableSchema | int]:
-    return {
-        "dagster/row_count": tables.total_rows(client, DEVICES),
-        "dagster/column_schema": tables.column_schema(client, DEVICES),
-        "preview": tables.preview(client, DEVICES),
-    }
+        raise dg.Failure(description=str(error), metadata=entries) from error
 
 
 def _write_simulated_if_missing(context: dg.AssetExecutionContext, settings: Settings, path: Path) -> None:
@@ -95,7 +91,3 @@ def _write_simulated_if_missing(context: dg.AssetExecutionContext, settings: Set
     Simulator.from_settings(settings).device_metadata().to_csv(partial, index=False)
     partial.replace(path)
     context.log.info(f"{path} was missing: the simulator's devices were written there.")
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)

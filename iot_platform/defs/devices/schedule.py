@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 
-from iot_platform.defs.devices.assets import DEVICES
 from iot_platform.defs.jobs import metadata_checks_job, refresh_metadata_job
 from iot_platform.defs.start_status import SCHEDULE_STATUS
 from iot_platform.devices.sources.source import CSV
+from iot_platform.layers.catalog import DEVICES
 from iot_platform.settings import Settings
 
 

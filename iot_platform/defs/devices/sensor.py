@@ -8,6 +8,7 @@ import dagster as dg
 
 from iot_platform.defs.jobs import refresh_metadata_job
 from iot_platform.defs.start_status import SENSOR_STATUS
+from iot_platform.defs.times import utc_now
 from iot_platform.devices.sources.configured import device_csv_source
 from iot_platform.devices.sources.source import CSV
 from iot_platform.errors import SourceError
@@ -50,11 +51,7 @@ def _compare(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipRe
     if found == context.cursor:
         return dg.SkipReason(f"{source.location} has not changed.")
     # Checked after reading: anything written from now on changes the content.
-    if written_at and dt.timedelta() <= _now() - written_at < SETTLED:
+    if written_at and dt.timedelta() <= utc_now() - written_at < SETTLED:
         return dg.SkipReason(f"{source.location} is being written. The next tick checks again.")
     # No run_key: a file that goes back to an older content must be read again, and its key would already be used.
     return dg.SensorResult([dg.RunRequest()], cursor=found)
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)

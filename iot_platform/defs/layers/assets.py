@@ -12,7 +12,7 @@ from iot_platform.defs.layers.proofs import prove_days
 from iot_platform.defs.partitions import daily, in_runs_of_many_days
 from iot_platform.defs.platform_asset import platform_asset
 from iot_platform.defs.resources import ClickHouse
-from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE, L2, L3, L4, QUARANTINE, RAW_TABLE, Layer
+from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE, DEVICES, L2, L3, L4, QUARANTINE, RAW_TABLE, Layer
 
 # Descriptions of the layers, for the operators who have to repair them.
 DESCRIPTIONS = {
@@ -94,7 +94,7 @@ def _layer_asset(
 
 l2_power_cleaned = _layer_asset(L2, "l2_cleaned", "silver", [RAW_TABLE])
 power_quarantine = _layer_asset(QUARANTINE, "l2_cleaned", "silver", [RAW_TABLE])
-l3_power_joined = _layer_asset(L3, "l3_joined", "silver", [L2.name, "device_metadata"], after_passed_checks())
+l3_power_joined = _layer_asset(L3, "l3_joined", "silver", [L2.name, DEVICES], after_passed_checks())
 l4_power_agg_hourly = _layer_asset(L4, "l4_marts", "gold", [L3.name], after_passed_checks())
 l4_power_by_building_type_hourly = _layer_asset(BY_BUILDING_TYPE, "l4_marts", "gold", [L3.name], after_passed_checks())
 l4_power_by_device_daily = _layer_asset(BY_DEVICE, "l4_marts", "gold", [L3.name], after_passed_checks())

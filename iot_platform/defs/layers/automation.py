@@ -5,8 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from iot_platform.defs.start_status import SENSOR_STATUS
-
-DEVICES = dg.AssetSelection.assets("device_metadata")
+from iot_platform.layers.catalog import DEVICES
 
 
 def after_passed_checks() -> dg.AutomationCondition[dg.AssetKey]:
@@ -18,7 +17,7 @@ def after_passed_checks() -> dg.AutomationCondition[dg.AssetKey]:
     condition = (
         dg.AutomationCondition.eager()
         .without(dg.AutomationCondition.in_latest_time_window())
-        .ignore(DEVICES)
+        .ignore(dg.AssetSelection.assets(DEVICES))
         .with_label("after the layer above")
     )
     return condition & dg.AutomationCondition.all_deps_blocking_checks_passed()

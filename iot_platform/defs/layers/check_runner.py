@@ -11,9 +11,10 @@ import dagster as dg
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
-from iot_platform.defs import table_metadata as tables
-from iot_platform.defs.check_queries import SAMPLE_LINES, read_query
+from iot_platform.defs import table_entries
+from iot_platform.defs.check_queries import SAMPLE_LINES, as_subquery, read_query
 from iot_platform.defs.layers.rules import Rule
+from iot_platform.defs.table_entries import Entries
 from iot_platform.layers.catalog import LAYERS_BY_NAME, RAW_TABLE, partition_day, partition_id
 from iot_platform.layers.partitions import grouped, partition_rows
 from iot_platform.security.escaping import markdown_code_block
@@ -73,10 +74,10 @@ class Findings:
             return "all days"
         return f"{self.days[0]}" if len(self.days) == 1 else f"{self.days[0]} to {self.days[-1]}"
 
-    def metadata(self) -> dict[str, dg.MetadataValue | int | float | str]:
+    def entries(self) -> Entries:
         """Counts, the SQL that shows all offenders, and what to do."""
         unit = self.rule.unit
-        facts: dict[str, dg.MetadataValue | int | float | str] = {
+        entries: dict[str, dg.MetadataValue | int | float | str] = {
             "days": self.scope,
             unit: _number(self.total),
             f"offending_{unit}": _number(self.offending),
@@ -85,13 +86,13 @@ class Findings:
         }
         if self.lines:
             listed = ", ".join(map(str, sorted(self.offending_by_day)[-DAYS_SHOWN:]))
-            facts["offending_days"] = f"{len(self.offending_by_day)}: {listed}"
-            facts["what_to_do"] = dg.MetadataValue.md(self.rule.remediation)
-        return facts
+            entries["offending_days"] = f"{len(self.offending_by_day)}: {listed}"
+            entries["what_to_do"] = dg.MetadataValue.md(self.rule.remediation)
+        return entries
 
     def sample(self) -> dg.MetadataValue:
         """The first offenders as a table."""
-        table = tables.markdown_table(self.columns, self.lines)
+        table = table_entries.markdown_table(self.columns, self.lines)
         more = self.offenders - len(self.lines)
         return dg.MetadataValue.md(f"{table}\n\nand {more:,} more: run `sql`." if more else table)
 
@@ -102,26 +103,21 @@ def find(client: Client, rule: Rule, days: Sequence[dt.date]) -> Findings:
     Too many or too large days are split over several queries. The sample then begins with the worst of the first query.
     """
     sql = read_query(rule.name)
-    # The order of a subquery is lost outside of it.
-    body, order = sql.rsplit("\nORDER BY ", maxsplit=1)
+    # Only the sample leaves ClickHouse; each of its lines has the totals of all lines.
+    totals = f"* REPLACE (sumMap({_BY_DAY}) OVER () AS {_BY_DAY}), count() OVER () AS {_OFFENDERS}"
+    sample_sql = f"{as_subquery(sql, select=totals)} LIMIT {SAMPLE_LINES}"
     offending: dict[dt.date, float] = {}
     total: dict[dt.date, float] = {}
     offenders, columns, lines = 0, list[str](), list[Sequence[object]]()
     for first, last in _query_ranges(client, days):
-        result = client.query(
-            # Only the sample leaves ClickHouse; each of its lines has the totals of all lines.
-            f"SELECT * REPLACE (sumMap({_BY_DAY}) OVER () AS {_BY_DAY}), count() OVER () AS {_OFFENDERS} "
-            f"FROM (\n{body}\n) ORDER BY {order} LIMIT {SAMPLE_LINES}",
-            parameters={"first_day": first, "last_day": last, **rule.parameters},
-        )
+        values = {"first_day": first, "last_day": last, **rule.parameters}
+        rows = list(client.query(sample_sql, parameters=values).named_results())
         total |= _totals(client, rule, first, last)
-        # A result without rows may have no columns either.
-        if result.result_rows:
-            shown = [index for index, name in enumerate(result.column_names) if name not in (_BY_DAY, _OFFENDERS)]
-            columns = [result.column_names[index] for index in shown]
-            lines += [[line[index] for index in shown] for line in result.result_rows]
-            offending |= result.result_rows[0][result.column_names.index(_BY_DAY)]
-            offenders += result.result_rows[0][result.column_names.index(_OFFENDERS)]
+        if rows:
+            columns = [name for name in rows[0] if name not in (_BY_DAY, _OFFENDERS)]
+            lines += [[row[name] for name in columns] for row in rows]
+            offending |= rows[0][_BY_DAY]
+            offenders += rows[0][_OFFENDERS]
     if rule.counts_absent:
         total = {day: total.get(day, 0.0) + offending.get(day, 0.0) for day in total.keys() | offending.keys()}
     first, last = (days[0], days[-1]) if days else ALL_DAYS

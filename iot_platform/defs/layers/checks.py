@@ -31,15 +31,15 @@ def _check(default: Rule) -> dg.AssetChecksDefinition:
             failed = found.days_above(rule.error_share)
             if rule.blocking:
                 record_outcome(client, rule.asset, rule.name, failed, days, context.run.run_id)
-        facts: dict[str, Any] = {**found.metadata(), **_thresholds(rule), **_failed_days(failed)}
+        entries: dict[str, Any] = {**found.entries(), **_thresholds(rule), **_failed_days(failed)}
         with decoration(context, f"The table of offenders of {rule.name}"):
             if found.lines:
-                facts["offenders"] = found.sample()
+                entries["offenders"] = found.sample()
         return dg.AssetCheckResult(
             passed=not failed and not found.days_above(rule.warn_share),
             severity=ERROR if failed else WARN,
             description=_sentence(found),
-            metadata=facts,
+            metadata=entries,
         )
 
     return check

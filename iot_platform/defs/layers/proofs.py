@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
-from iot_platform.defs import table_metadata as tables
+from iot_platform.defs import table_entries
 from iot_platform.defs.decoration import decoration
 from iot_platform.defs.layers.rules import RULES
-from iot_platform.defs.lineage import COLUMN_SOURCES, column_lineage
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.resources import ClickHouse
+from iot_platform.defs.table_entries import Entries
+from iot_platform.defs.times import from_clickhouse
 from iot_platform.layers.blocked_days import BlockedDay, blocked_days
-from iot_platform.layers.catalog import (
-    IMPOSSIBLE_TIMES,
-    L2,
-    RAW_TABLE,
-    Layer,
-    partition_day,
-    partition_id,
-)
+from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, L2, RAW_TABLE, Layer, partition_day, partition_id
+from iot_platform.layers.column_sources import COLUMN_SOURCES
 from iot_platform.layers.comparison import Proof
 from iot_platform.layers.partitions import grouped, partition_rows, partitions
 from iot_platform.layers.proof import prove_partitions
@@ -34,8 +29,6 @@ from iot_platform.layers.proof import prove_partitions
 BLOCKED_DAYS_SHOWN = 20
 # The newest days of a run get a preview; the others get only their figures.
 DAYS_WITH_PREVIEW = 31
-
-Metadata = Mapping[str, dg.MetadataValue | dg.TableSchema | dg.TableColumnLineage | int | float | str | bool]
 
 
 def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer: Layer) -> None:
@@ -48,34 +41,35 @@ def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer:
     with clickhouse.session(context.run, layer.name) as client:
         blocked = _blocked_days(client, layer, days) if clickhouse.settings().hold_downstream else []
         days = sorted(set(days) - {found.day for found in blocked})
-        facts: dict[dt.date, dict[str, Any]] = {day: {} for day in days}
+        entries: dict[dt.date, dict[str, Any]] = {day: {} for day in days}
         for proof in _prove(context, client, layer, [partition_id(day) for day in days]):
             if difference := proof.difference():
                 context.log.warning(f"{layer.name} {proof.partition} was rebuilt: {difference} were found.")
             if day := partition_day(proof.partition):
-                facts[day] |= _facts(proof)
+                entries[day] |= _entries(proof)
         with decoration(context, f"First and last times of {layer.name}"):
             spans = _time_spans(client, layer, days)
             for day in days:
-                facts[day] |= spans.get(partition_id(day), {})
+                entries[day] |= spans.get(partition_id(day), {})
         for day in days[-DAYS_WITH_PREVIEW:]:
             with decoration(context, f"preview of {layer.name} on {day}"):
-                facts[day]["preview"] = _preview(client, layer, day)
-        table_facts: dict[str, Any] = {}
+                entries[day]["preview"] = _preview(client, layer, day)
+        of_table: dict[str, Any] = {}
         with decoration(context, f"Rows and columns of {layer.name}"):
-            table_facts |= _table_facts(client, layer)
+            of_table |= table_entries.rows_and_columns(client, layer.name, comments_of=layer.table)
+            of_table["dagster/column_lineage"] = table_entries.column_lineage(layer.name)
         with decoration(context, "The list of the run's queries"):
-            table_facts |= queries_of_run(context.run, clickhouse.settings())
+            of_table |= queries_of_run(context.run, clickhouse.settings())
     if blocked:
         for day in days:
             # Dagster records no materialization for a step that fails.
             context.log_event(
-                dg.AssetMaterialization(layer.name, partition=day.isoformat(), metadata={**table_facts, **facts[day]})
+                dg.AssetMaterialization(layer.name, partition=day.isoformat(), metadata={**of_table, **entries[day]})
             )
         raise _blocked_failure(layer, blocked, verified=len(days))
     for day in days:
-        context.add_asset_metadata(facts[day], partition_key=day.isoformat())
-    context.add_asset_metadata(table_facts)
+        context.add_asset_metadata(entries[day], partition_key=day.isoformat())
+    context.add_asset_metadata(of_table)
 
 
 def _blocked_days(client: Client, layer: Layer, days: Sequence[dt.date]) -> list[BlockedDay]:
@@ -105,9 +99,9 @@ def _prove(context: dg.AssetExecutionContext, client: Client, layer: Layer, want
     return proofs
 
 
-def _facts(proof: Proof) -> Metadata:
+def _entries(proof: Proof) -> Entries:
     difference = proof.difference()
-    facts: dict[str, dg.MetadataValue | int | float | str | bool] = {
+    entries: dict[str, dg.MetadataValue | int | float | str | bool] = {
         "proof": f"rebuilt; found {difference}" if difference else "equal to its definition",
         "rebuilt": proof.was_rebuilt,
         "dagster/partition_row_count": proof.proved.rows,
@@ -117,15 +111,15 @@ def _facts(proof: Proof) -> Metadata:
         "duration_s": round(proof.duration_s, 3),
     }
     if proof.layer == L2.name:
-        facts["duplicates"] = proof.duplicates
+        entries["duplicates"] = proof.duplicates
     if proof.arrived_rows:
-        facts["arrived_during_rebuild"] = proof.arrived_rows
+        entries["arrived_during_rebuild"] = proof.arrived_rows
     if proof.was_rebuilt:
-        facts |= {"rows_found": proof.found.rows, "kWh_found": round(float(proof.found.kWh), 3)}
-    return facts
+        entries |= {"rows_found": proof.found.rows, "kWh_found": round(float(proof.found.kWh), 3)}
+    return entries
 
 
-def _time_spans(client: Client, layer: Layer, days: Sequence[dt.date]) -> dict[str, Metadata]:
+def _time_spans(client: Client, layer: Layer, days: Sequence[dt.date]) -> dict[str, Entries]:
     # Some marts have no devices.
     devices = "uniqExact(device_id)" if "device_id" in COLUMN_SOURCES[layer.name] else "0"
     rows = client.query(
@@ -136,8 +130,8 @@ def _time_spans(client: Client, layer: Layer, days: Sequence[dt.date]) -> dict[s
     ).result_rows
     return {
         partition: {
-            "first": dg.MetadataValue.timestamp(tables.utc(first)),
-            "last": dg.MetadataValue.timestamp(tables.utc(last)),
+            "first": dg.MetadataValue.timestamp(from_clickhouse(first)),
+            "last": dg.MetadataValue.timestamp(from_clickhouse(last)),
             **({"devices": devices} if devices else {}),
         }
         for partition, first, last, devices in rows
@@ -145,12 +139,4 @@ def _time_spans(client: Client, layer: Layer, days: Sequence[dt.date]) -> dict[s
 
 
 def _preview(client: Client, layer: Layer, day: dt.date) -> dg.MarkdownMetadataValue:
-    return tables.preview(client, layer.name, f"toDate({layer.time_column}) = '{day.isoformat()}'")
-
-
-def _table_facts(client: Client, layer: Layer) -> Metadata:
-    return {
-        "dagster/row_count": tables.total_rows(client, layer.name),
-        "dagster/column_schema": tables.column_schema(client, layer.name, comments_of=layer.table),
-        "dagster/column_lineage": column_lineage(layer.name),
-    }
+    return table_entries.preview(client, layer.name, f"toDate({layer.time_column}) = '{day.isoformat()}'")

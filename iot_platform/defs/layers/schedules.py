@@ -11,14 +11,16 @@ from clickhouse_connect.driver.exceptions import Error
 from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.defs.jobs import LAST, NIGHTLY, PRIORITY, SOON, all_layers_job
 from iot_platform.defs.start_status import SCHEDULE_STATUS
+from iot_platform.defs.times import utc_now
 from iot_platform.errors import ServerError
 from iot_platform.layers.blocked_days import blocked_days
 from iot_platform.layers.catalog import DERIVED_LAYERS, partition_day
 from iot_platform.layers.status import unverified_partitions
+from iot_platform.services.partition_tags import range_tags
 from iot_platform.settings import Settings
 
 # The days are split into runs that are short enough to be repeated. The next nights verify what is left.
-DAYS_PER_RUN, RUNS = dt.timedelta(days=31), 12
+MAX_RANGE, MAX_RANGES = dt.timedelta(days=31), 12
 # While ClickHouse does not answer, the tick fails, and Dagster evaluates it again every minute. After this time it
 # requests what needs no answer. (max_tick_retries in dagster.yaml must allow for more minutes.)
 RETRY_FOR = dt.timedelta(hours=2)
@@ -53,25 +55,25 @@ def prove_closed_days_schedule(context: dg.ScheduleEvaluationContext) -> list[dg
     try:
         unverified, blocked = _unverified_and_blocked_days(settings)
     except (Error, ServerError) as error:
-        if _now() - _scheduled(context) < RETRY_FOR:
+        if utc_now() - _scheduled(context) < RETRY_FOR:
             raise
         context.log.warning(f"Only {yesterday} is requested, older unverified days the next night: {error}")
         unverified, blocked = set(), set()
     days = {yesterday} | {day for day in unverified if settings.first_day <= day < yesterday}
     # A failed check stops a run for all of its days, so each day with a failed check gets a run of its own.
-    ranges = day_ranges(sorted(days - blocked)) + [(day, day) for day in sorted(days & blocked)[-RUNS:]]
+    ranges = day_ranges(sorted(days - blocked)) + [(day, day) for day in sorted(days & blocked)[-MAX_RANGES:]]
     return [_run_request(first, last) for first, last in ranges]
 
 
 def day_ranges(days: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
-    """Sorted days as ranges of consecutive days of at most DAYS_PER_RUN; the newest RUNS ranges."""
+    """Sorted days as ranges of consecutive days of at most MAX_RANGE; the newest MAX_RANGES ranges."""
     ranges: list[tuple[dt.date, dt.date]] = []
     for day in days:
-        if ranges and day - ranges[-1][1] == dt.timedelta(days=1) and day - ranges[-1][0] < DAYS_PER_RUN:
+        if ranges and day - ranges[-1][1] == dt.timedelta(days=1) and day - ranges[-1][0] < MAX_RANGE:
             ranges[-1] = (ranges[-1][0], day)
         else:
             ranges.append((day, day))
-    return ranges[-RUNS:]
+    return ranges[-MAX_RANGES:]
 
 
 def _unverified_and_blocked_days(settings: Settings) -> tuple[set[dt.date], set[dt.date]]:
@@ -85,16 +87,8 @@ def _run_request(first: dt.date, last: dt.date) -> dg.RunRequest:
     tags = {PRIORITY: LAST, NIGHTLY: "closed_days"}
     if first == last:
         return dg.RunRequest(partition_key=first.isoformat(), tags=tags)
-    days = {
-        "dagster/asset_partition_range_start": first.isoformat(),
-        "dagster/asset_partition_range_end": last.isoformat(),
-    }
-    return dg.RunRequest(tags={**tags, **days})
+    return dg.RunRequest(tags={**tags, **range_tags(first, last)})
 
 
 def _scheduled(context: dg.ScheduleEvaluationContext) -> dt.datetime:
     return context.scheduled_execution_time.astimezone(dt.UTC)
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)

@@ -5,9 +5,10 @@
 import dagster as dg
 
 from iot_platform.clickhouse.drift import schema_drift
-from iot_platform.defs import table_metadata as tables
+from iot_platform.defs import table_entries
 from iot_platform.defs.decoration import decoration
 from iot_platform.defs.resources import POOL, ClickHouse
+from iot_platform.defs.table_entries import LONG_CELL
 from iot_platform.layers.catalog import RAW_TABLE
 
 SHOWN = 50
@@ -25,15 +26,15 @@ def schema_is_as_in_sql(context: dg.AssetCheckExecutionContext, clickhouse: Clic
     """Compare the live schema with a new database to which sql/ was just applied."""
     with clickhouse.session(context.run, "schema_is_as_in_sql") as client:
         problems = schema_drift(client, clickhouse.settings())
-    found: dict[str, dg.MetadataValue | int] = {"differences": len(problems)}
+    entries: dict[str, dg.MetadataValue | int] = {"differences": len(problems)}
     if problems:
         with decoration(context, "The table of differences"):
-            found["offenders"] = dg.MetadataValue.md(
-                tables.markdown_table(["object", "difference"], problems[:SHOWN], cell_length=tables.LONG_CELL)
+            entries["offenders"] = dg.MetadataValue.md(
+                table_entries.markdown_table(["object", "difference"], problems[:SHOWN], cell_length=LONG_CELL)
             )
     return dg.AssetCheckResult(
         passed=not problems,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{len(problems)} differences between the database and sql/.",
-        metadata=found,
+        metadata=entries,
     )

@@ -8,17 +8,16 @@ from typing import Any
 import dagster as dg
 
 from iot_platform.layers.catalog import DERIVED_LAYERS
+from iot_platform.looker.checks import VIEW_SOURCES
 from iot_platform.looker.dashboard import Dashboard
 from iot_platform.looker.fields import View
 from iot_platform.looker.project import Explore, Project, read_project
 from iot_platform.settings import Settings
 
-DASHBOARD = dg.AssetKey(["looker", "dashboard", "power_overview"])
-EXPLORE = dg.AssetKey(["looker", "explore", "power_usage"])
-VIEW = dg.AssetKey(["looker", "view", "power_usage"])
-
 # Table of ClickHouse -> the asset it belongs to.
-_ASSETS = {layer.table: layer.name for layer in DERIVED_LAYERS} | {"device_current_versions": "device_metadata"}
+_ASSETS = {layer.table: layer.name for layer in DERIVED_LAYERS} | {
+    view: table for view, (table, _) in VIEW_SOURCES.items()
+}
 
 _PREVIEW = """
 
@@ -43,7 +42,7 @@ def _dashboard(project: Project, dashboard: Dashboard) -> dg.AssetSpec:
         project,
         "dashboard",
         dashboard.name,
-        deps=(_key("explore", tile.query.explore) for tile in dashboard.tiles),
+        deps=(looker_key("explore", tile.query.explore) for tile in dashboard.tiles),
         description=f"{dashboard.title}: the dashboard in Looker. Its tiles:\n\n{tiles}",
         file=dashboard.file,
         metadata={"preview": dg.MetadataValue.url(f"{Settings().dashboard_url.rstrip('/')}/")},
@@ -55,7 +54,7 @@ def _explore(project: Project, explore: Explore) -> dg.AssetSpec:
         project,
         "explore",
         explore.name,
-        deps=[_key("view", explore.view.name)],
+        deps=[looker_key("view", explore.view.name)],
         description=explore.description,
         file=explore.file,
     )
@@ -87,7 +86,7 @@ def _spec(
 ) -> dg.AssetSpec:
     code = dg.LocalFileCodeReference(file_path=str(project.directory / file), line_number=1, label=f"looker/{file}")
     return dg.AssetSpec(
-        _key(kind, name),
+        looker_key(kind, name),
         deps=sorted(set(deps)),
         group_name="looker",
         kinds={"looker", kind},
@@ -101,5 +100,6 @@ def _spec(
     )
 
 
-def _key(kind: str, name: str) -> dg.AssetKey:
+def looker_key(kind: str, name: str) -> dg.AssetKey:
+    """The asset of a dashboard, explore or view."""
     return dg.AssetKey(["looker", kind, name])

@@ -9,20 +9,19 @@ import dagster as dg
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
-from iot_platform.defs import table_metadata as tables
+from iot_platform.defs import table_entries
 from iot_platform.defs.decoration import decoration
 from iot_platform.defs.partitions import daily, days_of_run, in_runs_of_many_days
 from iot_platform.defs.platform_asset import platform_asset
 from iot_platform.defs.query_log import queries_of_run
 from iot_platform.defs.readings.windows import day_window
 from iot_platform.defs.resources import ClickHouse
+from iot_platform.defs.table_entries import Entries
+from iot_platform.defs.times import from_clickhouse, utc_now
 from iot_platform.layers.catalog import RAW_TABLE, READINGS_KWH_SQL, partition_id
 
 # The newest days of a run get a preview; the others get only their figures.
 DAYS_WITH_PREVIEW = 31
-
-Metadata = Mapping[str, dg.MetadataValue | int | float | str]
-
 
 # Dagster's plain types, not dg.Config: the fields of dg.Config accept {"env": NAME}, which would reveal any secret.
 ARRIVAL_WINDOW = {
@@ -66,15 +65,10 @@ def l1_power_raw(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> N
             context.add_asset_metadata(arrived.get(partition_id(day), _NOTHING), partition_key=day.isoformat())
         for day in days[-DAYS_WITH_PREVIEW:]:
             with decoration(context, f"preview of {RAW_TABLE} on {day}"):
-                rows = tables.preview(client, RAW_TABLE, f"_partition_id = '{partition_id(day)}'")
+                rows = table_entries.preview(client, RAW_TABLE, f"_partition_id = '{partition_id(day)}'")
                 context.add_asset_metadata({"preview": rows}, partition_key=day.isoformat())
         with decoration(context, f"Rows and columns of {RAW_TABLE}"):
-            context.add_asset_metadata(
-                {
-                    "dagster/row_count": tables.total_rows(client, RAW_TABLE),
-                    "dagster/column_schema": tables.column_schema(client, RAW_TABLE),
-                }
-            )
+            context.add_asset_metadata(table_entries.rows_and_columns(client, RAW_TABLE))
         with decoration(context, "The list of the run's queries"):
             context.add_asset_metadata(queries_of_run(context.run, clickhouse.settings()))
 
@@ -84,11 +78,11 @@ def _ingest(
     client: Client,
     clickhouse: ClickHouse,
     days: Sequence[dt.date],
-) -> Metadata:
+) -> Entries:
     # Imported here: it imports pyarrow and pandas.
     from iot_platform.simulator.ingestion import ingest_simulated_readings
 
-    start, end = day_window(days[0], days[-1], dt.datetime.now(dt.UTC))
+    start, end = day_window(days[0], days[-1], utc_now())
     window: Mapping[str, str | None] = context.op_execution_context.op_config
     if (first := window.get("start")) and (last := window.get("end")):
         start, end = dt.datetime.fromisoformat(first), dt.datetime.fromisoformat(last)
@@ -103,10 +97,10 @@ def _ingest(
     }
 
 
-_NOTHING: Metadata = {"dagster/partition_row_count": 0, "kWh": 0.0}
+_NOTHING: Entries = {"dagster/partition_row_count": 0, "kWh": 0.0}
 
 
-def _arrived(client: Client, days: Sequence[dt.date]) -> dict[str, Metadata]:
+def _arrived(client: Client, days: Sequence[dt.date]) -> dict[str, Entries]:
     """What L1 holds of each day. Impossible times are in a separate partition and belong to no day."""
     rows = client.query(
         f"SELECT _partition_id, count(), {READINGS_KWH_SQL}, uniqExact(device_id), min(timestamp), max(timestamp), "
@@ -114,17 +108,17 @@ def _arrived(client: Client, days: Sequence[dt.date]) -> dict[str, Metadata]:
         "WHERE _partition_id IN {partitions:Array(String)} GROUP BY _partition_id",
         parameters={"partitions": [partition_id(day) for day in days]},
     ).result_rows
-    now = dt.datetime.now(dt.UTC)
+    now = utc_now()
     return {
         partition: {
             "dagster/partition_row_count": count,
             "kWh": round(float(kWh), 3),
             "devices": devices,
-            "first_reading": dg.MetadataValue.timestamp(tables.utc(first)),
-            "last_reading": dg.MetadataValue.timestamp(tables.utc(last)),
-            "first_arrival": dg.MetadataValue.timestamp(tables.utc(first_arrival)),
-            "last_arrival": dg.MetadataValue.timestamp(tables.utc(last_arrival)),
-            "lag_s": round((now - tables.utc(last)).total_seconds()),
+            "first_reading": dg.MetadataValue.timestamp(from_clickhouse(first)),
+            "last_reading": dg.MetadataValue.timestamp(from_clickhouse(last)),
+            "first_arrival": dg.MetadataValue.timestamp(from_clickhouse(first_arrival)),
+            "last_arrival": dg.MetadataValue.timestamp(from_clickhouse(last_arrival)),
+            "lag_s": round((now - from_clickhouse(last)).total_seconds()),
         }
         for partition, count, kWh, devices, first, last, first_arrival, last_arrival in rows
     }

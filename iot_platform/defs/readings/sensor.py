@@ -9,6 +9,7 @@ import dagster as dg
 from iot_platform.defs.jobs import ingestion_job
 from iot_platform.defs.readings.windows import Window, day_of_window, next_window, start_of_arrivals, start_of_day
 from iot_platform.defs.start_status import SENSOR_STATUS
+from iot_platform.defs.times import utc_now
 from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import RAW_TABLE
 from iot_platform.settings import Settings
@@ -40,7 +41,7 @@ def simulated_ingestion_sensor(context: dg.SensorEvaluationContext) -> dg.Sensor
         return dg.SkipReason("The simulator is switched off (IOT_SIMULATOR_ENABLED).")
     if context.instance.get_runs(dg.RunsFilter(job_name=ingestion_job.name, statuses=NOT_ENDED), limit=1):
         return dg.SkipReason("An ingestion run waits or runs. The next window covers the readings since then.")
-    now = _now()
+    now = utc_now()
     start = _cursor_time(context.cursor) if context.cursor else start_of_day(now)
     start = max(start, start_of_arrivals(settings.first_day))
     window = next_window(start, now, settings.simulator_interval_s, settings.ingestion_interval_s)
@@ -70,7 +71,3 @@ def _cursor_time(cursor: str) -> dt.datetime:
             "Reset the cursor on the sensor's page: it starts again with today, and adds nothing twice."
         ) from error
     return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)

@@ -8,9 +8,6 @@ from collections.abc import Sequence
 from iot_platform.alerts.problem import Problem, one_line
 from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.embedded_server import running_server
-from iot_platform.defs.alerts.alert_context import AlertContext, cause_of, utc
-from iot_platform.defs.alerts.checks import check_problems, evaluations
-from iot_platform.defs.alerts.runs import run_problems
 from iot_platform.defs.dagster_internals import (
     FreshnessState,
     InstigatorState,
@@ -19,6 +16,10 @@ from iot_platform.defs.dagster_internals import (
     SensorInstigatorData,
     TickStatus,
 )
+from iot_platform.defs.problems.checks import check_problems, evaluations
+from iot_platform.defs.problems.context import ProblemContext, cause_of
+from iot_platform.defs.problems.runs import run_problems
+from iot_platform.defs.times import from_dagster
 from iot_platform.errors import MissingDatabaseError, ServerError
 
 ENDED = [TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE]
@@ -26,7 +27,7 @@ SENSOR_NAME = "alerts_sensor"
 PROBE_TIMEOUT_S = 5
 
 
-def current_problems(context: AlertContext, known_runs: Sequence[str], now: dt.datetime) -> list[Problem]:
+def current_problems(context: ProblemContext, known_runs: Sequence[str], now: dt.datetime) -> list[Problem]:
     """Failed runs, failed checks, stale assets, failed schedules and sensors, and an unreachable ClickHouse.
 
     ``known_runs``: failed runs that count whatever their age.
@@ -43,7 +44,7 @@ def current_problems(context: AlertContext, known_runs: Sequence[str], now: dt.d
     return list({problem.key: problem for problem in found}.values())
 
 
-def stale_assets(context: AlertContext) -> list[Problem]:
+def stale_assets(context: ProblemContext) -> list[Problem]:
     """Assets whose freshness policy has failed, as last found by Dagster's freshness daemon."""
     keys = sorted(context.graph.materializable_asset_keys)
     return [
@@ -63,7 +64,7 @@ def stale_assets(context: AlertContext) -> list[Problem]:
     ]
 
 
-def failed_ticks(context: AlertContext) -> list[Problem]:
+def failed_ticks(context: ProblemContext) -> list[Problem]:
     """Running schedules and sensors whose newest evaluation failed: they could not request their runs.
 
     Only evaluations since they were switched on count: to acknowledge a failure, switch the schedule off and on.
@@ -91,13 +92,13 @@ def failed_ticks(context: AlertContext) -> list[Problem]:
                     partition="",
                     detail="",
                     link=context.link(f"locations/{location}/{kind.lower()}s/{name}"),
-                    since=utc(ticks[0].timestamp),
+                    since=from_dagster(ticks[0].timestamp),
                 )
             )
     return problems
 
 
-def unreachable_clickhouse(context: AlertContext, now: dt.datetime) -> list[Problem]:
+def unreachable_clickhouse(context: ProblemContext, now: dt.datetime) -> list[Problem]:
     """The configured ClickHouse server, when it does not answer. Runs would fail only after minutes of retries.
 
     The embedded server is not checked: it is started when it is needed.

@@ -11,16 +11,15 @@ import dagster as dg
 
 from iot_platform.alerts.problem import one_line
 from iot_platform.defs.dagster_internals import AssetGraph, SerializableErrorInfo
+from iot_platform.services.partition_tags import partition_range
 from iot_platform.settings import Settings
 
-PARTITION = "dagster/partition"
 # The module in "package.module.Error: text".
 MODULE = re.compile(r"^(?:\w+\.)+(?=\w+: )")
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 @dataclass(frozen=True)
-class AlertContext:
+class ProblemContext:
     """Dagster's storage, the definitions of this code location, and the platform's settings."""
 
     instance: dg.DagsterInstance
@@ -59,25 +58,18 @@ def cause_of(error: SerializableErrorInfo | None, otherwise: str) -> str:
     return one_line(MODULE.sub("", error.message))
 
 
-def utc(timestamp: float) -> dt.datetime:
-    """A timestamp of Dagster's storage as a time."""
-    return dt.datetime.fromtimestamp(timestamp, dt.UTC)
-
-
 def days_of_tags(tags: Mapping[str, str]) -> frozenset[str]:
     """The partition keys of a run with these tags; empty when it was started without partitions.
 
     The storage may hold runs of other code, so keys that are not days are no error.
     """
-    if key := tags.get(PARTITION):
-        return frozenset({key})
-    first, last = tags.get(RANGE_START), tags.get(RANGE_END)
-    if not first or not last:
+    keys = partition_range(tags)
+    if keys is None:
         return frozenset()
     try:
-        start, end = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
+        start, end = map(dt.date.fromisoformat, keys)
     except ValueError:
-        return frozenset({first, last})
+        return frozenset(keys)
     return frozenset((start + dt.timedelta(days=day)).isoformat() for day in range((end - start).days + 1))
 
 

@@ -9,17 +9,6 @@ from dataclasses import dataclass
 import dagster as dg
 
 from iot_platform.alerts.problem import Problem, one_line
-from iot_platform.defs.alerts.alert_context import (
-    PARTITION,
-    RANGE_END,
-    RANGE_START,
-    AlertContext,
-    cause_of,
-    days_of_tags,
-    span,
-    utc,
-)
-from iot_platform.defs.alerts.checks import Evaluations, evaluated_since
 from iot_platform.defs.dagster_internals import (
     AUTO_RETRY_RUN_ID_TAG,
     IN_PROGRESS_RUN_STATUSES,
@@ -27,6 +16,15 @@ from iot_platform.defs.dagster_internals import (
     JobFailureData,
     RunRecord,
 )
+from iot_platform.defs.problems.checks import Evaluations, evaluated_since
+from iot_platform.defs.problems.context import (
+    ProblemContext,
+    cause_of,
+    days_of_tags,
+    span,
+)
+from iot_platform.defs.times import from_dagster
+from iot_platform.services.partition_tags import PARTITION_TAGS
 
 # Older failed runs count only if they are already known: a problem is not over because time has passed.
 RECENT = dt.timedelta(days=7)
@@ -34,7 +32,6 @@ MAX_RUNS = 500
 # The daemon launches a retry within seconds, or never (when the backfill of the run has ended).
 RETRY_STARTS_WITHIN = dt.timedelta(minutes=5)
 WAITING_OR_RUNNING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, *IN_PROGRESS_RUN_STATUSES]
-PARTITION_TAGS = (PARTITION, RANGE_START, RANGE_END)
 IMPLICIT_JOB = "__ASSET_JOB"
 PLANNED = {
     dg.DagsterEventType.RUN_FAILURE,
@@ -55,7 +52,7 @@ class Plan:
 
 
 def run_problems(
-    context: AlertContext,
+    context: ProblemContext,
     evaluations: Evaluations,
     failed_checks: Sequence[Problem],
     known_runs: Sequence[str],
@@ -167,7 +164,7 @@ def _start(record: RunRecord) -> float:
 
 
 def _problem(
-    context: AlertContext, record: RunRecord, plan: Plan, left: Sequence[str], cause: str, retrying: bool
+    context: ProblemContext, record: RunRecord, plan: Plan, left: Sequence[str], cause: str, retrying: bool
 ) -> Problem:
     run, partition = record.dagster_run, span(days_of_tags(record.dagster_run.tags))
     assets = ", ".join(sorted(key.to_user_string() for key in plan.assets))
@@ -182,7 +179,7 @@ def _problem(
         partition=partition,
         detail=one_line(f"Not done since: {', '.join(left)}.") if left else "",
         link=context.run_link(run.run_id),
-        since=utc(record.end_time) if record.end_time else record.update_timestamp,
+        since=from_dagster(record.end_time) if record.end_time else record.update_timestamp,
         retrying=retrying,
         run_id=run.run_id,
     )

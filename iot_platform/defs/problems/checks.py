@@ -9,8 +9,9 @@ from functools import cached_property
 import dagster as dg
 
 from iot_platform.alerts.problem import Problem, one_line
-from iot_platform.defs.alerts.alert_context import AlertContext, covered, days_of_tags, span, utc
 from iot_platform.defs.dagster_internals import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+from iot_platform.defs.problems.context import ProblemContext, covered, days_of_tags, span
+from iot_platform.defs.times import from_dagster
 
 # Only the newest evaluations of a check are read: with hourly proofs, those of more than a week.
 MAX_EVALUATIONS = 200
@@ -40,7 +41,7 @@ class Evaluation:
 Evaluations = Mapping[dg.AssetCheckKey, list[Evaluation]]
 
 
-def evaluations(context: AlertContext) -> Evaluations:
+def evaluations(context: ProblemContext) -> Evaluations:
     """The newest evaluations of each check, the newest first."""
     found: dict[dg.AssetCheckKey, list[Evaluation]] = {}
     for key in context.graph.asset_check_keys:
@@ -55,7 +56,7 @@ def evaluations(context: AlertContext) -> Evaluations:
     return found
 
 
-def check_problems(context: AlertContext, found: Evaluations) -> list[Problem]:
+def check_problems(context: ProblemContext, found: Evaluations) -> list[Problem]:
     """Checks whose newest evaluation of a day has failed. Evaluations of other days do not count."""
     return [problem for key, of_check in found.items() for problem in _problems(context, key, of_check)]
 
@@ -65,7 +66,7 @@ def evaluated_since(of_check: Iterable[Evaluation], timestamp: float, days: froz
     return covered(days, [newer.days for newer in of_check if newer.timestamp >= timestamp and newer.days is not None])
 
 
-def _problems(context: AlertContext, key: dg.AssetCheckKey, of_check: list[Evaluation]) -> list[Problem]:
+def _problems(context: ProblemContext, key: dg.AssetCheckKey, of_check: list[Evaluation]) -> list[Problem]:
     problems = []
     for position, evaluation in enumerate(of_check):
         if not evaluation.has_failed or evaluation.days is None:
@@ -76,7 +77,7 @@ def _problems(context: AlertContext, key: dg.AssetCheckKey, of_check: list[Evalu
     return problems
 
 
-def _problem(context: AlertContext, key: dg.AssetCheckKey, evaluation: Evaluation, days: frozenset[str]) -> Problem:
+def _problem(context: ProblemContext, key: dg.AssetCheckKey, evaluation: Evaluation, days: frozenset[str]) -> Problem:
     partition = span(days)
     asset = key.asset_key.to_user_string()
     return Problem(
@@ -88,6 +89,6 @@ def _problem(context: AlertContext, key: dg.AssetCheckKey, evaluation: Evaluatio
         partition=partition,
         detail=one_line(evaluation.result.description or ""),
         link=context.asset_link(key.asset_key, "checks"),
-        since=utc(evaluation.timestamp),
+        since=from_dagster(evaluation.timestamp),
         run_id=evaluation.run_id,
     )

@@ -1,4 +1,4 @@
-"""A small code location for the tests of alerts. The tag "broken" of a run says what fails in it."""
+"""A small code location with problems, for tests. The tag "broken" of a run says what fails in it."""
 
 # No `from __future__ import annotations` here: Dagster refuses a context whose annotation is a string.
 
@@ -7,9 +7,9 @@ import datetime as dt
 import dagster as dg
 
 from iot_platform.alerts.problem import Problem
-from iot_platform.defs.alerts.alert_context import AlertContext
-from iot_platform.defs.alerts.problems import current_problems
 from iot_platform.defs.alerts.sensor import alerts_sensor
+from iot_platform.defs.problems.context import ProblemContext
+from iot_platform.defs.problems.current import current_problems
 from iot_platform.errors import ServerError
 from iot_platform.settings import Settings
 
@@ -96,5 +96,5 @@ def run(
 
 def problems(instance: dg.DagsterInstance, *known: str, after: dt.timedelta = dt.timedelta(0)) -> list[Problem]:
     """What is wrong, seen some time from now."""
-    context = AlertContext(instance, defs.get_repository_def(), Settings(dagster_url=URL))
+    context = ProblemContext(instance, defs.get_repository_def(), Settings(dagster_url=URL))
     return current_problems(context, known, dt.datetime.now(dt.UTC) + after)

@@ -1,69 +1,36 @@
-"""What Dagster shows about a ClickHouse table: columns, number of rows, a preview."""
+"""Metadata entries that Dagster shows about a ClickHouse table: its columns, its number of rows, a preview."""
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import math
 import re
-from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
-from iot_platform.clickhouse.statements import read_migrations
+from iot_platform.layers.column_sources import COLUMN_SOURCES
 from iot_platform.security.escaping import CELL_LENGTH, escape_markdown
-from iot_platform.settings import Settings
 
 PREVIEW_ROWS = 8
 # For cells with SQL or an error message.
 LONG_CELL = 5_000
 
-_CREATE = re.compile(r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:MATERIALIZED\s+)?\w+\s+(?:IF\s+NOT\s+EXISTS\s+)?(\w+)", re.I)
-_ALTER = re.compile(r"ALTER\s+TABLE\s+(\w+)", re.I)
+# Metadata entries of an asset or a check, by name.
+Entries = Mapping[str, dg.MetadataValue | dg.TableSchema | dg.TableColumnLineage | int | float | str | bool]
 
 # A column of a view that its table does not have, so no comment in sql/ can describe it.
 VIEW_COMMENTS = {"avg_kWh": "Energy per reading: total_kWh / readings"}
 
 
-def table_name(name: str) -> str:
-    """The name that Dagster shows, with the database."""
-    return f"{Settings().clickhouse_database}.{name}"
-
-
-def code_version(*names: str) -> str:
-    """A short hash of the statements in sql/ that create or change tables and views."""
-    texts = _definitions(Settings().sql_dir)
-    return hashlib.sha256("\n".join(texts[name] for name in names).encode()).hexdigest()[:12]
-
-
-@cache
-def statements_by_file(directory: Path) -> dict[str, list[str]]:
-    """The statements of each migration in sql/, by file name."""
-    return {migration.name: migration.statements() for migration in read_migrations(directory)}
-
-
-@cache
-def _definitions(directory: Path) -> dict[str, str]:
-    """The statements that define each table and view: its last CREATE and the ALTERs after it."""
-    found: dict[str, str] = {}
-    for statements in statements_by_file(directory).values():
-        for statement in statements:
-            name = subject(statement)
-            if _CREATE.match(statement):
-                found[name] = statement
-            elif name:
-                found[name] = f"{found.get(name, '')};\n{statement}"
-    return found
-
-
-def subject(statement: str) -> str:
-    """The table or view that a statement in sql/ creates or changes; empty: none."""
-    match = _CREATE.match(statement) or _ALTER.match(statement)
-    return match[1] if match else ""
+def rows_and_columns(client: Client, table: str, *, comments_of: str | None = None) -> Entries:
+    """The entries for the number of rows and the columns of a table or view; see ``column_schema``."""
+    return {
+        "dagster/row_count": total_rows(client, table),
+        "dagster/column_schema": column_schema(client, table, comments_of=comments_of),
+    }
 
 
 def column_schema(client: Client, table: str, *, comments_of: str | None = None) -> dg.TableSchema:
@@ -86,9 +53,14 @@ def _column(name: str, type_text: str, comment: str | None) -> dg.TableColumn:
     return dg.TableColumn(name=name, type=shown, description=comment, constraints=constraints)
 
 
-def utc(time: dt.datetime) -> dt.datetime:
-    """A time from ClickHouse with the zone UTC: the driver returns the values of some columns without it."""
-    return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
+def column_lineage(asset: str) -> dg.TableColumnLineage:
+    """The columns of a derived asset and those they come from."""
+    return dg.TableColumnLineage(
+        {
+            column: [dg.TableColumnDep(asset_key=dg.AssetKey(owner), column_name=name) for owner, name in sources]
+            for column, sources in COLUMN_SOURCES[asset].items()
+        }
+    )
 
 
 def total_rows(client: Client, table: str) -> int:

@@ -1,12 +1,10 @@
-"""What a refresh of the metadata reports to Dagster."""
+"""Metadata entries of a refresh of the device metadata: what it reports to Dagster."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import dagster as dg
 
-from iot_platform.defs.table_metadata import markdown_table
+from iot_platform.defs.table_entries import Entries, markdown_table
 from iot_platform.devices.describe import CHANGE_COLUMNS, ENERGY_COLUMNS, bounded, change_rows, energy_rows
 from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.restatement import Restatement
@@ -16,10 +14,8 @@ from iot_platform.security.escaping import escape_line
 
 ROWS_SHOWN = 50
 
-Facts = Mapping[str, dg.MetadataValue | int | float]
 
-
-def source_facts(source: Source, delivery: Delivery) -> Facts:
+def source_entries(source: Source, delivery: Delivery) -> Entries:
     """What was read, from where, and up to which position."""
     return {
         "source": dg.MetadataValue.text(source.name),
@@ -30,7 +26,7 @@ def source_facts(source: Source, delivery: Delivery) -> Facts:
     }
 
 
-def refresh_facts(result: RefreshResult) -> Facts:
+def refresh_entries(result: RefreshResult) -> Entries:
     """Counts of versions, and of days and readings that get other metadata."""
     return {
         **result.counts,
@@ -39,14 +35,14 @@ def refresh_facts(result: RefreshResult) -> Facts:
     }
 
 
-def refresh_tables(result: RefreshResult) -> Facts:
+def refresh_tables(result: RefreshResult) -> Entries:
     """The first versions that were added."""
     rows = change_rows(result.changes, ROWS_SHOWN)
     table = markdown_table(CHANGE_COLUMNS, rows)
     return {"changes": _bounded(table, len(rows), len(result.changes), "versions")}
 
 
-def restatement_facts(restatement: Restatement) -> Facts:
+def restatement_entries(restatement: Restatement) -> Entries:
     """Counts of rebuilt days, and the energy on them before and after."""
     energy = restatement.energy
     kWh_before, kWh_after = energy.total()
@@ -60,7 +56,7 @@ def restatement_facts(restatement: Restatement) -> Facts:
     }
 
 
-def restatement_tables(restatement: Restatement) -> Facts:
+def restatement_tables(restatement: Restatement) -> Entries:
     """The first restated days, and the energy per customer on all of them before and after."""
     energy = restatement.energy
     days = [str(partition_day(day)) for day in restatement.days]

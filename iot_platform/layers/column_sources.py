@@ -1,4 +1,4 @@
-"""The column lineage that Dagster stores with each materialization, from L4 back to L1 and the metadata.
+"""The source columns of each column of the layers, from L4 back to L1 and the metadata: their column lineage.
 
 It is written by hand: the views get the metadata through dictionaries, which no SQL parser can trace to a table. A test
 compares it with the columns of the tables and views.
@@ -8,11 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import dagster as dg
-
-from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE, L2, L3, L4, QUARANTINE, RAW_TABLE
-
-DEVICES = "device_metadata"
+from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE, DEVICES, L2, L3, L4, QUARANTINE, RAW_TABLE
 
 Sources = Mapping[str, Sequence[tuple[str, str]]]
 
@@ -53,13 +49,3 @@ COLUMN_SOURCES: Mapping[str, Sources] = {
         **_SUMS,
     },
 }
-
-
-def column_lineage(asset: str) -> dg.TableColumnLineage:
-    """The columns of a derived asset and those they come from."""
-    return dg.TableColumnLineage(
-        {
-            column: [dg.TableColumnDep(asset_key=dg.AssetKey(owner), column_name=name) for owner, name in sources]
-            for column, sources in COLUMN_SOURCES[asset].items()
-        }
-    )
