@@ -52,19 +52,19 @@ conformance: clients
 demo: $(READY)
 	@$(BIN)/iot-platform demo $(ARGS)
 
-# Run this before a commit: lint, types, the fast tests, and one demo with its dashboard in a browser. Tests that use no
-# server run again in another time zone.
+# Run this before a commit: lint, types, the fast tests, and one demo with its dashboard in a browser.
 test: check
 	TZ=UTC $(PYTEST) --dist worksteal -m "not slow" $(ARGS)
-	TZ=Asia/Kolkata $(PYTEST) --dist worksteal -m "not slow and not engine and not smoke" $(ARGS)
 
 # All tests. Those that need something that is not installed (a browser, `make clients`) are skipped and listed; with
 # CI=true they fail.
 test-all: test test-slow
 
-# The tests that `make test` leaves out. They wait for processes, and the tests of a file share a platform.
+# The tests that `make test` leaves out: they wait for processes, and the tests of a file share a platform. Then those
+# that use no server, in another time zone.
 test-slow: $(READY)
 	TZ=UTC $(PYTEST) --dist loadfile --no-loadscope-reorder -m slow $(ARGS)
+	TZ=Asia/Kolkata $(PYTEST) --dist worksteal -m "not slow and not engine and not smoke" $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .
