@@ -216,7 +216,7 @@ def test_a_full_disk_refuses_input_and_keeps_what_was_accepted(env: dict[str, st
         ingest.process.stdin.write(lines(100, 2_000))
         ingest.process.stdin.flush()
         assert ingest.process.wait(WAIT_S) == 1
-        ingest.wait_until(lambda: "No space left on device; these 2,000 readings were not accepted" in ingest.errors)
+        ingest.wait_until(lambda: "No space left on device. These 2,000 readings were not accepted" in ingest.errors)
     assert ingest.said[-1]["accepted"] == 100
     # On the full disk a line that is no reading cannot be reported: that is said as well.
     with ingesting(env) as ingest:

@@ -99,7 +99,7 @@ def test_a_run_stores_no_secret(canaries: Mapping[str, str], server_password: st
         ("l1_power_raw", {"IOT_CLICKHOUSE_URL": AWAY}, "127.0.0.1:9"),
         ("l1_power_raw", {"IOT_CLICKHOUSE_URL": "http://iot:canary-in-url@host:port"}, "IOT_CLICKHOUSE_URL"),
         ("l1_power_raw", {"IOT_CLICKHOUSE_URL": "canary-in-no-url"}, "IOT_CLICKHOUSE_URL"),
-        ("device_metadata", {"IOT_DEVICES_SOURCE": "crm"}, "no page of CRM objects"),
+        ("device_metadata", {"IOT_DEVICES_SOURCE": "crm"}, "not a page of CRM objects"),
         ("device_metadata", {"IOT_DEVICES_SOURCE": "crm", "IOT_CRM_TOKEN": "canary\nsecond-line"}, "IOT_CRM_TOKEN"),
         ("device_metadata", {"IOT_DEVICES_CSV": "http://me:canary@127.0.0.1:9/d.csv?sig=canary"}, "127.0.0.1:9/d.csv"),
     ],
