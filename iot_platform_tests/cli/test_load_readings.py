@@ -201,6 +201,7 @@ reading = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(reading, min_size=1, max_size=30), seed=st.integers(0, 1000))
 def test_any_readings_can_be_loaded_from_a_csv(

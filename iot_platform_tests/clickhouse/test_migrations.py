@@ -88,6 +88,7 @@ def _migrate_elsewhere(endpoint: Endpoint, database: str, results: multiprocessi
     client.close()
 
 
+@pytest.mark.slow
 def test_processes_that_migrate_at_once_apply_each_file_once(server: Endpoint, client: Client, database: str) -> None:
     context = multiprocessing.get_context("spawn")
     results: multiprocessing.Queue[list[str]] = context.Queue()

@@ -206,6 +206,7 @@ def test_a_statement_whose_rendering_is_longer_than_the_engines_limit(client: Cl
     assert client.command(f"SELECT sum(x IN ({numbers})) FROM (SELECT 1000 AS x)") == 1
 
 
+@pytest.mark.slow
 def test_time_of_the_check_grows_with_the_statement(server: Server) -> None:
     headers = {"X-ClickHouse-Key": server.password}
     many = ", ".join(["arrayMin(a)"] * 20_000)

@@ -6,6 +6,7 @@ import threading
 import time
 
 import httpx
+import pytest
 
 from iot_platform.clickhouse_embedded import sessions
 from iot_platform_tests.clickhouse_embedded.http_queries import code, post, rows
@@ -95,6 +96,7 @@ def test_use_outlasts_its_request(plain: httpx.Client, database: str) -> None:
     assert _database(plain, "use") == "default"
 
 
+@pytest.mark.slow
 def test_sessions_are_bounded(http: httpx.Client) -> None:
     answer = httpx.Response(200)
     opened = []

@@ -22,6 +22,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield ephemeral
 
 
+@pytest.mark.slow
 def test_a_failed_day_is_blocked_until_its_check_passes(platform: Client, instance: dg.DagsterInstance) -> None:
     run_job("refresh_metadata_job", instance)
     run_job("all_layers_job", instance, DAY, last_day=NEXT_DAY)

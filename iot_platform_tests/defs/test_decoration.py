@@ -47,6 +47,7 @@ def logged(instance: dg.DagsterInstance, run_id: str) -> str:
     return "\n".join(entry.user_message for entry in instance.all_logs(run_id))
 
 
+@pytest.mark.slow
 def test_all_illustrations_may_fail(
     platform: Client, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

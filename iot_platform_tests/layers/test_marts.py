@@ -107,6 +107,7 @@ def test_marts_are_proved_and_conserved(filled: tuple[Client, list[Reading]]) ->
     assert {summary.layers[mart.name].readings for mart in MARTS} == {len(readings)}
 
 
+@pytest.mark.slow
 def test_a_zone_from_the_source_wins_and_a_new_one_restates_its_device_alone(
     filled: tuple[Client, list[Reading]],
 ) -> None:

@@ -102,6 +102,7 @@ def test_zero_and_minus_zero_in_one_hour_settle(schema: Client) -> None:
     assert schema.query("SELECT DISTINCT toString(max_kWh) FROM l4_power_agg_hourly").result_rows == [("0",)]
 
 
+@pytest.mark.slow
 def test_zero_and_minus_zero_of_one_arrival_settle(schema: Client) -> None:
     columns = ["timestamp", "device_id", "power_usage_kWh", "ingested_at"]
     for device, values in ((1, (0.0, -0.0)), (2, (-0.0, 0.0)), (3, (-0.0, -0.0))):
@@ -179,6 +180,7 @@ def test_a_value_that_no_sum_can_represent_is_repaired(filled: Client, layer: La
     assert state(filled) == right
 
 
+@pytest.mark.slow
 def test_days_are_unverified_again_when_an_input_changes(filled: Client) -> None:
     def unverified_layers() -> set[str]:
         return {layer.name for layer in DERIVED_LAYERS if unverified_partitions(filled, layer)}
@@ -199,6 +201,7 @@ def test_days_are_unverified_again_when_an_input_changes(filled: Client) -> None
     assert unverified_layers() == {L3.name} | MART_NAMES
 
 
+@pytest.mark.slow
 def test_a_changed_limit_restates_the_days_it_affects(filled: Client) -> None:
     list(prove_all(filled))
     filled.insert("power_limits", [("default", "", 1000.0)], column_names=["scope", "key", "max_kWh"])

@@ -209,6 +209,7 @@ def test_a_source_in_use_is_an_error(schema: Client, monkeypatch: pytest.MonkeyP
     BatchWriter(schema, "s").write(Batch(0, 1, readings(1)))
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sizes=st.lists(st.integers(4, 40), min_size=1, max_size=3),
