@@ -59,6 +59,7 @@ def test_a_code_server_that_has_died_is_started_again(platform: Running) -> None
     assert platform.code_server().pid != server.pid
     wait_until(platform.is_loaded, "the code location is loaded again")
     platform.wait_for_success(platform.launch("refresh_metadata_job"))
-    [line] = platform.errors.read_text().splitlines()
+    # A health check during the stall of the test before may have been reported, too.
+    restarts = [line for line in platform.errors.read_text().splitlines() if "exit code" in line]
     log = Path(platform.home, "logs", "code-location.log")
-    assert line == f"code-location ended with exit code -9 and was started again. Log: {log}"
+    assert restarts == [f"code-location ended with exit code -9 and was started again. Log: {log}"]
