@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from iot_platform.defs.dagster_internals import sqlite_events_file
+from iot_platform.defs.dagster_internals import REPOSITORY_LABEL_TAG, sqlite_events_file
 from iot_platform.defs.jobs import LAST, PRIORITY
 from iot_platform.defs.problems.checks import check_problems, evaluations
 from iot_platform.defs.problems.context import ProblemContext
@@ -18,19 +18,23 @@ from iot_platform.defs.times import utc_now
 from iot_platform.settings import Settings
 
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+# Other code locations may share Dagster's storage, so only our own runs are removed. Dagster tags each run that the UI,
+# a schedule or a sensor starts. Runs of `dagster job execute` have no such tag and stay.
+OWN_RUNS = {REPOSITORY_LABEL_TAG: "__repository__@iot_platform"}
 # Runs are read from the storage this many at a time.
 PAGE = 200
 
 
 def remove_old_runs(context: ProblemContext, now: dt.datetime) -> Iterator[str]:
-    """Remove ended runs that are no longer needed, with their events and logs; yields the id of each.
+    """Remove this code location's ended runs that are no longer needed, with events and logs; yields the id of each.
 
     Kept, whatever their age: runs that hold the newest materialization of a day or an asset (Dagster would show it as
     missing), and runs with an open problem: a failed check, or work that has not been done since.
     """
     cutoff = now - dt.timedelta(days=context.settings.runs_kept_days)
     needed = _runs_with_problems(context, cutoff, now)
-    for run_id in list(_run_ids(context.instance, dg.RunsFilter(statuses=ENDED, updated_before=cutoff))):
+    old = dg.RunsFilter(statuses=ENDED, tags=OWN_RUNS, updated_before=cutoff)
+    for run_id in list(_run_ids(context.instance, old)):
         if run_id not in needed and not _holds_newest_materialization(context.instance, run_id):
             _remove(context.instance, run_id)
             yield run_id
@@ -86,8 +90,8 @@ def remove_runs(context: dg.OpExecutionContext) -> None:
 
 @dg.job(
     tags={PRIORITY: LAST},
-    description="Removes runs that ended more than `IOT_RUNS_KEPT_DAYS` days ago, with their logs. Runs that hold the "
-    "newest materialization of a day, and runs with an open problem, are kept.",
+    description="Removes runs of this code location that ended more than `IOT_RUNS_KEPT_DAYS` days ago, with their logs. "
+    "Runs that hold the newest materialization of a day, and runs with an open problem, are kept.",
 )
 def remove_old_runs_job() -> None:
     remove_runs()

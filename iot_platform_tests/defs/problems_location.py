@@ -83,14 +83,16 @@ def run(
     *,
     job: str = "layers_job",
     last_day: str | None = None,
+    location: str = "iot_platform",
 ) -> str:
-    """A run in which something is broken; its id."""
+    """A run in which something is broken, as if it was launched for a code location; its id."""
     tags = {"broken": broken}
     if last_day and day:
         tags |= {"dagster/asset_partition_range_start": day, "dagster/asset_partition_range_end": last_day}
     result = defs.resolve_job_def(job).execute_in_process(
         instance=instance, partition_key=None if last_day else day, tags=tags, raise_on_error=False
     )
+    instance.add_run_tags(result.run_id, {".dagster/repository": f"__repository__@{location}"})
     return result.run_id
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
 from iot_platform.definitions import defs as platform_defs
-from iot_platform.defs.old_runs import remove_old_runs, remove_old_runs_schedule
+from iot_platform.defs.old_runs import OWN_RUNS, remove_old_runs, remove_old_runs_schedule
 from iot_platform.defs.problems.context import ProblemContext
 from iot_platform.settings import Settings
 from iot_platform_tests.defs.dagster_runs import unfinished_run
@@ -69,6 +70,15 @@ def test_runs_with_open_problems_stay_whatever_their_age(instance: dg.DagsterIns
         run(instance, day)
     done = run(instance, None, job="task_job")
     assert removed(instance, after_days=15) == {failed_check, failed, again, done}
+
+
+def test_runs_of_other_code_locations_stay(instance: dg.DagsterInstance) -> None:
+    other, own = run(instance, location="billing"), run(instance)
+    run(instance)
+    assert removed(instance, after_days=400) == {own}
+    assert other in left(instance)
+    label = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("iot_platform"), "__repository__").get_label()
+    assert list(OWN_RUNS.values()) == [label]
 
 
 def test_runs_that_have_not_ended_stay(instance: dg.DagsterInstance) -> None:
