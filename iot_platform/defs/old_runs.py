@@ -90,8 +90,8 @@ def remove_runs(context: dg.OpExecutionContext) -> None:
 
 @dg.job(
     tags={PRIORITY: LAST},
-    description="Removes runs of this code location that ended more than `IOT_RUNS_KEPT_DAYS` days ago, with their logs. "
-    "Runs that hold the newest materialization of a day, and runs with an open problem, are kept.",
+    description="Removes runs of this code location that ended more than `IOT_RUNS_KEPT_DAYS` days ago, with their "
+    "logs. Runs that hold the newest materialization of a day, and runs with an open problem, are kept.",
 )
 def remove_old_runs_job() -> None:
     remove_runs()
