@@ -11,10 +11,7 @@ from dagster._core.storage.partition_status_cache import _build_status_cache, ge
 
 from iot_platform.defs import day_status
 from iot_platform.defs.day_status import OVERLAP, forget_counted_days
-from iot_platform_tests.defs.problems_location import DAY, LAST_DAY, NEXT_DAY, defs, run, upper
-
-daily = upper.partitions_def
-assert daily
+from iot_platform_tests.defs.problems_location import DAY, LAST_DAY, NEXT_DAY, daily, defs, run, upper
 
 
 def counted(instance: dg.DagsterInstance) -> set[str]:
