@@ -104,7 +104,7 @@ def test_a_long_backfill_finishes_in_runs_of_bounded_size(tmp_path: Path, select
             memory.sample()
             time.sleep(2)
         assert backfill == {"status": "COMPLETED_SUCCESS", "numPartitions": DAYS}
-        # The asset pages show each day as materialized, at the latest when day_status_sensor has had them counted again.
+        # The asset pages show each day as materialized, at the latest after a tick of day_status_sensor.
         complete = dict.fromkeys(ASSETS, [(str(FIRST_DAY), str(LAST_DAY), "MATERIALIZED")])
         wait_until(lambda: partition_ranges(platform) == complete, "all days of all assets", timeout_s=240)
         runs = [run for run in platform.runs() if any(tag["key"] == "dagster/backfill" for tag in run["tags"])]
