@@ -11,7 +11,7 @@ import click
 from rich.progress import Progress
 
 from iot_platform.cli.output import echo_json, say, show_summary, show_table
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.layers import proof as proofs
 from iot_platform.layers.catalog import DERIVED_LAYERS, IMPOSSIBLE_TIMES, LAYERS_BY_NAME, partition_day
 from iot_platform.layers.comparison import Proof

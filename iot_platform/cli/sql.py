@@ -8,7 +8,7 @@ import click
 from clickhouse_connect.driver.exceptions import Error
 
 from iot_platform.cli.output import echo_json, say, show_table
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.settings import Settings
 

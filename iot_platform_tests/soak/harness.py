@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.settings import Settings
 from iot_platform_tests.e2e.commands import environment
 from iot_platform_tests.soak import checks

@@ -17,7 +17,7 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Request, Viewpor
 
 from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.embedded_server import running_server
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.settings import Settings
 from iot_platform_tests.dashboard.dashboard_data import TYPES, insert_days, insert_meters, insert_reading
 from iot_platform_tests.e2e.commands import environment
