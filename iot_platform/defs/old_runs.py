@@ -13,11 +13,11 @@ from iot_platform.defs.jobs import LAST, PRIORITY
 from iot_platform.defs.problems.checks import check_problems, evaluations
 from iot_platform.defs.problems.context import ProblemContext
 from iot_platform.defs.problems.runs import run_problems
+from iot_platform.defs.run_statuses import ENDED
 from iot_platform.defs.start_status import SCHEDULE_STATUS
 from iot_platform.defs.times import utc_now
 from iot_platform.settings import Settings
 
-ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 # Other code locations may share Dagster's storage, so only our own runs are removed. Dagster tags each run that the UI,
 # a schedule or a sensor starts. Runs of `dagster job execute` have no such tag and stay.
 OWN_RUNS = {REPOSITORY_LABEL_TAG: "__repository__@iot_platform"}

@@ -8,6 +8,7 @@ import dagster as dg
 
 from iot_platform.defs.jobs import ingestion_job
 from iot_platform.defs.readings.windows import Window, day_of_window, next_window, start_of_arrivals, start_of_day
+from iot_platform.defs.run_statuses import NOT_ENDED
 from iot_platform.defs.start_status import SENSOR_STATUS
 from iot_platform.defs.times import utc_now
 from iot_platform.errors import PlatformError
@@ -15,13 +16,6 @@ from iot_platform.layers.catalog import RAW_TABLE
 from iot_platform.settings import Settings
 
 MINIMUM_INTERVAL_S = 60
-NOT_ENDED = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 @dg.sensor(
