@@ -27,17 +27,10 @@ from iot_platform_tests.devices.metadata import (
     SIX,
     customers_by_hour,
     frame,
-    insert_readings,
     is_settled,
     load,
     load_and_restate,
 )
-
-
-@pytest.fixture
-def filled(schema: Client) -> Client:
-    insert_readings(schema)
-    return schema
 
 
 def test_readings_that_arrive_during_a_refresh(filled: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,18 +28,11 @@ from iot_platform_tests.devices.metadata import (
     Device,
     customers_by_hour,
     frame,
-    insert_readings,
     is_settled,
     load,
     load_and_restate,
     proved_days,
 )
-
-
-@pytest.fixture
-def filled(schema: Client) -> Client:
-    insert_readings(schema)
-    return schema
 
 
 def test_a_device_that_appears_after_its_readings(filled: Client) -> None:
