@@ -113,7 +113,7 @@ def _keep_running(settings: Settings, env: Mapping[str, str], preferred_port: in
     report = partial(say, err=True)
     say("Starting the Dagster UI and daemon, and the dashboard ...")
     with (
-        running_dashboard(settings, free_port(DASHBOARD_PORT, settings.host), env) as dashboard,
+        running_dashboard(settings, free_port(DASHBOARD_PORT, settings.host), env, report) as dashboard,
         running_dagster(settings, port, {**env, "IOT_DASHBOARD_URL": dashboard.url}, report) as dagster,
     ):
         say(f"Dagster UI: {dagster.url}")

@@ -57,7 +57,7 @@ def up(port: int, with_dashboard: bool, dashboard_port: int, as_json: bool) -> N
             services: list[Watched] = []
             urls: dict[str, str] = {}
             if with_dashboard:
-                dashboard = running_dashboard(settings, free_port(dashboard_port, settings.host), os.environ)
+                dashboard = running_dashboard(settings, free_port(dashboard_port, settings.host), os.environ, report)
                 services.append(stack.enter_context(dashboard))
                 urls["dashboard_url"] = services[0].url
                 # Dagster's pages link to the dashboard.
