@@ -10,6 +10,7 @@ from typing import Any
 
 import requests
 
+from iot_platform.clickhouse_embedded.record import bracketed
 from iot_platform.security.private_files import state_directory
 from iot_platform.services.instance import create_storage
 from iot_platform.services.process import Service, free_port
@@ -105,7 +106,7 @@ def running_dagster(
             services.append(Service(name, command, env, logs / f"{name}.log", folder))
             stack.callback(services[-1].stop)
         stack.callback(ignore_stop_signals)  # registered last, so it runs first
-        dagster = Dagster(f"http://{settings.host}:{port}", services)
+        dagster = Dagster(f"http://{bracketed(settings.host)}:{port}", services)
         wait_until_healthy(dagster, services, report)
         yield dagster
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import requests
 
+from iot_platform.clickhouse_embedded.record import bracketed
 from iot_platform.security.private_files import state_directory
 from iot_platform.services.process import Service
 from iot_platform.services.signals import ignore_stop_signals
@@ -49,7 +50,7 @@ def running_dashboard(
     command = ("iot_platform", "dashboard", "--port", str(port))
     service = Service("dashboard", command, env, state_directory(settings.root, "logs") / "dashboard.log")
     try:
-        dashboard = Dashboard(f"http://{settings.host}:{port}", service)
+        dashboard = Dashboard(f"http://{bracketed(settings.host)}:{port}", service)
         wait_until_healthy(dashboard, [service], report)
         yield dashboard
     finally:
