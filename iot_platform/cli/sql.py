@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 from clickhouse_connect.driver.exceptions import Error
 
@@ -26,7 +24,10 @@ def sql(statement: str, as_json: bool, limit: int) -> None:
         try:
             if not statement.lstrip().upper().startswith(_QUERIES):
                 done = client.command(statement)
-                say(json.dumps(str(done)) if as_json else str(done))
+                if as_json:
+                    echo_json(str(done))
+                else:
+                    say(str(done))
                 return
             result = client.query(statement)
         except Error as error:
