@@ -52,9 +52,9 @@ class RefreshResult:
 
     new, changed, unchanged: rows of the source; closed: devices. ``changes``: see Difference, with a further column
     ``meter``: the name of the device in the source. ``affected``: partition_id, devices and readings of the days on
-    which readings get other metadata (affected.affected_device_days has them by device). ``touched``: the unverified
-    partitions by layer. ``days``: those of L4 that were found before the change. ``energy_before``: the energy per
-    customer (energy.py) on these days, before the change took effect.
+    which readings get other metadata. ``touched``: the unverified partitions by layer. ``days``: those of L4 that were
+    found before the change. ``energy_before``: the energy per customer (energy.py) on these days, before the change
+    took effect.
     """
 
     new: int

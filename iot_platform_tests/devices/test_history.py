@@ -10,7 +10,6 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.devices import affected
-from iot_platform.devices.affected import affected_device_days
 from iot_platform.devices.refresh import RefreshResult, refresh_devices
 from iot_platform.devices.restatement import restate
 from iot_platform.devices.violations import ContractError
@@ -45,11 +44,6 @@ def test_a_device_that_appears_after_its_readings(filled: Client) -> None:
     assert result.counts == {"new": 1, "changed": 0, "closed": 0, "unchanged": 5}
     assert result.affected.to_dict("records") == [
         {"partition_id": day, "devices": 1, "readings": 48} for day in DAYS[1:]
-    ]
-    pairs = affected_device_days(filled, result.changes)
-    assert list(zip(pairs["device_id"], pairs["partition_id"], pairs["readings"], strict=True)) == [
-        (6, DAYS[1], 48),
-        (6, DAYS[2], 48),
     ]
     assert summarize(filled).unenriched == 0
     # Only its days were affected, and only in L3 and the marts.
