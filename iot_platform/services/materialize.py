@@ -13,9 +13,9 @@ from iot_platform.errors import PlatformError
 from iot_platform.security.child_environment import python_environment
 from iot_platform.services.dagster import CODE
 from iot_platform.services.partition_tags import DAYS_PER_RUN, range_tags
+from iot_platform.services.process import end_of
 
 RUN_TIMEOUT_S = 3600
-LINES_SHOWN = 20
 
 
 def refresh_metadata(env: Mapping[str, str], log: Path) -> None:
@@ -52,6 +52,4 @@ def _execute(job: str, tags: Mapping[str, str], env: Mapping[str, str], log: Pat
         except subprocess.TimeoutExpired as error:
             raise PlatformError(f"{job} did not end within {RUN_TIMEOUT_S} s and was stopped. Log: {log}") from error
     if code:
-        lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        tail = "\n".join(lines[-LINES_SHOWN:])
-        raise PlatformError(f"{job} failed (exit code {code}). The end of {log}:\n{tail}")
+        raise PlatformError(f"{job} failed (exit code {code}). The end of {log}:\n{end_of(log)}")

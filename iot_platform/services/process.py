@@ -20,7 +20,7 @@ from iot_platform.security.private_files import UMASK
 STOP_TIMEOUT_S = 20
 # A service that ends again and again is broken: restarting it would only hide that.
 MAX_RESTARTS, RESTART_WINDOW_S = 5, 600
-LINES_SHOWN = 15
+LINES_SHOWN = 20
 
 
 def free_port(preferred: int, host: str) -> int:
@@ -35,6 +35,12 @@ def free_port(preferred: int, host: str) -> int:
                 continue
             return int(candidate.getsockname()[1])
     raise PlatformError(f"No free port on {host}.")
+
+
+def end_of(log: Path) -> str:
+    """The last lines of a log that are not blank."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join([line for line in lines if line.strip()][-LINES_SHOWN:])
 
 
 class Service:
@@ -70,7 +76,7 @@ class Service:
         """Raise PlatformError, with the end of its log, when the process has ended."""
         code = self._process.poll()
         if code is not None:
-            raise PlatformError(f"{self.name} ended with exit code {code}. The end of {self.log}:\n{self._tail()}")
+            raise PlatformError(f"{self.name} ended with exit code {code}. The end of {self.log}:\n{end_of(self.log)}")
 
     def restart_if_ended(self) -> str | None:
         """Start the process again if it has ended, and return a message then.
@@ -108,7 +114,3 @@ class Service:
         except ProcessLookupError:
             return False
         return True
-
-    def _tail(self) -> str:
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join([line for line in lines if line.strip()][-LINES_SHOWN:])
