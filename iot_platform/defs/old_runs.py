@@ -63,9 +63,7 @@ def _runs_with_newest_evaluations(evaluated: Evaluations, cutoff: dt.datetime) -
 
 def _runs_of_backfills_that_go_on(instance: dg.DagsterInstance) -> set[str]:
     going_on = [
-        backfill.backfill_id
-        for backfill in instance.get_backfills()
-        if backfill.status.value in BACKFILL_GOES_ON
+        backfill.backfill_id for backfill in instance.get_backfills() if backfill.status.value in BACKFILL_GOES_ON
     ]
     return {run for name in going_on for run in _run_ids(instance, dg.RunsFilter.for_backfill(name))}
 

@@ -86,7 +86,9 @@ def test_a_check_that_passed_later_by_itself_stays_passed(instance: dg.DagsterIn
 
 
 def test_runs_of_a_backfill_that_goes_on_stay(instance: dg.DagsterInstance) -> None:
-    backfill = PartitionBackfill("slow", BulkActionStatus.REQUESTED, from_failure=False, tags={}, backfill_timestamp=0.0)
+    backfill = PartitionBackfill(
+        "slow", BulkActionStatus.REQUESTED, from_failure=False, tags={}, backfill_timestamp=0.0
+    )
     instance.add_backfill(backfill)
     of_backfill, other, _ = (run(instance) for _ in range(3))
     instance.add_run_tags(of_backfill, {"dagster/backfill": "slow"})
