@@ -104,6 +104,7 @@ def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_impossible_value_stops_every_command_and_is_named(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("os.umask", lambda mask: mask)
     monkeypatch.setenv(f"IOT_{name}", value)
     with pytest.raises(SystemExit) as exit_:
         main(["alerts", "test"])

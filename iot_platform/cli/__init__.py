@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 from typing import Any, NoReturn
@@ -94,6 +95,11 @@ def main(*args: Any, **kwargs: Any) -> None:
         _fail(f"A setting is invalid. IOT_{name.upper()}: is not JSON")
     except (PlatformError, ClickHouseError) as error:
         _fail(str(error))
+    except OSError as error:
+        # A file that cannot be used, or a full disk. Other errors, such as a broken pipe, are not expected here.
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _fail(f"{error.filename or 'The disk of IOT_HOME'}: {error.strerror}")
 
 
 def _fail(message: str) -> NoReturn:

@@ -47,6 +47,8 @@ def prove(
 
     Exit code: 0 if everything is equal (after rebuilds), 1 if something still differs.
     """
+    if first and last and last < first:
+        raise click.UsageError(f"--to {last:%Y-%m-%d} is before --from {first:%Y-%m-%d}.")
     layers = [layer for layer in DERIVED_LAYERS if not names or layer.name in names]
     with migrated_session(Settings()) as client:
         wanted = [name for name in partitions(client, layers) if _in_range(name, first, last)]
