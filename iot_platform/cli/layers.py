@@ -63,6 +63,8 @@ def prove(
     unchanged -= len(done)
     if as_json:
         echo_json({"proved": all_equal, "unchanged": unchanged, "proofs": [_as_json(proof) for proof in done]})
+    elif not wanted and (first or last):
+        say("There are no readings in this period: nothing was verified.")
     else:
         _show(done, unchanged, dry_run=dry_run)
     sys.exit(0 if all_equal else 1)

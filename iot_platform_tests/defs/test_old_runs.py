@@ -85,15 +85,16 @@ def test_a_check_that_passed_later_by_itself_stays_passed(instance: dg.DagsterIn
     assert problems(instance) == []
 
 
+def backfill(status: BulkActionStatus) -> PartitionBackfill:
+    return PartitionBackfill("slow", status, from_failure=False, tags={}, backfill_timestamp=0.0)
+
+
 def test_runs_of_a_backfill_that_goes_on_stay(instance: dg.DagsterInstance) -> None:
-    backfill = PartitionBackfill(
-        "slow", BulkActionStatus.REQUESTED, from_failure=False, tags={}, backfill_timestamp=0.0
-    )
-    instance.add_backfill(backfill)
+    instance.add_backfill(backfill(BulkActionStatus.REQUESTED))
     of_backfill, other, _ = (run(instance) for _ in range(3))
     instance.add_run_tags(of_backfill, {"dagster/backfill": "slow"})
     assert removed(instance, after_days=400) == {other}
-    instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))
+    instance.update_backfill(backfill(BulkActionStatus.COMPLETED_SUCCESS))
     assert removed(instance, after_days=400) == {of_backfill}
 
 
