@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.cli.output import echo_json, say, show_summary
 from iot_platform.cli.up import DAGSTER_PORT
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import Summary, summarize
@@ -115,7 +115,7 @@ def _keep_running(settings: Settings, env: Mapping[str, str], preferred_port: in
     report = partial(say, err=True)
     say("Starting the Dagster UI and daemon, and the dashboard ...")
     with (
-        running_dashboard(settings, free_port(DASHBOARD_PORT, settings.host), env) as dashboard,
+        running_dashboard(settings, free_port(DASHBOARD_PORT, settings.host), env, report) as dashboard,
         running_dagster(settings, port, {**env, "IOT_DASHBOARD_URL": dashboard.url}, report) as dagster,
     ):
         say(f"Dagster UI: {dagster.url}")

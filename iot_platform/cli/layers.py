@@ -11,7 +11,7 @@ import click
 from rich.progress import Progress
 
 from iot_platform.cli.output import echo_json, say, show_summary, show_table
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.layers import proof as proofs
 from iot_platform.layers.catalog import DERIVED_LAYERS, IMPOSSIBLE_TIMES, LAYERS_BY_NAME, partition_day
 from iot_platform.layers.comparison import Proof
@@ -72,7 +72,7 @@ def prove(
 
 def _in_range(partition: str, first: dt.datetime | None, last: dt.datetime | None) -> bool:
     day = partition_day(partition)
-    if day is None or partition == IMPOSSIBLE_TIMES:
+    if day is None:
         return first is None and last is None
     return (first is None or first.date() <= day) and (last is None or day <= last.date())
 

@@ -14,11 +14,10 @@ import psutil
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
-from iot_platform.clickhouse.client import escaped, quoted
+from iot_platform.clickhouse.client import UNKNOWN_TABLE, escaped, quoted
 from iot_platform.errors import PlatformError
 
 TABLE_ALREADY_EXISTS = 57
-UNKNOWN_TABLE = 60
 _POLL_S = 0.05
 # A stale lock is renamed before it is dropped: to the lock's name, this mark and a random number.
 _STALE_MARK = "_stale_"

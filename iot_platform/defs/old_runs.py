@@ -13,11 +13,11 @@ from iot_platform.defs.jobs import LAST, OWN_RUNS, PRIORITY
 from iot_platform.defs.problems.checks import Evaluations, check_problems, evaluations, is_newest
 from iot_platform.defs.problems.context import ProblemContext
 from iot_platform.defs.problems.runs import run_problems
+from iot_platform.defs.run_statuses import ENDED
 from iot_platform.defs.start_status import SCHEDULE_STATUS
 from iot_platform.defs.times import utc_now
 from iot_platform.settings import Settings
 
-ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 BACKFILL_GOES_ON = {"REQUESTED", "CANCELING", "FAILING"}
 # Runs are read from the storage this many at a time.
 PAGE = 200

@@ -27,8 +27,9 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 def free_port(preferred: int, host: str) -> int:
     """``preferred`` if nothing listens there, any free port otherwise."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in (preferred, 0):
-        with socket.socket() as candidate:
+        with socket.socket(family) as candidate:
             candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 candidate.bind((host, port))

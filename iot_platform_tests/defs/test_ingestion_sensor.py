@@ -21,8 +21,9 @@ from iot_platform.defs.layers.schedules import (
     prove_today_schedule,
 )
 from iot_platform.defs.readings import sensor as module
-from iot_platform.defs.readings.sensor import NOT_ENDED, simulated_ingestion_sensor
+from iot_platform.defs.readings.sensor import simulated_ingestion_sensor
 from iot_platform.defs.readings.windows import MAX_WINDOW
+from iot_platform.defs.run_statuses import NOT_ENDED
 from iot_platform.errors import PlatformError, ServerError
 from iot_platform.layers.blocked_days import record_outcome
 from iot_platform.services.process import free_port

@@ -1,8 +1,9 @@
-"""A service that ends is started again, unless it ends again and again."""
+"""A service that ends is started again, unless it ends again and again; and the ports of services."""
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import pytest
 
 from iot_platform.errors import PlatformError
 from iot_platform.services.home_lock import only_platform
-from iot_platform.services.process import MAX_RESTARTS, Service
+from iot_platform.services.process import MAX_RESTARTS, Service, free_port
 from iot_platform.settings import Settings
 
 
@@ -77,3 +78,14 @@ def test_a_running_service_is_left_alone_and_stopped_with_its_children(tmp_path:
     service.stop()
     with pytest.raises(PlatformError):
         service.check()
+
+
+@pytest.mark.parametrize(("host", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])
+def test_a_port_that_is_in_use_is_replaced_by_a_free_one(host: str, family: socket.AddressFamily) -> None:
+    with socket.socket(family) as taken:
+        taken.bind((host, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        other = free_port(port, host)
+    assert other != port
+    assert free_port(port, host) == port

@@ -10,6 +10,7 @@ import dagster as dg
 from iot_platform.defs.dagster_internals import SENSOR_NAME_TAG, RunRecord
 from iot_platform.defs.jobs import OWN_RUNS, ingestion_job
 from iot_platform.defs.readings.windows import Window, day_of_window, next_window, start_of_arrivals, start_of_day
+from iot_platform.defs.run_statuses import NOT_ENDED
 from iot_platform.defs.start_status import SENSOR_STATUS
 from iot_platform.defs.times import utc_now
 from iot_platform.errors import PlatformError
@@ -18,13 +19,6 @@ from iot_platform.services.partition_tags import PARTITION
 from iot_platform.settings import Settings
 
 MINIMUM_INTERVAL_S = 60
-NOT_ENDED = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 NOT_DONE = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
