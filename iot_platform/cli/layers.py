@@ -47,6 +47,8 @@ def prove(
 
     Exit code: 0 if everything is equal (after rebuilds), 1 if something still differs.
     """
+    if first and last and last < first:
+        raise click.UsageError(f"--to {last:%Y-%m-%d} is before --from {first:%Y-%m-%d}.")
     layers = [layer for layer in DERIVED_LAYERS if not names or layer.name in names]
     with migrated_session(Settings()) as client:
         wanted = [name for name in partitions(client, layers) if _in_range(name, first, last)]
@@ -61,6 +63,8 @@ def prove(
     unchanged -= len(done)
     if as_json:
         echo_json({"proved": all_equal, "unchanged": unchanged, "proofs": [_as_json(proof) for proof in done]})
+    elif not wanted and (first or last):
+        say("There are no readings in this period: nothing was verified.")
     else:
         _show(done, unchanged, dry_run=dry_run)
     sys.exit(0 if all_equal else 1)

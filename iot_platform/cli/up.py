@@ -15,6 +15,7 @@ from iot_platform.cli.output import echo_json, say
 from iot_platform.clickhouse.session import migrated_session
 from iot_platform.services.dagster import running_dagster
 from iot_platform.services.dashboard import DASHBOARD_PORT, running_dashboard
+from iot_platform.services.home_lock import only_platform
 from iot_platform.services.instance import environment
 from iot_platform.services.process import free_port
 from iot_platform.services.signals import interrupt_on_stop_signals
@@ -53,7 +54,7 @@ def up(port: int, with_dashboard: bool, dashboard_port: int, as_json: bool) -> N
     started = time.monotonic()
     report = partial(say, err=True)
     try:
-        with migrated_session(settings), ExitStack() as stack:
+        with only_platform(settings), migrated_session(settings), ExitStack() as stack:
             services: list[Watched] = []
             urls: dict[str, str] = {}
             if with_dashboard:

@@ -69,12 +69,18 @@ class Dagster:
         try:
             answer = requests.post(f"{self.url}/graphql", json={"query": HEALTH_QUERY}, timeout=HEALTH_TIMEOUT_S)
             answer.raise_for_status()
-            found = answer.json()["data"]
-        except (requests.RequestException, ValueError, KeyError) as error:
+            found = answer.json()
+        except (requests.RequestException, ValueError) as error:
             return [f"The webserver does not answer: {error} Log: {self._log(WEBSERVER)}"]
+        try:
+            locations = _location_problems(found["data"]["workspaceOrError"])
+            daemons = _daemon_problems(found["data"]["instance"]["daemonHealth"])
+        except (TypeError, KeyError):
+            # GraphQL puts null where it cannot answer, for example because Dagster's storage is locked.
+            return [f"The webserver answers {str(found)[:MESSAGE_LENGTH]} Log: {self._log(WEBSERVER)}"]
         return [
-            *(f"{text} Log: {self._log(CODE_LOCATION)}" for text in _location_problems(found["workspaceOrError"])),
-            *(f"{text} Log: {self._log(DAEMON)}" for text in _daemon_problems(found["instance"]["daemonHealth"])),
+            *(f"{text} Log: {self._log(CODE_LOCATION)}" for text in locations),
+            *(f"{text} Log: {self._log(DAEMON)}" for text in daemons),
         ]
 
     def _log(self, name: str) -> Path:

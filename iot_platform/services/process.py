@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +22,7 @@ STOP_TIMEOUT_S = 20
 # A service that ends again and again is broken: restarting it would only hide that.
 MAX_RESTARTS, RESTART_WINDOW_S = 5, 600
 LINES_SHOWN = 20
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def free_port(preferred: int, host: str) -> int:
@@ -43,8 +45,23 @@ def end_of(log: Path) -> str:
     return "\n".join([line for line in lines if line.strip()][-LINES_SHOWN:])
 
 
+def _end_with_parent() -> Callable[[], None]:
+    """What a child process does before it starts: ask the kernel for a SIGTERM when this process ends."""
+    library, parent = ctypes.CDLL(None), os.getpid()
+
+    def ask() -> None:
+        library.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask
+
+
 class Service:
-    """One child process in a session of its own, so that Ctrl-C does not stop it directly; ``stop`` does."""
+    """One child process in a session of its own, so that Ctrl-C does not stop it directly; ``stop`` does.
+
+    On Linux it also ends when this process is killed.
+    """
 
     def __init__(
         self, name: str, command: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path | None = None
@@ -69,6 +86,7 @@ class Service:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_end_with_parent() if sys.platform == "linux" else None,
                 umask=UMASK,
             )
 
