@@ -6,8 +6,9 @@ import datetime as dt
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from iot_platform.security.http_access import HOST_NAME
@@ -16,6 +17,11 @@ from iot_platform.security.secret_files import SecretFileSource
 PACKAGE_DIR = Path(__file__).resolve().parent
 
 MAX_CLOSED_SHARE = 0.2
+DAY_S, YEAR_DAYS = 86_400, 365
+# A time in ClickHouse is the number of seconds since 1970 in 32 bits.
+FIRST_DAYS = dt.date(1970, 1, 1), dt.date(2105, 12, 31)
+# Five fields. Dagster checks the rest when it loads the schedules.
+Cron = Annotated[str, Field(pattern=r"^(\S+ +){4}\S+$")]
 
 
 class CheckSettings(BaseModel):
@@ -28,18 +34,23 @@ class CheckSettings(BaseModel):
 
     warn_share: float | None = Field(default=None, ge=0)
     error_share: float | None = Field(default=None, ge=0)
-    parameters: dict[str, NonNegativeFloat] = Field(default={})
+    parameters: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(default={})
 
 
 class Settings(BaseSettings):
-    """Settings from ``IOT_*`` environment variables. An unset setting has the default shown here.
+    """Settings from ``IOT_*`` environment variables. An unset or empty one has the default shown here.
 
     A secret may be stored in a file instead, whose path is in ``IOT_..._FILE``. docs/settings.md is made from this
     class: run ``make docs`` after a change.
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="IOT_", env_nested_delimiter="__", frozen=True, extra="ignore", hide_input_in_errors=True
+        env_prefix="IOT_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
     )
 
     home: Path = Field(default=Path(".iot"), description="Directory of all local state. One platform per directory.")
@@ -60,18 +71,24 @@ class Settings(BaseSettings):
     )
     clickhouse_database: str = Field(default="iot", description="Database that holds all tables of the platform.")
     clickhouse_port: int = Field(
-        default=8123, description="Preferred port of the embedded server. If it is taken, a free port is used."
+        default=8123,
+        ge=0,
+        le=65535,
+        description="Preferred port of the embedded server. If it is taken, a free port is used.",
     )
     clickhouse_memory_bytes: int = Field(
-        default=4 * 1024**3, description="Memory limit of the embedded server, for all queries together."
+        default=4 * 1024**3, gt=0, description="Memory limit of the embedded server, for all queries together."
     )
-    connect_timeout_s: int = Field(default=10, description="Timeout for connecting to ClickHouse.")
-    query_timeout_s: int = Field(default=600, description="Timeout for one response from ClickHouse.")
+    connect_timeout_s: int = Field(default=10, gt=0, description="Timeout for connecting to ClickHouse.")
+    query_timeout_s: int = Field(default=600, gt=0, description="Timeout for one response from ClickHouse.")
 
     batch_rows: int = Field(default=500_000, gt=0, description="Maximum number of readings in one insert (one block).")
     batch_bytes: int = Field(default=32 * 1024**2, gt=0, description="A stream sends its batch at this size.")
     batch_age_s: float = Field(
-        default=1.0, gt=0, description="Longest time that a reading of a stream waits for its batch to be sent."
+        default=1.0,
+        gt=0,
+        le=DAY_S,
+        description="Longest time that a reading of a stream waits for its batch to be sent.",
     )
     outbox_bytes: int = Field(
         default=1024**3,
@@ -80,7 +97,10 @@ class Settings(BaseSettings):
     )
 
     first_day: dt.date = Field(
-        default=dt.date(2026, 1, 1), description="First UTC day that Dagster offers as a partition."
+        default=dt.date(2026, 1, 1),
+        ge=FIRST_DAYS[0],
+        le=FIRST_DAYS[1],
+        description="First UTC day that Dagster offers as a partition.",
     )
 
     simulator_enabled: bool = Field(
@@ -104,18 +124,19 @@ class Settings(BaseSettings):
     runs_kept_days: int = Field(
         default=14,
         gt=0,
+        le=YEAR_DAYS * 100,
         description="Days after which finished Dagster runs are removed, with their logs. Runs that hold the newest "
         "materialization of a day or an open problem are kept.",
     )
-    prove_today_cron: str = Field(default="10 * * * *", description="When today's layers are verified (UTC).")
-    prove_closed_days_cron: str = Field(
+    prove_today_cron: Cron = Field(default="10 * * * *", description="When today's layers are verified (UTC).")
+    prove_closed_days_cron: Cron = Field(
         default="30 6 * * *", description="When unverified days before today are verified (UTC)."
     )
-    looker_checks_cron: str = Field(
+    looker_checks_cron: Cron = Field(
         default="15 7 * * *", description="When the LookML project is checked against the marts (UTC)."
     )
-    metadata_cron: str = Field(default="0 * * * *", description="When the device metadata is refreshed.")
-    metadata_compare_cron: str = Field(
+    metadata_cron: Cron = Field(default="0 * * * *", description="When the device metadata is refreshed.")
+    metadata_compare_cron: Cron = Field(
         default="20 4 * * *",
         description="When all records of the CRM are compared, to find devices that no longer exist there.",
     )
@@ -172,16 +193,21 @@ class Settings(BaseSettings):
         description="Property of the CRM that holds the time of the last change. For contacts: lastmodifieddate.",
     )
     source_timeout_s: float = Field(
-        default=30, gt=0, description="Timeout for connecting to a metadata source, and for each of its responses."
+        default=30,
+        gt=0,
+        le=DAY_S,
+        description="Timeout for connecting to a metadata source, and for each of its responses.",
     )
     metadata_warn_h: float = Field(
         default=3,
         gt=0,
+        le=YEAR_DAYS * 24,
         description="Hours since the last successful metadata refresh after which metadata_source_is_fresh warns.",
     )
     metadata_error_h: float = Field(
         default=26,
         gt=0,
+        le=YEAR_DAYS * 24,
         description="Hours since the last successful metadata refresh after which metadata_source_is_fresh fails.",
     )
 
@@ -216,13 +242,17 @@ class Settings(BaseSettings):
     alert_settle_s: float = Field(
         default=20,
         ge=0,
+        le=DAY_S,
         description="A problem that ends within this time sends no alert. Dagster checks for problems every 30 s.",
     )
     alert_clear_s: float = Field(
-        default=90, ge=0, description="Time without any problem after which an incident is reported as over."
+        default=90, ge=0, le=DAY_S, description="Time without any problem after which an incident is reported as over."
     )
     alert_repeat_minutes: float = Field(
-        default=60, ge=0, description="Shortest time between two messages about new problems of one incident."
+        default=60,
+        ge=0,
+        le=YEAR_DAYS * 24 * 60,
+        description="Shortest time between two messages about new problems of one incident.",
     )
 
     @classmethod
@@ -244,6 +274,15 @@ class Settings(BaseSettings):
         if wrong := [name for name in names if not HOST_NAME.fullmatch(name)]:
             raise ValueError(f"{', '.join(map(repr, wrong))}: give host names only, without scheme, port or wildcard")
         return names
+
+    @field_validator("metadata_timezone")
+    @classmethod
+    def _time_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (OSError, ValueError, KeyError):
+            raise ValueError("is not a time zone, such as Europe/London") from None
+        return name
 
     @field_validator("alert_email_to", "trusted_hosts", mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from iot_platform.cli import main
 from iot_platform.errors import SettingsError
 from iot_platform.settings import Settings
 
@@ -67,6 +68,48 @@ def test_a_wrong_setting_shows_no_value(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(ValidationError) as wrong:
         Settings()
     assert "verysecret" not in str(wrong.value) and "simulator_devices" in str(wrong.value)
+
+
+def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    # An empty host would listen on every address, and an empty home be the working directory.
+    names = ["HOST", "HOME", "RUNS_KEPT_DAYS", "CLICKHOUSE_URL", "CHECKS", "DOCS_URL", "PROVE_TODAY_CRON"]
+    for name in [*names, "CHECKS__REJECT_RATE_IS_NORMAL__WARN_SHARE", "ALERT_EMAIL_TO"]:
+        monkeypatch.setenv(f"IOT_{name}", "")
+    assert Settings() == Settings.model_construct()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("CONNECT_TIMEOUT_S", "0"), ("QUERY_TIMEOUT_S", "-1"), ("BATCH_AGE_S", "inf"), ("SOURCE_TIMEOUT_S", "1e308")),
+        *(("CLICKHOUSE_PORT", "99999"), ("CLICKHOUSE_PORT", "-1"), ("CLICKHOUSE_MEMORY_BYTES", "0")),
+        *(
+            ("RUNS_KEPT_DAYS", "0"),
+            ("RUNS_KEPT_DAYS", "-1"),
+            ("RUNS_KEPT_DAYS", "999999999"),
+            ("RUNS_KEPT_DAYS", "1.5"),
+        ),
+        *(
+            ("FIRST_DAY", "0001-01-01"),
+            ("FIRST_DAY", "1969-12-31"),
+            ("FIRST_DAY", "2999-01-01"),
+            ("FIRST_DAY", "today"),
+        ),
+        *(("PROVE_TODAY_CRON", "hourly"), ("METADATA_CRON", "* * * *"), ("METADATA_TIMEZONE", "Mars/Olympus")),
+        *(("METADATA_TIMEZONE", "../passwd"), ("METADATA_WARN_H", "inf"), ("ALERT_SETTLE_S", "nan")),
+        ("CHECKS__NO_DEVICE_IS_SILENT__PARAMETERS__SILENT_HOURS", "inf"),
+        *(("CRM_FIELDS", "x"), ("CRM_FIELDS", "[]"), ("CHECKS", "{'a': 1}"), ("AUTOMATION_ENABLED", "maybe")),
+    ],
+)
+def test_an_impossible_value_stops_every_command_and_is_named(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.umask", lambda mask: mask)
+    monkeypatch.setenv(f"IOT_{name}", value)
+    with pytest.raises(SystemExit) as exit_:
+        main(["alerts", "test"])
+    assert exit_.value.code == 1
+    assert capsys.readouterr().err.startswith(f"Error: A setting is invalid. IOT_{name}: ")
 
 
 def test_the_sql_files_are_found() -> None:

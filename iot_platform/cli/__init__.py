@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 from typing import Any, NoReturn
@@ -9,6 +10,7 @@ from typing import Any, NoReturn
 import click
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from iot_platform.errors import PlatformError
 from iot_platform.security.escaping import escape_lines
@@ -85,10 +87,19 @@ def main(*args: Any, **kwargs: Any) -> None:
     try:
         cli(*args, **kwargs)
     except ValidationError as error:
-        problems = "; ".join(f"IOT_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        problems = "; ".join(f"IOT_{'__'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         _fail(f"A setting is invalid. {problems}")
+    except SettingsError as error:
+        # Its text: error parsing value for field "crm_fields" from source ...
+        _, name, _ = str(error).split('"', 2)
+        _fail(f"A setting is invalid. IOT_{name.upper()}: is not JSON")
     except (PlatformError, ClickHouseError) as error:
         _fail(str(error))
+    except OSError as error:
+        # A file that cannot be used, or a full disk. Other errors, such as a broken pipe, are not expected here.
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _fail(f"{error.filename or 'The disk of IOT_HOME'}: {error.strerror}")
 
 
 def _fail(message: str) -> NoReturn:

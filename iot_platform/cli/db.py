@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from urllib.parse import quote
 
 import click
 
-from iot_platform.cli.output import say
+from iot_platform.cli.output import echo_json, say
 from iot_platform.clickhouse.embedded_server import server_options, stop_server
 from iot_platform.clickhouse.endpoint import endpoint
 from iot_platform.clickhouse_embedded.errors import DirectoryInUseError, EmbeddedServerError, MissingPackageError
@@ -64,7 +63,7 @@ def url(show_password: bool, as_json: bool) -> None:
             "database": found.database,
             "secure": found.secure,
         }
-        say(json.dumps({**content, "password": found.password} if show_password else content))
+        echo_json({**content, "password": found.password} if show_password else content)
         return
     credentials = quote(found.username, safe="") + (f":{quote(found.password, safe='')}" if show_password else "")
     say(found.url.replace("://", f"://{credentials}@", 1))

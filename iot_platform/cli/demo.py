@@ -6,6 +6,7 @@ import datetime as dt
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import partial
 
 import click
@@ -13,13 +14,14 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.cli.output import echo_json, say, show_summary
 from iot_platform.cli.up import DAGSTER_PORT
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import Summary, summarize
 from iot_platform.security.private_files import state_directory
 from iot_platform.services.dagster import running_dagster
 from iot_platform.services.dashboard import DASHBOARD_PORT, running_dashboard
+from iot_platform.services.home_lock import only_platform
 from iot_platform.services.instance import environment
 from iot_platform.services.materialize import materialize_layers, refresh_metadata
 from iot_platform.services.process import free_port
@@ -53,7 +55,7 @@ def demo(days: int, exit_after: bool, as_json: bool, port: int) -> None:
     started = time.monotonic()
     ready = False
     try:
-        with migrated_session(settings) as client:
+        with nullcontext() if exit_after else only_platform(settings), migrated_session(settings) as client:
             env = _demo_environment(client, settings, days)
             _materialize(settings, env)
             _verify_remaining_days(client)
@@ -113,7 +115,7 @@ def _keep_running(settings: Settings, env: Mapping[str, str], preferred_port: in
     report = partial(say, err=True)
     say("Starting the Dagster UI and daemon, and the dashboard ...")
     with (
-        running_dashboard(settings, free_port(DASHBOARD_PORT, settings.host), env) as dashboard,
+        running_dashboard(settings, free_port(DASHBOARD_PORT, settings.host), env, report) as dashboard,
         running_dagster(settings, port, {**env, "IOT_DASHBOARD_URL": dashboard.url}, report) as dagster,
     ):
         say(f"Dagster UI: {dagster.url}")

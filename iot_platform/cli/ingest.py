@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import sys
 import threading
@@ -15,7 +14,7 @@ from pathlib import Path
 import click
 import pyarrow as pa
 
-from iot_platform.cli.output import say
+from iot_platform.cli.output import echo_json, say
 from iot_platform.errors import OutboxFullError, PlatformError
 from iot_platform.readings.csv_lines import LineParser, read_whole_lines
 from iot_platform.readings.files.rejects import RejectReport
@@ -57,7 +56,7 @@ def ingest(name: str, full_wait_s: float, flush_wait_s: float, as_json: bool) ->
         raise click.BadParameter(f"{name!r}: use only letters, digits and _.", param_hint="NAME")
     stopped = _stop_flag()
     settings = Settings()
-    acknowledge: Callable[[dict[str, object]], None] = _acknowledge if as_json else lambda state: None
+    acknowledge: Callable[[object], None] = echo_json if as_json else lambda state: None
     with StreamWriter(settings, name) as writer:
         rejects = RejectReport(_rejects_path(settings, name, writer.position), "position")
         acknowledge({"stream": writer.source, "accepted": writer.position})
@@ -99,7 +98,7 @@ def _accept_all(
     rejects: RejectReport,
     name: str,
     full_wait_s: float,
-    acknowledge: Callable[[dict[str, object]], None],
+    acknowledge: Callable[[object], None],
     stopped: threading.Event,
 ) -> None:
     parser: LineParser | None = None
@@ -147,7 +146,3 @@ def _report_problems(writer: StreamWriter, rejects: RejectReport) -> Iterator[No
             f"{rejects.path}: {error.strerror}, so lines that are not readings cannot be reported. {writer.position:,} "
             "positions are accepted and safe. Free disk space, then send the lines after them again."
         ) from error
-
-
-def _acknowledge(state: dict[str, object]) -> None:
-    say(json.dumps(state))

@@ -11,7 +11,7 @@ import click
 from rich.progress import Progress
 
 from iot_platform.cli.output import echo_json, say, show_summary, show_table
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.layers import proof as proofs
 from iot_platform.layers.catalog import DERIVED_LAYERS, IMPOSSIBLE_TIMES, LAYERS_BY_NAME, partition_day
 from iot_platform.layers.comparison import Proof
@@ -47,6 +47,8 @@ def prove(
 
     Exit code: 0 if everything is equal (after rebuilds), 1 if something still differs.
     """
+    if first and last and last < first:
+        raise click.UsageError(f"--to {last:%Y-%m-%d} is before --from {first:%Y-%m-%d}.")
     layers = [layer for layer in DERIVED_LAYERS if not names or layer.name in names]
     with migrated_session(Settings()) as client:
         wanted = [name for name in partitions(client, layers) if _in_range(name, first, last)]
@@ -61,6 +63,8 @@ def prove(
     unchanged -= len(done)
     if as_json:
         echo_json({"proved": all_equal, "unchanged": unchanged, "proofs": [_as_json(proof) for proof in done]})
+    elif not wanted and (first or last):
+        say("There are no readings in this period: nothing was verified.")
     else:
         _show(done, unchanged, dry_run=dry_run)
     sys.exit(0 if all_equal else 1)
@@ -68,7 +72,7 @@ def prove(
 
 def _in_range(partition: str, first: dt.datetime | None, last: dt.datetime | None) -> bool:
     day = partition_day(partition)
-    if day is None or partition == IMPOSSIBLE_TIMES:
+    if day is None:
         return first is None and last is None
     return (first is None or first.date() <= day) and (last is None or day <= last.date())
 

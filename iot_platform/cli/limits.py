@@ -11,7 +11,7 @@ import click
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.cli.output import echo_json, say, show_table
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.limits.power_limits import Scope, remove_limit, set_limit
 from iot_platform.limits.power_limits import limits as stored_limits
 from iot_platform.limits.time_limits import (

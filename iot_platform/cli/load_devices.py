@@ -12,7 +12,7 @@ from clickhouse_connect.driver.client import Client
 from rich.progress import Progress
 
 from iot_platform.cli.output import echo_json, say, show_table
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.devices.describe import CHANGE_COLUMNS, ENERGY_COLUMNS, bounded, change_rows, energy_rows
 from iot_platform.devices.meter_ids import IdKind
 from iot_platform.devices.refresh import RefreshResult

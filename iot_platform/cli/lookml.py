@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from iot_platform.cli.output import echo_json, say, show_table
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.errors import LookmlError
 from iot_platform.looker import checks
 from iot_platform.looker.check_list import CHECKS

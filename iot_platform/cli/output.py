@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from iot_platform.layers.catalog import L2, L3, QUARANTINE, RAW_TABLE
 from iot_platform.layers.summary import Summary
 from iot_platform.security.escaping import escape_lines
 
@@ -61,12 +62,12 @@ def show_summary(summary: Summary) -> None:
     rows = []
     for layer in summary.layers.values():
         notes = {
-            "power_quarantine": ", ".join(f"{reason} {count:,}" for reason, count in summary.rejected.items()),
-            "l2_power_cleaned": f"duplicates in L1: {summary.duplicates:,}",
-            "l3_power_joined": f"without metadata: {summary.unenriched:,}",
+            QUARANTINE.name: ", ".join(f"{reason} {count:,}" for reason, count in summary.rejected.items()),
+            L2.name: f"duplicates in L1: {summary.duplicates:,}",
+            L3.name: f"without metadata: {summary.unenriched:,}",
         }.get(layer.name, "")
         verified = "yes" if layer.proved else f"{len(layer.unproved):,} days unverified"
-        if layer.name == "l1_power_raw":
+        if layer.name == RAW_TABLE:
             verified = "(source)"
         rows.append((layer.name, layer.rows, layer.readings, layer.kWh, layer.partitions, verified, notes))
     show_table(("layer", "rows", "readings", "kWh", "days", "verified", "notes"), rows)

@@ -11,7 +11,7 @@ import click
 from rich.progress import Progress
 
 from iot_platform.cli.output import echo_json, say
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.settings import Settings
 from iot_platform.simulator.ingestion import ingest_simulated_readings

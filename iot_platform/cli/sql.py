@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 from clickhouse_connect.driver.exceptions import Error
 
 from iot_platform.cli.output import echo_json, say, show_table
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.settings import Settings
 
@@ -26,7 +24,10 @@ def sql(statement: str, as_json: bool, limit: int) -> None:
         try:
             if not statement.lstrip().upper().startswith(_QUERIES):
                 done = client.command(statement)
-                say(json.dumps(str(done)) if as_json else str(done))
+                if as_json:
+                    echo_json(str(done))
+                else:
+                    say(str(done))
                 return
             result = client.query(statement)
         except Error as error:

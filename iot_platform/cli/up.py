@@ -12,9 +12,10 @@ from functools import partial
 import click
 
 from iot_platform.cli.output import echo_json, say
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.services.dagster import running_dagster
 from iot_platform.services.dashboard import DASHBOARD_PORT, running_dashboard
+from iot_platform.services.home_lock import only_platform
 from iot_platform.services.instance import environment
 from iot_platform.services.process import free_port
 from iot_platform.services.signals import interrupt_on_stop_signals
@@ -53,11 +54,11 @@ def up(port: int, with_dashboard: bool, dashboard_port: int, as_json: bool) -> N
     started = time.monotonic()
     report = partial(say, err=True)
     try:
-        with migrated_session(settings), ExitStack() as stack:
+        with only_platform(settings), migrated_session(settings), ExitStack() as stack:
             services: list[Watched] = []
             urls: dict[str, str] = {}
             if with_dashboard:
-                dashboard = running_dashboard(settings, free_port(dashboard_port, settings.host), os.environ)
+                dashboard = running_dashboard(settings, free_port(dashboard_port, settings.host), os.environ, report)
                 services.append(stack.enter_context(dashboard))
                 urls["dashboard_url"] = services[0].url
                 # Dagster's pages link to the dashboard.

@@ -24,6 +24,7 @@ PINNED_SETTINGS: Mapping[str, int] = {
     "max_partitions_per_insert_block": 0,
 }
 
+UNKNOWN_TABLE = 60
 UNKNOWN_DATABASE = 81
 
 # Another attempt may succeed after these: the server is busy, starting or short of memory, or the network failed.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from iot_platform.clickhouse_embedded.directory import ServerDirectory
-from iot_platform.clickhouse_embedded.record import read_record
+from iot_platform.clickhouse_embedded.record import bracketed, read_record
 from iot_platform.errors import ServerError
 from iot_platform.settings import Settings
 
@@ -30,8 +30,7 @@ class Endpoint:
     @property
     def url(self) -> str:
         """The address without credentials."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.secure else 'http'}://{host}:{self.port}"
+        return f"{'https' if self.secure else 'http'}://{bracketed(self.host)}:{self.port}"
 
 
 def endpoint(settings: Settings) -> Endpoint | None:

@@ -14,12 +14,13 @@ import psutil
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
-from iot_platform.clickhouse.client import escaped, quoted
+from iot_platform.clickhouse.client import UNKNOWN_TABLE, escaped, quoted
 from iot_platform.errors import PlatformError
 
 TABLE_ALREADY_EXISTS = 57
-UNKNOWN_TABLE = 60
 _POLL_S = 0.05
+# A process on another machine cannot be looked up. Its lock counts as abandoned at this age.
+STALE_S = 900
 # A stale lock is renamed before it is dropped: to the lock's name, this mark and a random number.
 _STALE_MARK = "_stale_"
 
@@ -28,12 +29,12 @@ _wanted: set[str] = set()
 
 
 @contextmanager
-def server_lock(client: Client, name: str, *, wait_s: float = 60, stale_s: float = 900) -> Iterator[None]:
+def server_lock(client: Client, name: str, *, wait_s: float = 60) -> Iterator[None]:
     """Hold the lock ``name`` of the client's database for the length of a ``with`` block.
 
     ClickHouse has no locks, but only one of several ``CREATE TABLE`` of the same name succeeds; that table is the
     lock, and its comment says who holds it. A lock whose holder died on this machine is taken over at once; a lock of
-    another machine when it is older than ``stale_s`` seconds. Raises PlatformError after ``wait_s`` seconds.
+    another machine when it is older than STALE_S seconds. Raises PlatformError after ``wait_s`` seconds.
     """
     table = f"lock_{name}"
     holder = this_process()
@@ -41,7 +42,7 @@ def server_lock(client: Client, name: str, *, wait_s: float = 60, stale_s: float
     _wanted.add(holder)
     try:
         while not _create(client, table, holder):
-            _break_if_stale(client, table, stale_s)
+            _break_if_stale(client, table)
             if time.monotonic() > deadline:
                 found = _comment(client, table) or "an unknown process"
                 raise PlatformError(
@@ -59,14 +60,14 @@ def server_lock(client: Client, name: str, *, wait_s: float = 60, stale_s: float
         _wanted.discard(holder)
 
 
-def drop_abandoned_locks(client: Client, *, stale_s: float = 900) -> None:
+def drop_abandoned_locks(client: Client) -> None:
     """Drop locks of killed processes that no other process has asked for since."""
     rows = client.query(
         "SELECT name, comment FROM system.tables WHERE database = currentDatabase() AND startsWith(name, 'lock_')"
     ).result_rows
     for name, comment in rows:
         if _STALE_MARK not in str(name):
-            _break_if_stale(client, str(name), stale_s)
+            _break_if_stale(client, str(name))
         elif is_alive(str(comment)) is False:
             client.command(f"DROP TABLE IF EXISTS {quoted(str(name))} SYNC")
 
@@ -103,7 +104,7 @@ def _comment(client: Client, table: str) -> str | None:
     return str(rows[0][0]) if rows else None
 
 
-def _break_if_stale(client: Client, table: str, stale_s: float) -> None:
+def _break_if_stale(client: Client, table: str) -> None:
     rows = client.query(
         "SELECT comment, now() - metadata_modification_time FROM system.tables "
         "WHERE database = currentDatabase() AND name = {table:String}",
@@ -112,7 +113,7 @@ def _break_if_stale(client: Client, table: str, stale_s: float) -> None:
     if not rows:
         return
     alive = is_alive(str(rows[0][0])) and not _was_left_behind(str(rows[0][0]))
-    if alive or (alive is None and float(rows[0][1]) <= stale_s):
+    if alive or (alive is None and float(rows[0][1]) <= STALE_S):
         return
     # A rename succeeds for one process only, so two waiting processes cannot both break the lock. The renamed table may
     # be a new lock that was taken in between; then it is renamed back.

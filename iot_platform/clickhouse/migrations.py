@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
 from iot_platform.clickhouse.client import connect, quoted
-from iot_platform.clickhouse.embedded_server import running_server
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.clickhouse.rows import insert_rows
 from iot_platform.clickhouse.statements import Migration, read_migrations
-from iot_platform.errors import MigrationError, MissingDatabaseError
+from iot_platform.errors import MigrationError
 from iot_platform.settings import Settings
 
 RECORD_TABLE = """
@@ -94,19 +90,3 @@ def create_database(endpoint: Endpoint, settings: Settings) -> None:
         client.command(f"CREATE DATABASE IF NOT EXISTS {quoted(settings.clickhouse_database)}")
     finally:
         client.close()
-
-
-@contextmanager
-def migrated_session(settings: Settings, *, comment: Mapping[str, str] | None = None) -> Iterator[Client]:
-    """A client of the running server, with the database created and every migration applied first."""
-    with running_server(settings) as endpoint:
-        try:
-            client = connect(endpoint, settings, comment=comment)
-        except MissingDatabaseError:
-            create_database(endpoint, settings)
-            client = connect(endpoint, settings, comment=comment)
-        try:
-            migrate(client, settings)
-            yield client
-        finally:
-            client.close()

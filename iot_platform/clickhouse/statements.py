@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from clickhouse_connect.driver.binding import quote_identifier
-
 from iot_platform.clickhouse_embedded.lexer import tokens
 from iot_platform.errors import MigrationError
 
@@ -42,25 +40,6 @@ def split_statements(text: str) -> Iterator[str]:
             start = token.start
     if start is not None:
         yield text[start:].rstrip()
-
-
-def with_source(select: str, database: str, source: str, table: str) -> str:
-    """The SELECT ``select``, changed to read ``table`` instead of ``source``, both in ``database``.
-
-    ``select`` is as ClickHouse stores it: names of tables with their database. Raises MigrationError when it does not
-    read ``source``.
-    """
-    if table == source:
-        return select
-    found = list(tokens(select))
-    result, position = [], 0
-    for first, dot, second in zip(found, found[1:], found[2:], strict=False):
-        if (first.name, dot.text, second.name) == (database, ".", source):
-            result += [select[position : second.start], quote_identifier(table)]
-            position = second.end
-    if not result:
-        raise MigrationError(f"A view that should read {database}.{source} does not: {select}")
-    return "".join([*result, select[position:]])
 
 
 def read_migrations(directory: Path) -> list[Migration]:

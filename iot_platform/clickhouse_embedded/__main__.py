@@ -24,6 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         advice = f" Use that server, or stop it with: kill {error.record.pid}" if error.record else ""
         _write(sys.stderr, f"Error: {error}{advice}")
         return error.exit_code
+    except OSError as error:
+        # The directory cannot be used, or the disk is full.
+        _write(sys.stderr, f"Error: {error.filename or options.directory}: {error.strerror or error}")
+        return EmbeddedServerError.exit_code
     except EmbeddedServerError as error:
         _write(sys.stderr, f"Error: {error}")
         return error.exit_code

@@ -24,6 +24,10 @@ def read_arguments(arguments: Sequence[str] | None, environment: MutableMapping[
     password = environment.pop(PASSWORD_VARIABLE, None)
     if password == "":
         parser.error(f"{PASSWORD_VARIABLE} is empty. Unset it to use a generated password.")
+    try:
+        (password or "").encode()
+    except UnicodeEncodeError:
+        parser.error(f"{PASSWORD_VARIABLE} is not UTF-8 text.")
     return ServerOptions(
         directory=found.directory.expanduser().resolve(),
         host=found.host,
@@ -56,13 +60,15 @@ def _parser() -> argparse.ArgumentParser:
         "the file `password` in the directory, which the first start creates. Exit codes: 1 cannot start, 2 wrong "
         "arguments, 3 another server uses the directory.",
     )
-    parser.add_argument("directory", type=Path, help="directory of the data, the password and the locks")
-    parser.add_argument("--host", default=default.host, help="address to bind to (default: %(default)s)")
+    parser.add_argument("directory", type=_directory, help="directory of the data, the password and the locks")
+    parser.add_argument(
+        "--host", type=_not_empty, default=default.host, help="address to bind to (default: %(default)s)"
+    )
     parser.add_argument("--port", type=_port, default=default.port, help="port; 0: any free one (default: %(default)s)")
     parser.add_argument("--any-port-if-taken", action="store_true", help="use any free port if the port is taken")
     parser.add_argument(
         "--memory-bytes",
-        type=int,
+        type=_memory_bytes,
         default=default.memory_bytes,
         help="memory limit of all queries together (default: %(default)s)",
     )
@@ -81,8 +87,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _not_empty(text: str) -> str:
+    # An empty host would be every address, an empty directory the working directory: both from an unset variable.
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty")
+    return text
+
+
+def _directory(text: str) -> Path:
+    return Path(_not_empty(text))
+
+
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= _MAX_PORT:
+    if not text.isdecimal() or int(text) > _MAX_PORT:
         raise argparse.ArgumentTypeError(f"a port is a number from 0 to {_MAX_PORT}")
-    return port
+    return int(text)
+
+
+def _memory_bytes(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 2**63:
+        raise argparse.ArgumentTypeError("the memory is a positive number of bytes")
+    return int(text)

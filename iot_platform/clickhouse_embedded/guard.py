@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from iot_platform.clickhouse_embedded import allowed
 from iot_platform.clickhouse_embedded.denied import denied
 from iot_platform.clickhouse_embedded.hidden_sql import HiddenSql
-from iot_platform.clickhouse_embedded.lexer import Token, tokens
+from iot_platform.clickhouse_embedded.lexer import Token, tokens, with_depth
 from iot_platform.clickhouse_embedded.settings_guard import SettingsGuard
 
 _NAMES_A_TABLE = frozenset({"INTO", "INDEX", "PROJECTION", "CONSTRAINT", "COLUMN", "EXISTS", "VIEW", "DICTIONARY"})
@@ -65,9 +65,7 @@ class Guard:
 
     def _check_engine(self, statement: tuple[Token, ...]) -> None:
         """Check ``ENGINE = X``. A column may also be named engine."""
-        depth = 0
-        for index, token in enumerate(statement[:-1]):
-            depth += {"(": 1, ")": -1}.get(token.text, 0)
+        for index, token, depth in with_depth(statement[:-1]):
             if depth == 0 and _begins_select(statement, index):
                 return
             if token.word != "ENGINE" or depth:
@@ -110,11 +108,8 @@ def _given_as_function(statement: tuple[Token, ...]) -> Iterator[Token]:
 
 def _has_more(statement: tuple[Token, ...], opening: int) -> bool:
     """Whether the call has more than one argument. With one argument it takes no function."""
-    depth = 0
-    for index in range(opening, len(statement)):  # no slice: a statement may have thousands of calls
-        text = statement[index].text
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(text, 0)
-        if depth == 0 or (depth == 1 and text == ","):
+    for _, token, depth in with_depth(statement, opening):
+        if depth == 0 or (depth == 1 and token.text == ","):
             return depth > 0
     return False
 

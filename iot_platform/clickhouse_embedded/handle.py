@@ -97,5 +97,5 @@ class Handle:
 
     def close(self) -> None:
         """Close the connection, which drops its temporary tables."""
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(*ENGINE_ERRORS):
             self.connection.close()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from iot_platform.clickhouse_embedded.allowed import SOURCE_KEYS
 from iot_platform.clickhouse_embedded.denied import denied
 from iot_platform.clickhouse_embedded.errors import ACCESS_DENIED, ClickHouseError
-from iot_platform.clickhouse_embedded.lexer import Token, words
+from iot_platform.clickhouse_embedded.lexer import Token, with_depth, words
 
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _NAME_QUOTES = frozenset('`"“')
@@ -109,11 +109,9 @@ class HiddenSql:
 
 def arguments(statement: tuple[Token, ...], opening: int) -> Iterator[tuple[Token, ...]]:
     """The arguments of the call whose opening parenthesis is at ``opening``."""
-    depth, begin = 0, opening + 1
-    for index in range(opening, len(statement)):
-        text = statement[index].text
-        depth += (text in ("(", "[", "{")) - (text in (")", "]", "}"))
-        if depth == 0 or (depth == 1 and text == ","):
+    begin = opening + 1
+    for index, token, depth in with_depth(statement, opening):
+        if depth == 0 or (depth == 1 and token.text == ","):
             if begin < index:
                 yield statement[begin:index]
             begin = index + 1
@@ -122,12 +120,10 @@ def arguments(statement: tuple[Token, ...], opening: int) -> Iterator[tuple[Toke
 
 
 def _enclosed(statement: tuple[Token, ...], opening: int) -> Iterator[Token]:
-    depth = 0
-    for index in range(opening, len(statement)):  # no slice: a statement may have thousands of calls
-        depth += {"(": 1, ")": -1}.get(statement[index].text, 0)
+    for _, token, depth in with_depth(statement, opening):
         if depth == 0:
             return
-        yield statement[index]
+        yield token
 
 
 def _is_pattern(statement: tuple[Token, ...], index: int) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 # Each alternative either matches in one pass over its characters or fails at the first one, so the time is proportional
@@ -36,6 +36,7 @@ _ESCAPE = re.compile(r"\\(x..|.)|(['`\"])\2", re.DOTALL)
 _ESCAPED = dict(zip("ntr0bfaveN", ("\n", "\t", "\r", "\0", "\b", "\f", "\a", "\v", "\x1b", ""), strict=True))
 _ITSELF = frozenset("\\'\"`/=")
 _HEX = "0123456789abcdef"
+_BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 
 
 def words(text: str) -> frozenset[str]:
@@ -122,6 +123,14 @@ def tokens(text: str) -> Iterator[Token]:
             end = heredocs.end(match.group("tag"), position)
             kind, position = ("mark", start + 1) if end is None else ("string", end)
         yield Token(kind, text[start:position], start, position)
+
+
+def with_depth(found: Sequence[Token], begin: int = 0) -> Iterator[tuple[int, Token, int]]:
+    """The tokens from position ``begin`` on, each with its position and the number of brackets open after it."""
+    depth = 0
+    for index in range(begin, len(found)):  # no slice: a statement may have thousands of calls
+        depth += _BRACKETS.get(found[index].text, 0)
+        yield index, found[index], depth
 
 
 def unclosed_heredocs(text: str) -> int:

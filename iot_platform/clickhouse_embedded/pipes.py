@@ -18,7 +18,7 @@ from typing import Any
 
 from iot_platform.clickhouse_embedded.errors import ClickHouseError, from_engine
 from iot_platform.clickhouse_embedded.handle import Handle
-from iot_platform.clickhouse_embedded.lexer import tokens
+from iot_platform.clickhouse_embedded.lexer import tokens, with_depth
 from iot_platform.clickhouse_embedded.statement import InsertHead, Statement, format_name
 
 _PIPE_BYTES = 1024 * 1024  # the most that an ordinary user may ask for
@@ -125,9 +125,8 @@ class Output(_Piped):
 
 def _from_infile(head: InsertHead, path: str) -> str:
     """The INSERT that reads ``path``; FROM INFILE comes after the columns and before SETTINGS."""
-    depth, position = 0, len(head.sql)
-    for token in tokens(head.sql):
-        depth += {"(": 1, ")": -1}.get(token.text, 0)
+    position = len(head.sql)
+    for _, token, depth in with_depth(list(tokens(head.sql))):
         if depth == 0 and token.word == "SETTINGS":
             position = token.start
             break

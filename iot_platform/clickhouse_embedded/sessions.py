@@ -16,7 +16,7 @@ from iot_platform.clickhouse_embedded.errors import (
     ClickHouseError,
 )
 from iot_platform.clickhouse_embedded.handle import BASE_SETTINGS, Handle, literal
-from iot_platform.clickhouse_embedded.lexer import Token
+from iot_platform.clickhouse_embedded.lexer import Token, with_depth
 from iot_platform.clickhouse_embedded.text import decoded
 
 DEFAULT_TIMEOUT_S = 60
@@ -52,10 +52,10 @@ class Session:
             current = self.handle.query("SELECT currentDatabase()", "RawBLOB")
             self._database = self._current = decoded(bytes(current.bytes()))
             return
-        name, depth = "", 0
+        name = ""
         found: dict[str, str] = {}
-        for before, token in zip(statement, statement[1:], strict=False):
-            depth += {"{": 1, "[": 1, "(": 1, "}": -1, "]": -1, ")": -1}.get(token.text, 0)
+        for index, token, depth in with_depth(statement, 1):
+            before = statement[index - 1]
             if token.text == "=" and depth == 0:
                 name = before.name
                 found[name] = ""

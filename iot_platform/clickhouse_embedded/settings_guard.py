@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from iot_platform.clickhouse_embedded.allowed import FILTERS, PLAIN_TYPES, TEXT_SETTINGS
 from iot_platform.clickhouse_embedded.denied import denied
 from iot_platform.clickhouse_embedded.errors import ClickHouseError
-from iot_platform.clickhouse_embedded.lexer import Token
+from iot_platform.clickhouse_embedded.lexer import Token, with_depth
 
 _BEGINS = frozenset({"SETTINGS", "SETTING"})
 _NEXT_CLAUSE = frozenset({"SELECT", "FORMAT", "UNION", "INTERSECT", "EXCEPT", "WHERE", "COMMENT", "AS"})
@@ -69,10 +69,9 @@ def assignments(statement: tuple[Token, ...]) -> Iterator[tuple[str, tuple[Token
 
 def _names_in_settings_clauses(statement: tuple[Token, ...]) -> Iterator[str]:
     """Every name that gets a value between SETTINGS and the next clause, whatever else is between them."""
-    depth, begin = 0, 0
+    begin = 0
     inside = False
-    for index, token in enumerate(statement[:-1]):
-        depth += (token.text == "(") - (token.text == ")")
+    for index, token, depth in with_depth(statement[:-1]):
         if token.word in _BEGINS or (token.word == "SET" and index == 0):
             inside, begin = True, depth
         elif depth < begin or token.word in _NEXT_CLAUSE:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
-from iot_platform.clickhouse.client import connect
+from iot_platform.clickhouse.client import UNKNOWN_TABLE, connect
 from iot_platform.clickhouse.endpoint import endpoint
 from iot_platform.errors import ServerError
 from iot_platform.settings import Settings
@@ -21,7 +21,6 @@ from iot_platform.settings import Settings
 MAX_CLIENTS = 8
 VERSION_AGE_S = 1.0
 MAX_ERROR_LENGTH = 400
-UNKNOWN_TABLE = 60
 UNREACHABLE = "ClickHouse does not answer."
 
 # Merges keep a partition's newest block number: only inserts, mutations and swaps of partitions change the version.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import uvicorn
 
+from iot_platform.clickhouse_embedded.record import bracketed
 from iot_platform.dashboard.app import create_app
 from iot_platform.dashboard.clickhouse_pool import ClickHousePool
 from iot_platform.dashboard.tiles import Tiles, tables_of
@@ -36,8 +37,7 @@ def serve(settings: Settings, port: int, ready: Callable[[str], None]) -> None:
             ) from error
         # From here on, connections wait in the socket's queue until uvicorn accepts them.
         listener.listen(1024)
-        shown = f"[{settings.host}]" if ":" in settings.host else settings.host
-        ready(f"http://{shown}:{listener.getsockname()[1]}")
+        ready(f"http://{bracketed(settings.host)}:{listener.getsockname()[1]}")
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=_GRACE_S
         )

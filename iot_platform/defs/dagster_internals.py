@@ -25,11 +25,11 @@ from dagster._core.scheduler.instigation import (
 # Distinguishes completed evaluations of a check from planned ones.
 from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
-# All statuses between the queue and the end of a run; a run with its times.
-from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES, RunRecord
+# A run with its times.
+from dagster._core.storage.dagster_run import RunRecord
 
-# Mark runs that Dagster will start again; the code location that a run belongs to.
-from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, REPOSITORY_LABEL_TAG, WILL_RETRY_TAG
+# Mark runs that Dagster will start again; the code location and the sensor that a run belongs to.
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, REPOSITORY_LABEL_TAG, SENSOR_NAME_TAG, WILL_RETRY_TAG
 
 # An error with its chain of causes, as Dagster stores it.
 from dagster_shared.error import SerializableErrorInfo
@@ -37,8 +37,8 @@ from dagster_shared.error import SerializableErrorInfo
 __all__ = [
     "AUTO_RETRY_RUN_ID_TAG",
     "COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES",
-    "IN_PROGRESS_RUN_STATUSES",
     "REPOSITORY_LABEL_TAG",
+    "SENSOR_NAME_TAG",
     "WILL_RETRY_TAG",
     "AssetGraph",
     "FreshnessState",

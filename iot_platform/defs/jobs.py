@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from iot_platform.defs.dagster_internals import REPOSITORY_LABEL_TAG
 from iot_platform.layers.catalog import DERIVED_LAYERS, DEVICES, RAW_TABLE
 
 # Runs without this tag have priority 0: backfills, and what people launch.
@@ -11,6 +12,10 @@ PRIORITY = "dagster/priority"
 FIRST, SOON, LAST = "10", "5", "-5"
 # Limits in dagster.yaml keep runs with this tag from taking all slots.
 NIGHTLY = "iot_platform/nightly"
+
+# Other code locations may share Dagster's storage, and have jobs of the same names. Dagster tags each run that the UI,
+# a schedule or a sensor starts. Runs of `dagster job execute` have no such tag.
+OWN_RUNS = {REPOSITORY_LABEL_TAG: "__repository__@iot_platform"}
 
 LAYERS = dg.AssetSelection.assets(*(layer.name for layer in DERIVED_LAYERS))
 

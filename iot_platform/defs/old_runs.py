@@ -8,19 +8,17 @@ from pathlib import Path
 
 import dagster as dg
 
-from iot_platform.defs.dagster_internals import REPOSITORY_LABEL_TAG, sqlite_events_file
-from iot_platform.defs.jobs import LAST, PRIORITY
-from iot_platform.defs.problems.checks import check_problems, evaluations
+from iot_platform.defs.dagster_internals import sqlite_events_file
+from iot_platform.defs.jobs import LAST, OWN_RUNS, PRIORITY
+from iot_platform.defs.problems.checks import Evaluations, check_problems, evaluations, is_newest
 from iot_platform.defs.problems.context import ProblemContext
 from iot_platform.defs.problems.runs import run_problems
+from iot_platform.defs.run_statuses import ENDED
 from iot_platform.defs.start_status import SCHEDULE_STATUS
 from iot_platform.defs.times import utc_now
 from iot_platform.settings import Settings
 
-ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-# Other code locations may share Dagster's storage, so only our own runs are removed. Dagster tags each run that the UI,
-# a schedule or a sensor starts. Runs of `dagster job execute` have no such tag and stay.
-OWN_RUNS = {REPOSITORY_LABEL_TAG: "__repository__@iot_platform"}
+BACKFILL_GOES_ON = {"REQUESTED", "CANCELING", "FAILING"}
 # Runs are read from the storage this many at a time.
 PAGE = 200
 
@@ -29,10 +27,14 @@ def remove_old_runs(context: ProblemContext, now: dt.datetime) -> Iterator[str]:
     """Remove this code location's ended runs that are no longer needed, with events and logs; yields the id of each.
 
     Kept, whatever their age: runs that hold the newest materialization of a day or an asset (Dagster would show it as
-    missing), and runs with an open problem: a failed check, or work that has not been done since.
+    missing); runs that hold the newest evaluation of a check (an earlier one that failed would count again); runs with
+    an open problem: a failed check, or work that has not been done since; and runs of a backfill that goes on (it would
+    wait for them for ever).
     """
     cutoff = now - dt.timedelta(days=context.settings.runs_kept_days)
-    needed = _runs_with_problems(context, cutoff, now)
+    evaluated = evaluations(context)
+    needed = _runs_with_problems(context, evaluated, cutoff, now)
+    needed |= _runs_with_newest_evaluations(evaluated, cutoff) | _runs_of_backfills_that_go_on(context.instance)
     old = dg.RunsFilter(statuses=ENDED, tags=OWN_RUNS, updated_before=cutoff)
     for run_id in list(_run_ids(context.instance, old)):
         if run_id not in needed and not _holds_newest_materialization(context.instance, run_id):
@@ -40,13 +42,30 @@ def remove_old_runs(context: ProblemContext, now: dt.datetime) -> Iterator[str]:
             yield run_id
 
 
-def _runs_with_problems(context: ProblemContext, cutoff: dt.datetime, now: dt.datetime) -> set[str]:
+def _runs_with_problems(
+    context: ProblemContext, evaluated: Evaluations, cutoff: dt.datetime, now: dt.datetime
+) -> set[str]:
     wanted = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_before=cutoff)
     failed = list(_run_ids(context.instance, wanted))
-    evaluated = evaluations(context)
     failed_checks = check_problems(context, evaluated)
     problems = [*failed_checks, *run_problems(context, evaluated, failed_checks, failed, now)]
     return {problem.run_id for problem in problems if problem.run_id}
+
+
+def _runs_with_newest_evaluations(evaluated: Evaluations, cutoff: dt.datetime) -> set[str]:
+    return {
+        evaluation.run_id
+        for of_check in evaluated.values()
+        for position, evaluation in enumerate(of_check)
+        if evaluation.timestamp < cutoff.timestamp() and is_newest(of_check, position)
+    }
+
+
+def _runs_of_backfills_that_go_on(instance: dg.DagsterInstance) -> set[str]:
+    going_on = [
+        backfill.backfill_id for backfill in instance.get_backfills() if backfill.status.value in BACKFILL_GOES_ON
+    ]
+    return {run for name in going_on for run in _run_ids(instance, dg.RunsFilter.for_backfill(name))}
 
 
 def _run_ids(instance: dg.DagsterInstance, wanted: dg.RunsFilter) -> Iterator[str]:

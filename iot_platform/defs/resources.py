@@ -11,8 +11,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 from pydantic import PrivateAttr
 
-from iot_platform.clickhouse.migrations import migrated_session
 from iot_platform.clickhouse.retries import is_transient
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.errors import ServerError
 from iot_platform.security.secret_values import hide_secrets_in_errors
 from iot_platform.settings import Settings

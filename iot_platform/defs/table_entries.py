@@ -15,6 +15,8 @@ from iot_platform.layers.column_sources import COLUMN_SOURCES
 from iot_platform.security.escaping import CELL_LENGTH, escape_markdown
 
 PREVIEW_ROWS = 8
+# The newest days of a run get a preview; the others get only their figures.
+DAYS_WITH_PREVIEW = 31
 # For cells with SQL or an error message.
 LONG_CELL = 5_000
 

@@ -24,7 +24,7 @@ from iot_platform.layers.catalog import (
     partition_id,
 )
 from iot_platform.layers.definition import in_partitions
-from iot_platform.layers.partitions import ROWS_PER_QUERY, grouped, partition_versions
+from iot_platform.layers.partitions import grouped, partition_versions
 from iot_platform.layers.staging import staging_tables
 
 # The end of a version that is still valid: the last second of DateTime.
@@ -81,8 +81,7 @@ class AffectedDays:
 def affected_days(client: Client, periods: pd.DataFrame, only: Collection[str] | None = None) -> pd.DataFrame:
     """Days on which L2 has readings within the periods; only among the days ``only``, where given.
 
-    Columns partition_id, devices, readings; one row per day. (The pairs of device and day may be millions, and a
-    rebuild needs only the days. ``affected_device_days`` lists the pairs.)
+    Columns partition_id, devices, readings; one row per day. (The pairs of device and day may be millions.)
     """
     rows: list[Sequence[Any]] = []
     days = [day for day in _days_between(client, periods) if only is None or day in only]
@@ -96,18 +95,6 @@ def affected_days(client: Client, periods: pd.DataFrame, only: Collection[str] |
     return pd.DataFrame(sorted(map(tuple, rows)), columns=["partition_id", "devices", "readings"]).astype(
         {"partition_id": object, "devices": "int64", "readings": "int64"}
     )
-
-
-def affected_device_days(client: Client, periods: pd.DataFrame, most: int = ROWS_PER_QUERY) -> pd.DataFrame:
-    """Pairs of device and day that ``affected_days`` counts: device_id, partition_id, readings. At most ``most``."""
-    days = _days_between(client, periods)
-    if not days:
-        return pd.DataFrame(columns=["device_id", "partition_id", "readings"])
-    with _staged(client, _PERIODS, _in_seconds(periods)) as staged:
-        return client.query_df(
-            f"SELECT device_id, partition AS partition_id, count() AS readings FROM {_readings_within(staged, days)} "
-            f"GROUP BY device_id, partition ORDER BY device_id, partition LIMIT {int(most)}"
-        )
 
 
 def days_with_changed_limits(client: Client, limits: pd.DataFrame, only: Collection[str] | None = None) -> set[str]:

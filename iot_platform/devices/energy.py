@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
-from iot_platform.layers.catalog import L4
+from iot_platform.layers.catalog import BY_DEVICE_HOURLY
 
 _COLUMNS: dict[str, pa.DataType] = {
     "customer_id": pa.string(),
@@ -41,7 +41,7 @@ def energy_by_customer(client: Client, partitions: Collection[str]) -> pa.Table:
     days = ", ".join(f"'{int(partition)}'" for partition in sorted(partitions))
     found = client.query_arrow(
         "SELECT customer_id, sum(total_kWh) AS kWh, sum(store.readings) AS readings "
-        f"FROM {quoted(L4.table)} AS store WHERE _partition_id IN ({days}) GROUP BY customer_id",
+        f"FROM {quoted(BY_DEVICE_HOURLY.table)} AS store WHERE _partition_id IN ({days}) GROUP BY customer_id",
         use_strings=True,
     )
     return found.cast(pa.schema(_COLUMNS))

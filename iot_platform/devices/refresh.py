@@ -24,7 +24,7 @@ from iot_platform.devices.meter_ids import IdKind, guess_kind
 from iot_platform.devices.source_rows import validate_devices
 from iot_platform.devices.versions import ATTRIBUTES, Difference, devices_in_use, difference
 from iot_platform.errors import SourceError
-from iot_platform.layers.catalog import DEVICES, L4, Layer
+from iot_platform.layers.catalog import BY_DEVICE_HOURLY, DEVICES, Layer
 from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.layers.invalidations import invalidation, repeat_unfinished_invalidations
 from iot_platform.limits.limits_by_type import changed_limits
@@ -52,9 +52,9 @@ class RefreshResult:
 
     new, changed, unchanged: rows of the source; closed: devices. ``changes``: see Difference, with a further column
     ``meter``: the name of the device in the source. ``affected``: partition_id, devices and readings of the days on
-    which readings get other metadata (affected.affected_device_days has them by device). ``touched``: the unverified
-    partitions by layer. ``days``: those of L4 that were found before the change. ``energy_before``: the energy per
-    customer (energy.py) on these days, before the change took effect.
+    which readings get other metadata. ``touched``: the unverified partitions by layer. ``days``: those of L4 that were
+    found before the change. ``energy_before``: the energy per customer (energy.py) on these days, before the change
+    took effect.
     """
 
     new: int
@@ -105,7 +105,7 @@ def refresh_devices(
         devices["device_id"] = pd.Series(ids, index=devices.index, dtype="int64")
         found = difference(stored, devices, now, complete=complete)
         affected = AffectedDays(client, found.periods, changed_limits(client, stored, found.versions))
-        days = sorted(affected.layers[L4])
+        days = sorted(affected.layers[BY_DEVICE_HOURLY])
         before = energy_by_customer(client, days)
         if not dry_run:
             _apply(client, found, affected)

@@ -29,10 +29,9 @@ class Violation:
 class Violations:
     """The number of violations, and the first MOST_LISTED of them in the order of their rows."""
 
-    def __init__(self, found: Iterable[Violation] = ()) -> None:
+    def __init__(self) -> None:
         self.count = 0
         self.listed: list[Violation] = []
-        self.add(found)
 
     def add(self, found: Iterable[Violation], uncounted: int = 0) -> None:
         """Add violations. ``uncounted``: the number of further ones, which come after these and are not listed."""

@@ -67,7 +67,7 @@ L3 = Layer(
     READINGS_KWH_SQL,
     lookup_tables=(DEVICES,),
 )
-L4 = Layer(
+BY_DEVICE_HOURLY = Layer(
     "l4_power_agg_hourly",
     "l4_power_agg_hourly_store",
     "mv_l3_to_l4_hourly",
@@ -89,7 +89,7 @@ BY_BUILDING_TYPE = Layer(
     source_piece_key="toStartOfHour(timestamp)",
     table_piece_key="ts_hour",
 )
-BY_DEVICE = Layer(
+BY_DEVICE_DAILY = Layer(
     "l4_power_by_device_daily",
     "l4_power_by_device_daily",
     "mv_l3_to_l4_by_device",
@@ -100,7 +100,7 @@ BY_DEVICE = Layer(
     time_column="ts_hour",
 )
 # The tables for dashboards. All of them are made from L3.
-MARTS = (L4, BY_BUILDING_TYPE, BY_DEVICE)
+MARTS = (BY_DEVICE_HOURLY, BY_BUILDING_TYPE, BY_DEVICE_DAILY)
 
 # In the order in which data flows: a layer comes after its source.
 DERIVED_LAYERS: tuple[Layer, ...] = (L2, QUARANTINE, L3, *MARTS)

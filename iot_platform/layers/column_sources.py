@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE, DEVICES, L2, L3, L4, QUARANTINE, RAW_TABLE
+from iot_platform.layers.catalog import (
+    BY_BUILDING_TYPE,
+    BY_DEVICE_DAILY,
+    BY_DEVICE_HOURLY,
+    DEVICES,
+    L2,
+    L3,
+    QUARANTINE,
+    RAW_TABLE,
+)
 
 Sources = Mapping[str, Sequence[tuple[str, str]]]
 
@@ -27,7 +36,7 @@ COLUMN_SOURCES: Mapping[str, Sources] = {
         "has_metadata": _LOOKUP,
         "local_time": [(DEVICES, "time_zone"), *_LOOKUP],
     },
-    L4.name: {
+    BY_DEVICE_HOURLY.name: {
         "ts_hour": [(L3.name, "timestamp")],
         "local_hour": [(L3.name, "local_time")],
         **{name: [(L3.name, name)] for name in ("device_id", *_ATTRIBUTES, "has_metadata")},
@@ -40,7 +49,7 @@ COLUMN_SOURCES: Mapping[str, Sources] = {
         **{name: [(L3.name, name)] for name in ("building_type", "has_metadata")},
         **_SUMS,
     },
-    BY_DEVICE.name: {
+    BY_DEVICE_DAILY.name: {
         "ts_hour": [(L3.name, "timestamp")],
         **{
             name: [(L3.name, name)]

@@ -12,7 +12,7 @@ from clickhouse_connect.driver.exceptions import Error
 
 from iot_platform.clickhouse.client import escaped, quoted
 from iot_platform.clickhouse.migrations import wait_for_migrations
-from iot_platform.clickhouse.statements import with_source
+from iot_platform.clickhouse_embedded.lexer import tokens
 from iot_platform.errors import MigrationError
 from iot_platform.layers.catalog import L2, Layer
 from iot_platform.layers.partitions import ROWS_PER_QUERY, grouped, partition_rows
@@ -119,7 +119,7 @@ class Definition:
         return found
 
     def _select_from(self, table: str) -> str:
-        return with_source(self._select, str(self._client.database), self.layer.source, table)
+        return _with_source(self._select, str(self._client.database), self.layer.source, table)
 
     def _fingerprints(
         self, table: str, relation: str, partitions: Sequence[str], piece_key: str
@@ -169,3 +169,22 @@ def with_definition(client: Client, layer: Layer, action: Callable[[Definition],
 def in_partitions(partitions: Collection[str]) -> str:
     """The SQL condition that selects the rows of some partitions."""
     return "_partition_id IN (" + ", ".join(f"'{int(partition)}'" for partition in partitions) + ")"
+
+
+def _with_source(select: str, database: str, source: str, table: str) -> str:
+    """The SELECT ``select``, changed to read ``table`` instead of ``source``, both in ``database``.
+
+    ``select`` is as ClickHouse stores it: names of tables with their database. Raises MigrationError when it does not
+    read ``source``.
+    """
+    if table == source:
+        return select
+    found = list(tokens(select))
+    result, position = [], 0
+    for first, dot, second in zip(found, found[1:], found[2:], strict=False):
+        if (first.name, dot.text, second.name) == (database, ".", source):
+            result += [select[position : second.start], quoted(table)]
+            position = second.end
+    if not result:
+        raise MigrationError(f"A view that should read {database}.{source} does not: {select}")
+    return "".join([*result, select[position:]])

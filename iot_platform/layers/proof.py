@@ -30,7 +30,6 @@ def prove_all(
     *,
     repair: bool = True,
     only_unverified: bool = False,
-    run_id: str = "",
 ) -> Iterator[Proof]:
     """Prove partitions (default: all) of the layers, group by group, each layer after its source.
 
@@ -46,7 +45,7 @@ def prove_all(
             if only_unverified:
                 unverified = set(unverified_partitions(client, layer))
                 own = [name for name in own if name in unverified]
-            yield from prove_partitions(client, layer, own, repair=repair, run_id=run_id)
+            yield from prove_partitions(client, layer, own, repair=repair)
 
 
 def prove_partitions(

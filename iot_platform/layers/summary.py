@@ -94,7 +94,7 @@ def summarize(client: Client) -> Summary:
     return Summary(
         layers=layers,
         rejected=_counts_by_reason(client),
-        duplicates=count_duplicates(client),
+        duplicates=_count_duplicates(client),
         unenriched=int(client.query(f"SELECT countIf(NOT has_metadata) FROM {quoted(L3.table)}").result_rows[0][0]),
         kWh_conserved=all(sums[layer.name][2] == sums[L2.name][2] for layer in (L3, *MARTS)),
     )
@@ -115,13 +115,11 @@ def _counts_by_reason(client: Client) -> dict[str, int]:
     return {str(reason): int(count) for reason, count in rows}
 
 
-def count_duplicates(client: Client, partition: str | None = None) -> int:
-    """Valid readings of L1 beyond the first per (device_id, timestamp), in one partition or (default) in all."""
-    where = "" if partition is None else " AND _partition_id = {partition:String}"
+def _count_duplicates(client: Client) -> int:
+    """Valid readings of L1 beyond the first per (device_id, timestamp)."""
     row = client.query(
         f"SELECT sum(copies - 1) FROM (SELECT count() AS copies FROM {quoted(RAW_TABLE)} "
-        f"WHERE reject_reason = ''{where} GROUP BY device_id, timestamp)",
-        parameters={"partition": partition or ""},
+        "WHERE reject_reason = '' GROUP BY device_id, timestamp)",
         settings={"optimize_aggregation_in_order": 1},
     ).result_rows[0]
     return int(row[0])

@@ -112,19 +112,17 @@ def find_cut_tiles(client: Client, project: Project, now: dt.datetime | None = N
     return findings
 
 
-def find_differing_totals(
-    client: Client, project: Project, now: dt.datetime | None = None, *, period: str = "before today"
-) -> list[Finding]:
+def find_differing_totals(client: Client, project: Project, now: dt.datetime | None = None) -> list[Finding]:
     """Find dimensions whose groups do not add up exactly to the total kWh and readings, whichever table they read.
 
-    ``period``: a filter expression for UTC days. If the total has changed meanwhile (readings arrived), compare again.
+    It compares the days before today. If the total has changed meanwhile (readings arrived), it compares again.
     """
     view = project.explores[EXPLORE].view
-    totals = Query(EXPLORE, EXACT_TOTALS, {TIME_FILTER: period})
+    totals = Query(EXPLORE, EXACT_TOTALS, {TIME_FILTER: "before today"})
     total = _sums(client, project, totals, now)
     findings = []
     for field in (field for field in view.fields.values() if not field.is_measure):
-        query = Query(EXPLORE, (field.full_name, *EXACT_TOTALS), {TIME_FILTER: period})
+        query = Query(EXPLORE, (field.full_name, *EXACT_TOTALS), {TIME_FILTER: "before today"})
         found = _sums(client, project, query, now)
         for _ in range(ATTEMPTS):
             if found.amounts == total.amounts:

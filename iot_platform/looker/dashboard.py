@@ -15,7 +15,6 @@ class DashboardFilter:
 
     name: str
     title: str
-    type: str
     default: str
     field: str
     explore: str

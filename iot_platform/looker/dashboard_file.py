@@ -94,7 +94,6 @@ class _Reader:
         return DashboardFilter(
             name=_text(raw, "name", where),
             title=_text(raw, "title", where),
-            type=_text(raw, "type", where),
             default=raw.get("default_value", ""),
             field=field,
             explore=explore,

@@ -44,6 +44,7 @@ class Field:
 
     @property
     def full_name(self) -> str:
+        """``view.field``, as queries name it."""
         return f"{self.view}.{self.name}"
 
     @property

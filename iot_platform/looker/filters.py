@@ -32,6 +32,7 @@ class Values:
     parameters: dict[str, object] = field(default_factory=dict)
 
     def bind(self, value: object, kind: str) -> str:
+        """Add a value of a ClickHouse type; returns the placeholder that stands for it in the SQL."""
         name = f"p{len(self.parameters)}"
         self.parameters[name] = value
         return f"{{{name}:{kind}}}"

@@ -20,6 +20,7 @@ class Condition:
     needs_all: bool = False
 
     def holds(self, in_query: frozenset[str]) -> bool:
+        """Whether the condition holds for a query with these fields."""
         return not self.fields or (all if self.needs_all else any)(name in in_query for name in self.fields)
 
 

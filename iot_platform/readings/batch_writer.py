@@ -51,6 +51,7 @@ class Batch:
 
     @property
     def range(self) -> Range:
+        """The half-open range of positions."""
         return self.position_from, self.position_to
 
 

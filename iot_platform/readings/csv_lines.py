@@ -24,17 +24,17 @@ LONGEST_LINE_BYTES = 1 << 20
 class LineParser:
     """Parses lines that belong to one CSV header. Each line is one reading, and meter ids are numbers.
 
-    Quoted fields must not contain line ends. External ids are not supported: ClickHouse assigns their numbers, and a
-    stream must be accepted while ClickHouse is unreachable.
+    Times without a zone are UTC. Quoted fields must not contain line ends. External ids are not supported: ClickHouse
+    assigns their numbers, and a stream must be accepted while ClickHouse is unreachable.
     """
 
-    def __init__(self, header: bytes, where: str, timezone: str = "UTC") -> None:
+    def __init__(self, header: bytes, where: str) -> None:
         """``header``: the first line. Raises SourceError when it does not name each column of a reading once."""
         self._header = header.rstrip(b"\r\n") + b"\n"
         self._where = Path(where)
         source = self._open(b"")
         columns = choose_columns(source.column_names, timestamp=None, device=None, value=None, unit=None)
-        self._mapping = ColumnMapping(columns, timezone, "numeric")
+        self._mapping = ColumnMapping(columns, "UTC", "numeric")
 
     def parse(self, lines: bytes) -> tuple[pa.Table, list[Reject]]:
         """The readings in whole lines, and the lines that are not readings (place 1 is the first line)."""

@@ -33,6 +33,7 @@ class LedgerEntry:
 
     @property
     def range(self) -> Range:
+        """The half-open range of positions."""
         return self.position_from, self.position_to
 
 

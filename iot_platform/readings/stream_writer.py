@@ -10,7 +10,7 @@ from types import TracebackType
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.errors import OutboxFullError
 from iot_platform.readings.batch_writer import Batch, BatchWriter
 from iot_platform.readings.outbox import Outbox, SealedBatch

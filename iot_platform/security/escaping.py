@@ -72,13 +72,13 @@ def markdown_code_block(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{escape_lines(text)}\n{fence}"
 
 
-def escape_chat(text: str, limit: int | None = None) -> str:
+def escape_chat(text: str) -> str:
     """Text for Slack's ``mrkdwn`` and Mattermost's Markdown: no mention, link, picture, emoji or formatting.
 
     Slack reads ``&``, ``<`` and ``>``; Mattermost reads ``@name``, addresses, and Markdown's links and pictures; both
     read ``*bold*``, ``_italics_``, ``~struck~``, code and ``:emoji:``.
     """
-    line = escape_line(text, limit).translate(_CHAT_FORMATS)
+    line = escape_line(text).translate(_CHAT_FORMATS)
     line = _OUTER_UNDERSCORE.sub(_LOW_LINE, line)
     line = _CHAT_SYNTAX.sub(lambda match: f"{match[0]}{_ZERO_WIDTH_SPACE}", line)
     if _CHAT_LINE_START.match(line):

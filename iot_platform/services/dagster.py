@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,11 +10,12 @@ from typing import Any
 
 import requests
 
-from iot_platform.errors import PlatformError
+from iot_platform.clickhouse_embedded.record import bracketed
 from iot_platform.security.private_files import state_directory
 from iot_platform.services.instance import create_storage
 from iot_platform.services.process import Service, free_port
 from iot_platform.services.signals import ignore_stop_signals
+from iot_platform.services.supervision import HEALTH_TIMEOUT_S, wait_until_healthy
 from iot_platform.settings import PACKAGE_DIR, Settings
 
 # Named as in the checkout's workspace.yaml: `dagster dev` then shares the state of sensors and schedules.
@@ -36,10 +36,6 @@ CODE_LOCATION, WEBSERVER, DAEMON = "code-location", "dagster-webserver", "dagste
 # without heartbeats: it runs or it has ended.
 CODE_SERVER = ("dagster", "api", "grpc")
 
-# A start may take minutes on a busy machine.
-START_TIMEOUT_S = 600
-REPORT_INTERVAL_S = 30
-HEALTH_TIMEOUT_S = 10
 # Error messages are cut at this length: they may hold a whole traceback.
 MESSAGE_LENGTH = 500
 HEALTH_QUERY = """
@@ -73,34 +69,22 @@ class Dagster:
         try:
             answer = requests.post(f"{self.url}/graphql", json={"query": HEALTH_QUERY}, timeout=HEALTH_TIMEOUT_S)
             answer.raise_for_status()
-            found = answer.json()["data"]
-        except (requests.RequestException, ValueError, KeyError) as error:
+            found = answer.json()
+        except (requests.RequestException, ValueError) as error:
             return [f"The webserver does not answer: {error} Log: {self._log(WEBSERVER)}"]
+        try:
+            locations = _location_problems(found["data"]["workspaceOrError"])
+            daemons = _daemon_problems(found["data"]["instance"]["daemonHealth"])
+        except (TypeError, KeyError):
+            # GraphQL puts null where it cannot answer, for example because Dagster's storage is locked.
+            return [f"The webserver answers {str(found)[:MESSAGE_LENGTH]} Log: {self._log(WEBSERVER)}"]
         return [
-            *(f"{text} Log: {self._log(CODE_LOCATION)}" for text in _location_problems(found["workspaceOrError"])),
-            *(f"{text} Log: {self._log(DAEMON)}" for text in _daemon_problems(found["instance"]["daemonHealth"])),
+            *(f"{text} Log: {self._log(CODE_LOCATION)}" for text in locations),
+            *(f"{text} Log: {self._log(DAEMON)}" for text in daemons),
         ]
 
     def _log(self, name: str) -> Path:
         return next(service.log for service in self.services if service.name == name)
-
-    def wait_until_healthy(self, report: Callable[[str], None], timeout_s: float = START_TIMEOUT_S) -> None:
-        """Wait until there are no problems; ``report`` gets a message every REPORT_INTERVAL_S.
-
-        Raises PlatformError when a process ends, or after ``timeout_s``.
-        """
-        started = time.monotonic()
-        reported = 0.0
-        while problems := self.problems():
-            for service in self.services:
-                service.check()
-            waited = time.monotonic() - started
-            if waited > timeout_s:
-                raise PlatformError(f"Dagster is not healthy after {timeout_s:.0f} s: {' '.join(problems)}")
-            if waited - reported > REPORT_INTERVAL_S:
-                reported = waited
-                report(f"Dagster is still starting after {waited:.0f} s. {' '.join(problems)}")
-            time.sleep(0.5)
 
 
 @contextmanager
@@ -128,8 +112,8 @@ def running_dagster(
             services.append(Service(name, command, env, logs / f"{name}.log", folder))
             stack.callback(services[-1].stop)
         stack.callback(ignore_stop_signals)  # registered last, so it runs first
-        dagster = Dagster(f"http://{settings.host}:{port}", services)
-        dagster.wait_until_healthy(report)
+        dagster = Dagster(f"http://{bracketed(settings.host)}:{port}", services)
+        wait_until_healthy(dagster, services, report)
         yield dagster
 
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import requests
 
-from iot_platform.errors import PlatformError
+from iot_platform.clickhouse_embedded.record import bracketed
 from iot_platform.security.private_files import state_directory
 from iot_platform.services.process import Service
 from iot_platform.services.signals import ignore_stop_signals
+from iot_platform.services.supervision import HEALTH_TIMEOUT_S, wait_until_healthy
 from iot_platform.settings import Settings
 
 DASHBOARD_PORT = 3001
-START_TIMEOUT_S = 120
-HEALTH_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True)
@@ -42,18 +40,18 @@ class Dashboard:
 
 
 @contextmanager
-def running_dashboard(settings: Settings, port: int, env: Mapping[str, str]) -> Iterator[Dashboard]:
-    """The preview, answering on ``port``, for the length of a ``with`` block."""
+def running_dashboard(
+    settings: Settings, port: int, env: Mapping[str, str], report: Callable[[str], None]
+) -> Iterator[Dashboard]:
+    """The preview, answering on ``port``, for the length of a ``with`` block.
+
+    ``report`` gets a message when the start takes long.
+    """
     command = ("iot_platform", "dashboard", "--port", str(port))
     service = Service("dashboard", command, env, state_directory(settings.root, "logs") / "dashboard.log")
     try:
-        dashboard = Dashboard(f"http://{settings.host}:{port}", service)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while problems := dashboard.problems():
-            service.check()
-            if time.monotonic() > deadline:
-                raise PlatformError(" ".join(problems))
-            time.sleep(0.2)
+        dashboard = Dashboard(f"http://{bracketed(settings.host)}:{port}", service)
+        wait_until_healthy(dashboard, [service], report)
         yield dashboard
     finally:
         ignore_stop_signals()

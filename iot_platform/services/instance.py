@@ -88,7 +88,11 @@ nux:
 
 
 # SHA-256 of what earlier versions wrote: a file that nobody has changed gets the new configuration.
-EARLIER_CONFIGS = {"3a375c7392da8f163cbdddc399494e8cf994f70e4f4e19a3c7f7e29693cdabc2"}
+EARLIER_CONFIGS = {
+    "4bd9bc51866338e7f1bd248fb28203ab3d2534b1d43c5f04a1251c1fa12d13cb",
+    "c9dff89ac557a34e08ec2a781238d59ec991e7fde2fae00420724388093e5bad",
+    "3a375c7392da8f163cbdddc399494e8cf994f70e4f4e19a3c7f7e29693cdabc2",
+}
 
 
 def dagster_home(settings: Settings) -> Path:
@@ -96,7 +100,13 @@ def dagster_home(settings: Settings) -> Path:
     home = state_directory(settings.root, "dagster")
     config = home / "dagster.yaml"
     if not config.exists() or hashlib.sha256(config.read_bytes()).hexdigest() in EARLIER_CONFIGS:
-        config.write_text(INSTANCE_CONFIG, encoding="utf-8")
+        # The rename is atomic: half a file, as a full disk leaves it, would count as changed and stay for ever.
+        draft = home / f"dagster.yaml.{os.getpid()}"
+        try:
+            draft.write_text(INSTANCE_CONFIG, encoding="utf-8")
+            draft.replace(config)
+        finally:
+            draft.unlink(missing_ok=True)
     return home
 
 

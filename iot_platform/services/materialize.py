@@ -13,9 +13,9 @@ from iot_platform.errors import PlatformError
 from iot_platform.security.child_environment import python_environment
 from iot_platform.services.dagster import CODE
 from iot_platform.services.partition_tags import DAYS_PER_RUN, range_tags
+from iot_platform.services.process import end_of
 
 RUN_TIMEOUT_S = 3600
-LINES_SHOWN = 20
 
 
 def refresh_metadata(env: Mapping[str, str], log: Path) -> None:
@@ -39,16 +39,17 @@ def materialize_layers(first: dt.date, last: dt.date, env: Mapping[str, str], lo
 def _execute(job: str, tags: Mapping[str, str], env: Mapping[str, str], log: Path) -> None:
     command = [sys.executable, "-m", "dagster", "job", "execute", *CODE, "-j", job, "--tags", json.dumps(tags)]
     with log.open("ab") as output:
-        code = subprocess.run(
-            command,
-            env=python_environment(env),
-            cwd=env["DAGSTER_HOME"],
-            stdout=output,
-            stderr=output,
-            timeout=RUN_TIMEOUT_S,
-            check=False,
-        ).returncode
+        try:
+            code = subprocess.run(
+                command,
+                env=python_environment(env),
+                cwd=env["DAGSTER_HOME"],
+                stdout=output,
+                stderr=output,
+                timeout=RUN_TIMEOUT_S,
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired as error:
+            raise PlatformError(f"{job} did not end within {RUN_TIMEOUT_S} s and was stopped. Log: {log}") from error
     if code:
-        lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        tail = "\n".join(lines[-LINES_SHOWN:])
-        raise PlatformError(f"{job} failed (exit code {code}). The end of {log}:\n{tail}")
+        raise PlatformError(f"{job} failed (exit code {code}). The end of {log}:\n{end_of(log)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,13 +21,15 @@ from iot_platform.security.private_files import UMASK
 STOP_TIMEOUT_S = 20
 # A service that ends again and again is broken: restarting it would only hide that.
 MAX_RESTARTS, RESTART_WINDOW_S = 5, 600
-LINES_SHOWN = 15
+LINES_SHOWN = 20
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def free_port(preferred: int, host: str) -> int:
     """``preferred`` if nothing listens there, any free port otherwise."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in (preferred, 0):
-        with socket.socket() as candidate:
+        with socket.socket(family) as candidate:
             candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 candidate.bind((host, port))
@@ -36,8 +39,29 @@ def free_port(preferred: int, host: str) -> int:
     raise PlatformError(f"No free port on {host}.")
 
 
+def end_of(log: Path) -> str:
+    """The last lines of a log that are not blank."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join([line for line in lines if line.strip()][-LINES_SHOWN:])
+
+
+def _end_with_parent() -> Callable[[], None]:
+    """What a child process does before it starts: ask the kernel for a SIGTERM when this process ends."""
+    library, parent = ctypes.CDLL(None), os.getpid()
+
+    def ask() -> None:
+        library.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask
+
+
 class Service:
-    """One child process in a session of its own, so that Ctrl-C does not stop it directly; ``stop`` does."""
+    """One child process in a session of its own, so that Ctrl-C does not stop it directly; ``stop`` does.
+
+    On Linux it also ends when this process is killed.
+    """
 
     def __init__(
         self, name: str, command: Sequence[str], env: Mapping[str, str], log: Path, cwd: Path | None = None
@@ -62,6 +86,7 @@ class Service:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_end_with_parent() if sys.platform == "linux" else None,
                 umask=UMASK,
             )
 
@@ -69,7 +94,7 @@ class Service:
         """Raise PlatformError, with the end of its log, when the process has ended."""
         code = self._process.poll()
         if code is not None:
-            raise PlatformError(f"{self.name} ended with exit code {code}. The end of {self.log}:\n{self._tail()}")
+            raise PlatformError(f"{self.name} ended with exit code {code}. The end of {self.log}:\n{end_of(self.log)}")
 
     def restart_if_ended(self) -> str | None:
         """Start the process again if it has ended, and return a message then.
@@ -107,7 +132,3 @@ class Service:
         except ProcessLookupError:
             return False
         return True
-
-    def _tail(self) -> str:
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join([line for line in lines if line.strip()][-LINES_SHOWN:])

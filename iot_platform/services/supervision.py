@@ -1,4 +1,4 @@
-"""Watch the running parts of the platform until one of them fails."""
+"""Wait until a part of the platform has started, and watch the running ones until one of them fails."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn, Protocol
 
 from iot_platform.errors import PlatformError
+from iot_platform.services.process import Service
 
+# A start may take minutes on a busy machine.
+START_TIMEOUT_S = 600
+START_POLL_S = 0.5
+# For the answer to one question about a part's health.
+HEALTH_TIMEOUT_S = 10
 HEALTH_INTERVAL_S = 30
 # Long enough for a suspended laptop or a paused virtual machine to recover by itself.
 UNHEALTHY_TIMEOUT_S = 600
@@ -28,6 +34,25 @@ class Watched(Protocol):
 
     def problems(self) -> list[str]:
         """The current problems, one message each; empty: all is healthy."""
+
+
+def wait_until_healthy(part: Watched, services: Sequence[Service], report: Callable[[str], None]) -> None:
+    """Wait until a part that was just started has no problems; ``report`` gets them every HEALTH_INTERVAL_S.
+
+    Raises PlatformError when one of its ``services`` ends, or after START_TIMEOUT_S.
+    """
+    started = time.monotonic()
+    reported = 0.0
+    while problems := part.problems():
+        for service in services:
+            service.check()
+        waited = time.monotonic() - started
+        if waited > START_TIMEOUT_S:
+            raise PlatformError(f"Not healthy after {START_TIMEOUT_S} s: {' '.join(problems)}")
+        if waited - reported > HEALTH_INTERVAL_S:
+            reported = waited
+            report(f"Still starting after {waited:.0f} s. {' '.join(problems)}")
+        time.sleep(START_POLL_S)
 
 
 def watch(services: Sequence[Watched], report: Callable[[str], None], timeout_s: float | None) -> NoReturn:

@@ -87,6 +87,15 @@ def test_verified_days_are_not_compared_again(proved: Client) -> None:
     assert {proof["layer"] for proof in proofs} >= {"l2_power_cleaned", "l3_power_joined", "l4_power_agg_hourly"}
 
 
+def test_periods_without_readings_and_the_wrong_way_round(proved: Client) -> None:
+    for period in (("--to", "2025-12-31"), ("--from", "2026-01-04"), ("--from", "1000-01-01", "--to", "1969-12-31")):
+        assert run(*period) == (0, "There are no readings in this period: nothing was verified.\n")
+        assert json.loads(run(*period, "--json")[1]) == {"proved": True, "unchanged": 0, "proofs": []}
+    assert "3 partitions" not in run("--from", DAY, "--to", DAY)[1]
+    done = CliRunner().invoke(prove, ["--from", "2026-01-03", "--to", DAY])
+    assert done.exit_code == 2 and "--to 2026-01-02 is before --from 2026-01-03." in done.stderr
+
+
 def test_duplicates_and_corrections_are_counted_per_day(proved: Client) -> None:
     proved.command(
         "INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) "

@@ -19,7 +19,7 @@ from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.statements import split_statements
 from iot_platform.errors import PlatformError
-from iot_platform.layers.catalog import DERIVED_LAYERS, L4
+from iot_platform.layers.catalog import BY_DEVICE_HOURLY, DERIVED_LAYERS
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
@@ -163,7 +163,7 @@ class Traffic:
 
 def views(client: Client) -> dict[str, str]:
     """The query of each view of the chain, as ClickHouse writes it."""
-    names = [*(layer.view for layer in DERIVED_LAYERS), L4.name]
+    names = [*(layer.view for layer in DERIVED_LAYERS), BY_DEVICE_HOURLY.name]
     rows = client.query(
         "SELECT name, as_select FROM system.tables WHERE database = currentDatabase() "
         "AND name IN {names:Array(String)}",

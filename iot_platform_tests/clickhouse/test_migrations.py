@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.clickhouse import lock
 from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.lock import server_lock
@@ -128,8 +129,9 @@ def test_the_lock_of_a_dead_process_is_taken_over(server: Endpoint, client: Clie
         pass
 
 
-def test_the_lock_of_a_living_process_is_never_taken(client: Client) -> None:
-    second = server_lock(client, "x", wait_s=1.5, stale_s=0)
+def test_the_lock_of_a_living_process_is_never_taken(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "STALE_S", 0)
+    second = server_lock(client, "x", wait_s=1.5)
     with server_lock(client, "x"), pytest.raises(PlatformError, match="still held"):
         second.__enter__()
 

@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.migrations import migrate
 from iot_platform.defs import table_entries
-from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, L4, QUARANTINE
+from iot_platform.layers.catalog import BY_DEVICE_HOURLY, DERIVED_LAYERS, L2, L3, QUARANTINE
 from iot_platform.layers.definition import Definition
 from iot_platform.layers.proof import prove_all, prove_partitions
 from iot_platform.layers.status import unverified_partitions
@@ -93,7 +93,7 @@ def test_the_next_proof_repairs_what_was_running(platform: Client, evolving: Evo
     assert [unverified_partitions(platform, layer) for layer in DERIVED_LAYERS] == [[FIRST_DAY]] * len(DERIVED_LAYERS)
     # The marts without the voltage needed no rebuild.
     rebuilt = {proof.layer for proof in prove_all(platform) if proof.was_rebuilt}
-    assert rebuilt == {layer.name for layer in (L2, QUARANTINE, L3, L4)}
+    assert rebuilt == {layer.name for layer in (L2, QUARANTINE, L3, BY_DEVICE_HOURLY)}
     assert_every_layer_has_what_l1_has(platform)
     prove_everything(platform)
 
@@ -213,7 +213,7 @@ def test_dagster_shows_the_new_columns(platform: Client, evolving: Evolving) -> 
     evolving.add_example()
     migrate(platform, evolving)
     BatchWriter(platform, "s").write(Batch(1, 2, readings(0, 1, 10)))
-    schema = table_entries.column_schema(platform, L4.name, comments_of=L4.table)
+    schema = table_entries.column_schema(platform, BY_DEVICE_HOURLY.name, comments_of=BY_DEVICE_HOURLY.table)
     shown = {column.name: column for column in schema.columns}["min_voltage"]
     assert (shown.type, shown.constraints.nullable) == ("Nullable(Float32)", True)
     assert shown.description and shown.description.startswith("Lowest voltage")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import psutil
 import pytest
 
 from iot_platform.clickhouse_embedded import http_access
+from iot_platform.clickhouse_embedded.__main__ import main
 from iot_platform.clickhouse_embedded.command_line import as_arguments, read_arguments
 from iot_platform.clickhouse_embedded.options import ServerOptions
 from iot_platform.clickhouse_embedded.record import read_record
@@ -40,9 +42,16 @@ def test_the_password_comes_from_the_environment_only() -> None:
     [
         ([], {}, "directory"),
         (["/d", "--port=65536"], {}, "a port is a number from 0 to 65535"),
-        (["/d", "--port=x"], {}, "--port"),
+        (["/d", "--port=x"], {}, "a port is a number from 0 to 65535"),
+        (["/d", "--port=-1"], {}, "a port is a number from 0 to 65535"),
+        (["/d", "--memory-bytes=-1"], {}, "the memory is a positive number of bytes"),
+        (["/d", "--memory-bytes=4G"], {}, "the memory is a positive number of bytes"),
+        # "$DIRECTORY" and "$ADDRESS" of a script in which they are not set.
+        ([""], {}, "argument directory: is empty"),
+        (["/d", "--host="], {}, "argument --host: is empty"),
         (["/d", "--password=x"], {}, "unrecognized arguments: --password"),
         (["/d"], {"CLICKHOUSE_EMBEDDED_PASSWORD": ""}, "CLICKHOUSE_EMBEDDED_PASSWORD is empty"),
+        (["/d"], {"CLICKHOUSE_EMBEDDED_PASSWORD": "\udcff"}, "CLICKHOUSE_EMBEDDED_PASSWORD is not UTF-8"),
     ],
 )
 def test_wrong_arguments(
@@ -52,6 +61,17 @@ def test_wrong_arguments(
         read_arguments(arguments, environment)
     assert exit_.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["file", "file/below", "/proc/nothing"])
+def test_a_directory_that_cannot_be_used(
+    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.umask", lambda mask: mask)
+    (tmp_path / "file").touch()
+    assert main([str(tmp_path / path), "--port=0"]) == 1
+    output = capsys.readouterr()
+    assert re.fullmatch(rf"Error: {tmp_path / path}\S*: (Not a|No such file or) directory\n", output.err)
 
 
 def test_a_reused_process_id_is_not_the_server(tmp_path: Path) -> None:

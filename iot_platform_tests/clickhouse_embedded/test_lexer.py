@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from iot_platform.clickhouse_embedded.lexer import tokens
+from iot_platform.clickhouse_embedded.lexer import tokens, with_depth
 from iot_platform.clickhouse_embedded.statement import insert_head
 
 PIECES = st.sampled_from(
@@ -55,6 +55,16 @@ def test_time_grows_with_the_text(unit: str) -> None:
     seconds(small)  # warm
     # 16 times the text: linear is 16 times the time, quadratic 256 times.
     assert seconds(large) < 64 * (min(seconds(small) for _ in range(3)) + 0.002)
+
+
+def test_brackets_in_strings_and_names_open_nothing() -> None:
+    found = list(tokens("f([1, {'(' : `[`}], x) y"))
+    assert [depth for _, _, depth in with_depth(found)] == [0, 1, 2, 2, 2, 3, 3, 3, 3, 2, 1, 1, 1, 0, 0]
+    assert [(index, token.text, depth) for index, token, depth in with_depth(found, 12)] == [
+        (12, "x", 0),
+        (13, ")", -1),
+        (14, "y", -1),
+    ]
 
 
 @pytest.mark.parametrize(

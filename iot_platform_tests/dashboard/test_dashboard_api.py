@@ -24,7 +24,7 @@ from clickhouse_connect.driver.client import Client
 from pydantic import SecretStr
 
 from iot_platform.clickhouse.endpoint import Endpoint
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.dashboard.app import create_app
 from iot_platform.dashboard.clickhouse_pool import ClickHousePool
 from iot_platform.dashboard.query_cache import QueryCache

@@ -11,7 +11,7 @@ DAY, NEXT_DAY = "2026-01-02", "2026-01-03"
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 
-def facts(evaluation: dg.AssetCheckEvaluation) -> dict[str, Any]:
+def entries(evaluation: dg.AssetCheckEvaluation) -> dict[str, Any]:
     return {name: value.value for name, value in evaluation.metadata.items()}
 
 

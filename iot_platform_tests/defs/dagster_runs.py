@@ -54,8 +54,16 @@ def run_checks(
     return {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
 
 
-def unfinished_run(instance: dg.DagsterInstance, job: dg.JobDefinition, status: dg.DagsterRunStatus) -> str:
-    """Store a run that has not ended, and nothing of it is executed; its id."""
-    location = RegisteredCodeLocationOrigin("iot_platform")
-    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), job.name)
-    return instance.create_run_for_job(job, status=status, remote_job_origin=origin).run_id
+def unfinished_run(
+    instance: dg.DagsterInstance,
+    job: dg.JobDefinition,
+    status: dg.DagsterRunStatus,
+    *,
+    run_config: Mapping[str, Any] | None = None,
+    location: str = "iot_platform",
+) -> str:
+    """Store a run of a code location with a status, and nothing of it is executed; its id."""
+    repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location), "__repository__")
+    origin = RemoteJobOrigin(repository, job.name)
+    run = instance.create_run_for_job(job, status=status, remote_job_origin=origin, run_config=run_config)
+    return run.run_id

@@ -69,6 +69,8 @@ defs = dg.Definitions(
     jobs=[
         dg.define_asset_job("layers_job", dg.AssetSelection.assets(upper, lower)),
         dg.define_asset_job("devices_job", dg.AssetSelection.assets(devices)),
+        dg.define_asset_job("lower_job", dg.AssetSelection.assets(lower).without_checks()),
+        dg.define_asset_job("checks_job", dg.AssetSelection.checks(upper_is_right)),
         task_job,
     ],
     schedules=[task_schedule],

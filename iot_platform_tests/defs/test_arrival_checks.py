@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from iot_platform_tests.defs.check_data import DAY, NEXT_DAY, WARN, facts, hours_of, insert, sent
+from iot_platform_tests.defs.check_data import DAY, NEXT_DAY, WARN, entries, hours_of, insert, sent
 from iot_platform_tests.defs.dagster_runs import run_checks
 
 
@@ -26,8 +26,8 @@ def test_intervals_that_did_not_arrive_warn(platform: Client, instance: dg.Dagst
     insert(platform, "l1_power_raw", *sent(*hours[4:20], device=3), *(f"('{hour}', 3, -1)" for hour in hours[20:]))
     gaps = run_checks(instance, "l1_power_raw", day=DAY)["no_interval_is_missing"]
     assert not gaps.passed and gaps.severity == WARN
-    assert (facts(gaps)["offending_intervals"], facts(gaps)["intervals"]) == (3, 3 + 21 + 48 + 20)
-    assert facts(gaps)["offenders"].splitlines()[2:] == ["| 1 | 3 | 3600 | 14400 |"]
+    assert (entries(gaps)["offending_intervals"], entries(gaps)["intervals"]) == (3, 3 + 21 + 48 + 20)
+    assert entries(gaps)["offenders"].splitlines()[2:] == ["| 1 | 3 | 3600 | 14400 |"]
 
 
 def test_an_outage_over_midnight_counts_on_both_days(platform: Client, instance: dg.DagsterInstance) -> None:
@@ -35,19 +35,19 @@ def test_an_outage_over_midnight_counts_on_both_days(platform: Client, instance:
     insert(platform, "l1_power_raw", *sent(*hours[:20], *next_hours[5:]))
     for day, missing in ((DAY, 4), (NEXT_DAY, 5)):
         assert (
-            facts(run_checks(instance, "l1_power_raw", day=day)["no_interval_is_missing"])["offending_intervals"]
+            entries(run_checks(instance, "l1_power_raw", day=day)["no_interval_is_missing"])["offending_intervals"]
             == missing
         )
     gaps = run_checks(instance, "l1_power_raw")["no_interval_is_missing"]
-    assert facts(gaps)["offending_intervals"] == 9
+    assert entries(gaps)["offending_intervals"] == 9
 
 
 def test_without_a_day_devices_that_are_silent_now_are_listed(platform: Client, instance: dg.DagsterInstance) -> None:
     now = dt.datetime.now(dt.UTC)
     insert(platform, "l1_power_raw", *sent(*(f"{now - dt.timedelta(hours=hours):%F %T}" for hours in (11, 10, 9))))
     silent = run_checks(instance, "l1_power_raw")["no_device_is_silent"]
-    assert facts(silent)["offending_devices"] == 1
-    assert facts(silent)["offending_days"] == f"1: {now.date()}"
+    assert entries(silent)["offending_devices"] == 1
+    assert entries(silent)["offending_days"] == f"1: {now.date()}"
 
 
 def test_nothing_is_expected_of_a_closed_device(platform: Client, instance: dg.DagsterInstance) -> None:
@@ -72,7 +72,7 @@ def test_silent_devices_warn(platform: Client, instance: dg.DagsterInstance, mon
     assert run_checks(instance, "l1_power_raw", day=DAY)["no_device_is_silent"].passed
     silent = run_checks(instance, "l1_power_raw", day=NEXT_DAY)["no_device_is_silent"]
     assert not silent.passed and silent.severity == WARN
-    assert facts(silent)["offenders"].splitlines()[2:] == ["| 1 | 2026-01-03 09:00:00 | 15 | 1 |"]
+    assert entries(silent)["offenders"].splitlines()[2:] == ["| 1 | 2026-01-03 09:00:00 | 15 | 1 |"]
     monkeypatch.setenv("IOT_CHECKS__NO_DEVICE_IS_SILENT__PARAMETERS__SILENT_HOURS", "16")
     assert run_checks(instance, "l1_power_raw", day=NEXT_DAY)["no_device_is_silent"].passed
 
@@ -87,10 +87,10 @@ def test_clocks_duplicates_and_a_jump_of_rejects_warn(platform: Client, instance
     today = platform.query("SELECT toString(toDate(now('UTC')))").result_rows[0][0]
     insert(platform, "l1_power_raw", "(now('UTC') + INTERVAL 2 DAY, 1, 1)")
     found = run_checks(instance, "l2_power_cleaned", day="2026-01-05")
-    assert facts(found["few_readings_are_duplicates"])["offending_readings"] == 6
+    assert entries(found["few_readings_are_duplicates"])["offending_readings"] == 6
     assert not found["few_readings_are_duplicates"].passed
     assert not found["reject_rate_is_like_before"].passed
-    assert facts(found["reject_rate_is_like_before"])["offenders"].splitlines()[2].startswith("| 2026-01-05 | 3 |")
+    assert entries(found["reject_rate_is_like_before"])["offenders"].splitlines()[2].startswith("| 2026-01-05 | 3 |")
     assert run_checks(instance, "l2_power_cleaned", day="2026-01-04")["reject_rate_is_like_before"].passed
     clocks = run_checks(instance, "l1_power_raw", day=today)["clocks_are_right"]
-    assert not clocks.passed and facts(clocks)["offending_readings"] == 1
+    assert not clocks.passed and entries(clocks)["offending_readings"] == 1

@@ -12,7 +12,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.definitions import defs
 from iot_platform.layers.blocked_days import record_outcome
-from iot_platform_tests.defs.check_data import DAY, NEXT_DAY, facts, insert
+from iot_platform_tests.defs.check_data import DAY, NEXT_DAY, entries, insert
 from iot_platform_tests.defs.dagster_runs import run_checks, run_job
 
 
@@ -29,7 +29,7 @@ def test_a_failed_day_is_blocked_until_its_check_passes(platform: Client, instan
     insert(platform, "l2_power_cleaned", f"('{DAY}', 1, -5)")
     # A check of all days, as "Execute all" in the UI starts it, lists the failed ones.
     found = run_checks(instance, "l2_power_cleaned")["every_reading_is_within_limits"]
-    assert not found.passed and facts(found)["failed_days"] == DAY
+    assert not found.passed and entries(found)["failed_days"] == DAY
     held = prove_l3(instance, DAY, last_day=NEXT_DAY, raise_on_error=False)
     assert not held.success
     failure = next(event for event in held.all_node_events if event.is_step_failure)

@@ -13,7 +13,7 @@ from iot_platform.clickhouse.drift import schema_drift
 from iot_platform.defs.layers.check_runner import find
 from iot_platform.defs.layers.rules import RULES
 from iot_platform.settings import Settings
-from iot_platform_tests.defs.check_data import DAY, ERROR, NEXT_DAY, facts, hours_of, insert, sent
+from iot_platform_tests.defs.check_data import DAY, ERROR, NEXT_DAY, entries, hours_of, insert, sent
 from iot_platform_tests.defs.dagster_runs import run_checks
 
 
@@ -26,7 +26,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def test_a_device_that_stopped_is_silent_in_a_check_of_all_days(platform: Client, instance: dg.DagsterInstance) -> None:
     insert(platform, "l1_power_raw", "(now('UTC') - INTERVAL 2 DAY, 1, 1)", "(now('UTC') - INTERVAL 47 HOUR, 1, 1)")
     silent = run_checks(instance, "l1_power_raw")["no_device_is_silent"]
-    assert not silent.passed and facts(silent)["offenders"].splitlines()[2].startswith("| 1 |")
+    assert not silent.passed and entries(silent)["offenders"].splitlines()[2].startswith("| 1 |")
 
 
 def test_of_the_devices_of_a_day_those_that_stopped_are_listed_once(
@@ -35,7 +35,7 @@ def test_of_the_devices_of_a_day_those_that_stopped_are_listed_once(
     hours = hours_of(DAY)
     insert(platform, "l1_power_raw", *sent(*hours), *sent(*hours[:12], device=2), *sent(*hours[:9], device=3))
     insert(platform, "l1_power_raw", *sent("2026-01-01 00:00:00", "2026-01-01 01:00:00", device=4))
-    silent = facts(run_checks(instance, "l1_power_raw", day=DAY)["no_device_is_silent"])
+    silent = entries(run_checks(instance, "l1_power_raw", day=DAY)["no_device_is_silent"])
     assert (silent["offending_devices"], silent["devices"], silent["offending_share"]) == (3, 4, 0.75)
 
 
@@ -47,9 +47,9 @@ def test_all_days_are_checked_in_pieces(
         insert(platform, "l2_power_cleaned", f"('{day}', 1, -5)")
     for day in ("2025-07-01", DAY, NEXT_DAY):
         insert(platform, "l1_power_raw", f"('{day}', 1, 1)")
-    whole = facts(run_checks(instance, "l2_power_cleaned")["every_reading_is_within_limits"])
+    whole = entries(run_checks(instance, "l2_power_cleaned")["every_reading_is_within_limits"])
     monkeypatch.setattr("iot_platform.layers.partitions.ROWS_PER_QUERY", 1)
-    pieces = facts(run_checks(instance, "l2_power_cleaned")["every_reading_is_within_limits"])
+    pieces = entries(run_checks(instance, "l2_power_cleaned")["every_reading_is_within_limits"])
     assert (pieces["offending_readings"], pieces["readings"]) == (4, 7)
     assert pieces["failed_days"] == whole["failed_days"] == f"1970-01-01, 2025-07-01, {DAY}, 2035-07-01"
 
@@ -62,7 +62,7 @@ def test_a_day_that_lacks_every_second_reading_has_gaps(platform: Client, instan
         insert(platform, "l1_power_raw", *sent(*(f"{hour[:-5]}{minute}:00" for hour in hours_of(DAY))))
     insert(platform, "l1_power_raw", *sent(*quarters[::2]))
     assert run_checks(instance, "l1_power_raw", day=DAY)["no_interval_is_missing"].passed
-    gaps = facts(run_checks(instance, "l1_power_raw", day=NEXT_DAY)["no_interval_is_missing"])
+    gaps = entries(run_checks(instance, "l1_power_raw", day=NEXT_DAY)["no_interval_is_missing"])
     assert gaps["offending_intervals"] == 48
     assert gaps["offenders"].splitlines()[2:] == ["| 1 | 48 | 900 | 1800 |"]
 
@@ -87,9 +87,10 @@ def test_damage_that_no_sum_can_represent_fails_and_is_reported(platform: Client
     platform.command("ALTER TABLE l3_power_joined REPLACE PARTITION ID '20260102' FROM swapped")
     found = run_checks(instance, "l4_power_agg_hourly", day=DAY)["l4_equals_l3"]
     assert not found.passed and found.severity == ERROR
-    assert sorted(line.split(" | ")[0] for line in facts(found)["offenders"].splitlines()[2:]) == ["| 1", "| 3", "| 4"]
+    offenders = entries(found)["offenders"].splitlines()[2:]
+    assert sorted(line.split(" | ")[0] for line in offenders) == ["| 1", "| 3", "| 4"]
     energy = run_checks(instance, "l3_power_joined", day=DAY)["energy_has_metadata"]
-    assert (facts(energy)["offending_kWh"], facts(energy)["kWh"]) == (1e12 + 1, 1e12 + 1)
+    assert (entries(energy)["offending_kWh"], entries(energy)["kWh"]) == (1e12 + 1, 1e12 + 1)
 
 
 def test_a_comparison_drops_what_a_killed_one_left(platform: Client) -> None:

@@ -60,8 +60,8 @@ def test_all_illustrations_may_fail(
     layers = run_job("all_layers_job", instance, DAY)
     assert metadata.success and layers.success
     for name in LAYERS:
-        facts = metadata_of(instance, name, DAY)
-        assert facts["proof"] and facts["readings"] >= 0 and "preview" not in facts
+        entries = metadata_of(instance, name, DAY)
+        assert entries["proof"] and entries["readings"] >= 0 and "preview" not in entries
     counts = metadata_of(instance, "device_metadata")
     assert counts["rows_read"] == counts["new"] == 10 and counts["days_restated"] == 0
     assert "changes" not in counts and "kWh_per_customer" not in counts

@@ -21,8 +21,9 @@ from iot_platform.defs.layers.schedules import (
     prove_today_schedule,
 )
 from iot_platform.defs.readings import sensor as module
-from iot_platform.defs.readings.sensor import NOT_ENDED, simulated_ingestion_sensor
+from iot_platform.defs.readings.sensor import simulated_ingestion_sensor
 from iot_platform.defs.readings.windows import MAX_WINDOW
+from iot_platform.defs.run_statuses import NOT_ENDED
 from iot_platform.errors import PlatformError, ServerError
 from iot_platform.layers.blocked_days import record_outcome
 from iot_platform.services.process import free_port
@@ -85,6 +86,54 @@ def test_nothing_is_requested_while_an_ingestion_run_waits_or_runs(status: dg.Da
         # The next window covers what has arrived meanwhile.
         [request] = requests_of(tick(cursor, instance))
         assert window_of(request) == (cursor, "2026-01-05T10:15:01+00:00")
+
+
+def ended_run(instance: dg.DagsterInstance, request: dg.RunRequest, status: dg.DagsterRunStatus) -> str:
+    """The run of a request of the sensor, which ended ten minutes ago."""
+    job = defs.resolve_job_def("ingestion_job")
+    run_id = unfinished_run(instance, job, status, run_config=request.run_config)
+    tags = {"dagster/partition": request.partition_key or "", "dagster/sensor_name": "simulated_ingestion_sensor"}
+    instance.add_run_tags(run_id, tags)
+    return run_id
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED])
+def test_the_window_of_a_failed_run_is_requested_again(
+    status: dg.DagsterRunStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        [request] = requests_of(first := tick("2026-01-02T10:15:01+00:00", instance))
+        assert isinstance(first, dg.SensorResult)
+        keys = {request.run_key}
+        for _ in range(3):
+            ended_run(instance, request, status)
+            monkeypatch.setattr(module, "utc_now", lambda: dt.datetime.now(dt.UTC) + dt.timedelta(seconds=100))
+            waiting = tick(first.cursor, instance)
+            assert isinstance(waiting, dg.SkipReason) and "again in" in str(waiting.skip_message)
+            monkeypatch.setattr(module, "utc_now", lambda: dt.datetime.now(dt.UTC) + dt.timedelta(seconds=300))
+            [again] = requests_of(repeated := tick(first.cursor, instance))
+            assert (window_of(again), again.partition_key) == (window_of(request), "2026-01-02")
+            assert isinstance(repeated, dg.SensorResult) and repeated.cursor == first.cursor
+            # Dagster starts one run per key.
+            assert again.run_key not in keys
+            keys.add(again.run_key)
+        with monkeypatch.context() as later:
+            # The day is no partition any more.
+            later.setenv("IOT_FIRST_DAY", "2026-01-03")
+            assert window_of(requests_of(tick(first.cursor, instance))[0])[0] == "2026-01-03T00:00:01+00:00"
+        ended_run(instance, request, dg.DagsterRunStatus.SUCCESS)
+        assert window_of(requests_of(tick(first.cursor, instance))[0])[0] == "2026-01-03T00:00:01+00:00"
+
+
+def test_runs_that_others_started_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    cursor = "2026-01-05T09:00:01+00:00"
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = defs.resolve_job_def("ingestion_job")
+        # Another code location, whose job has the same name, and a run from the Launchpad that failed.
+        unfinished_run(instance, job, dg.DagsterRunStatus.STARTED, location="billing")
+        unfinished_run(instance, job, dg.DagsterRunStatus.FAILURE)
+        monkeypatch.setattr(module, "utc_now", lambda: NOW)
+        assert window_of(requests_of(tick(cursor, instance))[0])[0] == cursor
 
 
 def test_readings_are_requested_once_enough_have_arrived(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,8 +40,8 @@ def test_days_are_materialized_from_nothing_to_verified_marts(platform: Client, 
         assert raw["dagster/partition_row_count"] == pytest.approx(10 * 96, abs=20)
         assert raw["kWh"] > 0 and raw["devices"] == 10 and raw["lag_s"] > 0
         for name in LAYERS:
-            facts = metadata_of(instance, name, day)
-            assert len(facts["checksum"]) == 16 and facts["duration_s"] > 0
+            entries = metadata_of(instance, name, day)
+            assert len(entries["checksum"]) == 16 and entries["duration_s"] > 0
         marts = metadata_of(instance, "l4_power_agg_hourly", day)
         assert marts["readings"] == metadata_of(instance, "l2_power_cleaned", day)["readings"]
         assert marts["dagster/partition_row_count"] == pytest.approx(240, abs=3)
@@ -82,11 +82,11 @@ def test_without_the_simulator_l1_records_what_arrived(
         "('2026-01-02 10:00:00', 1, 1.5), ('2026-01-02 11:00:00', 2, 2)"
     )
     run_job("ingestion_job", instance, DAY, last_day=NEXT_DAY)
-    facts = metadata_of(instance, "l1_power_raw", DAY)
-    assert facts["dagster/partition_row_count"] == 2 and facts["kWh"] == 3.5
-    assert facts["last_reading"] == dt.datetime(2026, 1, 2, 11, tzinfo=dt.UTC).timestamp()
-    assert facts["first_arrival"] <= facts["last_arrival"]
-    assert "added_readings" not in facts
+    entries = metadata_of(instance, "l1_power_raw", DAY)
+    assert entries["dagster/partition_row_count"] == 2 and entries["kWh"] == 3.5
+    assert entries["last_reading"] == dt.datetime(2026, 1, 2, 11, tzinfo=dt.UTC).timestamp()
+    assert entries["first_arrival"] <= entries["last_arrival"]
+    assert "added_readings" not in entries
     assert metadata_of(instance, "l1_power_raw", NEXT_DAY)["dagster/partition_row_count"] == 0
 
 
@@ -106,17 +106,17 @@ def test_impossible_times_are_verified_with_any_day(platform: Client, instance: 
 
 def test_metadata_from_the_csv(platform: Client, instance: dg.DagsterInstance, tmp_path: Path) -> None:
     run_job("refresh_metadata_job", instance)
-    facts = metadata_of(instance, "device_metadata")
-    assert (facts["new"], facts["changed"], facts["unchanged"]) == (10, 0, 0)
-    assert facts["preview"].startswith("| device_id | customer_id |")
+    entries = metadata_of(instance, "device_metadata")
+    assert (entries["new"], entries["changed"], entries["unchanged"]) == (10, 0, 0)
+    assert entries["preview"].startswith("| device_id | customer_id |")
     path = tmp_path / "home" / "devices.csv"
     lines = path.read_text().splitlines()
     changed = lines[1].split(",")
     changed[1] = "C-new"
     path.write_text("\n".join([lines[0], ",".join(changed), *lines[2:]]))
     run_job("refresh_metadata_job", instance)
-    facts = metadata_of(instance, "device_metadata")
-    assert (facts["new"], facts["changed"], facts["unchanged"]) == (0, 1, 9)
+    entries = metadata_of(instance, "device_metadata")
+    assert (entries["new"], entries["changed"], entries["unchanged"]) == (0, 1, 9)
 
 
 def test_a_broken_csv_fails_the_run_and_changes_nothing(
@@ -183,9 +183,9 @@ def test_each_layer_has_its_picture_and_leads_to_its_queries(platform: Client, i
         ("l3_power_joined", "enrichment_by_building_type"),
         ("l4_power_agg_hourly", "usage_of_the_day"),
     ):
-        facts = metadata_of(instance, asset, DAY)
-        assert "data:image/png;base64," in facts[name]
-        assert run.run_id in facts["clickhouse_queries"] and "/play#" in facts["clickhouse_query_log"]
+        entries = metadata_of(instance, asset, DAY)
+        assert "data:image/png;base64," in entries[name]
+        assert run.run_id in entries["clickhouse_queries"] and "/play#" in entries["clickhouse_query_log"]
 
 
 def test_only_transient_errors_are_retried(

@@ -48,26 +48,26 @@ def test_the_asset_reports_what_changed_and_restates_it(
     list(prove_all(filled))
     write_csv(tmp_path, (1, "new", "2026-01-06T09:00:00Z"), *SIX[1:5])
     run_job("refresh_metadata_job", instance)
-    facts = metadata_of(instance, "device_metadata")
-    assert {name: facts[name] for name in ("new", "changed", "closed", "unchanged")} == {
+    entries = metadata_of(instance, "device_metadata")
+    assert {name: entries[name] for name in ("new", "changed", "closed", "unchanged")} == {
         "new": 0,
         "changed": 1,
         "closed": 1,
         "unchanged": 4,
     }
-    assert "| 6 |" in facts["changes"] and "was c6, office, 1, 2" in facts["changes"]
-    assert "| 1 | 2026-01-06 09:00 | open | changed | customer_id: c1 -> new |" in facts["changes"]
-    assert facts["days"] == "2026-01-06, 2026-01-07" and facts["days_restated"] == 2
-    assert (facts["l3_days_rebuilt"], facts["l4_days_rebuilt"]) == (2, 2)
-    assert "| c1 | 9.600 | 1.800 | -7.800 |" in facts["kWh_per_customer"]
-    assert "| all customers | 201.600 | 201.600 | +0.000 |" in facts["kWh_per_customer"]
-    assert facts["kWh_before"] == facts["kWh_after"] == 201.6 and facts["more_readings"] == 0
+    assert "| 6 |" in entries["changes"] and "was c6, office, 1, 2" in entries["changes"]
+    assert "| 1 | 2026-01-06 09:00 | open | changed | customer_id: c1 -> new |" in entries["changes"]
+    assert entries["days"] == "2026-01-06, 2026-01-07" and entries["days_restated"] == 2
+    assert (entries["l3_days_rebuilt"], entries["l4_days_rebuilt"]) == (2, 2)
+    assert "| c1 | 9.600 | 1.800 | -7.800 |" in entries["kWh_per_customer"]
+    assert "| all customers | 201.600 | 201.600 | +0.000 |" in entries["kWh_per_customer"]
+    assert entries["kWh_before"] == entries["kWh_after"] == 201.6 and entries["more_readings"] == 0
 
     monkeypatch.setenv("IOT_DEVICES_CSV_COMPLETE", "false")
     write_csv(tmp_path, SIX[1])
     run_job("refresh_metadata_job", instance)
-    facts = metadata_of(instance, "device_metadata")
-    assert (facts["closed"], facts["unchanged"], facts["days"]) == (0, 1, "none")
+    entries = metadata_of(instance, "device_metadata")
+    assert (entries["closed"], entries["unchanged"], entries["days"]) == (0, 1, "none")
     assert is_settled(filled)
 
 
@@ -87,6 +87,6 @@ def test_the_run_fails_with_what_was_stored_when_days_cannot_be_restated(
     # Materialized again, with the same CSV, it goes on with the days that are open.
     monkeypatch.setattr(restatement, "prove_partitions", prove_partitions)
     run_job("refresh_metadata_job", instance)
-    facts = metadata_of(instance, "device_metadata")
-    assert (facts["unchanged"], facts["days_restated"]) == (6, 3)
+    entries = metadata_of(instance, "device_metadata")
+    assert (entries["unchanged"], entries["days_restated"]) == (6, 3)
     assert is_settled(filled)

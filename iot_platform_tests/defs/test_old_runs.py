@@ -7,10 +7,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
 from iot_platform.definitions import defs as platform_defs
-from iot_platform.defs.old_runs import OWN_RUNS, remove_old_runs, remove_old_runs_schedule
+from iot_platform.defs.jobs import OWN_RUNS
+from iot_platform.defs.old_runs import remove_old_runs, remove_old_runs_schedule
 from iot_platform.defs.problems.context import ProblemContext
 from iot_platform.settings import Settings
 from iot_platform_tests.defs.dagster_runs import unfinished_run
@@ -70,6 +72,30 @@ def test_runs_with_open_problems_stay_whatever_their_age(instance: dg.DagsterIns
         run(instance, day)
     done = run(instance, None, job="task_job")
     assert removed(instance, after_days=15) == {failed_check, failed, again, done}
+
+
+def test_a_check_that_passed_later_by_itself_stays_passed(instance: dg.DagsterInstance) -> None:
+    failed = run(instance, broken="check")
+    checked, again = (run(instance, None, job="checks_job") for _ in range(2))
+    repaired = run(instance, job="lower_job")
+    assert problems(instance) == []
+    # The failed run holds the newest materialization of its day, so its check would count again.
+    assert removed(instance, after_days=400) == {checked}
+    assert left(instance) == {failed, again, repaired}
+    assert problems(instance) == []
+
+
+def backfill(status: BulkActionStatus) -> PartitionBackfill:
+    return PartitionBackfill("slow", status, from_failure=False, tags={}, backfill_timestamp=0.0)
+
+
+def test_runs_of_a_backfill_that_goes_on_stay(instance: dg.DagsterInstance) -> None:
+    instance.add_backfill(backfill(BulkActionStatus.REQUESTED))
+    of_backfill, other, _ = (run(instance) for _ in range(3))
+    instance.add_run_tags(of_backfill, {"dagster/backfill": "slow"})
+    assert removed(instance, after_days=400) == {other}
+    instance.update_backfill(backfill(BulkActionStatus.COMPLETED_SUCCESS))
+    assert removed(instance, after_days=400) == {of_backfill}
 
 
 def test_runs_of_other_code_locations_stay(instance: dg.DagsterInstance) -> None:

@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.drift import schema_drift
 from iot_platform.clickhouse.migrations import migrate
 from iot_platform.settings import Settings
-from iot_platform_tests.defs.check_data import DAY, facts
+from iot_platform_tests.defs.check_data import DAY, entries
 from iot_platform_tests.defs.dagster_runs import run_checks
 
 
@@ -53,7 +53,7 @@ def test_manual_changes_of_the_schema_are_listed(platform: Client, instance: dg.
     )
     found = run_checks(instance, "l1_power_raw", day=DAY)["schema_is_as_in_sql"]
     assert not found.passed
-    told = facts(found)["offenders"]
+    told = entries(found)["offenders"]
     assert "| mv_l2_to_l3 | is missing |" in told and "| mv_l1_to_quarantine | `is MaterializedView AS SELECT" in told
     assert "column reject_reason is String" in told and "somebodys_own" not in told
     assert "| l3_power_joined | has the column note, which sql/ does not create |" in told

@@ -17,7 +17,7 @@ from iot_platform.devices import refresh, restatement
 from iot_platform.devices.refresh import refresh_devices
 from iot_platform.devices.restatement import restate
 from iot_platform.errors import ProofError
-from iot_platform.layers.catalog import DERIVED_LAYERS, L3, L4, Layer
+from iot_platform.layers.catalog import BY_DEVICE_HOURLY, DERIVED_LAYERS, L3, Layer
 from iot_platform.layers.comparison import Proof
 from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.layers.proof import prove_all, prove_partitions
@@ -27,17 +27,10 @@ from iot_platform_tests.devices.metadata import (
     SIX,
     customers_by_hour,
     frame,
-    insert_readings,
     is_settled,
     load,
     load_and_restate,
 )
-
-
-@pytest.fixture
-def filled(schema: Client) -> Client:
-    insert_readings(schema)
-    return schema
 
 
 def test_readings_that_arrive_during_a_refresh(filled: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +66,7 @@ def test_days_that_could_not_be_restated_are_restated_by_the_next_refresh(
     prove = prove_partitions
 
     def failing(client: Client, layer: Layer, wanted: list[str], run_id: str) -> list[Proof]:
-        if layer is L4 and wanted == [DAYS[2]]:
+        if layer is BY_DEVICE_HOURLY and wanted == [DAYS[2]]:
             raise ProofError("something else writes into it")
         return prove(client, layer, wanted, run_id=run_id)
 
@@ -83,7 +76,7 @@ def test_days_that_could_not_be_restated_are_restated_by_the_next_refresh(
     with pytest.raises(ProofError, match="stored and in use, but only 1 of 2 days were restated.*something else"):
         restate(filled, result)
     monkeypatch.undo()
-    assert unverified_partitions(filled, L4) == [DAYS[2]]
+    assert unverified_partitions(filled, BY_DEVICE_HOURLY) == [DAYS[2]]
     result, restated = load_and_restate(filled, *changed)
     assert result.changes.empty and restated.days == [DAYS[2]]
     assert restated.energy.customers() == []

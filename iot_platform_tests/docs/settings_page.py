@@ -17,6 +17,7 @@ HEAD = """# Settings
 
 Settings are environment variables. All of them are optional. `iot_platform/settings.py` defines them.
 
+- An empty variable counts as unset.
 - A value that is not valid stops every command with a message that names the variable.
 - A **secret** may be stored in a file: set `IOT_CRM_TOKEN_FILE=/run/secrets/crm_token` instead of `IOT_CRM_TOKEN`.
 - Names that end in `_s`, `_minutes`, `_h` or `_bytes` have that unit (seconds, minutes, hours, bytes).

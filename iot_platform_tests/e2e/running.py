@@ -37,12 +37,17 @@ def wait_until(is_so: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -
 
 @dataclass
 class Running:
-    """``iot-platform up``: its process, its home, the address of Dagster, and the file with its standard error."""
+    """``iot-platform up``: its environment, the addresses of its pages ("": none), the file with its standard error."""
 
-    process: subprocess.Popen[str]
-    home: Path
+    env: dict[str, str]
     url: str
+    dashboard_url: str
     errors: Path
+
+    @property
+    def home(self) -> Path:
+        """The directory of its state."""
+        return Path(self.env["IOT_HOME"])
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
         """Ask Dagster's webserver."""
@@ -91,12 +96,13 @@ class Running:
 
 
 @contextmanager
-def running(env: dict[str, str], tmp_path: Path) -> Iterator[Running]:
-    """``iot-platform up`` without the dashboard, for the length of a block."""
-    errors = tmp_path / "up.err"
+def running(env: dict[str, str], directory: Path, *, with_dashboard: bool = False) -> Iterator[Running]:
+    """``iot-platform up`` for the length of a block; its standard error goes to a file in ``directory``."""
+    errors = directory / "up.err"
+    dashboard = ["--dashboard-port", "0"] if with_dashboard else ["--no-dashboard"]
     with errors.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "iot_platform", "up", "--port", "0", "--no-dashboard", "--json"],
+            [sys.executable, "-m", "iot_platform", "up", "--port", "0", *dashboard, "--json"],
             env=env,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -107,7 +113,8 @@ def running(env: dict[str, str], tmp_path: Path) -> Iterator[Running]:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line, errors.read_text()
-        yield Running(process, Path(env["IOT_HOME"]), json.loads(line)["url"], errors)
+        healthy = json.loads(line)
+        yield Running(env, healthy["url"], healthy.get("dashboard_url", ""), errors)
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(120) == 0, errors.read_text()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from urllib.parse import quote
 
 import pytest
 
+from iot_platform.services.process import free_port
 from iot_platform_tests.e2e.commands import environment, iot_platform
 
 FIRST_TIMESTAMP = 1_767_225_600  # 2026-01-01 00:00 UTC
@@ -30,13 +30,6 @@ SECONDS = f"SELECT arraySort(groupArray(toUInt32(timestamp) - {FIRST_TIMESTAMP})
 def lines(first: int, count: int) -> bytes:
     """Readings of one meter: the position in the stream is its second, so that each one can be told from all others."""
     return b"".join(b"%d,7,1.5\n" % (FIRST_TIMESTAMP + n) for n in range(first, first + count))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -129,12 +122,12 @@ def seconds_in_l1(env: dict[str, str]) -> list[int]:
 
 def unreachable(env: dict[str, str]) -> dict[str, str]:
     """The environment of somebody whose ClickHouse is away."""
-    return {**env, "IOT_CLICKHOUSE_URL": f"http://default:x@127.0.0.1:{free_port()}"}
+    return {**env, "IOT_CLICKHOUSE_URL": f"http://default:x@127.0.0.1:{free_port(0, '127.0.0.1')}"}
 
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
-    return environment(tmp_path / "home", IOT_CLICKHOUSE_PORT=str(free_port()), IOT_BATCH_AGE_S="0.1")
+    return environment(tmp_path / "home", IOT_CLICKHOUSE_PORT=str(free_port(0, "127.0.0.1")), IOT_BATCH_AGE_S="0.1")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

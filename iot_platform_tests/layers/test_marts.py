@@ -16,7 +16,7 @@ from iot_platform.devices.refresh import refresh_devices
 from iot_platform.devices.restatement import restate
 from iot_platform.devices.source_rows import validate_devices
 from iot_platform.devices.violations import ContractError
-from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE, L4, MARTS
+from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE_DAILY, BY_DEVICE_HOURLY, MARTS
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import summarize
 
@@ -83,9 +83,9 @@ def test_local_hours_are_right_across_every_clock_change(filled: tuple[Client, l
         by_type[hour(time), hour(here), kind].append(kWh)
         by_day[time.date(), device].append(kWh)
     for mart, keys, expected in (
-        (L4.table, "ts_hour, local_hour, device_id", by_device),
+        (BY_DEVICE_HOURLY.table, "ts_hour, local_hour, device_id", by_device),
         (BY_BUILDING_TYPE.table, "ts_hour, local_hour, building_type", by_type),
-        (BY_DEVICE.table, "toDate(ts_hour) AS day, device_id", by_day),
+        (BY_DEVICE_DAILY.table, "toDate(ts_hour) AS day, device_id", by_day),
     ):
         assert sums(client, mart, keys) == {
             key: (sum((Decimal(str(kWh)) for kWh in found), Decimal(0)), len(found), max(found))
@@ -117,7 +117,7 @@ def test_a_zone_from_the_source_wins_and_a_new_one_restates_its_device_alone(
     result = refresh_devices(client, moved, NOW)
     assert result.counts == {"new": 0, "changed": 1, "closed": 0, "unchanged": 3}
     restated = restate(client, result)
-    assert restated.rebuilt[BY_BUILDING_TYPE.name] and restated.rebuilt[L4.name]
+    assert restated.rebuilt[BY_BUILDING_TYPE.name] and restated.rebuilt[BY_DEVICE_HOURLY.name]
     expected = {hour(time.astimezone(ZoneInfo("Asia/Kathmandu"))) for time, device, _ in readings if device == 4}
     found = client.query("SELECT DISTINCT local_hour FROM l4_power_agg_hourly WHERE device_id = 4").result_rows
     assert {row[0] for row in found} == expected
@@ -142,7 +142,7 @@ def test_a_device_that_moves_within_a_day_has_a_row_for_each_place(schema: Clien
     refresh_devices(schema, pd.DataFrame(rows, columns=columns), NOW)
     readings = [(day.replace(hour=hour), 1, 1.0) for hour in range(24)]
     schema.insert("l1_power_raw", readings, column_names=["timestamp", "device_id", "power_usage_kWh"])
-    assert sums(schema, BY_DEVICE.table, "latitude, longitude") == {
+    assert sums(schema, BY_DEVICE_DAILY.table, "latitude, longitude") == {
         (51.5, -0.1): (Decimal(12), 12, 1.0),
         (0.0, 20.5): (Decimal(12), 12, 1.0),
     }

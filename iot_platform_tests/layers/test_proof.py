@@ -11,11 +11,11 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.layers import partitions as sizes
 from iot_platform.layers.catalog import (
     BY_BUILDING_TYPE,
-    BY_DEVICE,
+    BY_DEVICE_DAILY,
+    BY_DEVICE_HOURLY,
     DERIVED_LAYERS,
     L2,
     L3,
-    L4,
     MARTS,
     QUARANTINE,
     Layer,
@@ -98,7 +98,7 @@ def test_zero_and_minus_zero_in_one_hour_settle(schema: Client) -> None:
         schema.command("OPTIMIZE TABLE l3_power_joined FINAL")
     # Also in the opposite order.
     schema.command("ALTER TABLE l4_power_agg_hourly_store DELETE WHERE device_id = 1 SETTINGS mutations_sync = 1")
-    assert proofs_by_layer(schema)[L4.name].is_equal
+    assert proofs_by_layer(schema)[BY_DEVICE_HOURLY.name].is_equal
     assert schema.query("SELECT DISTINCT toString(max_kWh) FROM l4_power_agg_hourly").result_rows == [("0",)]
 
 
@@ -132,16 +132,19 @@ DAMAGES = {
     "quarantine emptied": (QUARANTINE, "TRUNCATE TABLE power_quarantine"),
     "L3 rows doubled": (L3, "INSERT INTO l3_power_joined SELECT * FROM l3_power_joined WHERE device_id = 4"),
     "L3 metadata lost": (L3, "ALTER TABLE l3_power_joined UPDATE customer_id = '' WHERE device_id = 4"),
-    "L4 partition dropped": (L4, f"ALTER TABLE l4_power_agg_hourly_store DROP PARTITION {PARTITION}"),
+    "L4 partition dropped": (BY_DEVICE_HOURLY, f"ALTER TABLE l4_power_agg_hourly_store DROP PARTITION {PARTITION}"),
     "mart of building types lost a type": (
         BY_BUILDING_TYPE,
         "DELETE FROM l4_power_by_building_type_hourly WHERE building_type = 'office'",
     ),
     "mart of devices doubled": (
-        BY_DEVICE,
+        BY_DEVICE_DAILY,
         "INSERT INTO l4_power_by_device_daily SELECT * FROM l4_power_by_device_daily WHERE device_id = 4",
     ),
-    "L4 energy doubled": (L4, "INSERT INTO l4_power_agg_hourly_store SELECT * FROM l4_power_agg_hourly_store LIMIT 9"),
+    "L4 energy doubled": (
+        BY_DEVICE_HOURLY,
+        "INSERT INTO l4_power_agg_hourly_store SELECT * FROM l4_power_agg_hourly_store LIMIT 9",
+    ),
 }
 
 

@@ -141,7 +141,6 @@ def test_a_chat_message_formats_nothing(text: str) -> None:
 def test_names_and_times_are_unchanged_in_a_chat() -> None:
     for text in ("l2_power_cleaned", "2026-01-05T10:30:00Z", "http error 500: bad gateway", "C1 = -5 kWh (100%)"):
         assert escape_chat(text) == text
-    assert escape_chat("*5 of 7*", 4) == "\u22175 \u2026"
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "x\r\nBcc: victim@example.com", "x\nSubject: y\n\nbody", "\ud800"])

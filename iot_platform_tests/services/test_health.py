@@ -20,6 +20,19 @@ BROKEN = {
 }
 
 
+class Raw:
+    """Whatever somebody answers."""
+
+    def __init__(self, content: object) -> None:
+        self._content = content
+
+    def raise_for_status(self) -> None:
+        pass
+
+    def json(self) -> object:
+        return self._content
+
+
 class Answer:
     """What the webserver answers to the health query."""
 
@@ -59,3 +72,20 @@ def test_problems_are_lines_that_name_the_log(
     assert silent == f"Daemon SENSOR has no heartbeat. Log: {tmp_path / DAEMON}"
     monkeypatch.setattr(requests, "post", lambda *_, **__: Answer([]))
     assert dagster.problems() == [f"There is no code location. Log: {tmp_path / CODE_LOCATION}"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"data": None, "errors": [{"message": "database is locked"}]},
+        {"data": {"workspaceOrError": {"__typename": "Workspace", "locationEntries": []}, "instance": None}},
+        {"data": {"workspaceOrError": None, "instance": None}},
+        *({"errors": []}, [], None, "x" * 5_000),
+    ],
+)
+def test_an_answer_without_data_is_a_problem_and_ends_nothing(
+    dagster: Dagster, content: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "post", lambda *_, **__: Raw(content))
+    [problem] = dagster.problems()
+    assert problem.startswith("The webserver answers ") and len(problem) < MESSAGE_LENGTH + 300

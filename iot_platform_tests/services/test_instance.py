@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from pathlib import Path
 
@@ -25,6 +26,19 @@ def test_a_changed_configuration_is_kept_and_an_earlier_default_is_renewed(
     monkeypatch.setattr(instance, "EARLIER_CONFIGS", {hashlib.sha256(EARLIER.encode()).hexdigest()})
     dagster_home(Settings(home=tmp_path))
     assert config.read_text() == INSTANCE_CONFIG
+
+
+def test_a_full_disk_leaves_no_half_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write_half(path: Path, text: str, **_: str) -> None:
+        path.write_bytes(text[:100].encode())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", write_half)
+        with pytest.raises(OSError, match="No space left"):
+            dagster_home(Settings(home=tmp_path))
+    assert list((tmp_path / "dagster").iterdir()) == []
+    assert (dagster_home(Settings(home=tmp_path)) / "dagster.yaml").read_text() == INSTANCE_CONFIG
 
 
 def test_the_current_configuration_is_not_among_the_earlier_ones() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import random
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,8 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
+from iot_platform.services.process import free_port
 from iot_platform.settings import Settings
 from iot_platform_tests.e2e.commands import environment
 from iot_platform_tests.soak import checks
@@ -76,7 +76,7 @@ class Soak:
         self._say = say
         self._random = random.Random(plan.seed)
         self._home = Path(tempfile.mkdtemp(prefix="iot-soak-")).resolve()
-        self._port = _free_port()
+        self._port = free_port(0, "127.0.0.1")
         self._stream = Stream(plan.seed)
         self._outcome = Outcome(plan.seed)
         self._deadline = 0.0
@@ -226,10 +226,3 @@ def _iot_platform(env: dict[str, str], log: Any, *arguments: str) -> str:
     if done.returncode:
         raise SoakError(f"iot-platform {' '.join(arguments)}: exit code {done.returncode}, see soak.log")
     return done.stdout
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -10,12 +10,12 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.layers.catalog import (
     BY_BUILDING_TYPE,
-    BY_DEVICE,
+    BY_DEVICE_DAILY,
+    BY_DEVICE_HOURLY,
     DERIVED_LAYERS,
     IMPOSSIBLE_TIMES,
     L2,
     L3,
-    L4,
     MARTS,
     QUARANTINE,
     RAW_TABLE,
@@ -39,9 +39,9 @@ _COLUMNS = {
     L2.name: _READING,
     QUARANTINE.name: f"{_READING}, toString(reject_reason)",
     L3.name: f"{_READING}, {_JOINED}, toString(time_zone), toUnixTimestamp(local_time)",
-    L4.name: f"{_HOURS}, device_id, {_JOINED}, toString(time_zone), {_SUMS}",
+    BY_DEVICE_HOURLY.name: f"{_HOURS}, device_id, {_JOINED}, toString(time_zone), {_SUMS}",
     BY_BUILDING_TYPE.name: f"{_HOURS}, toString(building_type), has_metadata, {_SUMS}",
-    BY_DEVICE.name: f"toUnixTimestamp(ts_hour), device_id, {_JOINED}, {_SUMS}",
+    BY_DEVICE_DAILY.name: f"toUnixTimestamp(ts_hour), device_id, {_JOINED}, {_SUMS}",
 }
 # A layer's rows equal the model while its day is verified in all of these.
 _CHAINS = {L2: [L2], QUARANTINE: [QUARANTINE], L3: [L2, L3]} | {mart: [L2, L3, mart] for mart in MARTS}
@@ -154,9 +154,9 @@ def _expected_rows(expected: Expected) -> dict[str, Rows]:
         L2.name: expected.cleaned,
         QUARANTINE.name: expected.quarantine,
         L3.name: expected.joined_rows,
-        L4.name: expected.hourly,
+        BY_DEVICE_HOURLY.name: expected.hourly,
         BY_BUILDING_TYPE.name: expected.hourly_by_building_type,
-        BY_DEVICE.name: expected.daily_by_device,
+        BY_DEVICE_DAILY.name: expected.daily_by_device,
     }
 
 

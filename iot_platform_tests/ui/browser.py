@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
@@ -26,6 +26,13 @@ def chromium(*options: str) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=[*OPTIONS, *options])
         yield browser
         browser.close()
+
+
+def profile_of(browser: Browser) -> BrowserContext:
+    """A person's profile: pages look the same on every machine. Its pages share what they have loaded."""
+    return browser.new_context(
+        timezone_id="UTC", locale="en-GB", viewport={"width": 1500, "height": 950}, reduced_motion="reduce"
+    )
 
 
 def pictures() -> Path | None:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from iot_platform_tests.e2e.commands import environment, iot_platform
-from iot_platform_tests.ui.browser import chromium, pictures
+from iot_platform_tests.e2e.running import Running, running
+from iot_platform_tests.ui.browser import chromium, pictures, profile_of
 from iot_platform_tests.ui.dagster_ui import DagsterUI
 
 TODAY = dt.datetime.now(dt.UTC).date()
@@ -23,24 +19,11 @@ DAY = str(DAYS[-2])
 DEVICES = 40
 
 
-@dataclass
-class Platform:
-    """A running platform: its environment and the address of its UI."""
-
-    env: dict[str, str]
-    url: str
-    home: Path
-
-    def sql(self, statement: str) -> str:
-        """Run a statement as an operator does."""
-        return iot_platform(self.env, "sql", statement)
-
-
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    home = tmp_path_factory.mktemp("ui") / "home"
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    directory = tmp_path_factory.mktemp("ui")
     env = environment(
-        home,
+        directory / "home",
         IOT_CLICKHOUSE_PORT="0",
         IOT_SIMULATOR_DEVICES=str(DEVICES),
         IOT_SIMULATOR_INTERVAL_S="900",
@@ -48,32 +31,19 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         # A tick that a test can wait for.
         IOT_METADATA_CRON="* * * * *",
     )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "iot_platform", "up", "--port", "0", "--json"],
-        env=env,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, f"up ended with {process.wait(30)}"
-        healthy = json.loads(line)
-        assert healthy["healthy"]
-        yield Platform(env, healthy["url"], home)
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(120) == 0
+    with running(env, directory, with_dashboard=True) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
-def ui(platform: Platform) -> Iterator[DagsterUI]:
+def ui(platform: Running) -> Iterator[DagsterUI]:
     with chromium() as browser:
-        context = browser.new_context(
-            timezone_id="UTC", locale="en-GB", viewport={"width": 1500, "height": 950}, reduced_motion="reduce"
-        )
-        yield DagsterUI(context.new_page(), platform.url, pictures())
+        yield DagsterUI(profile_of(browser).new_page(), platform.url, pictures())
+
+
+def run_sql(platform: Running, statement: str) -> None:
+    """Run a statement as an operator does."""
+    iot_platform(platform.env, "sql", statement)
 
 
 def refresh_the_metadata(ui: DagsterUI) -> None:
@@ -121,7 +91,7 @@ def browse_the_lineage(ui: DagsterUI) -> None:
     ui.picture("asset-overview")
 
 
-def change_a_device(ui: DagsterUI, platform: Platform) -> None:
+def change_a_device(ui: DagsterUI, platform: Running) -> None:
     devices = platform.home / "devices.csv"
     header, *rows = devices.read_text(encoding="utf-8").splitlines()
     fields = dict(zip(header.split(","), rows[0].split(","), strict=True))
@@ -148,12 +118,12 @@ def switch_a_schedule_on_and_off(ui: DagsterUI) -> None:
     ui.switch_off("refresh_metadata_schedule")
 
 
-def find_the_offenders_of_a_failed_check(ui: DagsterUI, platform: Platform) -> None:
+def find_the_offenders_of_a_failed_check(ui: DagsterUI, platform: Running) -> None:
     wrong = f"(toDateTime('{DAY} 07:00:00', 'UTC'), 17, -3.25), (toDateTime('{DAY} 09:30:00', 'UTC'), 33, 4200)"
-    platform.sql(f"INSERT INTO l2_power_cleaned (timestamp, device_id, power_usage_kWh) VALUES {wrong}")
-    platform.sql("ALTER TABLE device_metadata DELETE WHERE device_id IN (3, 4, 5) SETTINGS mutations_sync = 1")
+    run_sql(platform, f"INSERT INTO l2_power_cleaned (timestamp, device_id, power_usage_kWh) VALUES {wrong}")
+    run_sql(platform, "ALTER TABLE device_metadata DELETE WHERE device_id IN (3, 4, 5) SETTINGS mutations_sync = 1")
     for dictionary in ("device_current", "device_history"):
-        platform.sql(f"SYSTEM RELOAD DICTIONARY iot.{dictionary}")
+        run_sql(platform, f"SYSTEM RELOAD DICTIONARY iot.{dictionary}")
     known = ui.known_runs()
     ui.run_checks("l2_power_cleaned", "every_reading_is_within_limits")
     assert ui.wait_for_run(known) == "FAILURE"
@@ -203,13 +173,13 @@ def see_what_is_automated(ui: DagsterUI) -> None:
     ui.picture("automation")
 
 
-def verify_all_days(platform: Platform) -> None:
+def verify_all_days(platform: Running) -> None:
     iot_platform(platform.env, "prove")
     status = json.loads(iot_platform(platform.env, "status", "--json"))
     assert status["proved"] and status["conserved"]
 
 
-def test_a_day_of_a_data_engineer(ui: DagsterUI, platform: Platform) -> None:
+def test_a_day_of_a_data_engineer(ui: DagsterUI, platform: Running) -> None:
     """One test: each step works on what the steps before have left. The traceback names the step."""
     refresh_the_metadata(ui)
     materialize_one_day(ui)

@@ -17,11 +17,11 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Request, Viewpor
 
 from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.embedded_server import running_server
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.settings import Settings
 from iot_platform_tests.dashboard.dashboard_data import TYPES, insert_days, insert_meters, insert_reading
 from iot_platform_tests.e2e.commands import environment
-from iot_platform_tests.ui.browser import chromium, pictures
+from iot_platform_tests.ui.browser import chromium, pictures, profile_of
 from iot_platform_tests.ui.dashboard_ui import TIMEOUT_MS, DashboardUI
 
 NEW_READING_MS = 5_000
@@ -86,9 +86,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 @pytest.fixture(scope="module")
 def profile() -> Iterator[BrowserContext]:
-    """A browser profile; its pages share what they have loaded, as those of a person do."""
     with chromium() as browser:
-        yield browser.new_context(timezone_id="UTC", locale="en-GB", reduced_motion="reduce")
+        yield profile_of(browser)
 
 
 @dataclass

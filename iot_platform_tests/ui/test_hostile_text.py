@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
-import json
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +12,9 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Request
 
 from iot_platform_tests.e2e.commands import environment, iot_platform
+from iot_platform_tests.e2e.running import Running, running
 from iot_platform_tests.security.hostile import HOST, HOSTILE
-from iot_platform_tests.ui.browser import chromium, pictures
+from iot_platform_tests.ui.browser import chromium, pictures, profile_of
 from iot_platform_tests.ui.dagster_ui import TIMEOUT_MS, DagsterUI
 from iot_platform_tests.ui.dashboard_ui import DashboardUI
 
@@ -62,18 +59,8 @@ def write_readings(path: Path) -> None:
             writer.writerow([f"{DAY}T13:30:00Z", f"{text} {number}", 5000])
 
 
-@dataclass
-class Platform:
-    """A running platform and the pages it serves."""
-
-    env: dict[str, str]
-    home: Path
-    dagster_url: str
-    dashboard_url: str
-
-
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     directory = tmp_path_factory.mktemp("hostile")
     write_devices(directory / "devices.csv")
     write_readings(directory / "readings.csv")
@@ -84,25 +71,10 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         IOT_FIRST_DAY=str(DAY),
         IOT_DEVICES_CSV=str(directory / "devices.csv"),
     )
-    command = ["up", "--port", "0", "--dashboard-port", "0", "--json"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "iot_platform", *command],
-        env=env,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, f"up ended with {process.wait(30)}"
-        urls = json.loads(line)
+    with running(env, directory, with_dashboard=True) as found:
         iot_platform(env, "load", "devices", str(directory / "devices.csv"))
         iot_platform(env, "load", "readings", "--device-ids", "external", str(directory / "readings.csv"))
-        yield Platform(env, directory / "home", urls["url"], urls["dashboard_url"])
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(120) == 0
+        yield found
 
 
 @dataclass
@@ -119,19 +91,17 @@ class Seen:
 @pytest.fixture(scope="module")
 def profile() -> Iterator[BrowserContext]:
     with chromium() as browser:
-        yield browser.new_context(
-            timezone_id="UTC", locale="en-GB", viewport={"width": 1500, "height": 950}, reduced_motion="reduce"
-        )
+        yield profile_of(browser)
 
 
 @pytest.fixture
-def page(profile: BrowserContext, platform: Platform) -> Iterator[Page]:
+def page(profile: BrowserContext, platform: Running) -> Iterator[Page]:
     """A page that, when a test ends, has asked no other host and runs no script of the data."""
     page = profile.new_page()
     seen = Seen()
     page.on("request", seen.request)
     yield page
-    hosts = {url.removeprefix("http://") for url in (platform.dagster_url, platform.dashboard_url)}
+    hosts = {url.removeprefix("http://") for url in (platform.url, platform.dashboard_url)}
     page.close()
     assert seen.hosts <= hosts
 
@@ -157,8 +127,8 @@ def markdown_shown(page: Page) -> str:
     return "\n".join(texts)
 
 
-def test_every_layer_is_materialized_and_has_its_picture(page: Page, platform: Platform) -> None:
-    ui = DagsterUI(page, platform.dagster_url)
+def test_every_layer_is_materialized_and_has_its_picture(page: Page, platform: Running) -> None:
+    ui = DagsterUI(page, platform.url)
     for asset in ("device_metadata", *LAYERS):
         known = ui.known_runs()
         ui.materialize(asset, "" if asset == "device_metadata" else str(DAY))
@@ -170,22 +140,22 @@ def test_every_layer_is_materialized_and_has_its_picture(page: Page, platform: P
 
 
 @pytest.mark.parametrize("asset", LAYERS)
-def test_the_metadata_of_a_layer_is_literal(page: Page, platform: Platform, asset: str) -> None:
-    DagsterUI(page, platform.dagster_url).open(f"/assets/{asset}?view=partitions&partition={DAY}", "preview")
+def test_the_metadata_of_a_layer_is_literal(page: Page, platform: Running, asset: str) -> None:
+    DagsterUI(page, platform.url).open(f"/assets/{asset}?view=partitions&partition={DAY}", "preview")
     assert_harmless(page)
     text = markdown_shown(page)
     if asset.startswith(("l3", "l4")):
         assert f"![p](http://{HOST}/p.png)" in text
 
 
-def test_the_changes_of_the_metadata_are_literal(page: Page, platform: Platform) -> None:
+def test_the_changes_of_the_metadata_are_literal(page: Page, platform: Running) -> None:
     with (platform.home.parent / "devices.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     for row in rows[1:]:
         row[1] += " (moved out)"
     with (platform.home.parent / "devices.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(rows)
-    ui = DagsterUI(page, platform.dagster_url, pictures())
+    ui = DagsterUI(page, platform.url, pictures())
     known = ui.known_runs()
     ui.materialize("device_metadata")
     assert ui.wait_for_run(known) == "SUCCESS"
@@ -195,13 +165,13 @@ def test_the_changes_of_the_metadata_are_literal(page: Page, platform: Platform)
         assert literal in text, literal
 
 
-def test_a_broken_contract_is_reported_literally(page: Page, platform: Platform) -> None:
+def test_a_broken_contract_is_reported_literally(page: Page, platform: Running) -> None:
     """The texts are in the description of the failure, in the run's log, in a check and in its offenders."""
     devices = platform.home.parent / "devices.csv"
     good = devices.read_bytes()
     with devices.open("a", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([f"broken {number}", "c", "t", text, text] for number, text in enumerate(HOSTILE))
-    ui = DagsterUI(page, platform.dagster_url)
+    ui = DagsterUI(page, platform.url)
     known = ui.known_runs()
     ui.materialize("device_metadata")
     assert ui.wait_for_run(known) == "FAILURE"
@@ -227,7 +197,7 @@ def test_a_broken_contract_is_reported_literally(page: Page, platform: Platform)
     assert quoted in markdown_shown(page)
 
 
-def test_the_dashboard_is_literal(page: Page, platform: Platform) -> None:
+def test_the_dashboard_is_literal(page: Page, platform: Running) -> None:
     ui = DashboardUI(page, platform.dashboard_url, pictures())
     page.set_viewport_size({"width": 1440, "height": 1000})
     ui.open()

@@ -40,7 +40,7 @@ def refresh(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
     try:
         source = configured_source(settings, name)
         if isinstance(source, DeviceCsvSource):
-            _write_simulated_if_missing(context, settings, Path(settings.devices_location))
+            _write_simulated_if_missing(context, settings)
         with clickhouse.session(context.run, DEVICES) as client:
             refreshed = refresh_from_source(
                 client,
@@ -80,8 +80,9 @@ def _restate(context: dg.AssetExecutionContext, client: Client, result: RefreshR
         raise dg.Failure(description=str(error), metadata=entries) from error
 
 
-def _write_simulated_if_missing(context: dg.AssetExecutionContext, settings: Settings, path: Path) -> None:
+def _write_simulated_if_missing(context: dg.AssetExecutionContext, settings: Settings) -> None:
     # Only this function writes the list of the simulated meters. A file at a URL cannot be written.
+    path = Path(settings.devices_location)
     if not settings.simulator_enabled or is_url(settings.devices_location) or path.exists():
         return
     if not path.parent.exists():

@@ -9,7 +9,7 @@ from iot_platform.devices.describe import CHANGE_COLUMNS, ENERGY_COLUMNS, bounde
 from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.restatement import Restatement
 from iot_platform.devices.sources.source import Delivery, Source
-from iot_platform.layers.catalog import L3, L4, partition_day
+from iot_platform.layers.catalog import BY_DEVICE_HOURLY, L3, partition_day
 from iot_platform.security.escaping import escape_line
 
 ROWS_SHOWN = 50
@@ -49,7 +49,7 @@ def restatement_entries(restatement: Restatement) -> Entries:
     return {
         "days_restated": len(restatement.days),
         "l3_days_rebuilt": restatement.rebuilt[L3.name],
-        "l4_days_rebuilt": restatement.rebuilt[L4.name],
+        "l4_days_rebuilt": restatement.rebuilt[BY_DEVICE_HOURLY.name],
         "kWh_before": float(kWh_before),
         "kWh_after": float(kWh_after),
         "more_readings": energy.more_readings(),

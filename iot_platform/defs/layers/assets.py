@@ -12,7 +12,17 @@ from iot_platform.defs.layers.proofs import prove_days
 from iot_platform.defs.partitions import daily, in_runs_of_many_days
 from iot_platform.defs.platform_asset import platform_asset
 from iot_platform.defs.resources import ClickHouse
-from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE, DEVICES, L2, L3, L4, QUARANTINE, RAW_TABLE, Layer
+from iot_platform.layers.catalog import (
+    BY_BUILDING_TYPE,
+    BY_DEVICE_DAILY,
+    BY_DEVICE_HOURLY,
+    DEVICES,
+    L2,
+    L3,
+    QUARANTINE,
+    RAW_TABLE,
+    Layer,
+)
 
 # Descriptions of the layers, for the operators who have to repair them.
 DESCRIPTIONS = {
@@ -34,7 +44,7 @@ Cleaned readings with the customer, building type and place that were valid at t
 was unknown then, `has_metadata` is 0 and there are no coordinates. A change of the metadata restates the affected days
 automatically (`device_metadata`).
 """,
-    L4: """
+    BY_DEVICE_HOURLY: """
 Energy per hour and device, for dashboards. The average over several rows is `sum(total_kWh) / sum(readings)`,
 never the average of `avg_kWh`. `local_hour` is the hour in the time zone of the site.
 """,
@@ -42,7 +52,7 @@ never the average of `avg_kWh`. `local_hour` is the hour in the time zone of the
 Energy per hour and building type, for dashboard tiles about all devices together. It has a few hundred rows per day,
 whatever the number of devices. Sum its rows; do not count them.
 """,
-    BY_DEVICE: """
+    BY_DEVICE_DAILY: """
 Energy per day and device, for dashboard tiles about single devices over days (the map, the largest consumers). Sum its
 rows; do not count them: a device has one row per place and customer.
 """,
@@ -57,7 +67,7 @@ If it is rebuilt again and again, something writes into `{table}` by another rou
 """
 
 
-ADD_CHARTS = {QUARANTINE: add_reject_charts, L3: add_coverage_charts, L4: add_usage_charts}
+ADD_CHARTS = {QUARANTINE: add_reject_charts, L3: add_coverage_charts, BY_DEVICE_HOURLY: add_usage_charts}
 
 
 def _layer_asset(
@@ -95,6 +105,6 @@ def _layer_asset(
 l2_power_cleaned = _layer_asset(L2, "l2_cleaned", "silver", [RAW_TABLE])
 power_quarantine = _layer_asset(QUARANTINE, "l2_cleaned", "silver", [RAW_TABLE])
 l3_power_joined = _layer_asset(L3, "l3_joined", "silver", [L2.name, DEVICES], after_passed_checks())
-l4_power_agg_hourly = _layer_asset(L4, "l4_marts", "gold", [L3.name], after_passed_checks())
+l4_power_agg_hourly = _layer_asset(BY_DEVICE_HOURLY, "l4_marts", "gold", [L3.name], after_passed_checks())
 l4_power_by_building_type_hourly = _layer_asset(BY_BUILDING_TYPE, "l4_marts", "gold", [L3.name], after_passed_checks())
-l4_power_by_device_daily = _layer_asset(BY_DEVICE, "l4_marts", "gold", [L3.name], after_passed_checks())
+l4_power_by_device_daily = _layer_asset(BY_DEVICE_DAILY, "l4_marts", "gold", [L3.name], after_passed_checks())

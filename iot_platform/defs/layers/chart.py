@@ -13,7 +13,7 @@ from iot_platform.defs.bar_chart import CARD, COLOURS, FAINT, INK, MUTED, Bar, b
 from iot_platform.defs.decoration import decoration
 from iot_platform.defs.partitions import days_of_run
 from iot_platform.defs.resources import ClickHouse
-from iot_platform.layers.catalog import L3, L4, QUARANTINE
+from iot_platform.layers.catalog import BY_DEVICE_HOURLY, L3, QUARANTINE
 from iot_platform.security.escaping import escape_label
 
 if TYPE_CHECKING:  # matplotlib is imported only to draw, as in bar_chart.py
@@ -34,10 +34,11 @@ Rows = list[tuple[Any, ...]]
 def add_usage_charts(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
     """Add the usage curve to the metadata of the run's newest days of L4."""
     sql = (
-        f"SELECT toDate(ts_hour) AS day, building_type, toHour(ts_hour), sum(total_kWh) FROM {quoted(L4.name)} "
+        "SELECT toDate(ts_hour) AS day, building_type, toHour(ts_hour), sum(total_kWh) "
+        f"FROM {quoted(BY_DEVICE_HOURLY.name)} "
         "WHERE day BETWEEN {first:Date} AND {last:Date} GROUP BY 1, 2, 3"
     )
-    _add_charts(context, clickhouse, L4.name, "usage_of_the_day", sql, _usage_of)
+    _add_charts(context, clickhouse, BY_DEVICE_HOURLY.name, "usage_of_the_day", sql, _usage_of)
 
 
 def add_reject_charts(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:

@@ -27,8 +27,6 @@ from iot_platform.layers.proof import prove_partitions
 
 # Blocked days that a message names.
 BLOCKED_DAYS_SHOWN = 20
-# The newest days of a run get a preview; the others get only their figures.
-DAYS_WITH_PREVIEW = 31
 
 
 def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer: Layer) -> None:
@@ -51,7 +49,7 @@ def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer:
             spans = _time_spans(client, layer, days)
             for day in days:
                 entries[day] |= spans.get(partition_id(day), {})
-        for day in days[-DAYS_WITH_PREVIEW:]:
+        for day in days[-table_entries.DAYS_WITH_PREVIEW :]:
             with decoration(context, f"preview of {layer.name} on {day}"):
                 entries[day]["preview"] = _preview(client, layer, day)
         of_table: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from iot_platform.errors import SettingsError
-from iot_platform.layers.catalog import L2, L3, L4, RAW_TABLE
+from iot_platform.layers.catalog import BY_DEVICE_HOURLY, L2, L3, RAW_TABLE
 from iot_platform.settings import CheckSettings
 
 READINGS = "count()"
@@ -163,7 +163,7 @@ RULES = (
     ),
     Rule(
         "l4_equals_l3",
-        L4.name,
+        BY_DEVICE_HOURLY.name,
         "Energy, number of readings and coordinates of every device and day are the same in L4 and L3",
         "Materialize `l4_power_agg_hourly` of the day: this rebuilds it from L3. Dashboards are wrong until then.",
         error_share=0.0,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import dagster as dg
 from clickhouse_connect.driver.exceptions import Error
 
-from iot_platform.clickhouse.migrations import migrated_session
+from iot_platform.clickhouse.session import migrated_session
 from iot_platform.defs.jobs import LAST, NIGHTLY, PRIORITY, SOON, all_layers_job
 from iot_platform.defs.start_status import SCHEDULE_STATUS
 from iot_platform.defs.times import utc_now

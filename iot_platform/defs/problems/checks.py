@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -66,19 +66,23 @@ def evaluated_since(of_check: Iterable[Evaluation], timestamp: float, days: froz
     return covered(days, [newer.days for newer in of_check if newer.timestamp >= timestamp and newer.days is not None])
 
 
+def is_newest(of_check: Sequence[Evaluation], position: int) -> bool:
+    """Whether an evaluation of a check is the newest one of one of its days. (False if its run was deleted.)"""
+    days = of_check[position].days
+    newer = [other.days for other in of_check[:position] if other.days is not None]
+    return days is not None and not covered(days, newer)
+
+
 def _problems(context: ProblemContext, key: dg.AssetCheckKey, of_check: list[Evaluation]) -> list[Problem]:
-    problems = []
-    for position, evaluation in enumerate(of_check):
-        if not evaluation.has_failed or evaluation.days is None:
-            continue
-        newer = [other.days for other in of_check[:position] if other.days is not None]
-        if not covered(evaluation.days, newer):
-            problems.append(_problem(context, key, evaluation, evaluation.days))
-    return problems
+    return [
+        _problem(context, key, evaluation)
+        for position, evaluation in enumerate(of_check)
+        if evaluation.has_failed and is_newest(of_check, position)
+    ]
 
 
-def _problem(context: ProblemContext, key: dg.AssetCheckKey, evaluation: Evaluation, days: frozenset[str]) -> Problem:
-    partition = span(days)
+def _problem(context: ProblemContext, key: dg.AssetCheckKey, evaluation: Evaluation) -> Problem:
+    partition = span(evaluation.days or ())
     asset = key.asset_key.to_user_string()
     return Problem(
         key=f"check/{asset}/{key.name}/{partition}",

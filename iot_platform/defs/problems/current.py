@@ -22,7 +22,7 @@ from iot_platform.defs.problems.runs import run_problems
 from iot_platform.defs.times import from_dagster
 from iot_platform.errors import MissingDatabaseError, ServerError
 
-ENDED = [TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE]
+ENDED_TICKS = [TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE]
 SENSOR_NAME = "alerts_sensor"
 PROBE_TIMEOUT_S = 5
 
@@ -77,7 +77,7 @@ def failed_ticks(context: ProblemContext) -> list[Problem]:
         if not state.is_running or not is_ours or name == SENSOR_NAME:
             continue
         ticks = context.instance.get_ticks(
-            state.instigator_origin_id, state.selector_id, after=_switched_on(state), limit=1, statuses=ENDED
+            state.instigator_origin_id, state.selector_id, after=_switched_on(state), limit=1, statuses=ENDED_TICKS
         )
         if ticks and ticks[0].status == TickStatus.FAILURE:
             kind = "Schedule" if state.instigator_type == InstigatorType.SCHEDULE else "Sensor"

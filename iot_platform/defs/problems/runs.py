@@ -11,18 +11,13 @@ import dagster as dg
 from iot_platform.alerts.problem import Problem, one_line
 from iot_platform.defs.dagster_internals import (
     AUTO_RETRY_RUN_ID_TAG,
-    IN_PROGRESS_RUN_STATUSES,
     WILL_RETRY_TAG,
     JobFailureData,
     RunRecord,
 )
 from iot_platform.defs.problems.checks import Evaluations, evaluated_since
-from iot_platform.defs.problems.context import (
-    ProblemContext,
-    cause_of,
-    days_of_tags,
-    span,
-)
+from iot_platform.defs.problems.context import ProblemContext, cause_of, days_of_tags, span
+from iot_platform.defs.run_statuses import NOT_ENDED
 from iot_platform.defs.times import from_dagster
 from iot_platform.services.partition_tags import PARTITION_TAGS
 
@@ -31,7 +26,6 @@ RECENT = dt.timedelta(days=7)
 MAX_RUNS = 500
 # The daemon launches a retry within seconds, or never (when the backfill of the run has ended).
 RETRY_STARTS_WITHIN = dt.timedelta(minutes=5)
-WAITING_OR_RUNNING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, *IN_PROGRESS_RUN_STATUSES]
 IMPLICIT_JOB = "__ASSET_JOB"
 PLANNED = {
     dg.DagsterEventType.RUN_FAILURE,
@@ -83,7 +77,7 @@ def _latest_failures(
     found = {record.dagster_run.run_id for record in records}
     if older := [run_id for run_id in known_runs if run_id not in found]:
         records += instance.get_run_records(dg.RunsFilter(run_ids=older, statuses=failed))
-    retried = {run.parent_run_id for run in instance.get_runs(dg.RunsFilter(statuses=WAITING_OR_RUNNING))}
+    retried = {run.parent_run_id for run in instance.get_runs(dg.RunsFilter(statuses=NOT_ENDED))}
     newest: dict[object, tuple[RunRecord, bool]] = {}
     for record in records:
         run = record.dagster_run

@@ -20,9 +20,6 @@ from iot_platform.defs.table_entries import Entries
 from iot_platform.defs.times import from_clickhouse, utc_now
 from iot_platform.layers.catalog import RAW_TABLE, READINGS_KWH_SQL, partition_id
 
-# The newest days of a run get a preview; the others get only their figures.
-DAYS_WITH_PREVIEW = 31
-
 # Dagster's plain types, not dg.Config: the fields of dg.Config accept {"env": NAME}, which would reveal any secret.
 ARRIVAL_WINDOW = {
     name: dg.Field(dg.Noneable(str), is_required=False, description="ISO time. Unset: all days of the run, up to now")
@@ -63,7 +60,7 @@ def l1_power_raw(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> N
         arrived = _arrived(client, days)
         for day in days:
             context.add_asset_metadata(arrived.get(partition_id(day), _NOTHING), partition_key=day.isoformat())
-        for day in days[-DAYS_WITH_PREVIEW:]:
+        for day in days[-table_entries.DAYS_WITH_PREVIEW :]:
             with decoration(context, f"preview of {RAW_TABLE} on {day}"):
                 rows = table_entries.preview(client, RAW_TABLE, f"_partition_id = '{partition_id(day)}'")
                 context.add_asset_metadata({"preview": rows}, partition_key=day.isoformat())

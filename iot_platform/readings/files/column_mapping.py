@@ -45,6 +45,7 @@ class ColumnMapping:
         return json.dumps(asdict(self), sort_keys=True)
 
     def describe(self) -> str:
+        """The mapping in words."""
         columns = self.columns
         return (
             f"time {columns.timestamp!r} ({self.timezone} unless it names a zone), meter {columns.device!r} "

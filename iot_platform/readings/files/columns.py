@@ -88,6 +88,7 @@ class Columns:
 
     @property
     def names(self) -> list[str]:
+        """The names of the columns for time, meter and energy, in this order."""
         return [self.timestamp, self.device, self.value]
 
 

@@ -47,6 +47,7 @@ class CsvRowSource:
 
     @property
     def column_names(self) -> list[str]:
+        """The header of the file."""
         return self._header
 
     def rows(self, columns: list[str]) -> Iterator[RawRows]:
@@ -59,9 +60,11 @@ class CsvRowSource:
         yield from self._parse(block, columns, wanted, is_last=True)
 
     def progress(self) -> float:
+        """Share of the file that has been read, from 0 to 1."""
         return min(1.0, self._position() / max(1, self._size_bytes))
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def _read_blocks(self) -> Iterator[bytes]:

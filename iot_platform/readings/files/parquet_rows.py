@@ -35,6 +35,7 @@ class ParquetRowSource:
 
     @property
     def column_names(self) -> list[str]:
+        """The header of the file."""
         return [str(name) for name in self._parquet.schema_arrow.names]
 
     def rows(self, columns: list[str]) -> Iterator[RawRows]:
@@ -52,9 +53,11 @@ class ParquetRowSource:
             raise SourceError(f"{self._path}, after row {self._rows_read}: cannot be read: {error}.") from error
 
     def progress(self) -> float:
+        """Share of the file that has been read, from 0 to 1."""
         return self._rows_read / max(1, self._parquet.metadata.num_rows)
 
     def close(self) -> None:
+        """Close the file."""
         self._parquet.close()
         self._file.close()
 

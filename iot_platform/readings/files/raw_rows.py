@@ -45,7 +45,9 @@ class RowSource(Protocol):
     place_name: str
 
     @property
-    def column_names(self) -> list[str]: ...
+    def column_names(self) -> list[str]:
+        """The header of the file."""
+        ...
 
     def rows(self, columns: list[str]) -> Iterator[RawRows]:
         """All rows of the file, with only these columns."""
@@ -55,4 +57,6 @@ class RowSource(Protocol):
         """Share of the file that has been read, from 0 to 1."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close the file."""
+        ...

@@ -47,5 +47,6 @@ class RejectReport:
             self._file.flush()
 
     def close(self) -> None:
+        """Close the file, if there were rejects."""
         if self._file is not None:
             self._file.close()

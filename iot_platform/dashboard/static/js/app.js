@@ -58,7 +58,7 @@ async function loadTypes() {
 }
 
 function typeFilter() {
-  return definition.filters.find((filter) => filter.field?.endsWith(".building_type"));
+  return definition.filters.find((filter) => filter.field.endsWith(".building_type"));
 }
 
 let timer = null;

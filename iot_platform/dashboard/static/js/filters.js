@@ -14,8 +14,8 @@ export function filterControl(filter, change) {
   return isPeriod(filter) ? periodControl(filter, change) : valuesControl(filter, change);
 }
 
-export function isPeriod(filter) {
-  return filter.type === "date_filter" || /_(date|time|hour|week|month)$/.test(filter.field ?? "");
+function isPeriod(filter) {
+  return /_(date|time|hour|week|month)$/.test(filter.field);
 }
 
 function periodControl(filter, change) {

@@ -35,7 +35,7 @@ export function numberText(value, column, { unit = true } = {}) {
   return unit && name ? `${text} ${name}` : text;
 }
 
-export function timeText(value) {
+function timeText(value) {
   const [date, time] = String(value).split("T");
   const [year, month, day] = date.split("-");
   if (!day) return String(value);
