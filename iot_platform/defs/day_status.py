@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import dagster as dg
 
 from iot_platform.defs.dagster_internals import RunRecord
-from iot_platform.defs.old_runs import ENDED
+from iot_platform.defs.run_statuses import ENDED
 from iot_platform.defs.times import utc_now
 
 INTERVAL = dt.timedelta(seconds=60)
