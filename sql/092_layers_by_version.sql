@@ -1,0 +1,128 @@
+-- L3 and L4 with the number of the metadata's version instead of six columns of text, and marts made from the hourly one.
+-- They fill beside the old tables from now on. `iot-platform migrate` then fills the days before (one after the other, as
+-- a proof rebuilds them), and the next migration puts views with the old names over them and drops the old tables.
+--
+-- Readings flow meanwhile, so tables come before views, and views from the end of the chain to its start.
+
+CREATE TABLE IF NOT EXISTS l3_power_by_version
+(
+    timestamp       DateTime('UTC') COMMENT 'Start of the interval that was measured' CODEC(DoubleDelta, LZ4),
+    device_id       UInt32 COMMENT 'The meter' CODEC(Delta, LZ4),
+    power_usage_kWh Float64 COMMENT 'Energy used in the interval' CODEC(ZSTD(1)),
+    version         UInt32 COMMENT 'The version of its metadata that was valid then; 0: none' CODEC(Delta, LZ4),
+    ingested_at     DateTime64(6, 'UTC') COMMENT 'When the platform received it' CODEC(DoubleDelta, LZ4),
+    local_time      DateTime('UTC') COMMENT 'The timestamp on the clock of the site, written as if it were UTC' CODEC(DoubleDelta, LZ4)
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMMDD(timestamp)
+ORDER BY (device_id, timestamp)
+SETTINGS non_replicated_deduplication_window = 10000
+COMMENT 'Table of l3_power_joined';
+
+-- An hour of UTC has two hours of the clock where that is off by a half hour: then it has two rows. A version begins at
+-- a whole hour of UTC, so an hour has one; after a change of metadata it may have several until the day is proved.
+CREATE TABLE IF NOT EXISTS l4_power_hourly_by_version
+(
+    ts_hour       DateTime('UTC') COMMENT 'Start of the UTC hour' CODEC(DoubleDelta, LZ4),
+    device_id     UInt32 COMMENT 'The meter' CODEC(Delta, LZ4),
+    version       SimpleAggregateFunction(max, UInt32) COMMENT 'The version of its metadata; 0: none' CODEC(Delta, LZ4),
+    total_kWh     SimpleAggregateFunction(sum, Decimal(38, 9)) COMMENT 'Energy of the hour' CODEC(ZSTD(1)),
+    readings      SimpleAggregateFunction(sum, UInt64) COMMENT 'Number of readings' CODEC(ZSTD(1)),
+    max_kWh       SimpleAggregateFunction(max, Float64) COMMENT 'Largest single reading' CODEC(ZSTD(1)),
+    local_hour    DateTime('UTC') COMMENT 'Hour on the clock of the site, written as if it were UTC' CODEC(DoubleDelta, LZ4)
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMMDD(ts_hour)
+ORDER BY (device_id, ts_hour, local_hour)
+SETTINGS non_replicated_deduplication_window = 10000
+COMMENT 'Table of l4_power_agg_hourly: sum, never count its rows';
+
+-- The marts have a partition for each month: a question about a year opens a few parts instead of hundreds.
+CREATE TABLE IF NOT EXISTS l4_power_hourly_by_type
+(
+    ts_hour       DateTime('UTC') COMMENT 'Start of the UTC hour' CODEC(DoubleDelta, LZ4),
+    local_hour    DateTime('UTC') COMMENT 'Hour on the clocks of the sites, written as if it were UTC' CODEC(DoubleDelta, LZ4),
+    time_zone     LowCardinality(String) COMMENT 'Zone of that clock',
+    building_type LowCardinality(String) COMMENT 'Kind of building in that hour',
+    has_metadata  UInt8 COMMENT '1: the devices were known in that hour',
+    total_kWh     SimpleAggregateFunction(sum, Decimal(38, 9)) COMMENT 'Energy of the hour' CODEC(ZSTD(1)),
+    readings      SimpleAggregateFunction(sum, UInt64) COMMENT 'Number of readings' CODEC(ZSTD(1)),
+    max_kWh       SimpleAggregateFunction(max, Float64) COMMENT 'Largest single reading' CODEC(ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(ts_hour)
+ORDER BY (ts_hour, local_hour, time_zone, building_type, has_metadata)
+SETTINGS non_replicated_deduplication_window = 10000
+COMMENT 'Table of l4_power_by_building_type_hourly: sum, never count its rows';
+
+CREATE TABLE IF NOT EXISTS l4_power_daily_by_version
+(
+    ts_hour       DateTime('UTC') COMMENT 'Start of the UTC day; named as in the other marts, so that one question fits all' CODEC(DoubleDelta, LZ4),
+    device_id     UInt32 COMMENT 'The meter' CODEC(Delta, LZ4),
+    version       UInt32 COMMENT 'The version of its metadata; 0: none' CODEC(Delta, LZ4),
+    total_kWh     SimpleAggregateFunction(sum, Decimal(38, 9)) COMMENT 'Energy of the day' CODEC(ZSTD(1)),
+    readings      SimpleAggregateFunction(sum, UInt64) COMMENT 'Number of readings' CODEC(ZSTD(1)),
+    max_kWh       SimpleAggregateFunction(max, Float64) COMMENT 'Largest single reading' CODEC(ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(ts_hour)
+ORDER BY (device_id, ts_hour, version)
+SETTINGS non_replicated_deduplication_window = 10000
+COMMENT 'Table of l4_power_by_device_daily: sum, never count its rows';
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l4_hourly_to_daily TO l4_power_daily_by_version AS
+SELECT
+    toStartOfDay(hours.ts_hour) AS ts_hour,
+    hours.device_id AS device_id,
+    hours.version AS version,
+    hours.total_kWh AS total_kWh,
+    hours.readings AS readings,
+    hours.max_kWh AS max_kWh
+FROM l4_power_hourly_by_version AS hours;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l4_hourly_to_type TO l4_power_hourly_by_type AS
+WITH dictGet('device_version_attributes', ('zone_id', 'type_id', 'has_metadata'), hours.version) AS attributes
+SELECT
+    hours.ts_hour AS ts_hour,
+    hours.local_hour AS local_hour,
+    dictGet('time_zone_name', 'name', zone_id) AS time_zone,
+    dictGet('building_type_name', 'name', type_id) AS building_type,
+    attributes.3 AS has_metadata,
+    sum(hours.total_kWh) AS total_kWh,
+    sum(hours.readings) AS readings,
+    max(hours.max_kWh) AS max_kWh
+FROM l4_power_hourly_by_version AS hours
+GROUP BY ts_hour, local_hour, attributes.1 AS zone_id, attributes.2 AS type_id, has_metadata;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l3_to_l4_hour TO l4_power_hourly_by_version AS
+SELECT
+    toStartOfHour(timestamp) AS ts_hour,
+    device_id,
+    max(version) AS version,
+    sum(toDecimal64(power_usage_kWh + 5e-10, 9)) AS total_kWh,  -- rounds: toDecimal64 alone cuts off
+    count() AS readings,
+    max(power_usage_kWh + 0) AS max_kWh,  -- 0 of -0
+    toStartOfHour(local_time) AS local_hour
+FROM l3_power_by_version
+GROUP BY device_id, ts_hour, local_hour;
+
+-- The newest version answers almost every reading. Its start and its number are one value (see 090).
+CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l2_to_l3_version TO l3_power_by_version AS
+WITH
+    if(device_id < 16777216,
+       dictGet('device_newest_version_of_small_ids', 'start_and_version', device_id),
+       dictGet('device_newest_version_of_large_ids', 'start_and_version', device_id)) AS newest,
+    if(toUInt32(timestamp) >= bitShiftRight(newest, 32),
+       toUInt32(bitAnd(newest, 4294967295)),
+       dictGet('device_past_version', 'version', device_id, timestamp)) AS number,
+    dictGet('time_zone_offsets', ('offset_s', 'changes_at', 'offset_after_s'),
+            toUInt64(dictGet('device_version_attributes', 'zone_id', number)) * 4096
+                + bitShiftRight(toUInt32(timestamp), 20)) AS clock
+SELECT
+    timestamp,
+    device_id,
+    power_usage_kWh,
+    number AS version,
+    ingested_at,
+    timestamp + if(toUInt32(timestamp) < clock.2, clock.1, clock.3) AS local_time
+FROM l2_power_cleaned;

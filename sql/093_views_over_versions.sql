@@ -1,0 +1,90 @@
+-- The names and columns of before, as views over the tables of 092. Filters on them reach the tables: a filter by
+-- customer becomes one by the customer's versions.
+
+DROP VIEW IF EXISTS mv_l2_to_l3 SYNC;
+DROP VIEW IF EXISTS mv_l3_to_l4_hourly SYNC;
+DROP VIEW IF EXISTS mv_l3_to_l4_by_building_type SYNC;
+DROP VIEW IF EXISTS mv_l3_to_l4_by_device SYNC;
+
+DROP TABLE IF EXISTS l3_power_joined SYNC;
+
+CREATE OR REPLACE VIEW l3_power_joined AS
+SELECT
+    readings.timestamp AS timestamp,
+    readings.device_id AS device_id,
+    readings.power_usage_kWh AS power_usage_kWh,
+    dictGet('device_version_attributes', 'customer_id', readings.version) AS customer_id,
+    dictGet('device_version_attributes', 'building_type', readings.version) AS building_type,
+    dictGet('device_version_attributes', 'latitude', readings.version) AS latitude,
+    dictGet('device_version_attributes', 'longitude', readings.version) AS longitude,
+    dictGet('device_version_attributes', 'has_metadata', readings.version) AS has_metadata,
+    readings.ingested_at AS ingested_at,
+    dictGet('device_version_attributes', 'time_zone', readings.version) AS time_zone,
+    readings.local_time AS local_time,
+    readings.version AS version
+FROM l3_power_by_version AS readings
+COMMENT 'L3 joined: cleaned readings with the metadata valid at their time';
+
+DROP TABLE IF EXISTS l4_power_agg_hourly_store SYNC;
+
+CREATE OR REPLACE VIEW l4_power_agg_hourly_store AS
+SELECT
+    hours.ts_hour AS ts_hour,
+    hours.device_id AS device_id,
+    dictGet('device_version_attributes', 'customer_id', hours.version) AS customer_id,
+    dictGet('device_version_attributes', 'building_type', hours.version) AS building_type,
+    dictGet('device_version_attributes', 'latitude', hours.version) AS latitude,
+    dictGet('device_version_attributes', 'longitude', hours.version) AS longitude,
+    dictGet('device_version_attributes', 'has_metadata', hours.version) AS has_metadata,
+    hours.total_kWh AS total_kWh,
+    hours.readings AS readings,
+    hours.max_kWh AS max_kWh,
+    hours.local_hour AS local_hour,
+    dictGet('device_version_attributes', 'time_zone', hours.version) AS time_zone,
+    hours.version AS version
+FROM l4_power_hourly_by_version AS hours
+COMMENT 'The rows of l4_power_agg_hourly as they are stored, with exact energy: sum, never count them';
+
+CREATE OR REPLACE VIEW l4_power_agg_hourly AS
+SELECT
+    hours.ts_hour AS ts_hour,
+    hours.device_id AS device_id,
+    dictGet('device_version_attributes', 'customer_id', hours.version) AS customer_id,
+    dictGet('device_version_attributes', 'building_type', hours.version) AS building_type,
+    dictGet('device_version_attributes', 'latitude', hours.version) AS latitude,
+    dictGet('device_version_attributes', 'longitude', hours.version) AS longitude,
+    dictGet('device_version_attributes', 'has_metadata', hours.version) AS has_metadata,
+    toFloat64(hours.total_kWh) AS total_kWh,
+    toFloat64(hours.total_kWh) / hours.readings AS avg_kWh,
+    hours.readings AS readings,
+    hours.max_kWh AS max_kWh,
+    hours.local_hour AS local_hour,
+    dictGet('device_version_attributes', 'time_zone', hours.version) AS time_zone,
+    hours.version AS version
+FROM l4_power_hourly_by_version AS hours FINAL
+COMMENT 'L4: energy per hour and device. Average of several rows: sum(total_kWh) / sum(readings)';
+
+DROP TABLE IF EXISTS l4_power_by_building_type_hourly SYNC;
+
+CREATE OR REPLACE VIEW l4_power_by_building_type_hourly AS
+SELECT ts_hour, local_hour, time_zone, building_type, has_metadata, total_kWh, readings, max_kWh
+FROM l4_power_hourly_by_type
+COMMENT 'L4 mart: energy per hour and building type. Sum its rows, never count them';
+
+DROP TABLE IF EXISTS l4_power_by_device_daily SYNC;
+
+CREATE OR REPLACE VIEW l4_power_by_device_daily AS
+SELECT
+    days.ts_hour AS ts_hour,
+    days.device_id AS device_id,
+    dictGet('device_version_attributes', 'customer_id', days.version) AS customer_id,
+    dictGet('device_version_attributes', 'building_type', days.version) AS building_type,
+    dictGet('device_version_attributes', 'latitude', days.version) AS latitude,
+    dictGet('device_version_attributes', 'longitude', days.version) AS longitude,
+    dictGet('device_version_attributes', 'has_metadata', days.version) AS has_metadata,
+    days.total_kWh AS total_kWh,
+    days.readings AS readings,
+    days.max_kWh AS max_kWh,
+    days.version AS version
+FROM l4_power_daily_by_version AS days
+COMMENT 'L4 mart: energy per day and device. Sum its rows, never count them';
