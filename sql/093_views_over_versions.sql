@@ -88,3 +88,7 @@ SELECT
     days.version AS version
 FROM l4_power_daily_by_version AS days
 COMMENT 'L4 mart: energy per day and device. Sum its rows, never count them';
+
+DROP DICTIONARY IF EXISTS device_current SYNC;
+DROP DICTIONARY IF EXISTS device_history SYNC;
+DROP VIEW IF EXISTS device_past_versions SYNC;

@@ -40,8 +40,9 @@ def energy_by_customer(client: Client, partitions: Collection[str]) -> pa.Table:
         return pa.schema(_COLUMNS).empty_table()
     days = ", ".join(f"'{int(partition)}'" for partition in sorted(partitions))
     found = client.query_arrow(
-        "SELECT customer_id, sum(total_kWh) AS kWh, sum(store.readings) AS readings "
-        f"FROM {quoted(BY_DEVICE_HOURLY.table)} AS store WHERE _partition_id IN ({days}) GROUP BY customer_id",
+        "SELECT dictGet('device_version_attributes', 'customer_id', version) AS customer_id, sum(total_kWh) AS kWh, "
+        f"sum(hours.readings) AS readings FROM {quoted(BY_DEVICE_HOURLY.table)} AS hours "
+        f"WHERE _partition_id IN ({days}) GROUP BY customer_id",
         use_strings=True,
     )
     return found.cast(pa.schema(_COLUMNS))

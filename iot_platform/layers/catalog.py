@@ -16,6 +16,7 @@ class Layer:
     ``kWh_sql`` and ``readings_sql`` are SQL expressions over the layer's rows: their energy, and the number of readings
     behind them. ``needs_final``: merges combine rows of this table, so it is read with FINAL. ``lookup_tables``: other
     tables that the definition reads, through dictionaries. ``time_column``: the time of a row.
+    ``key``: the columns by which merges combine rows, if rows that the definition makes have to be combined as well.
 
     A large day is compared in pieces. ``source_piece_key`` is an expression over the source; it is the same for all
     rows of the source that make one row of the layer. ``table_piece_key`` is its counterpart over the layer's table.
@@ -31,6 +32,7 @@ class Layer:
     has_impossible_times: bool = False
     lookup_tables: tuple[str, ...] = ()
     time_column: str = "timestamp"
+    key: tuple[str, ...] = ()
     source_piece_key: str = "device_id"
     table_piece_key: str = "device_id"
 
@@ -44,6 +46,8 @@ READINGS_KWH_SQL = (
 )
 
 RAW_TABLE = "l1_power_raw"
+# The rows of L4 as they are stored, with their metadata: a view that LookML reads.
+HOURLY_ROWS = "l4_power_agg_hourly_store"
 DEVICES = "device_metadata"
 # A limit may apply to a building type, so a change of metadata can change which readings are valid.
 LIMIT_TABLES = (DEVICES, "power_limits", "time_limits")
@@ -61,17 +65,17 @@ QUARANTINE = Layer(
 )
 L3 = Layer(
     "l3_power_joined",
-    "l3_power_joined",
-    "mv_l2_to_l3",
+    "l3_power_by_version",
+    "mv_l2_to_l3_version",
     "l2_power_cleaned",
     READINGS_KWH_SQL,
     lookup_tables=(DEVICES,),
 )
 BY_DEVICE_HOURLY = Layer(
     "l4_power_agg_hourly",
-    "l4_power_agg_hourly_store",
-    "mv_l3_to_l4_hourly",
-    "l3_power_joined",
+    "l4_power_hourly_by_version",
+    "mv_l3_to_l4_hour",
+    L3.table,
     "sum(total_kWh)",
     readings_sql="sum(readings)",
     needs_final=True,
@@ -79,33 +83,37 @@ BY_DEVICE_HOURLY = Layer(
 )
 BY_BUILDING_TYPE = Layer(
     "l4_power_by_building_type_hourly",
-    "l4_power_by_building_type_hourly",
-    "mv_l3_to_l4_by_building_type",
-    "l3_power_joined",
+    "l4_power_hourly_by_type",
+    "mv_l4_hourly_to_type",
+    BY_DEVICE_HOURLY.table,
     "sum(total_kWh)",
     readings_sql="sum(readings)",
     needs_final=True,
     time_column="ts_hour",
-    source_piece_key="toStartOfHour(timestamp)",
+    key=("ts_hour", "local_hour", "time_zone", "building_type", "has_metadata"),
+    source_piece_key="ts_hour",
     table_piece_key="ts_hour",
 )
 BY_DEVICE_DAILY = Layer(
     "l4_power_by_device_daily",
-    "l4_power_by_device_daily",
-    "mv_l3_to_l4_by_device",
-    "l3_power_joined",
+    "l4_power_daily_by_version",
+    "mv_l4_hourly_to_daily",
+    BY_DEVICE_HOURLY.table,
     "sum(total_kWh)",
     readings_sql="sum(readings)",
     needs_final=True,
     time_column="ts_hour",
+    key=("ts_hour", "device_id", "version"),
 )
-# The tables for dashboards. All of them are made from L3.
+# The tables for dashboards.
 MARTS = (BY_DEVICE_HOURLY, BY_BUILDING_TYPE, BY_DEVICE_DAILY)
 
 # In the order in which data flows: a layer comes after its source.
 DERIVED_LAYERS: tuple[Layer, ...] = (L2, QUARANTINE, L3, *MARTS)
 # An insert into one of these tables continues into the later ones.
 CHAIN_TABLES = (RAW_TABLE, *(layer.table for layer in DERIVED_LAYERS))
+# Merges combine the rows of these tables.
+MERGED_TABLES = frozenset(layer.table for layer in DERIVED_LAYERS if layer.needs_final)
 LAYERS_BY_NAME = {layer.name: layer for layer in DERIVED_LAYERS}
 
 

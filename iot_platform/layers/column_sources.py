@@ -25,7 +25,8 @@ _READING = ("timestamp", "device_id", "power_usage_kWh", "ingested_at")
 _ATTRIBUTES = ("customer_id", "building_type", "latitude", "longitude", "time_zone")
 # The metadata version is looked up by device and time.
 _LOOKUP = [(L2.name, "device_id"), (L2.name, "timestamp"), (DEVICES, "device_id"), (DEVICES, "valid_from")]
-_SUMS = {name: [(L3.name, "power_usage_kWh")] for name in ("total_kWh", "readings", "max_kWh")}
+_TOTALS = ("total_kWh", "readings", "max_kWh")
+_HOUR = BY_DEVICE_HOURLY.name
 
 COLUMN_SOURCES: Mapping[str, Sources] = {
     L2.name: {name: [(RAW_TABLE, name)] for name in _READING},
@@ -34,27 +35,24 @@ COLUMN_SOURCES: Mapping[str, Sources] = {
         **{name: [(L2.name, name)] for name in _READING},
         **{name: [(DEVICES, name), *_LOOKUP] for name in _ATTRIBUTES},
         "has_metadata": _LOOKUP,
+        "version": _LOOKUP,
         "local_time": [(DEVICES, "time_zone"), *_LOOKUP],
     },
     BY_DEVICE_HOURLY.name: {
         "ts_hour": [(L3.name, "timestamp")],
         "local_hour": [(L3.name, "local_time")],
-        **{name: [(L3.name, name)] for name in ("device_id", *_ATTRIBUTES, "has_metadata")},
-        **_SUMS,
-        "avg_kWh": [(L3.name, "power_usage_kWh")],
+        **{name: [(L3.name, name)] for name in ("device_id", *_ATTRIBUTES, "has_metadata", "version")},
+        **{name: [(L3.name, "power_usage_kWh")] for name in (*_TOTALS, "avg_kWh")},
     },
     BY_BUILDING_TYPE.name: {
-        "ts_hour": [(L3.name, "timestamp")],
-        "local_hour": [(L3.name, "local_time")],
-        **{name: [(L3.name, name)] for name in ("building_type", "has_metadata")},
-        **_SUMS,
+        name: [(_HOUR, name)]
+        for name in ("ts_hour", "local_hour", "time_zone", "building_type", "has_metadata", *_TOTALS)
     },
     BY_DEVICE_DAILY.name: {
-        "ts_hour": [(L3.name, "timestamp")],
-        **{
-            name: [(L3.name, name)]
-            for name in ("device_id", "customer_id", "building_type", "latitude", "longitude", "has_metadata")
-        },
-        **_SUMS,
+        name: [(_HOUR, name)]
+        for name in (
+            *("ts_hour", "device_id", "customer_id", "building_type", "latitude", "longitude", "has_metadata"),
+            *("version", *_TOTALS),
+        )
     },
 }

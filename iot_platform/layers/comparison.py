@@ -89,9 +89,7 @@ class _Comparison:
     def current_versions(self) -> tuple[dict[str, Version], dict[str, Version]]:
         """The versions that the partitions of the source and of the layer have now."""
         layer = self._definition.layer
-        return partition_versions(self._client, layer.source), partition_versions(
-            self._client, layer.table, merges_rows=layer.needs_final
-        )
+        return partition_versions(self._client, layer.source), partition_versions(self._client, layer.table)
 
     def run(self, source: str | None = None, table: str | None = None) -> dict[str, Proof]:
         """Compare the layer's table with its definition, or copies of the source and of the table."""

@@ -86,7 +86,7 @@ class Definition:
     def expected(self, partitions: Sequence[str], *, source: str | None = None) -> dict[str, PartitionFingerprint]:
         """Run the definition over partitions of its source; ``source``: a copy to read instead."""
         table = source or self.layer.source
-        return self._fingerprints(table, f"({self._select_from(table)})", partitions, self.layer.source_piece_key)
+        return self._fingerprints(table, f"({self._rows_from(table)})", partitions, self.layer.source_piece_key)
 
     def actual(self, partitions: Sequence[str], *, table: str | None = None) -> dict[str, PartitionFingerprint]:
         """The partitions that the layer's table contains; ``table``: a copy to read instead."""
@@ -117,6 +117,16 @@ class Definition:
             for partition, count in rows:
                 found[partition] += int(count)
         return found
+
+    def _rows_from(self, table: str) -> str:
+        """The rows that the layer has in the end: those of the definition, combined as merges do it."""
+        select, key = self._select_from(table), ", ".join(self.layer.key)
+        if not key:
+            return select
+        return (
+            f"SELECT {key}, sum(made.total_kWh) AS total_kWh, sum(made.readings) AS readings, "
+            f"max(made.max_kWh) AS max_kWh FROM ({select}) AS made GROUP BY {key}"
+        )
 
     def _select_from(self, table: str) -> str:
         return _with_source(self._select, str(self._client.database), self.layer.source, table)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.layers.catalog import DERIVED_LAYERS, RAW_TABLE, Layer
+from iot_platform.layers.catalog import DERIVED_LAYERS, MERGED_TABLES, RAW_TABLE, Layer
 
 # Most rows that one query of a proof reads, roughly, so that its memory is bounded. Small days are read together; a
 # large day is read in several pieces.
@@ -32,8 +32,22 @@ class Version:
         return f"{self.block}/{self.mutation}" + ("" if self.rows is None else f"/{self.rows}")
 
 
-def partition_versions(client: Client, table: str, *, merges_rows: bool = False) -> dict[str, Version]:
-    """The version of each partition of a table. ``merges_rows``: merges combine rows, as in L4."""
+def partition_versions(client: Client, table: str) -> dict[str, Version]:
+    """The version of each partition of a table."""
+    has_rows = table not in MERGED_TABLES
+    return {
+        partition: Version(block, mutation, rows if has_rows else None)
+        for partition, (block, mutation, rows) in _states(client, table).items()
+    }
+
+
+def partition_rows(client: Client, table: str) -> dict[str, int]:
+    """The number of rows in each partition of a table."""
+    return {partition: rows for partition, (_, _, rows) in _states(client, table).items()}
+
+
+def _states(client: Client, table: str) -> dict[str, tuple[int, int, int]]:
+    """For each partition of a table: its newest block, its newest mutation, and the number of its rows."""
     rows = client.query(
         # The fifth field of a part's name is its mutation: 20260103_1_9_2_10.
         "SELECT partition_id, max(max_block_number), max(toUInt64OrZero(splitByChar('_', name)[5])), sum(rows) "
@@ -41,15 +55,7 @@ def partition_versions(client: Client, table: str, *, merges_rows: bool = False)
         "GROUP BY partition_id",
         parameters={"table": table},
     ).result_rows
-    return {
-        str(partition): Version(int(block), int(mutation), None if merges_rows else int(count))
-        for partition, block, mutation, count in rows
-    }
-
-
-def partition_rows(client: Client, table: str) -> dict[str, int]:
-    """The number of rows in each partition of a table."""
-    return {name: version.rows or 0 for name, version in partition_versions(client, table).items()}
+    return {str(partition): (int(block), int(mutation), int(count)) for partition, block, mutation, count in rows}
 
 
 def part_names(client: Client, table: str, partitions: Sequence[str]) -> set[str]:

@@ -15,9 +15,10 @@ from iot_platform.layers.catalog import DERIVED_LAYERS, IMPOSSIBLE_TIMES, RAW_TA
 from iot_platform.layers.comparison import Proof, compare
 from iot_platform.layers.definition import Definition, with_definition
 from iot_platform.layers.partitions import grouped, partition_rows, partitions
-from iot_platform.layers.rebuild import Rebuilt, rebuild_partitions
+from iot_platform.layers.rebuild import rebuild_partitions
 from iot_platform.layers.staging import drop_abandoned_tables
 from iot_platform.layers.status import unverified_partitions
+from iot_platform.layers.swap import Rebuilt
 
 # A rebuilt partition is compared again. It still differs only if something else writes into the layer meanwhile.
 MAX_ROUNDS = 5

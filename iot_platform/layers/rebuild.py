@@ -7,10 +7,8 @@ the swap is verified: the versions of the source's partitions must be the same b
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
 
@@ -19,9 +17,11 @@ from iot_platform.clickhouse.lock import server_lock
 from iot_platform.clickhouse.write_pause import inserts_running, pause_inserts
 from iot_platform.errors import ProofError
 from iot_platform.layers.catalog import CHAIN_TABLES
-from iot_platform.layers.definition import NO_DEDUPLICATION, Definition, PartitionFingerprint, in_partitions
+from iot_platform.layers.definition import NO_DEDUPLICATION, Definition, in_partitions
 from iot_platform.layers.partitions import Version, part_names, partition_rows, partition_versions
+from iot_platform.layers.recomputation import Recomputation
 from iot_platform.layers.staging import StagingTables, staging_tables
+from iot_platform.layers.swap import Rebuilt, swap_partitions
 
 # Partitions swapped in one pause of the writers. Each swap takes about ten milliseconds.
 PARTITIONS_PER_SWAP = 20
@@ -33,22 +33,6 @@ PATIENCE_S = 600.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 
 _ARRIVAL_COLUMNS = {"partition_id": "String", "ingested_at": "DateTime64(6, 'UTC')"}
-
-
-@dataclass(frozen=True)
-class Rebuilt:
-    """One rebuilt partition: the ``content`` that the definition made from ``source_version``.
-
-    ``arrived_rows``: further rows of the source that were added. ``own_version``: the version of the layer's partition
-    right after the swap. ``duplicates``: see Proof.
-    """
-
-    at: dt.datetime
-    content: PartitionFingerprint
-    duplicates: int
-    source_version: str
-    own_version: str
-    arrived_rows: int
 
 
 def rebuild_partitions(client: Client, definition: Definition, partitions: Sequence[str]) -> dict[str, Rebuilt]:
@@ -69,7 +53,8 @@ def _rebuild_together(client: Client, definition: Definition, partitions: Sequen
     pause_s = FIRST_PAUSE_S
     while True:
         with staging_tables(client) as staging:
-            done = _Rebuild(client, definition, partitions, staging).run()
+            attempt = Recomputation if definition.layer.key else _Rebuild
+            done = attempt(client, definition, partitions, staging).run()
         if done is not None:
             return done
         if time.monotonic() > deadline:
@@ -143,12 +128,8 @@ class _Rebuild:
                 found = versions[name].rows if name in versions else 0
                 if found != self._rows.get(name, 0):
                     return None
-            filled = partition_rows(self._client, self._staging)
-            for name in self._partitions:
-                swap = f"REPLACE PARTITION ID '{int(name)}' FROM {quoted(self._staging)}"
-                drop = f"DROP PARTITION ID '{int(name)}'"
-                self._client.command(f"ALTER TABLE {quoted(self._layer.table)} {swap if filled.get(name) else drop}")
-            own = partition_versions(self._client, self._layer.table, merges_rows=self._layer.needs_final)
+            swap_partitions(self._client, self._layer.table, self._staging, self._partitions)
+            own = partition_versions(self._client, self._layer.table)
             after = partition_versions(self._client, source)
             return own if all(versions.get(name) == after.get(name) for name in self._partitions) else None
 

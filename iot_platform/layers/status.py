@@ -18,7 +18,7 @@ def unverified_partitions(client: Client, layer: Layer) -> list[str]:
     layer is unverified, until that layer is rebuilt.
     """
     source = partition_versions(client, layer.source)
-    own = partition_versions(client, layer.table, merges_rows=layer.needs_final)
+    own = partition_versions(client, layer.table)
     verified = _verified_versions(client, layer)
     return sorted(
         (

@@ -95,7 +95,7 @@ def summarize(client: Client) -> Summary:
         layers=layers,
         rejected=_counts_by_reason(client),
         duplicates=_count_duplicates(client),
-        unenriched=int(client.query(f"SELECT countIf(NOT has_metadata) FROM {quoted(L3.table)}").result_rows[0][0]),
+        unenriched=int(client.query(f"SELECT countIf(NOT has_metadata) FROM {quoted(L3.name)}").result_rows[0][0]),
         kWh_conserved=all(sums[layer.name][2] == sums[L2.name][2] for layer in (L3, *MARTS)),
     )
 

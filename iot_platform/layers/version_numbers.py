@@ -37,8 +37,8 @@ _KINDS = (
 # A row of device_metadata needs a number if the newest version of its device and valid_from has other content.
 _ATTRIBUTES = "customer_id, toString(building_type), latitude, longitude, toString(time_zone), is_removed"
 _VERSIONS = f"""
-INSERT INTO device_metadata_versions
-    (version, device_id, valid_from, customer_id, building_type, latitude, longitude, time_zone, is_removed, recorded_at)
+INSERT INTO device_metadata_versions (version, device_id, valid_from, customer_id, building_type, latitude, longitude,
+    time_zone, is_removed, recorded_at)
 SELECT (SELECT max(version) FROM device_metadata_versions) + rowNumberInAllBlocks() + 1, *
 FROM
 (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from iot_platform.layers.catalog import DERIVED_LAYERS
+from iot_platform.layers.catalog import BY_DEVICE_HOURLY, HOURLY_ROWS
 from iot_platform.layers.column_sources import COLUMN_SOURCES
 from iot_platform.looker.fields import TABLE, Field, View
 from iot_platform.looker.project import Project
@@ -49,8 +49,7 @@ def _row(view: View, field: Field) -> str:
 
 def _upstream(view: View, field: Field) -> Iterator[str]:
     table = view.table_for(frozenset({field.full_name}))
-    # An asset is named after its layer; the table that stores it may have another name.
-    asset = next((layer.name for layer in DERIVED_LAYERS if layer.table == table), table)
+    asset = BY_DEVICE_HOURLY.name if table == HOURLY_ROWS else table
     for column in sorted(field.columns):
         found = COLUMN_SOURCES.get(asset, {}).get(column, [])
         if not found:

@@ -164,7 +164,7 @@ RULES = (
     Rule(
         "l4_equals_l3",
         BY_DEVICE_HOURLY.name,
-        "Energy, number of readings and coordinates of every device and day are the same in L4 and L3",
+        "Energy, number of readings and metadata of every device and day are the same in L4 and L3",
         "Materialize `l4_power_agg_hourly` of the day: this rebuilds it from L3. Dashboards are wrong until then.",
         error_share=0.0,
         blocking=True,

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from iot_platform.layers.catalog import DERIVED_LAYERS
+from iot_platform.layers.catalog import BY_DEVICE_HOURLY, HOURLY_ROWS
 from iot_platform.looker.checks import VIEW_SOURCES
 from iot_platform.looker.dashboard import Dashboard
 from iot_platform.looker.fields import View
@@ -15,9 +15,7 @@ from iot_platform.looker.project import Explore, Project, read_project
 from iot_platform.settings import Settings
 
 # Table of ClickHouse -> the asset it belongs to.
-_ASSETS = {layer.table: layer.name for layer in DERIVED_LAYERS} | {
-    view: table for view, (table, _) in VIEW_SOURCES.items()
-}
+_ASSETS = {HOURLY_ROWS: BY_DEVICE_HOURLY.name} | {view: table for view, (table, _) in VIEW_SOURCES.items()}
 
 _PREVIEW = """
 
