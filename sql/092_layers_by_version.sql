@@ -42,8 +42,8 @@ CREATE TABLE IF NOT EXISTS l4_power_hourly_by_type
 (
     ts_hour       DateTime('UTC') COMMENT 'Start of the UTC hour' CODEC(DoubleDelta, LZ4),
     local_hour    DateTime('UTC') COMMENT 'Hour on the clocks of the sites, written as if it were UTC' CODEC(DoubleDelta, LZ4),
-    time_zone     LowCardinality(String) COMMENT 'Zone of that clock',
-    building_type LowCardinality(String) COMMENT 'Kind of building in that hour',
+    zone_id       UInt32 COMMENT 'Zone of that clock; 0: UTC',
+    type_id       UInt32 COMMENT 'Kind of building in that hour; 0: unknown',
     has_metadata  UInt8 COMMENT '1: the devices were known in that hour',
     total_kWh     SimpleAggregateFunction(sum, Decimal(38, 9)) COMMENT 'Energy of the hour' CODEC(ZSTD(1)),
     readings      SimpleAggregateFunction(sum, UInt64) COMMENT 'Number of readings' CODEC(ZSTD(1)),
@@ -51,7 +51,7 @@ CREATE TABLE IF NOT EXISTS l4_power_hourly_by_type
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMMDD(ts_hour)
-ORDER BY (ts_hour, local_hour, time_zone, building_type, has_metadata)
+ORDER BY (ts_hour, local_hour, zone_id, type_id, has_metadata)
 SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'Table of l4_power_by_building_type_hourly: sum, never count its rows';
 
@@ -85,14 +85,14 @@ WITH dictGet('device_version_attributes', ('zone_id', 'type_id', 'has_metadata')
 SELECT
     hours.ts_hour AS ts_hour,
     hours.local_hour AS local_hour,
-    dictGet('time_zone_name', 'name', zone_id) AS time_zone,
-    dictGet('building_type_name', 'name', type_id) AS building_type,
+    attributes.1 AS zone_id,
+    attributes.2 AS type_id,
     attributes.3 AS has_metadata,
     sum(hours.total_kWh) AS total_kWh,
     sum(hours.readings) AS readings,
     max(hours.max_kWh) AS max_kWh
 FROM l4_power_hourly_by_version AS hours
-GROUP BY ts_hour, local_hour, attributes.1 AS zone_id, attributes.2 AS type_id, has_metadata;
+GROUP BY ts_hour, local_hour, zone_id, type_id, has_metadata;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l3_to_l4_hour TO l4_power_hourly_by_version AS
 SELECT

@@ -67,8 +67,16 @@ COMMENT 'L4: energy per hour and device. Average of several rows: sum(total_kWh)
 DROP TABLE IF EXISTS l4_power_by_building_type_hourly SYNC;
 
 CREATE OR REPLACE VIEW l4_power_by_building_type_hourly AS
-SELECT ts_hour, local_hour, time_zone, building_type, has_metadata, total_kWh, readings, max_kWh
-FROM l4_power_hourly_by_type
+SELECT
+    hours.ts_hour AS ts_hour,
+    hours.local_hour AS local_hour,
+    dictGet('building_type_name', 'name', hours.type_id) AS building_type,
+    hours.has_metadata AS has_metadata,
+    hours.total_kWh AS total_kWh,
+    hours.readings AS readings,
+    hours.max_kWh AS max_kWh,
+    dictGet('time_zone_name', 'name', hours.zone_id) AS time_zone
+FROM l4_power_hourly_by_type AS hours
 COMMENT 'L4 mart: energy per hour and building type. Sum its rows, never count them';
 
 DROP TABLE IF EXISTS l4_power_by_device_daily SYNC;

@@ -90,7 +90,7 @@ BY_BUILDING_TYPE = Layer(
     readings_sql="sum(readings)",
     needs_final=True,
     time_column="ts_hour",
-    key=("ts_hour", "local_hour", "time_zone", "building_type", "has_metadata"),
+    key=("ts_hour", "local_hour", "zone_id", "type_id", "has_metadata"),
     source_piece_key="ts_hour",
     table_piece_key="ts_hour",
 )
