@@ -1,5 +1,8 @@
 -- The names and columns of before, as views over the tables of 092. Filters on them reach the tables: a filter by
 -- customer becomes one by the customer's versions.
+--
+-- hour_share: the part of the UTC hour that is in this hour of the clock. It is 1, or less where a clock is off by a half
+-- hour; so the hours of a zone can be counted, also where its clock changes.
 
 DROP VIEW IF EXISTS mv_l2_to_l3 SYNC;
 DROP VIEW IF EXISTS mv_l3_to_l4_hourly SYNC;
@@ -28,6 +31,12 @@ COMMENT 'L3 joined: cleaned readings with the metadata valid at their time';
 DROP TABLE IF EXISTS l4_power_agg_hourly_store SYNC;
 
 CREATE OR REPLACE VIEW l4_power_agg_hourly_store AS
+WITH
+    dictGet('time_zone_offsets', ('offset_s', 'changes_at', 'offset_after_s'),
+            toUInt64(dictGet('device_version_attributes', 'zone_id', hours.version)) * 4096 + bitShiftRight(toUInt32(hours.ts_hour), 20)) AS clock,
+    toInt64(toUInt32(hours.ts_hour)) AS starts_at,
+    greatest(starts_at, least(toInt64(clock.2), starts_at + 3600)) AS changes_at,
+    toInt64(toUInt32(hours.local_hour)) AS local_starts_at
 SELECT
     hours.ts_hour AS ts_hour,
     hours.device_id AS device_id,
@@ -41,11 +50,22 @@ SELECT
     hours.max_kWh AS max_kWh,
     hours.local_hour AS local_hour,
     dictGet('device_version_attributes', 'time_zone', hours.version) AS time_zone,
-    hours.version AS version
+    hours.version AS version,
+    (
+        greatest(0, least(changes_at + clock.1, local_starts_at + 3600) - greatest(starts_at + clock.1, local_starts_at))
+        + greatest(0, least(starts_at + 3600 + clock.3, local_starts_at + 3600)
+                      - greatest(changes_at + clock.3, local_starts_at))
+    ) / 3600 AS hour_share
 FROM l4_power_hourly_by_version AS hours
 COMMENT 'The rows of l4_power_agg_hourly as they are stored, with exact energy: sum, never count them';
 
 CREATE OR REPLACE VIEW l4_power_agg_hourly AS
+WITH
+    dictGet('time_zone_offsets', ('offset_s', 'changes_at', 'offset_after_s'),
+            toUInt64(dictGet('device_version_attributes', 'zone_id', hours.version)) * 4096 + bitShiftRight(toUInt32(hours.ts_hour), 20)) AS clock,
+    toInt64(toUInt32(hours.ts_hour)) AS starts_at,
+    greatest(starts_at, least(toInt64(clock.2), starts_at + 3600)) AS changes_at,
+    toInt64(toUInt32(hours.local_hour)) AS local_starts_at
 SELECT
     hours.ts_hour AS ts_hour,
     hours.device_id AS device_id,
@@ -60,13 +80,24 @@ SELECT
     hours.max_kWh AS max_kWh,
     hours.local_hour AS local_hour,
     dictGet('device_version_attributes', 'time_zone', hours.version) AS time_zone,
-    hours.version AS version
+    hours.version AS version,
+    (
+        greatest(0, least(changes_at + clock.1, local_starts_at + 3600) - greatest(starts_at + clock.1, local_starts_at))
+        + greatest(0, least(starts_at + 3600 + clock.3, local_starts_at + 3600)
+                      - greatest(changes_at + clock.3, local_starts_at))
+    ) / 3600 AS hour_share
 FROM l4_power_hourly_by_version AS hours FINAL
 COMMENT 'L4: energy per hour and device. Average of several rows: sum(total_kWh) / sum(readings)';
 
 DROP TABLE IF EXISTS l4_power_by_building_type_hourly SYNC;
 
 CREATE OR REPLACE VIEW l4_power_by_building_type_hourly AS
+WITH
+    dictGet('time_zone_offsets', ('offset_s', 'changes_at', 'offset_after_s'),
+            toUInt64(hours.zone_id) * 4096 + bitShiftRight(toUInt32(hours.ts_hour), 20)) AS clock,
+    toInt64(toUInt32(hours.ts_hour)) AS starts_at,
+    greatest(starts_at, least(toInt64(clock.2), starts_at + 3600)) AS changes_at,
+    toInt64(toUInt32(hours.local_hour)) AS local_starts_at
 SELECT
     hours.ts_hour AS ts_hour,
     hours.local_hour AS local_hour,
@@ -75,7 +106,12 @@ SELECT
     hours.total_kWh AS total_kWh,
     hours.readings AS readings,
     hours.max_kWh AS max_kWh,
-    dictGet('time_zone_name', 'name', hours.zone_id) AS time_zone
+    dictGet('time_zone_name', 'name', hours.zone_id) AS time_zone,
+    (
+        greatest(0, least(changes_at + clock.1, local_starts_at + 3600) - greatest(starts_at + clock.1, local_starts_at))
+        + greatest(0, least(starts_at + 3600 + clock.3, local_starts_at + 3600)
+                      - greatest(changes_at + clock.3, local_starts_at))
+    ) / 3600 AS hour_share
 FROM l4_power_hourly_by_type AS hours
 COMMENT 'L4 mart: energy per hour and building type. Sum its rows, never count them';
 

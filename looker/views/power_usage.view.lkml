@@ -143,10 +143,25 @@ view: power_usage {
     type: number
     label: "Average per local hour"
     group_label: "Averages"
-    description: "Energy of all meters together, divided by the local hours with readings, in kWh."
+    description: "Average energy of all meters together in a local hour, in kWh: for each time zone its energy divided by its hours with readings, then the sum over the zones. Without the present hour, which is not complete."
     value_format: "#,##0.0\" kWh\""
-    sql: ${total_kwh} / nullIf(${local_hours}, 0) ;;
+    sql: arraySum((kWh, hours) -> kWh / hours, mapValues(${kwh_by_zone}), mapValues(${hours_by_zone})) ;;
     drill_fields: [local_time_date, building_type, average_kwh_per_local_hour]
+  }
+
+  # Both maps have the same zones in the same order.
+  measure: kwh_by_zone {
+    type: number
+    hidden: yes
+    description: "Energy of complete hours by time zone, in kWh: a map."
+    sql: sumMapIf(map(${TABLE}.time_zone, toFloat64(${TABLE}.total_kWh)), ${TABLE}.ts_hour < toStartOfHour(now())) ;;
+  }
+
+  measure: hours_by_zone {
+    type: number
+    hidden: yes
+    description: "Number of complete hours with readings by time zone: a map. Where a clock is off by a half hour, a UTC hour is in two local hours with a half each."
+    sql: arrayReduce('sumMap', arrayMap(part -> map(part.1, part.4), groupUniqArrayIf((${TABLE}.time_zone, ${TABLE}.ts_hour, ${TABLE}.local_hour, ${TABLE}.hour_share), ${TABLE}.ts_hour < toStartOfHour(now())))) ;;
   }
 
   measure: hours {
