@@ -63,8 +63,9 @@ COMMENT 'Every numbered version as the join sees it';
 CREATE VIEW IF NOT EXISTS device_valid_versions AS
 SELECT device_id, valid_from, max(version) AS version
 FROM device_metadata_versions
+WHERE (device_id, valid_from) IN (SELECT device_id, valid_from FROM device_metadata)
 GROUP BY device_id, valid_from
-COMMENT 'The versions that are valid, without those that were corrected';
+COMMENT 'The versions that are valid, without those that were corrected or deleted';
 
 -- The start and the number in one value: it is looked up for each reading.
 CREATE VIEW IF NOT EXISTS device_newest_versions AS
@@ -86,7 +87,7 @@ SELECT device_id, valid_from, CAST(NULL, 'Nullable(DateTime(\'UTC\'))') AS valid
 FROM device_valid_versions
 WHERE device_id IN
 (
-    SELECT device_id FROM device_metadata_versions GROUP BY device_id HAVING max(valid_from) > toDateTime(0, 'UTC')
+    SELECT device_id FROM device_valid_versions GROUP BY device_id HAVING max(valid_from) > toDateTime(0, 'UTC')
 )
 COMMENT 'All valid versions of the devices whose newest version is not valid since ever';
 

@@ -70,7 +70,7 @@ ORDER BY (device_id, ts_hour, version)
 SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'Table of l4_power_by_device_daily: sum, never count its rows';
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l4_hourly_to_daily TO l4_power_daily_by_version AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l4_hourly_to_by_device TO l4_power_daily_by_version AS
 SELECT
     toStartOfDay(hours.ts_hour) AS ts_hour,
     hours.device_id AS device_id,
@@ -80,7 +80,7 @@ SELECT
     hours.max_kWh AS max_kWh
 FROM l4_power_hourly_by_version AS hours;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l4_hourly_to_type TO l4_power_hourly_by_type AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l4_hourly_to_by_building_type TO l4_power_hourly_by_type AS
 WITH dictGet('device_version_attributes', ('zone_id', 'type_id', 'has_metadata'), hours.version) AS attributes
 SELECT
     hours.ts_hour AS ts_hour,
@@ -94,7 +94,7 @@ SELECT
 FROM l4_power_hourly_by_version AS hours
 GROUP BY ts_hour, local_hour, zone_id, type_id, has_metadata;
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l3_to_l4_hour TO l4_power_hourly_by_version AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l3_to_l4_hourly_by_version TO l4_power_hourly_by_version AS
 SELECT
     toStartOfHour(timestamp) AS ts_hour,
     device_id,
@@ -107,7 +107,7 @@ FROM l3_power_by_version
 GROUP BY device_id, ts_hour, local_hour;
 
 -- The newest version answers almost every reading. Its start and its number are one value (see 090).
-CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l2_to_l3_version TO l3_power_by_version AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l2_to_l3_by_version TO l3_power_by_version AS
 WITH
     if(device_id < 16777216,
        dictGet('device_newest_version_of_small_ids', 'start_and_version', device_id),

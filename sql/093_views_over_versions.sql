@@ -9,6 +9,9 @@ DROP VIEW IF EXISTS mv_l3_to_l4_hourly SYNC;
 DROP VIEW IF EXISTS mv_l3_to_l4_by_building_type SYNC;
 DROP VIEW IF EXISTS mv_l3_to_l4_by_device SYNC;
 
+RENAME TABLE IF EXISTS mv_l2_to_l3_by_version TO mv_l2_to_l3;
+RENAME TABLE IF EXISTS mv_l3_to_l4_hourly_by_version TO mv_l3_to_l4_hourly;
+
 DROP TABLE IF EXISTS l3_power_joined SYNC;
 
 CREATE OR REPLACE VIEW l3_power_joined AS

@@ -66,7 +66,7 @@ QUARANTINE = Layer(
 L3 = Layer(
     "l3_power_joined",
     "l3_power_by_version",
-    "mv_l2_to_l3_version",
+    "mv_l2_to_l3",
     "l2_power_cleaned",
     READINGS_KWH_SQL,
     lookup_tables=(DEVICES,),
@@ -74,7 +74,7 @@ L3 = Layer(
 BY_DEVICE_HOURLY = Layer(
     "l4_power_agg_hourly",
     "l4_power_hourly_by_version",
-    "mv_l3_to_l4_hour",
+    "mv_l3_to_l4_hourly",
     L3.table,
     "sum(total_kWh)",
     readings_sql="sum(readings)",
@@ -84,7 +84,7 @@ BY_DEVICE_HOURLY = Layer(
 BY_BUILDING_TYPE = Layer(
     "l4_power_by_building_type_hourly",
     "l4_power_hourly_by_type",
-    "mv_l4_hourly_to_type",
+    "mv_l4_hourly_to_by_building_type",
     BY_DEVICE_HOURLY.table,
     "sum(total_kWh)",
     readings_sql="sum(readings)",
@@ -97,7 +97,7 @@ BY_BUILDING_TYPE = Layer(
 BY_DEVICE_DAILY = Layer(
     "l4_power_by_device_daily",
     "l4_power_daily_by_version",
-    "mv_l4_hourly_to_daily",
+    "mv_l4_hourly_to_by_device",
     BY_DEVICE_HOURLY.table,
     "sum(total_kWh)",
     readings_sql="sum(readings)",

@@ -33,7 +33,7 @@ def refresh(client: Client, tmp_path: Path, text: str, now: dt.datetime = NOW) -
 
 def customer_at(client: Client, device: int, time: str) -> str:
     """The customer that a reading at this time is joined with."""
-    client.command("TRUNCATE TABLE l3_power_joined")
+    client.command("TRUNCATE TABLE l3_power_by_version")
     client.command(f"INSERT INTO l2_power_cleaned VALUES ('{time}', {device}, 1, now64(6))")
     return str(client.query("SELECT customer_id FROM l3_power_joined").result_rows[0][0])
 

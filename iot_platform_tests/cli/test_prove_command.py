@@ -17,15 +17,19 @@ PARTITION = "20260102"
 
 DAMAGES = {
     "rows deleted from L2": ("DELETE FROM l2_power_cleaned WHERE device_id = 5", "l2_power_cleaned", "-24 rows"),
-    "rows deleted from L3": ("DELETE FROM l3_power_joined WHERE device_id = 5", "l3_power_joined", "-24 rows"),
-    "rows deleted from L4": ("DELETE FROM l4_power_agg_hourly_store WHERE device_id = 5", "l4_power_agg_hourly", "-24"),
+    "rows deleted from L3": ("DELETE FROM l3_power_by_version WHERE device_id = 5", "l3_power_joined", "-24 rows"),
+    "rows deleted from L4": (
+        "DELETE FROM l4_power_hourly_by_version WHERE device_id = 5",
+        "l4_power_agg_hourly",
+        "-24",
+    ),
     "rows twice in L3": (
-        f"INSERT INTO l3_power_joined SELECT * FROM l3_power_joined WHERE _partition_id = '{PARTITION}'",
+        f"INSERT INTO l3_power_by_version SELECT * FROM l3_power_by_version WHERE _partition_id = '{PARTITION}'",
         "l3_power_joined",
         "+240 rows",
     ),
     "a partition dropped": (
-        f"ALTER TABLE l3_power_joined DROP PARTITION ID '{PARTITION}'",
+        f"ALTER TABLE l3_power_by_version DROP PARTITION ID '{PARTITION}'",
         "l3_power_joined",
         "-240 rows",
     ),

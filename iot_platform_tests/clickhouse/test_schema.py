@@ -24,8 +24,7 @@ def insert(client: Client, rows: Sequence[Row], **settings: object) -> None:
 def add_device(client: Client, *values: object) -> None:
     names = ["device_id", "customer_id", "building_type", "latitude", "longitude", "valid_from"]
     client.insert("device_metadata", [values], column_names=names[: len(values)])
-    for dictionary in ("device_current", "device_history", "device_limits"):
-        client.command(f"SYSTEM RELOAD DICTIONARY {dictionary}")
+    reload_dictionaries(client)
 
 
 def value(client: Client, query: str) -> Any:
@@ -35,14 +34,14 @@ def value(client: Client, query: str) -> Any:
 def test_average_over_several_inserts_is_the_average_of_all_readings(schema: Client) -> None:
     for kWh in (1.0, 2.0, 6.0):
         insert(schema, [(DAY + dt.timedelta(minutes=kWh), 1, kWh)])
-    schema.command("OPTIMIZE TABLE l4_power_agg_hourly_store FINAL")
+    schema.command("OPTIMIZE TABLE l4_power_hourly_by_version FINAL")
     rows = schema.query("SELECT total_kWh, avg_kWh, readings, max_kWh FROM l4_power_agg_hourly").result_rows
     assert rows == [(9.0, 3.0, 3, 6.0)]
 
 
 def test_hours_of_zero_energy_stay(schema: Client) -> None:
     insert(schema, [(DAY, 1, 0.0)])
-    schema.command("OPTIMIZE TABLE l4_power_agg_hourly_store FINAL")
+    schema.command("OPTIMIZE TABLE l4_power_hourly_by_version FINAL")
     assert schema.query("SELECT total_kWh, readings FROM l4_power_agg_hourly").result_rows == [(0.0, 1)]
 
 
@@ -50,7 +49,7 @@ def test_coordinates_survive_merges_and_metadata_is_joined(schema: Client) -> No
     add_device(schema, 1, "C-1", "office", 35.5, -80.25)
     for minute in range(12):
         insert(schema, [(DAY + dt.timedelta(minutes=minute), 1, 1.0)])
-    schema.command("OPTIMIZE TABLE l4_power_agg_hourly_store FINAL")
+    schema.command("OPTIMIZE TABLE l4_power_hourly_by_version FINAL")
     rows = schema.query(
         "SELECT customer_id, building_type, latitude, longitude, has_metadata, total_kWh FROM l4_power_agg_hourly"
     ).result_rows

@@ -57,7 +57,7 @@ def test_all_days_are_checked_in_pieces(
 def test_a_day_that_lacks_every_second_reading_has_gaps(platform: Client, instance: dg.DagsterInstance) -> None:
     quarters = [f"{hour[:-5]}{minute}:00" for hour in hours_of(NEXT_DAY) for minute in ("00", "15", "30", "45")]
     # Each reading came alone, so no hour of L4 is merged.
-    platform.command("SYSTEM STOP MERGES l4_power_agg_hourly_store")
+    platform.command("SYSTEM STOP MERGES l4_power_hourly_by_version")
     for minute in ("00", "15", "30", "45"):
         insert(platform, "l1_power_raw", *sent(*(f"{hour[:-5]}{minute}:00" for hour in hours_of(DAY))))
     insert(platform, "l1_power_raw", *sent(*quarters[::2]))
@@ -82,9 +82,9 @@ def test_a_clock_that_is_a_little_off_leaves_no_gap(platform: Client) -> None:
 
 def test_damage_that_no_sum_can_represent_fails_and_is_reported(platform: Client, instance: dg.DagsterInstance) -> None:
     insert(platform, "l1_power_raw", *sent(DAY), *sent(DAY, device=2))
-    platform.command("CREATE TABLE swapped AS l3_power_joined")
+    platform.command("CREATE TABLE swapped AS l3_power_by_version")
     insert(platform, "swapped", f"('{DAY}', 1, nan)", f"('{DAY}', 2, 1)", f"('{DAY}', 3, inf)", f"('{DAY}', 4, 1e12)")
-    platform.command("ALTER TABLE l3_power_joined REPLACE PARTITION ID '20260102' FROM swapped")
+    platform.command("ALTER TABLE l3_power_by_version REPLACE PARTITION ID '20260102' FROM swapped")
     found = run_checks(instance, "l4_power_agg_hourly", day=DAY)["l4_equals_l3"]
     assert not found.passed and found.severity == ERROR
     offenders = entries(found)["offenders"].splitlines()[2:]

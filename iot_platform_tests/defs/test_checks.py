@@ -170,9 +170,9 @@ def test_a_day_without_data_passes_all_checks(platform: Client, instance: dg.Dag
 def test_l4_that_differs_from_l3_fails(platform: Client, instance: dg.DagsterInstance) -> None:
     insert(platform, "l1_power_raw", *sent(f"{DAY} 00:00:00", f"{DAY} 01:00:00"), *sent(DAY, device=2))
     assert run_checks(instance, "l4_power_agg_hourly", day=DAY)["l4_equals_l3"].passed
-    platform.command("ALTER TABLE l4_power_agg_hourly_store DELETE WHERE device_id = 2 SETTINGS mutations_sync = 1")
+    platform.command("ALTER TABLE l4_power_hourly_by_version DELETE WHERE device_id = 2 SETTINGS mutations_sync = 1")
     platform.command(
-        "ALTER TABLE l4_power_agg_hourly_store UPDATE latitude = 5 WHERE device_id = 1 SETTINGS mutations_sync = 1"
+        "ALTER TABLE l4_power_hourly_by_version UPDATE version = 5 WHERE device_id = 1 SETTINGS mutations_sync = 1"
     )
     found = run_checks(instance, "l4_power_agg_hourly", day=DAY)["l4_equals_l3"]
     assert not found.passed and found.severity == ERROR

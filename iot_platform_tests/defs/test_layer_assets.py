@@ -64,7 +64,9 @@ def test_damage_is_repaired_and_reported(platform: Client, instance: dg.DagsterI
     run_job("refresh_metadata_job", instance)
     run_job("all_layers_job", instance, DAY)
     good = metadata_of(instance, "l3_power_joined", DAY)
-    platform.command("INSERT INTO l3_power_joined (timestamp, device_id, power_usage_kWh) VALUES ('2026-01-02', 7, 5)")
+    platform.command(
+        "INSERT INTO l3_power_by_version (timestamp, device_id, power_usage_kWh) VALUES ('2026-01-02', 7, 5)"
+    )
     run_job("prove_job", instance, DAY, raise_on_error=False)
     mended = metadata_of(instance, "l3_power_joined", DAY)
     assert mended["rebuilt"] is True

@@ -34,8 +34,8 @@ def test_the_checks_find_a_mart_that_lost_energy_and_a_column_that_no_field_show
     assert found.keys() == CHECKS
     assert {name for name, evaluation in found.items() if not evaluation.passed} == set()
 
-    platform.command("ALTER TABLE l4_power_by_device_daily DELETE WHERE device_id = 1", settings={"mutations_sync": 1})
-    platform.command("ALTER TABLE l4_power_by_building_type_hourly ADD COLUMN voltage Float32")
+    platform.command("ALTER TABLE l4_power_daily_by_version DELETE WHERE device_id = 1", settings={"mutations_sync": 1})
+    platform.command("ALTER TABLE l4_power_hourly_by_type ADD COLUMN voltage Float32")
     found = evaluations(instance)
     assert {name for name, evaluation in found.items() if not evaluation.passed} == {"totals_agree", "columns_agree"}
     assert "power_usage.device_id" in str(found["totals_agree"].metadata["offenders"].value)

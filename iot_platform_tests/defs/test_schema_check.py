@@ -28,7 +28,7 @@ def test_a_migration_of_a_users_own_is_not_a_manual_change(
 ) -> None:
     sql_dir = tmp_path / "sql"
     shutil.copytree(Settings().sql_dir, sql_dir)
-    own = "ALTER TABLE l3_power_joined ADD COLUMN IF NOT EXISTS note String;\n"
+    own = "ALTER TABLE l3_power_by_version ADD COLUMN IF NOT EXISTS note String;\n"
     (sql_dir / "900_own.sql").write_text(own, encoding="utf-8")
     monkeypatch.setattr(Settings, "sql_dir", sql_dir)
     settings = Settings()
@@ -38,7 +38,7 @@ def test_a_migration_of_a_users_own_is_not_a_manual_change(
 
 def test_manual_changes_of_the_schema_are_listed(platform: Client, instance: dg.DagsterInstance) -> None:
     assert run_checks(instance, "l1_power_raw", day=DAY)["schema_is_as_in_sql"].passed
-    platform.command("ALTER TABLE l3_power_joined ADD COLUMN note String")
+    platform.command("ALTER TABLE l3_power_by_version ADD COLUMN note String")
     platform.command("ALTER TABLE l1_power_raw MODIFY TTL timestamp + INTERVAL 30 YEAR")
     platform.command("CREATE TABLE somebodys_own (note String) ENGINE = MergeTree ORDER BY ()")  # no matter
     platform.command(

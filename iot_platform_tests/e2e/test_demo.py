@@ -73,7 +73,7 @@ def test_status_says_the_same_later(summary: dict[str, Any], env: dict[str, str]
 
 
 def test_damage_is_reported_then_repaired(summary: dict[str, Any], env: dict[str, str]) -> None:
-    iot_platform(env, "sql", "ALTER TABLE l3_power_joined DELETE WHERE device_id = 3 SETTINGS mutations_sync = 1")
+    iot_platform(env, "sql", "ALTER TABLE l3_power_by_version DELETE WHERE device_id = 3 SETTINGS mutations_sync = 1")
     status = json.loads(iot_platform(env, "status", "--json"))
     assert not status["conserved"] and not status["layers"]["l3_power_joined"]["proved"]
     iot_platform(env, "prove", "--dry-run", exit_code=1)

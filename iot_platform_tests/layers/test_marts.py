@@ -83,9 +83,9 @@ def test_local_hours_are_right_across_every_clock_change(filled: tuple[Client, l
         by_type[hour(time), hour(here), kind].append(kWh)
         by_day[time.date(), device].append(kWh)
     for mart, keys, expected in (
-        (BY_DEVICE_HOURLY.table, "ts_hour, local_hour, device_id", by_device),
-        (BY_BUILDING_TYPE.table, "ts_hour, local_hour, building_type", by_type),
-        (BY_DEVICE_DAILY.table, "toDate(ts_hour) AS day, device_id", by_day),
+        (HOURLY_ROWS, "ts_hour, local_hour, device_id", by_device),
+        (BY_BUILDING_TYPE.name, "ts_hour, local_hour, building_type", by_type),
+        (BY_DEVICE_DAILY.name, "toDate(ts_hour) AS day, device_id", by_day),
     ):
         assert sums(client, mart, keys) == {
             key: (sum((Decimal(str(kWh)) for kWh in found), Decimal(0)), len(found), max(found))
@@ -128,7 +128,7 @@ def test_a_zone_that_does_not_exist_is_refused_and_one_that_clickhouse_lacks_cou
         validate_devices(devices(time_zone=["", "Europe/Lundon", "", ""]))
     columns = ["device_id", "customer_id", "building_type", "latitude", "longitude", "time_zone"]
     schema.insert("device_metadata", [(1, "C", "office", 1.0, 2.0, "Mars/Olympus")], column_names=columns)
-    schema.command("SYSTEM RELOAD DICTIONARY device_current")
+    reload_dictionaries(schema)
     reading = (dt.datetime(2026, 1, 5, 3, tzinfo=dt.UTC), 1, 1.0)
     schema.insert("l1_power_raw", [reading], column_names=["timestamp", "device_id", "power_usage_kWh"])
     [row] = schema.query("SELECT local_hour, time_zone, customer_id FROM l4_power_agg_hourly").result_rows
@@ -142,7 +142,7 @@ def test_a_device_that_moves_within_a_day_has_a_row_for_each_place(schema: Clien
     refresh_devices(schema, pd.DataFrame(rows, columns=columns), NOW)
     readings = [(day.replace(hour=hour), 1, 1.0) for hour in range(24)]
     schema.insert("l1_power_raw", readings, column_names=["timestamp", "device_id", "power_usage_kWh"])
-    assert sums(schema, BY_DEVICE_DAILY.table, "latitude, longitude") == {
+    assert sums(schema, BY_DEVICE_DAILY.name, "latitude, longitude") == {
         (51.5, -0.1): (Decimal(12), 12, 1.0),
         (0.0, 20.5): (Decimal(12), 12, 1.0),
     }

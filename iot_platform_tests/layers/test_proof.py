@@ -95,9 +95,9 @@ def test_zero_and_minus_zero_in_one_hour_settle(schema: Client) -> None:
             schema.insert("l1_power_raw", [[DAY + dt.timedelta(minutes=minute), device, value]], column_names=columns)
     for _ in range(2):
         assert [proof.difference() for proof in prove_all(schema) if proof.difference()] == []
-        schema.command("OPTIMIZE TABLE l3_power_joined FINAL")
+        schema.command("OPTIMIZE TABLE l3_power_by_version FINAL")
     # Also in the opposite order.
-    schema.command("ALTER TABLE l4_power_agg_hourly_store DELETE WHERE device_id = 1 SETTINGS mutations_sync = 1")
+    schema.command("ALTER TABLE l4_power_hourly_by_version DELETE WHERE device_id = 1 SETTINGS mutations_sync = 1")
     assert proofs_by_layer(schema)[BY_DEVICE_HOURLY.name].is_equal
     assert schema.query("SELECT DISTINCT toString(max_kWh) FROM l4_power_agg_hourly").result_rows == [("0",)]
 
@@ -130,20 +130,20 @@ DAMAGES = {
     "L2 rows deleted": (L2, "DELETE FROM l2_power_cleaned WHERE device_id % 3 = 0"),
     "L2 row changed": (L2, "ALTER TABLE l2_power_cleaned UPDATE power_usage_kWh = 9 WHERE device_id = 5"),
     "quarantine emptied": (QUARANTINE, "TRUNCATE TABLE power_quarantine"),
-    "L3 rows doubled": (L3, "INSERT INTO l3_power_joined SELECT * FROM l3_power_joined WHERE device_id = 4"),
-    "L3 metadata lost": (L3, "ALTER TABLE l3_power_joined UPDATE customer_id = '' WHERE device_id = 4"),
-    "L4 partition dropped": (BY_DEVICE_HOURLY, f"ALTER TABLE l4_power_agg_hourly_store DROP PARTITION {PARTITION}"),
+    "L3 rows doubled": (L3, "INSERT INTO l3_power_by_version SELECT * FROM l3_power_by_version WHERE device_id = 4"),
+    "L3 metadata lost": (L3, "ALTER TABLE l3_power_by_version UPDATE version = 0 WHERE device_id = 4"),
+    "L4 partition dropped": (BY_DEVICE_HOURLY, f"ALTER TABLE l4_power_hourly_by_version DROP PARTITION {PARTITION}"),
     "mart of building types lost a type": (
         BY_BUILDING_TYPE,
-        "DELETE FROM l4_power_by_building_type_hourly WHERE building_type = 'office'",
+        "DELETE FROM l4_power_hourly_by_type WHERE type_id = 1",
     ),
     "mart of devices doubled": (
         BY_DEVICE_DAILY,
-        "INSERT INTO l4_power_by_device_daily SELECT * FROM l4_power_by_device_daily WHERE device_id = 4",
+        "INSERT INTO l4_power_daily_by_version SELECT * FROM l4_power_daily_by_version WHERE device_id = 4",
     ),
     "L4 energy doubled": (
         BY_DEVICE_HOURLY,
-        "INSERT INTO l4_power_agg_hourly_store SELECT * FROM l4_power_agg_hourly_store LIMIT 9",
+        "INSERT INTO l4_power_hourly_by_version SELECT * FROM l4_power_hourly_by_version LIMIT 9",
     ),
 }
 
@@ -200,7 +200,7 @@ def test_days_are_unverified_again_when_an_input_changes(filled: Client) -> None
     list(prove_all(filled, layers=[L2, QUARANTINE, L3]))
     assert unverified_layers() == MART_NAMES  # their source was rebuilt
     list(prove_all(filled))
-    filled.command(f"ALTER TABLE l3_power_joined DROP PARTITION {PARTITION}")
+    filled.command(f"ALTER TABLE l3_power_by_version DROP PARTITION {PARTITION}")
     assert unverified_layers() == {L3.name} | MART_NAMES
 
 
@@ -236,7 +236,7 @@ def test_a_day_is_unverified_again_when_a_reading_arrives(filled: Client) -> Non
 def test_large_days_are_proved_in_slices(filled: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = {proof.layer: proof.proved.checksum for proof in prove_all(filled, [PARTITION])}
     monkeypatch.setattr(sizes, "ROWS_PER_QUERY", 300)
-    filled.command("TRUNCATE TABLE l3_power_joined")
+    filled.command("TRUNCATE TABLE l3_power_by_version")
     sliced = proofs_by_layer(filled)
     assert sliced[L3.name].was_rebuilt
     assert {layer: proof.proved.checksum for layer, proof in sliced.items()} == whole

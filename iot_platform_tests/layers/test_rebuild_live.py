@@ -32,8 +32,8 @@ REBUILDS = 20
 # One kind of damage after another, so that every layer is rebuilt while its source is being written to.
 DAMAGES = [
     "ALTER TABLE l2_power_cleaned DELETE WHERE device_id % 3 = 0",
-    "ALTER TABLE l3_power_joined DROP PARTITION ID '20260101'",
-    "INSERT INTO l4_power_agg_hourly_store SELECT * FROM l4_power_agg_hourly_store LIMIT 100",
+    "ALTER TABLE l3_power_by_version DROP PARTITION ID '20260101'",
+    "INSERT INTO l4_power_hourly_by_version SELECT * FROM l4_power_hourly_by_version LIMIT 100",
     "SELECT 1",  # no damage: the duplicates alone need a rebuild
 ]
 
@@ -131,7 +131,7 @@ def test_a_rebuild_keeps_readings_that_arrive_meanwhile(schema: Client, live: Li
         while live.rows < 20 * BATCH_ROWS and live.error is None:
             time.sleep(0.05)
         for _ in range(5):
-            schema.command("ALTER TABLE l4_power_agg_hourly_store DROP PARTITION ID '20260101'")
+            schema.command("ALTER TABLE l4_power_hourly_by_version DROP PARTITION ID '20260101'")
             list(prove_all(schema, [PARTITION], [BY_DEVICE_HOURLY]))
     finally:
         live.stop.set()

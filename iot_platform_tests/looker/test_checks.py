@@ -64,15 +64,15 @@ def test_a_tile_over_its_limit_is_found(marts: Client, copy: Path) -> None:
 
 def test_a_new_column_a_missing_table_and_other_totals_are_found(schema: Client) -> None:
     fill(schema)
-    schema.command("ALTER TABLE l4_power_by_device_daily ADD COLUMN voltage Float64")
+    schema.command("ALTER TABLE l4_power_daily_by_version ADD COLUMN voltage Float64")
     schema.command("ALTER TABLE device_metadata ADD COLUMN supplier String")
     (supplier, voltage) = checks.find_column_problems(schema, PROJECT)
     assert (supplier.name, voltage.name) == ("device_metadata.supplier", "l4_power_by_device_daily.voltage")
-    schema.command("ALTER TABLE l4_power_by_device_daily DROP COLUMN voltage")
+    schema.command("ALTER TABLE l4_power_daily_by_version DROP COLUMN voltage")
     schema.command("ALTER TABLE device_metadata DROP COLUMN supplier")
     # A billionth of a kWh in one mart.
     schema.command(
-        "INSERT INTO l4_power_by_device_daily (ts_hour, device_id, total_kWh) VALUES ('2025-03-30', 1, 0.000000001)"
+        "INSERT INTO l4_power_daily_by_version (ts_hour, device_id, total_kWh) VALUES ('2025-03-30', 1, 0.000000001)"
     )
     found = checks.find_differing_totals(schema, PROJECT, NOW)
     assert {each.name for each in found} == {

@@ -39,8 +39,8 @@ def test_a_refresh_of_devices_that_all_have_limits_of_their_own(schema: Client) 
 
 
 def test_a_day_that_was_emptied_has_the_version_of_a_day_that_is_not_there(schema: Client) -> None:
-    schema.command("INSERT INTO l3_power_joined (timestamp, device_id) VALUES ('2026-01-05 00:00:00', 1)")
+    schema.command("INSERT INTO l3_power_by_version (timestamp, device_id) VALUES ('2026-01-05 00:00:00', 1)")
     assert list(partition_versions(schema, L3.table)) == ["20260105"]
-    schema.command("ALTER TABLE l3_power_joined DELETE WHERE device_id = 1", settings={"mutations_sync": 1})
+    schema.command("ALTER TABLE l3_power_by_version DELETE WHERE device_id = 1", settings={"mutations_sync": 1})
     # The part without rows is still there; a proof that names it would be void as soon as ClickHouse drops it.
     assert partition_versions(schema, L3.table) == {}
