@@ -11,6 +11,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from iot_platform.layers.dictionaries import reload_dictionaries
+
 DAY = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)
 Row = tuple[dt.datetime, int, float]
 

@@ -6,6 +6,8 @@ import datetime as dt
 
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.layers.dictionaries import reload_dictionaries
+
 METERS = 60
 DAYS = 10
 TYPES = ("office", "retail", "residential", "residential_solar", "bakery", "industrial")
@@ -30,8 +32,7 @@ def insert_meters(client: Client) -> None:
         rows.append([device, f"C{device // 3:03d}", TYPES[device // 4 % len(TYPES)], *place, zone])
     columns = ["device_id", "customer_id", "building_type", "latitude", "longitude", "time_zone"]
     client.insert("device_metadata", rows, column_names=columns)
-    for dictionary in ("device_current", "device_history"):
-        client.command(f"SYSTEM RELOAD DICTIONARY {dictionary}")
+    reload_dictionaries(client)
 
 
 def insert_days(client: Client, now: dt.datetime) -> None:

@@ -10,6 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.defs.layers.rules import RULES, configured
 from iot_platform.errors import SettingsError
+from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.settings import Settings
 from iot_platform_tests.defs.check_data import DAY, ERROR, NEXT_DAY, WARN, entries, insert, sent
 from iot_platform_tests.defs.dagster_runs import run_checks, run_job
@@ -107,8 +108,7 @@ def test_energy_without_metadata_is_listed_by_building_type(platform: Client, in
         "INSERT INTO device_metadata (device_id, customer_id, building_type, latitude, longitude, valid_from) "
         f"VALUES (1, 'c', 'office', 0, 0, '{NEXT_DAY}'), (2, 'c', 'office', 0, 0, 0)"
     )
-    for dictionary in ("device_current", "device_history"):
-        platform.command(f"SYSTEM RELOAD DICTIONARY `{platform.database}`.{dictionary}")
+    reload_dictionaries(platform)
     insert(platform, "l1_power_raw", f"('{DAY}', 1, 5)", f"('{DAY}', 2, 15)", f"('{DAY}', 3, 1)")
     energy = run_checks(instance, "l3_power_joined", day=DAY)["energy_has_metadata"]
     assert not energy.passed and energy.severity == WARN

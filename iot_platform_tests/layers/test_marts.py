@@ -16,7 +16,8 @@ from iot_platform.devices.refresh import refresh_devices
 from iot_platform.devices.restatement import restate
 from iot_platform.devices.source_rows import validate_devices
 from iot_platform.devices.violations import ContractError
-from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE_DAILY, BY_DEVICE_HOURLY, MARTS
+from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE_DAILY, BY_DEVICE_HOURLY, HOURLY_ROWS, MARTS
+from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import summarize
 

@@ -21,6 +21,7 @@ from iot_platform.layers.catalog import (
     Layer,
 )
 from iot_platform.layers.comparison import Proof
+from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.layers.partitions import partitions
 from iot_platform.layers.proof import prove_all, prove_partitions
 from iot_platform.layers.status import unverified_partitions
@@ -196,7 +197,7 @@ def test_days_are_unverified_again_when_an_input_changes(filled: Client) -> None
     names = ["device_id", "customer_id", "building_type", "latitude", "longitude"]
     filled.insert("device_metadata", [(3, "new", "shop", 1.0, 2.0)], column_names=names)
     assert unverified_layers() == {L2.name, QUARANTINE.name, L3.name}
-    filled.command("SYSTEM RELOAD DICTIONARY device_current")
+    reload_dictionaries(filled)
     list(prove_all(filled, layers=[L2, QUARANTINE, L3]))
     assert unverified_layers() == MART_NAMES  # their source was rebuilt
     list(prove_all(filled))
@@ -220,7 +221,7 @@ def test_changed_metadata_restates_l3_and_l4(filled: Client) -> None:
     list(prove_all(filled))
     names = ["device_id", "customer_id", "building_type", "latitude", "longitude"]
     filled.insert("device_metadata", [(3, "new", "shop", 1.0, 2.0)], column_names=names)
-    filled.command("SYSTEM RELOAD DICTIONARY device_current")
+    reload_dictionaries(filled)
     rebuilt = {name for name, proof in proofs_by_layer(filled).items() if proof.was_rebuilt}
     assert rebuilt == {L3.name} | MART_NAMES
 

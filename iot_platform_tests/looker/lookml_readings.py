@@ -11,6 +11,7 @@ import pandas as pd
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.endpoint import Endpoint
+from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.looker.project import load_project
 from iot_platform_tests.databases import Blueprint, client_of, fresh_database
 
@@ -86,8 +87,7 @@ def filled_marts(server: Endpoint, migrated: Blueprint) -> Iterator[Client]:
 def fill(client: Client) -> None:
     devices = [[*row[:-1], dt.datetime.fromisoformat(str(row[-1])).replace(tzinfo=dt.UTC)] for row in DEVICES]
     client.insert("device_metadata", devices, column_names=COLUMNS)
-    for dictionary in ("device_current", "device_history"):
-        client.command(f"SYSTEM RELOAD DICTIONARY `{client.database}`.{dictionary}")
+    reload_dictionaries(client)
     frame = raw_readings()
     frame["timestamp"] = frame["timestamp"].dt.tz_localize(None)
     frame["power_usage_kWh"] = frame.pop("Wh") / 1000

@@ -122,7 +122,7 @@ def find_the_offenders_of_a_failed_check(ui: DagsterUI, platform: Running) -> No
     wrong = f"(toDateTime('{DAY} 07:00:00', 'UTC'), 17, -3.25), (toDateTime('{DAY} 09:30:00', 'UTC'), 33, 4200)"
     run_sql(platform, f"INSERT INTO l2_power_cleaned (timestamp, device_id, power_usage_kWh) VALUES {wrong}")
     run_sql(platform, "ALTER TABLE device_metadata DELETE WHERE device_id IN (3, 4, 5) SETTINGS mutations_sync = 1")
-    for dictionary in ("device_current", "device_history"):
+    for dictionary in ("device_newest_version_of_small_ids", "device_past_version"):
         run_sql(platform, f"SYSTEM RELOAD DICTIONARY iot.{dictionary}")
     known = ui.known_runs()
     ui.run_checks("l2_power_cleaned", "every_reading_is_within_limits")
