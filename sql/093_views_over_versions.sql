@@ -4,6 +4,24 @@
 -- hour_share: the part of the UTC hour that is in this hour of the clock. It is 1, or less where a clock is off by a half
 -- hour; so the hours of a zone can be counted, also where its clock changes.
 
+-- Stops here while days from before 092 are missing in its tables; `iot-platform migrate` fills them.
+SELECT throwIf(count() > 0, 'Days from before 092 are not in its tables yet. Run `iot-platform migrate`: it fills them.')
+FROM
+(
+    SELECT DISTINCT partition_id FROM system.parts
+    WHERE database = currentDatabase() AND table = 'l3_power_joined' AND active AND rows > 0
+)
+WHERE partition_id NOT IN
+(
+    SELECT partition_id FROM partition_proofs
+    WHERE layer IN ('l3_power_joined', 'l4_power_agg_hourly', 'l4_power_by_building_type_hourly',
+                    'l4_power_by_device_daily')
+        AND is_equal
+        AND proved_at > (SELECT max(applied_at) FROM schema_migrations WHERE name = '092_layers_by_version.sql')
+    GROUP BY partition_id
+    HAVING uniqExact(layer) = 4
+);
+
 DROP VIEW IF EXISTS mv_l2_to_l3 SYNC;
 DROP VIEW IF EXISTS mv_l3_to_l4_hourly SYNC;
 DROP VIEW IF EXISTS mv_l3_to_l4_by_building_type SYNC;
