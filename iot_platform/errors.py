@@ -21,6 +21,10 @@ class MigrationError(PlatformError):
     """The schema in the database differs from the files in sql/."""
 
 
+class UnfilledTablesError(MigrationError):
+    """A migration waits until `iot-platform migrate` has filled the tables that the one before it has made."""
+
+
 class SourceError(PlatformError):
     """An input file or another source of data cannot be used."""
 

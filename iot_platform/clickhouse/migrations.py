@@ -10,7 +10,7 @@ from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.clickhouse.rows import insert_rows
 from iot_platform.clickhouse.statements import Migration, read_migrations
-from iot_platform.errors import MigrationError
+from iot_platform.errors import MigrationError, UnfilledTablesError
 from iot_platform.settings import Settings
 
 RECORD_TABLE = """
@@ -23,6 +23,9 @@ CREATE TABLE IF NOT EXISTS schema_migrations
 ENGINE = ReplacingMergeTree ORDER BY name
 COMMENT 'Migrations that were applied to this database'
 """
+
+# A migration that has to wait for data begins with a throwIf.
+THROW_IF_CODE = 395
 
 _LOCK, _LOCK_WAIT_S = "migrations", 120
 
@@ -79,7 +82,8 @@ def _apply(client: Client, migration: Migration) -> None:
         try:
             client.command(statement)
         except Error as error:
-            raise MigrationError(f"{migration.name}, statement {number}: {error}") from error
+            kind = UnfilledTablesError if error.code == THROW_IF_CODE else MigrationError
+            raise kind(f"{migration.name}, statement {number}: {error}") from error
     insert_rows(client, "schema_migrations", [[migration.name, migration.checksum]], ["name", "checksum"])
 
 
