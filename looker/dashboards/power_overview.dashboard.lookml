@@ -172,7 +172,7 @@
   - name: usage_by_hour_of_day
     title: Usage by hour of day
     note:
-      text: Average energy per local hour, all meters together. A sum would depend on how often each hour occurs in the period.
+      text: Average energy per local hour, all meters together, without the present hour. A sum would depend on how often each hour occurs in the period.
       state: collapsed
       display: hover
     type: looker_column
@@ -199,7 +199,7 @@
   - name: usage_by_day_of_week
     title: Usage by day of week
     note:
-      text: 0 is Monday. Average energy per local hour, all meters together.
+      text: 0 is Monday. Average energy per local hour, all meters together. The period is in local time, without the days that are not over everywhere.
       state: collapsed
       display: hover
     type: looker_column
@@ -207,9 +207,11 @@
     explore: power_usage
     fields: [power_usage.local_time_day_of_week_index, power_usage.average_kwh_per_local_hour]
     sorts: [power_usage.local_time_day_of_week_index]
+    filters:
+      power_usage.local_day_is_complete: 'Yes'
     limit: 500
     listen:
-      period: power_usage.time_date
+      period: power_usage.local_time_date
       building_type: power_usage.building_type
       customer: power_usage.customer_id
       device: power_usage.device_id

@@ -2,13 +2,11 @@ view: power_usage {
   label: "Power usage"
 
   # The smallest table that has what is asked. Each holds the same energy; a check compares them.
-  # By meter, customer or place: the store by hour, or, when no hour is asked for, the mart by day.
-  # Without those: the mart by hour and building type.
+  # By meter, customer or place: the rows by hour, or, when no hour is asked for, the mart by day.
+  # Without those: the mart by hour, zone and building type.
   sql_table_name:
-    {% if power_usage.time_zone._in_query %}
-      @{database}.l4_power_agg_hourly_store
-    {% elsif power_usage.device_id._in_query or power_usage.customer_id._in_query or power_usage.location._in_query or power_usage.place._in_query or power_usage.devices._in_query or power_usage.customers._in_query %}
-      {% if power_usage.time_raw._in_query or power_usage.time_hour._in_query or power_usage.time_hour_of_day._in_query or power_usage.local_time_raw._in_query or power_usage.local_time_hour._in_query or power_usage.local_time_date._in_query or power_usage.local_time_week._in_query or power_usage.local_time_month._in_query or power_usage.local_time_hour_of_day._in_query or power_usage.local_time_day_of_week._in_query or power_usage.local_time_day_of_week_index._in_query or power_usage.hours._in_query or power_usage.local_hours._in_query or power_usage.average_kwh_per_hour._in_query or power_usage.average_kwh_per_local_hour._in_query %}
+    {% if power_usage.device_id._in_query or power_usage.customer_id._in_query or power_usage.location._in_query or power_usage.place._in_query or power_usage.devices._in_query or power_usage.customers._in_query %}
+      {% if power_usage.time_zone._in_query or power_usage.local_day_is_complete._in_query or power_usage.kwh_by_zone._in_query or power_usage.hours_by_zone._in_query or power_usage.time_raw._in_query or power_usage.time_hour._in_query or power_usage.time_hour_of_day._in_query or power_usage.local_time_raw._in_query or power_usage.local_time_hour._in_query or power_usage.local_time_date._in_query or power_usage.local_time_week._in_query or power_usage.local_time_month._in_query or power_usage.local_time_hour_of_day._in_query or power_usage.local_time_day_of_week._in_query or power_usage.local_time_day_of_week_index._in_query or power_usage.hours._in_query or power_usage.local_hours._in_query or power_usage.average_kwh_per_hour._in_query or power_usage.average_kwh_per_local_hour._in_query %}
         @{database}.l4_power_agg_hourly_store
       {% else %}
         @{database}.l4_power_by_device_daily
@@ -37,6 +35,13 @@ view: power_usage {
     datatype: datetime
     convert_tz: no
     sql: ${TABLE}.local_hour ;;
+  }
+
+  dimension: local_day_is_complete {
+    type: yesno
+    label: "Local day is complete"
+    description: "Whether that day is over in all time zones."
+    sql: ${TABLE}.local_hour < toStartOfDay(now('UTC') - toIntervalHour(12)) ;;
   }
 
   dimension: device_id {
@@ -145,7 +150,7 @@ view: power_usage {
     group_label: "Averages"
     description: "Average energy of all meters together in a local hour, in kWh: for each time zone its energy divided by its hours with readings, then the sum over the zones. Without the present hour, which is not complete."
     value_format: "#,##0.0\" kWh\""
-    sql: arraySum((kWh, hours) -> kWh / hours, mapValues(${kwh_by_zone}), mapValues(${hours_by_zone})) ;;
+    sql: arraySum(arrayMap((kWh, hours) -> kWh / hours, mapValues(${kwh_by_zone}), mapValues(${hours_by_zone}))) ;;
     drill_fields: [local_time_date, building_type, average_kwh_per_local_hour]
   }
 
@@ -154,14 +159,14 @@ view: power_usage {
     type: number
     hidden: yes
     description: "Energy of complete hours by time zone, in kWh: a map."
-    sql: sumMapIf(map(${TABLE}.time_zone, toFloat64(${TABLE}.total_kWh)), ${TABLE}.ts_hour < toStartOfHour(now())) ;;
+    sql: sumMapIf(map(${TABLE}.time_zone, toFloat64(${TABLE}.total_kWh)), ${TABLE}.ts_hour < toStartOfHour(now('UTC'))) ;;
   }
 
   measure: hours_by_zone {
     type: number
     hidden: yes
     description: "Number of complete hours with readings by time zone: a map. Where a clock is off by a half hour, a UTC hour is in two local hours with a half each."
-    sql: arrayReduce('sumMap', arrayMap(part -> map(part.1, part.4), groupUniqArrayIf((${TABLE}.time_zone, ${TABLE}.ts_hour, ${TABLE}.local_hour, ${TABLE}.hour_share), ${TABLE}.ts_hour < toStartOfHour(now())))) ;;
+    sql: arrayReduce('sumMap', arrayMap(part -> map(part.1, part.4), groupUniqArrayIf((${TABLE}.time_zone, ${TABLE}.ts_hour, ${TABLE}.local_hour, ${TABLE}.hour_share), ${TABLE}.ts_hour < toStartOfHour(now('UTC'))))) ;;
   }
 
   measure: hours {
