@@ -275,6 +275,13 @@ class Settings(BaseSettings):
             raise ValueError(f"{', '.join(map(repr, wrong))}: give host names only, without scheme, port or wildcard")
         return names
 
+    @field_validator("simulator_interval_s")
+    @classmethod
+    def _part_of_an_hour(cls, interval_s: int) -> int:
+        if 3600 % interval_s:
+            raise ValueError("must divide 3600")
+        return interval_s
+
     @field_validator("metadata_timezone")
     @classmethod
     def _time_zone(cls, name: str) -> str:
