@@ -116,6 +116,8 @@ class Service:
     def stop(self) -> None:
         """End the process and everything it started: SIGTERM first, SIGKILL after STOP_TIMEOUT_S seconds."""
         self._signal(signal.SIGTERM)
+        # A process that somebody has stopped (SIGSTOP) ends only when it goes on.
+        self._signal(signal.SIGCONT)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_TIMEOUT_S)
         # Children that outlive it, such as runs, are in its session.

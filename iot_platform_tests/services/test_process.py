@@ -14,7 +14,7 @@ import pytest
 
 from iot_platform.errors import PlatformError
 from iot_platform.services.home_lock import only_platform
-from iot_platform.services.process import MAX_RESTARTS, Service, free_port
+from iot_platform.services.process import MAX_RESTARTS, STOP_TIMEOUT_S, Service, free_port
 from iot_platform.settings import Settings
 
 
@@ -37,6 +37,15 @@ def test_a_service_is_restarted_a_few_times(tmp_path: Path) -> None:
         restarted(service)
     lines = str(caught.value).splitlines()
     assert len(lines) > 10 and all(line.strip() for line in lines)
+
+
+def test_a_stopped_service_is_ended_at_once(tmp_path: Path) -> None:
+    service = Service("server", ("http.server", "0", "--bind", "127.0.0.1"), os.environ, tmp_path / "log", tmp_path)
+    [child] = [each for each in psutil.Process().children() if "http.server" in each.cmdline()]
+    child.suspend()
+    started = time.monotonic()
+    service.stop()
+    assert time.monotonic() - started < STOP_TIMEOUT_S / 2
 
 
 PARENT = """
