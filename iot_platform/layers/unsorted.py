@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from iot_platform.clickhouse_embedded.lexer import Token, tokens, with_depth
+from iot_platform.clickhouse_embedded.lexer import Token, tokens, with_depth, words
 
 # Outside of brackets, the text before ORDER BY has these clauses, each once and in this order.
 _CLAUSES = ["SELECT", "FROM", "WHERE"]
 # Anywhere before ORDER BY these make a SELECT that is not of the known form. (In UNION or EXCEPT, for example, the last
 # ORDER BY and LIMIT BY do not apply to all rows.)
-_REFUSED = frozenset(
-    "WITH UNION INTERSECT EXCEPT DISTINCT GROUP HAVING WINDOW OVER QUALIFY JOIN LIMIT OFFSET FETCH SETTINGS".split()
+_REFUSED = words(
+    "WITH UNION INTERSECT EXCEPT DISTINCT GROUP HAVING WINDOW OVER QUALIFY JOIN LIMIT OFFSET FETCH SETTINGS"
 )
 
 
@@ -55,13 +55,13 @@ def without_sort(select: str) -> Unsorted | None:
 
 
 def _is_known_form(head: Sequence[Token], before: Sequence[Token]) -> bool:
-    words = [token.word for token in before]
+    found = [token.word for token in before]
     return (
         bool(head)
         and head[0].word == "SELECT"
         and [token.word for token in head if token.word in _CLAUSES] == _CLAUSES
-        and words.count("SELECT") == 1
-        and not _REFUSED.intersection(words)
+        and found.count("SELECT") == 1
+        and not _REFUSED.intersection(found)
     )
 
 
