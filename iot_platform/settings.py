@@ -55,7 +55,9 @@ class Settings(BaseSettings):
 
     home: Path = Field(default=Path(".iot"), description="Directory of all local state. One platform per directory.")
     owner: str = Field(
-        default="team:data-platform", description="Owner of the assets: team:NAME, or an e-mail address."
+        default="team:data-platform",
+        pattern=r"^(team:.+|[\w.+-]+@[\w-]+(\.[\w-]+)+)$",
+        description="Owner of the assets: team:NAME, or an e-mail address.",
     )
     docs_url: str | None = Field(
         default=None,

@@ -95,6 +95,7 @@ def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
         *(("METADATA_TIMEZONE", "../passwd"), ("METADATA_WARN_H", "inf"), ("ALERT_SETTLE_S", "nan")),
         ("CHECKS__NO_DEVICE_IS_SILENT__PARAMETERS__SILENT_HOURS", "inf"),
         *(("SIMULATOR_INTERVAL_S", "7"), ("SIMULATOR_INTERVAL_S", "86400")),
+        *(("OWNER", "nobody"), ("OWNER", "team:")),
         *(("CRM_FIELDS", "x"), ("CRM_FIELDS", "[]"), ("CHECKS", "{'a': 1}"), ("AUTOMATION_ENABLED", "maybe")),
     ],
 )

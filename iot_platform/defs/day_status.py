@@ -21,22 +21,27 @@ from iot_platform.defs.times import utc_now
 INTERVAL = dt.timedelta(seconds=60)
 # A page may have stored an old count after the last tick, so the runs before it are looked at again.
 OVERLAP = dt.timedelta(minutes=2)
-EVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def forget_counted_days(context: dg.SensorEvaluationContext) -> set[dg.AssetKey]:
     """Drop Dagster's count of days of all assets whose runs have ended since the last tick; returns the assets.
 
-    Dagster counts them again from their materializations, which takes about 0.1 s for ten years of days.
+    The first tick drops that of all assets. Dagster counts them again from their materializations, which takes about
+    0.1 s for ten years of days.
     """
     repository = context.repository_def
     assert repository is not None
     graph = repository.asset_graph
     counted = {key for key in graph.materializable_asset_keys if graph.get(key).partitions_def is not None}
-    since = (dt.datetime.fromisoformat(context.cursor) if context.cursor else EVER) - OVERLAP
+    cursor = context.cursor
     context.update_cursor(utc_now().isoformat())
-    ended = context.instance.get_run_records(dg.RunsFilter(statuses=ENDED, updated_after=since))
-    found = counted & _assets(ended, counted)
+    if cursor:
+        since = dt.datetime.fromisoformat(cursor) - OVERLAP
+        ended = context.instance.get_run_records(dg.RunsFilter(statuses=ENDED, updated_after=since))
+        found = counted & _assets(ended, counted)
+    else:
+        # The first tick reads no runs: an old storage holds more of them than can be read in the time of a tick.
+        found = counted
     context.instance.wipe_asset_cached_status(sorted(found))
     return found
 

@@ -56,7 +56,11 @@ def test_a_tick_looks_at_the_runs_since_the_last_one(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = dt.datetime.now(dt.UTC)
-    assert tick(instance)[0] == set()
+    with monkeypatch.context() as old:
+        # The first tick must not read all runs of an old storage.
+        old.setattr(instance, "get_run_records", None)
+        assert tick(instance)[0] == {"upper", "lower"}
+    assert tick(instance, now.isoformat())[0] == set()
     run(instance, DAY)
     found, cursor = tick(instance, (now - dt.timedelta(days=1)).isoformat())
     assert found == {"upper", "lower"}
