@@ -8,7 +8,7 @@ the swap is verified: the versions of the source's partitions must be the same b
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from clickhouse_connect.driver.client import Client
 
@@ -17,8 +17,8 @@ from iot_platform.clickhouse.lock import server_lock
 from iot_platform.clickhouse.write_pause import inserts_running, pause_inserts
 from iot_platform.errors import ProofError
 from iot_platform.layers.catalog import CHAIN_TABLES
-from iot_platform.layers.definition import NO_DEDUPLICATION, Definition, in_partitions
-from iot_platform.layers.partitions import Version, part_names, partition_rows, partition_versions
+from iot_platform.layers.definition import NO_DEDUPLICATION, Definition
+from iot_platform.layers.partitions import Version, in_partitions, part_names, partition_rows, partition_versions
 from iot_platform.layers.recomputation import Recomputation
 from iot_platform.layers.staging import StagingTables, staging_tables
 from iot_platform.layers.swap import Rebuilt, swap_partitions
@@ -89,7 +89,7 @@ class _Rebuild:
         self._parts = part_names(self._client, self._layer.source, self._partitions)
         versions = partition_versions(self._client, self._layer.source)
         self._copy = self._tables.copy_of(self._layer.source, [name for name in self._partitions if name in versions])
-        self._rows = partition_rows(self._client, self._copy)
+        self._rows = dict(partition_rows(self._client, self._copy))
         self._copied_rows = dict(self._rows)
         self._staging = self._tables.like(self._layer.table)
         self._definition.fill(self._staging, self._partitions, source=self._copy)
@@ -115,7 +115,7 @@ class _Rebuild:
             time.sleep(FIRST_PAUSE_S)
         return None
 
-    def _swap(self) -> dict[str, Version] | None:
+    def _swap(self) -> Mapping[str, Version] | None:
         """Replace the layer's partitions by the staged ones. None if an insert interfered."""
         source = self._layer.source
         with pause_inserts(self._client, CHAIN_TABLES) as is_quiet:

@@ -7,7 +7,7 @@ are built again, and the partitions are swapped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from clickhouse_connect.driver.client import Client
 
@@ -63,5 +63,5 @@ class Recomputation:
             for name in self._partitions
         }
 
-    def _versions(self) -> dict[str, Version]:
+    def _versions(self) -> Mapping[str, Version]:
         return partition_versions(self._client, self._layer.source)
