@@ -37,7 +37,7 @@ ORDER BY (device_id, ts_hour, local_hour)
 SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'Table of l4_power_agg_hourly: sum, never count its rows';
 
-
+-- These two have a partition for each month: a question about a year opens a few parts instead of hundreds.
 CREATE TABLE IF NOT EXISTS l4_power_hourly_by_type
 (
     ts_hour       DateTime('UTC') COMMENT 'Start of the UTC hour' CODEC(DoubleDelta, LZ4),
@@ -50,7 +50,7 @@ CREATE TABLE IF NOT EXISTS l4_power_hourly_by_type
     max_kWh       SimpleAggregateFunction(max, Float64) COMMENT 'Largest single reading' CODEC(ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
-PARTITION BY toYYYYMMDD(ts_hour)
+PARTITION BY toYYYYMM(ts_hour)
 ORDER BY (ts_hour, local_hour, zone_id, type_id, has_metadata)
 SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'Table of l4_power_by_building_type_hourly: sum, never count its rows';
@@ -65,7 +65,7 @@ CREATE TABLE IF NOT EXISTS l4_power_daily_by_version
     max_kWh       SimpleAggregateFunction(max, Float64) COMMENT 'Largest single reading' CODEC(ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
-PARTITION BY toYYYYMMDD(ts_hour)
+PARTITION BY toYYYYMM(ts_hour)
 ORDER BY (device_id, ts_hour, version)
 SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'Table of l4_power_by_device_daily: sum, never count its rows';

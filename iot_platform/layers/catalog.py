@@ -16,6 +16,7 @@ class Layer:
     ``kWh_sql`` and ``readings_sql`` are SQL expressions over the layer's rows: their energy, and the number of readings
     behind them. ``needs_final``: merges combine rows of this table, so it is read with FINAL. ``lookup_tables``: other
     tables that the definition reads, through dictionaries. ``time_column``: the time of a row.
+    ``is_monthly``: its table has a partition for each month, so a day is part of one.
     ``key``: the columns by which merges combine rows, if rows that the definition makes have to be combined as well.
 
     A large day is compared in pieces. ``source_piece_key`` is an expression over the source; it is the same for all
@@ -32,6 +33,7 @@ class Layer:
     has_impossible_times: bool = False
     lookup_tables: tuple[str, ...] = ()
     time_column: str = "timestamp"
+    is_monthly: bool = False
     key: tuple[str, ...] = ()
     source_piece_key: str = "device_id"
     table_piece_key: str = "device_id"
@@ -90,6 +92,7 @@ BY_BUILDING_TYPE = Layer(
     readings_sql="sum(readings)",
     needs_final=True,
     time_column="ts_hour",
+    is_monthly=True,
     key=("ts_hour", "local_hour", "zone_id", "type_id", "has_metadata"),
     source_piece_key="ts_hour",
     table_piece_key="ts_hour",
@@ -103,6 +106,7 @@ BY_DEVICE_DAILY = Layer(
     readings_sql="sum(readings)",
     needs_final=True,
     time_column="ts_hour",
+    is_monthly=True,
     key=("ts_hour", "device_id", "version"),
 )
 # The tables for dashboards.
@@ -113,6 +117,7 @@ DERIVED_LAYERS: tuple[Layer, ...] = (L2, QUARANTINE, L3, *MARTS)
 # An insert into one of these tables continues into the later ones.
 CHAIN_TABLES = (RAW_TABLE, *(layer.table for layer in DERIVED_LAYERS))
 # Merges combine the rows of these tables.
+MONTHLY_TABLES = frozenset(layer.table for layer in DERIVED_LAYERS if layer.is_monthly)
 MERGED_TABLES = frozenset(layer.table for layer in DERIVED_LAYERS if layer.needs_final)
 LAYERS_BY_NAME = {layer.name: layer for layer in DERIVED_LAYERS}
 
@@ -120,6 +125,11 @@ LAYERS_BY_NAME = {layer.name: layer for layer in DERIVED_LAYERS}
 def partition_id(day: dt.date) -> str:
     """The ClickHouse partition of a UTC day, e.g. ``20260103``."""
     return day.strftime("%Y%m%d")
+
+
+def partition_month(partition: str) -> str:
+    """The month of a day's partition, which is the partition of a table with months, e.g. ``202601``."""
+    return partition[:6]
 
 
 def partition_day(partition: str) -> dt.date | None:

@@ -73,7 +73,7 @@ def compare(client: Client, definition: Definition, wanted: Sequence[str]) -> di
             with pause_inserts(client, CHAIN_TABLES):
                 before = _Tables.read(client, layer)
                 source, own = (
-                    replace(table, name=staging.copy_of(table.name, [name for name in moving if name in table.rows]))
+                    replace(table, name=staging.copy_of(table.name, table.partition_ids(moving)))
                     for table in (before.source, before.own)
                 )
             proofs |= _compare(definition, moving, before, source, own)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeVar
 
@@ -75,6 +75,8 @@ class Definition:
             )
         self._select = str(found[layer.view][0])
         self._partition_key, sorting_key = map(str, found[layer.table][1:])
+        # Everything is by day, also where the table has a partition for each month.
+        self._day = f"toYYYYMMDD({layer.time_column})" if layer.is_monthly else self._partition_key
         self._columns = ", ".join(quoted(str(name)) for name in columns)
         unsorted = without_sort(self._select)
         # Only for the key that the table is sorted by: then its keys are counted in order, and equal keys are in the
@@ -99,7 +101,8 @@ class Definition:
         self, partitions: Sequence[str], *, table: str | TableState | None = None
     ) -> dict[str, PartitionFingerprint]:
         """The partitions that the layer's table contains; ``table``: a copy, or the state of the table to read."""
-        state = self._state(table or self.layer.table)
+        # A copy of a table with months has no days of its own.
+        state = replace(self._state(table or self.layer.table), is_monthly=self.layer.is_monthly)
         final = " FINAL" if self.layer.needs_final else ""
         return self._fingerprints(state, f"{quoted(state.name)}{final}", partitions, self.layer.table_piece_key)
 
@@ -173,7 +176,7 @@ class Definition:
         found = dict.fromkeys(partitions, PartitionFingerprint())
         for row_filter in row_filters(table, partitions, piece_key):
             rows = self._client.query(
-                f"SELECT toString({self._partition_key}) AS partition, count(), {self.layer.readings_sql}, "
+                f"SELECT toString({self._day}) AS partition, count(), {self.layer.readings_sql}, "
                 f"{kWh or self.layer.kWh_sql}, sum(cityHash64(tuple({self._columns}))) FROM {relation} "
                 f"GROUP BY partition {self._settings(table, row_filter)}"
             ).result_rows
@@ -191,7 +194,7 @@ class Definition:
         one_row_per_key = f"LIMIT 1 BY {names}" if merged else f"GROUP BY {names}"
         for row_filter in row_filters(table, partitions, self.layer.table_piece_key):
             rows = self._client.query(
-                f"SELECT toString({self._partition_key}) AS partition, count() "
+                f"SELECT toString({self._day}) AS partition, count() "
                 f"FROM (SELECT {names} FROM {quoted(table.name)} {one_row_per_key}) GROUP BY partition "
                 f"{self._settings(table, row_filter)}, optimize_aggregation_in_order = 1"
             ).result_rows

@@ -5,10 +5,19 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.layers.catalog import DERIVED_LAYERS, MERGED_TABLES, RAW_TABLE, Layer
+from iot_platform.clickhouse.client import quoted
+from iot_platform.layers.catalog import (
+    DERIVED_LAYERS,
+    MERGED_TABLES,
+    MONTHLY_TABLES,
+    RAW_TABLE,
+    Layer,
+    partition_month,
+)
 
 # Most rows that one query of a proof reads, roughly, so that its memory is bounded. Small days are read together; a
 # large day is read in several pieces.
@@ -34,17 +43,42 @@ class Version:
 
 
 @dataclass(frozen=True)
+class DayVersion:
+    """The version of a day in a table with a partition for each month: its sums, and the newest mutation of the month.
+
+    Blocks do not tell: every insert adds one to the month of its day. Rows that are replaced by others with the same
+    sums do not change it; only a proof finds them.
+    """
+
+    mutation: int
+    readings: int
+    kWh: Decimal
+
+    def __str__(self) -> str:
+        return f"{self.mutation}/{self.readings}/{self.kWh}"
+
+
+@dataclass(frozen=True)
 class TableState:
-    """A table at one moment: the version, the number of rows and the number of data parts of each partition."""
+    """A table at one moment: the version, the number of rows and the number of data parts of each partition.
+
+    ``is_monthly``: it has a partition for each month; then everything is by day all the same.
+    """
 
     name: str
-    versions: Mapping[str, Version]
+    versions: Mapping[str, Version | DayVersion]
     rows: Mapping[str, int]
     parts: Mapping[str, int]
+    is_monthly: bool = False
 
     def version(self, partition: str) -> str:
         """The version of a partition as text; empty if there is no such partition."""
         return str(self.versions.get(partition, ""))
+
+    def partition_ids(self, days: Iterable[str]) -> list[str]:
+        """The partitions of the table that hold some days."""
+        held = (day for day in days if day in self.rows)
+        return sorted({partition_month(day) for day in held} if self.is_monthly else set(held))
 
 
 def table_states(client: Client, tables: Collection[str]) -> tuple[dt.datetime, dict[str, TableState]]:
@@ -68,8 +102,30 @@ def table_states(client: Client, tables: Collection[str]) -> tuple[dt.datetime, 
         )
         rows[table][partition] = int(row_count)
         parts[table][partition] = int(part_count)
-    states = {table: TableState(table, versions[table], rows[table], parts[table]) for table in tables}
+    states = {
+        table: _by_day(client, table, versions[table], parts[table])
+        if table in MONTHLY_TABLES
+        else TableState(table, versions[table], rows[table], parts[table])
+        for table in tables
+    }
     return at.replace(tzinfo=dt.UTC), states
+
+
+def _by_day(client: Client, table: str, months: Mapping[str, Version], parts: Mapping[str, int]) -> TableState:
+    """The state of a table with months. This reads two columns of it; a mart is small enough for that."""
+    found = client.query(
+        f"SELECT toString(toYYYYMMDD(ts_hour)) AS day, count(), sum(rows.readings), sum(rows.total_kWh) "
+        f"FROM {quoted(table)} AS rows GROUP BY day"
+    ).result_rows
+    versions, rows, parts_of_days = {}, {}, {}
+    for day, count, readings, kWh in found:
+        month = partition_month(day)
+        # A month that has begun since then has no mutation.
+        mutation = months[month].mutation if month in months else 0
+        versions[day] = DayVersion(mutation, int(readings), Decimal(str(kWh)))
+        rows[day] = int(count)
+        parts_of_days[day] = parts.get(month, 1)
+    return TableState(table, versions, rows, parts_of_days, is_monthly=True)
 
 
 def table_state(client: Client, table: str) -> TableState:
@@ -77,7 +133,7 @@ def table_state(client: Client, table: str) -> TableState:
     return table_states(client, [table])[1][table]
 
 
-def partition_versions(client: Client, table: str) -> Mapping[str, Version]:
+def partition_versions(client: Client, table: str) -> Mapping[str, Version | DayVersion]:
     """The version of each partition of a table."""
     return table_state(client, table).versions
 
@@ -129,7 +185,12 @@ def row_filters(table: TableState, partitions: Sequence[str], piece_key: str) ->
         pieces = sum(table.rows.get(partition, 0) for partition in group) // ROWS_PER_QUERY + 1
         for piece in range(pieces):
             rows_of_piece = f" AND intHash32({piece_key}) % {pieces} = {piece}" if pieces > 1 else ""
-            yield f"{in_partitions(group)}{rows_of_piece}"
+            yield f"{in_days(group) if table.is_monthly else in_partitions(group)}{rows_of_piece}"
+
+
+def in_days(days: Collection[str]) -> str:
+    """The SQL condition that selects the rows of some days of a mart."""
+    return f"toYYYYMMDD(ts_hour) IN ({', '.join(str(int(day)) for day in days)})"
 
 
 def in_partitions(partitions: Collection[str]) -> str:

@@ -18,7 +18,15 @@ from iot_platform.clickhouse.write_pause import inserts_running, pause_inserts
 from iot_platform.errors import ProofError
 from iot_platform.layers.catalog import CHAIN_TABLES
 from iot_platform.layers.definition import NO_DEDUPLICATION, Definition
-from iot_platform.layers.partitions import Version, in_partitions, part_names, partition_rows, partition_versions
+from iot_platform.layers.partitions import (
+    DayVersion,
+    Version,
+    in_partitions,
+    part_names,
+    partition_rows,
+    partition_versions,
+    table_states,
+)
 from iot_platform.layers.recomputation import Recomputation
 from iot_platform.layers.staging import StagingTables, staging_tables
 from iot_platform.layers.swap import Rebuilt, swap_partitions
@@ -51,10 +59,13 @@ def rebuild_partitions(client: Client, definition: Definition, partitions: Seque
 def _rebuild_together(client: Client, definition: Definition, partitions: Sequence[str]) -> dict[str, Rebuilt]:
     deadline = time.monotonic() + PATIENCE_S
     pause_s = FIRST_PAUSE_S
+    in_flux: set[str] = set()
     while True:
         with staging_tables(client) as staging:
-            attempt = Recomputation if definition.layer.key else _Rebuild
-            done = attempt(client, definition, partitions, staging).run()
+            if definition.layer.is_monthly:
+                done = Recomputation(client, definition, partitions, staging, in_flux).run()
+            else:
+                done = _Rebuild(client, definition, partitions, staging).run()
         if done is not None:
             return done
         if time.monotonic() > deadline:
@@ -115,18 +126,18 @@ class _Rebuild:
             time.sleep(FIRST_PAUSE_S)
         return None
 
-    def _swap(self) -> Mapping[str, Version] | None:
+    def _swap(self) -> Mapping[str, Version | DayVersion] | None:
         """Replace the layer's partitions by the staged ones. None if an insert interfered."""
         source = self._layer.source
         with pause_inserts(self._client, CHAIN_TABLES) as is_quiet:
-            versions = partition_versions(self._client, source)
+            _, states = table_states(self._client, [source])
+            versions, rows = states[source].versions, states[source].rows
             # An insert that started before the versions were read either still runs or is included in them.
             if not is_quiet or inserts_running(self._client, CHAIN_TABLES):
                 return None
             self._catch_up()
             for name in self._partitions:
-                found = versions[name].rows if name in versions else 0
-                if found != self._rows.get(name, 0):
+                if rows.get(name, 0) != self._rows.get(name, 0):
                     return None
             swap_partitions(self._client, self._layer.table, self._staging, self._partitions)
             own = partition_versions(self._client, self._layer.table)

@@ -17,6 +17,7 @@ from iot_platform.layers.catalog import (
     QUARANTINE,
     RAW_TABLE,
     READINGS_KWH_SQL,
+    Layer,
 )
 from iot_platform.layers.status import unverified_by_layer
 
@@ -81,10 +82,10 @@ class Summary:
 def summarize(client: Client) -> Summary:
     """Summarize every layer. To count duplicates it reads all of L1 once, in sort order, which bounds its memory."""
     sums = {
-        layer.name: _sums(client, layer.table, layer.readings_sql, layer.kWh_sql, layer.needs_final)
+        layer.name: _sums(client, layer.table, layer.readings_sql, layer.kWh_sql, _days(layer), layer.needs_final)
         for layer in DERIVED_LAYERS
     }
-    raw = _sums(client, RAW_TABLE, "count()", READINGS_KWH_SQL, final=False)
+    raw = _sums(client, RAW_TABLE, "count()", READINGS_KWH_SQL, "_partition_id", final=False)
     unverified = unverified_by_layer(client, DERIVED_LAYERS)
     layers = {RAW_TABLE: LayerSummary(RAW_TABLE, raw[0], raw[1], float(raw[2]), raw[3])}
     for layer in DERIVED_LAYERS:
@@ -99,9 +100,13 @@ def summarize(client: Client) -> Summary:
     )
 
 
-def _sums(client: Client, table: str, readings: str, kWh: str, final: bool) -> tuple[int, int, Decimal, int]:
+def _days(layer: Layer) -> str:
+    return f"toYYYYMMDD({layer.time_column})" if layer.is_monthly else "_partition_id"
+
+
+def _sums(client: Client, table: str, readings: str, kWh: str, day: str, final: bool) -> tuple[int, int, Decimal, int]:
     row = client.query(
-        f"SELECT count(), {readings}, {kWh}, uniqExact(_partition_id) FROM {quoted(table)}{' FINAL' if final else ''}"
+        f"SELECT count(), {readings}, {kWh}, uniqExact({day}) FROM {quoted(table)}{' FINAL' if final else ''}"
     ).result_rows[0]
     return int(row[0]), int(row[1]), Decimal(str(row[2])), int(row[3])
 

@@ -31,6 +31,7 @@ class Rebuilt:
 
 def swap_partitions(client: Client, table: str, staging: str, partitions: Sequence[str]) -> None:
     """Replace partitions of ``table`` by those of ``staging``, each at once; drop those that ``staging`` lacks."""
+    # Staging tables have no days of their own: a month is one partition of them.
     filled = partition_rows(client, staging)
     for name in partitions:
         swap = f"REPLACE PARTITION ID '{int(name)}' FROM {quoted(staging)}"

@@ -122,9 +122,9 @@ def _time_spans(client: Client, layer: Layer, days: Sequence[dt.date]) -> dict[s
     # Some marts have no devices.
     devices = "uniqExact(device_id)" if "device_id" in COLUMN_SOURCES[layer.name] else "0"
     rows = client.query(
-        f"SELECT _partition_id, min({layer.time_column}), max({layer.time_column}), {devices} "
-        f"FROM {quoted(layer.table)} "
-        "WHERE _partition_id IN {partitions:Array(String)} GROUP BY _partition_id",
+        f"SELECT toString(toYYYYMMDD({layer.time_column})) AS day, min({layer.time_column}), max({layer.time_column}), "
+        f"{devices} FROM {quoted(layer.table)} "
+        "WHERE day IN {partitions:Array(String)} GROUP BY day",
         parameters={"partitions": [partition_id(day) for day in days]},
     ).result_rows
     return {
