@@ -10,11 +10,11 @@
 -- any day that was written to: the next proof carries the voltage to the later layers.
 
 -- Rows are merged in any order, so only values that do not depend on it may be stored: minimum and maximum, no average.
-ALTER TABLE l4_power_agg_hourly_store
+ALTER TABLE l4_power_hourly_by_version
     ADD COLUMN IF NOT EXISTS min_voltage SimpleAggregateFunction(min, Nullable(Float32)) COMMENT 'Lowest voltage of the hour, V; NULL: none was sent',
     ADD COLUMN IF NOT EXISTS max_voltage SimpleAggregateFunction(max, Nullable(Float32)) COMMENT 'Highest voltage of the hour, V; NULL: none was sent';
 
-ALTER TABLE l3_power_joined
+ALTER TABLE l3_power_by_version
     ADD COLUMN IF NOT EXISTS voltage Nullable(Float32) COMMENT 'Voltage, V; NULL: not sent' CODEC(ZSTD(1));
 
 ALTER TABLE power_quarantine
@@ -31,41 +31,34 @@ ALTER TABLE mv_l3_to_l4_hourly MODIFY QUERY
 SELECT
     toStartOfHour(timestamp) AS ts_hour,
     device_id,
-    customer_id,
-    building_type,
-    anyLast(latitude) AS latitude,
-    anyLast(longitude) AS longitude,
-    max(has_metadata) AS has_metadata,
-    sum(toDecimal64(power_usage_kWh + 5e-10, 9)) AS total_kWh,
+    max(version) AS version,
+    sum(toDecimal64(power_usage_kWh + 5e-10, 9)) AS total_kWh,  -- rounds: toDecimal64 alone cuts off
     count() AS readings,
-    max(power_usage_kWh + 0) AS max_kWh,
+    max(power_usage_kWh + 0) AS max_kWh,  -- 0 of -0
     toStartOfHour(local_time) AS local_hour,
-    anyLast(time_zone) AS time_zone,
     minIf(voltage, isFinite(voltage)) AS min_voltage,
     maxIf(voltage, isFinite(voltage)) AS max_voltage
-FROM l3_power_joined
-GROUP BY ts_hour, device_id, customer_id, building_type, local_hour;
+FROM l3_power_by_version
+GROUP BY device_id, ts_hour, local_hour;
 
 ALTER TABLE mv_l2_to_l3 MODIFY QUERY
 WITH
-    if(timestamp >= dictGet('device_current', 'valid_from', device_id),
-       dictGet('device_current',
-               ('customer_id', 'building_type', 'latitude', 'longitude', 'has_metadata', 'time_zone'), device_id),
-       dictGet('device_history',
-               ('customer_id', 'building_type', 'latitude', 'longitude', 'has_metadata', 'time_zone'), device_id, timestamp)
-    ) AS version
+    if(device_id < 16777216,
+       dictGet('device_newest_version_of_small_ids', 'start_and_version', device_id),
+       dictGet('device_newest_version_of_large_ids', 'start_and_version', device_id)) AS newest,
+    if(toUInt32(timestamp) >= bitShiftRight(newest, 32),
+       toUInt32(bitAnd(newest, 4294967295)),
+       dictGet('device_past_version', 'version', device_id, timestamp)) AS number,
+    dictGet('time_zone_offsets', ('offset_s', 'changes_at', 'offset_after_s'),
+            toUInt64(dictGet('device_version_attributes', 'zone_id', number)) * 4096
+                + bitShiftRight(toUInt32(timestamp), 20)) AS clock
 SELECT
     timestamp,
     device_id,
     power_usage_kWh,
-    version.1 AS customer_id,
-    version.2 AS building_type,
-    version.3 AS latitude,
-    version.4 AS longitude,
-    version.5 AS has_metadata,
+    number AS version,
     ingested_at,
-    version.6 AS time_zone,
-    toDateTime(toString(timestamp, version.6), 'UTC') AS local_time,
+    timestamp + if(toUInt32(timestamp) < clock.2, clock.1, clock.3) AS local_time,
     voltage
 FROM l2_power_cleaned;
 
@@ -84,21 +77,51 @@ LIMIT 1 BY device_id, timestamp;
 
 -- Replaced in one step: a reader sees the old view or the new one. New columns come last.
 CREATE OR REPLACE VIEW l4_power_agg_hourly AS
+WITH
+    dictGet('time_zone_offsets', ('offset_s', 'changes_at', 'offset_after_s'),
+            toUInt64(dictGet('device_version_attributes', 'zone_id', hours.version)) * 4096 + bitShiftRight(toUInt32(hours.ts_hour), 20)) AS clock,
+    toInt64(toUInt32(hours.ts_hour)) AS starts_at,
+    greatest(starts_at, least(toInt64(clock.2), starts_at + 3600)) AS changes_at,
+    toInt64(toUInt32(hours.local_hour)) AS local_starts_at
 SELECT
-    s.ts_hour AS ts_hour,
-    s.device_id AS device_id,
-    s.customer_id AS customer_id,
-    s.building_type AS building_type,
-    s.latitude AS latitude,
-    s.longitude AS longitude,
-    s.has_metadata AS has_metadata,
-    toFloat64(s.total_kWh) AS total_kWh,
-    toFloat64(s.total_kWh) / s.readings AS avg_kWh,
-    s.readings AS readings,
-    s.max_kWh AS max_kWh,
-    s.local_hour AS local_hour,
-    s.time_zone AS time_zone,
-    s.min_voltage AS min_voltage,
-    s.max_voltage AS max_voltage
-FROM l4_power_agg_hourly_store AS s FINAL
+    hours.ts_hour AS ts_hour,
+    hours.device_id AS device_id,
+    dictGet('device_version_attributes', 'customer_id', hours.version) AS customer_id,
+    dictGet('device_version_attributes', 'building_type', hours.version) AS building_type,
+    dictGet('device_version_attributes', 'latitude', hours.version) AS latitude,
+    dictGet('device_version_attributes', 'longitude', hours.version) AS longitude,
+    dictGet('device_version_attributes', 'has_metadata', hours.version) AS has_metadata,
+    toFloat64(hours.total_kWh) AS total_kWh,
+    toFloat64(hours.total_kWh) / hours.readings AS avg_kWh,
+    hours.readings AS readings,
+    hours.max_kWh AS max_kWh,
+    hours.local_hour AS local_hour,
+    dictGet('device_version_attributes', 'time_zone', hours.version) AS time_zone,
+    hours.version AS version,
+    (
+        greatest(0, least(changes_at + clock.1, local_starts_at + 3600) - greatest(starts_at + clock.1, local_starts_at))
+        + greatest(0, least(starts_at + 3600 + clock.3, local_starts_at + 3600)
+                      - greatest(changes_at + clock.3, local_starts_at))
+    ) / 3600 AS hour_share,
+    hours.min_voltage AS min_voltage,
+    hours.max_voltage AS max_voltage
+FROM l4_power_hourly_by_version AS hours FINAL
 COMMENT 'L4: energy per hour and device. Average of several rows: sum(total_kWh) / sum(readings)';
+
+CREATE OR REPLACE VIEW l3_power_joined AS
+SELECT
+    readings.timestamp AS timestamp,
+    readings.device_id AS device_id,
+    readings.power_usage_kWh AS power_usage_kWh,
+    dictGet('device_version_attributes', 'customer_id', readings.version) AS customer_id,
+    dictGet('device_version_attributes', 'building_type', readings.version) AS building_type,
+    dictGet('device_version_attributes', 'latitude', readings.version) AS latitude,
+    dictGet('device_version_attributes', 'longitude', readings.version) AS longitude,
+    dictGet('device_version_attributes', 'has_metadata', readings.version) AS has_metadata,
+    readings.ingested_at AS ingested_at,
+    dictGet('device_version_attributes', 'time_zone', readings.version) AS time_zone,
+    readings.local_time AS local_time,
+    readings.version AS version,
+    readings.voltage AS voltage
+FROM l3_power_by_version AS readings
+COMMENT 'L3 joined: cleaned readings with the metadata valid at their time';
