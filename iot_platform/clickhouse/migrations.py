@@ -74,7 +74,20 @@ def _pending(client: Client, migrations: list[Migration]) -> list[Migration]:
                 f"{migration.name} was edited after it had been applied to database {client.database!r}. "
                 "Restore the file and put the change into a new migration with the next number."
             )
-    return [migration for migration in migrations if migration.name not in known]
+    missing = [migration for migration in migrations if migration.name not in known]
+    needed = [migration.needs for migration in missing if migration.needs]
+    found = _known_settings(client, needed) if needed else set()
+    return [migration for migration in missing if migration.needs is None or migration.needs in found]
+
+
+def _known_settings(client: Client, names: list[str]) -> set[str]:
+    """Those of the settings, of queries or of tables, that the server has."""
+    rows = client.query(
+        "SELECT name FROM system.settings WHERE name IN {names:Array(String)} "
+        "UNION ALL SELECT name FROM system.merge_tree_settings WHERE name IN {names:Array(String)}",
+        parameters={"names": names},
+    ).result_rows
+    return {str(row[0]) for row in rows}
 
 
 def _apply(client: Client, migration: Migration) -> None:

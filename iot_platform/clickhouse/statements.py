@@ -10,6 +10,8 @@ from pathlib import Path
 from iot_platform.clickhouse_embedded.lexer import tokens
 from iot_platform.errors import MigrationError
 
+NEEDS = "-- needs the setting "
+
 
 @dataclass(frozen=True)
 class Migration:
@@ -22,6 +24,15 @@ class Migration:
     def checksum(self) -> str:
         """The SHA-256 of the text in hexadecimal digits."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def needs(self) -> str | None:
+        """The setting of ClickHouse that the file needs, from its first line ``-- needs the setting NAME``; or None.
+
+        A server without it leaves the file out, and gets it after an update.
+        """
+        first = self.text.split("\n", 1)[0]
+        return first.removeprefix(NEEDS).strip() if first.startswith(NEEDS) else None
 
     def statements(self) -> list[str]:
         """The statements of the file, without their semicolons."""
