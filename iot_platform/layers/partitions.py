@@ -44,18 +44,18 @@ class Version:
 
 @dataclass(frozen=True)
 class DayVersion:
-    """The version of a day in a table with a partition for each month: its sums, and the newest mutation of the month.
+    """The version of a day in a table with a partition for each month: its sums, and a checksum of readings by key.
 
-    Blocks do not tell: every insert adds one to the month of its day. Rows that are replaced by others with the same
-    sums do not change it; only a proof finds them.
+    Blocks do not tell: every insert adds one to the month of its day. Merges change none of the three. A change of
+    ``max_kWh`` alone does not show; only a proof finds it.
     """
 
-    mutation: int
     readings: int
     kWh: Decimal
+    checksum: int
 
     def __str__(self) -> str:
-        return f"{self.mutation}/{self.readings}/{self.kWh}"
+        return f"{self.readings}/{self.kWh}/{self.checksum:x}"
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def table_states(client: Client, tables: Collection[str]) -> tuple[dt.datetime, 
         rows[table][partition] = int(row_count)
         parts[table][partition] = int(part_count)
     states = {
-        table: _by_day(client, table, versions[table], parts[table])
+        table: _by_day(client, table, parts[table])
         if table in MONTHLY_TABLES
         else TableState(table, versions[table], rows[table], parts[table])
         for table in tables
@@ -111,20 +111,18 @@ def table_states(client: Client, tables: Collection[str]) -> tuple[dt.datetime, 
     return at.replace(tzinfo=dt.UTC), states
 
 
-def _by_day(client: Client, table: str, months: Mapping[str, Version], parts: Mapping[str, int]) -> TableState:
-    """The state of a table with months. This reads two columns of it; a mart is small enough for that."""
+def _by_day(client: Client, table: str, parts: Mapping[str, int]) -> TableState:
+    """The state of a table with months. This reads most of its columns; a mart is small enough for that."""
+    key = ", ".join(MONTHLY_TABLES[table].key)
     found = client.query(
-        f"SELECT toString(toYYYYMMDD(ts_hour)) AS day, count(), sum(rows.readings), sum(rows.total_kWh) "
-        f"FROM {quoted(table)} AS rows GROUP BY day"
+        "SELECT toString(toYYYYMMDD(rows.ts_hour)) AS day, count(), sum(rows.readings), sum(rows.total_kWh), "
+        f"sum(rows.readings * (cityHash64({key}) % 4294967296)) FROM {quoted(table)} AS rows GROUP BY day"
     ).result_rows
     versions, rows, parts_of_days = {}, {}, {}
-    for day, count, readings, kWh in found:
-        month = partition_month(day)
-        # A month that has begun since then has no mutation.
-        mutation = months[month].mutation if month in months else 0
-        versions[day] = DayVersion(mutation, int(readings), Decimal(str(kWh)))
+    for day, count, readings, kWh, checksum in found:
+        versions[day] = DayVersion(int(readings), Decimal(str(kWh)), int(checksum))
         rows[day] = int(count)
-        parts_of_days[day] = parts.get(month, 1)
+        parts_of_days[day] = parts.get(partition_month(day), 1)
     return TableState(table, versions, rows, parts_of_days, is_monthly=True)
 
 
