@@ -81,7 +81,8 @@ QUICK = Sizes(
     proof_runs=1,
     dashboard_devices=50,
     dashboard_days=3,
-    dashboard_rounds=2,
+    # At least four: the longer period takes a quarter of them.
+    dashboard_rounds=4,
     dashboard_viewer_rounds=1,
     demo_days=1,
     demo_settings=(("IOT_SIMULATOR_DEVICES", "5"), ("IOT_SIMULATOR_INTERVAL_S", "900")),

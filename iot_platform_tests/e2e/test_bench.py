@@ -28,7 +28,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def results(directory: Path) -> dict[str, Any]:
     """The results of a quick run without the demo, which has its own tests."""
-    parts = ("--only", "inserts", "--only", "files", "--only", "proofs")
+    parts = ("--only", "inserts", "--only", "files", "--only", "proofs", "--only", "dashboard")
     done = subprocess.run(
         [
             sys.executable,
@@ -46,7 +46,7 @@ def results(directory: Path) -> dict[str, Any]:
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert "chain / textbook" in done.stdout and "prove" in done.stdout
+    assert all(part in done.stdout for part in ("chain / textbook", "prove", "usage_over_time"))
     found: dict[str, Any] = json.loads((directory / "results.json").read_text())
     return found
 
