@@ -53,6 +53,13 @@ def missing_rows(batch: pa.Table, found: pa.Table) -> pa.Table:
     return batch.filter(pa.array(wanted["nth"].to_numpy() >= copies.to_numpy()))
 
 
+def unknown_rows(batch: pa.Table, found: pa.Table) -> int:
+    """The number of rows ``found`` in L1 that a batch does not have at all. Same columns as in ``missing_rows``."""
+    wanted = _comparable(batch).drop_duplicates()
+    merged = _comparable(found).merge(wanted, on=list(wanted.columns), how="left", indicator=True)
+    return int((merged["_merge"] == "left_only").sum())
+
+
 def _sorted(readings: pa.Table) -> tuple[pa.Table, _Keys]:
     """The rows in the order of their keys, and the keys."""
     keys = _keys(readings)
@@ -60,7 +67,7 @@ def _sorted(readings: pa.Table) -> tuple[pa.Table, _Keys]:
         return readings, keys
     # NumPy rather than Arrow: its stable sort merges the sorted runs that files and streams consist of.
     order = np.argsort(keys, kind="stable")
-    return readings.take(pa.array(order)), keys[order]
+    return readings.take(order), keys[order]
 
 
 def _micros(time: dt.datetime) -> int:

@@ -12,8 +12,9 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.session import migrated_session
 from iot_platform.errors import OutboxFullError
-from iot_platform.readings.batch_writer import Batch, BatchWriter
+from iot_platform.readings.batch_writer import BatchWriter
 from iot_platform.readings.outbox import Outbox, SealedBatch
+from iot_platform.readings.prepared_batch import Batch
 from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
 
