@@ -10,6 +10,7 @@ import dagster as dg
 
 from iot_platform.defs import jobs
 from iot_platform.defs.alerts.sensor import alerts_sensor
+from iot_platform.defs.day_status import day_status_sensor
 from iot_platform.defs.devices import assets as devices
 from iot_platform.defs.devices.checks import metadata_checks
 from iot_platform.defs.devices.schedule import (
@@ -54,7 +55,13 @@ defs = dg.Definitions(
         looker_checks_schedule,
         remove_old_runs_schedule,
     ],
-    sensors=[simulated_ingestion_sensor, layer_automation_sensor, alerts_sensor, metadata_csv_sensor],
+    sensors=[
+        simulated_ingestion_sensor,
+        layer_automation_sensor,
+        alerts_sensor,
+        metadata_csv_sensor,
+        day_status_sensor,
+    ],
     resources={"clickhouse": ClickHouse(), "io_manager": no_values},
     # The work is ClickHouse's: a process for each step would only add seconds of start.
     executor=dg.in_process_executor,

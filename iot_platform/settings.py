@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
@@ -55,7 +55,9 @@ class Settings(BaseSettings):
 
     home: Path = Field(default=Path(".iot"), description="Directory of all local state. One platform per directory.")
     owner: str = Field(
-        default="team:data-platform", description="Owner of the assets: team:NAME, or an e-mail address."
+        default="team:data-platform",
+        pattern=r"^(team:.+|[\w.+-]+@[\w-]+(\.[\w-]+)+)$",
+        description="Owner of the assets: team:NAME, or an e-mail address.",
     )
     docs_url: str | None = Field(
         default=None,
@@ -275,6 +277,13 @@ class Settings(BaseSettings):
             raise ValueError(f"{', '.join(map(repr, wrong))}: give host names only, without scheme, port or wildcard")
         return names
 
+    @field_validator("simulator_interval_s")
+    @classmethod
+    def _part_of_an_hour(cls, interval_s: int) -> int:
+        if 3600 % interval_s:
+            raise ValueError("must divide 3600")
+        return interval_s
+
     @field_validator("metadata_timezone")
     @classmethod
     def _time_zone(cls, name: str) -> str:
@@ -317,3 +326,7 @@ class Settings(BaseSettings):
         """The LookML project: beside the package in a checkout, inside it when installed from a wheel."""
         packaged = PACKAGE_DIR / "lookml"
         return packaged if packaged.is_dir() else PACKAGE_DIR.parent / "looker"
+
+
+# Secrets may be in files instead.
+SECRETS = [name for name, field in Settings.model_fields.items() if SecretStr in get_args(field.annotation)]

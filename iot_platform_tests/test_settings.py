@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 import pytest
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from iot_platform.cli import main
 from iot_platform.errors import SettingsError
-from iot_platform.settings import Settings
+from iot_platform.settings import SECRETS, Settings
 
 
 def test_the_home_does_not_move_with_the_working_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -32,9 +31,6 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IOT_CLICKHOUSE_URL", "http://u:verysecret@h:1")
     monkeypatch.setenv("IOT_CLICKHOUSE_PASSWORD", "verysecret")
     assert "verysecret" not in repr(Settings()) + str(Settings())
-
-
-SECRETS = [name for name, field in Settings.model_fields.items() if SecretStr in get_args(field.annotation)]
 
 
 def test_the_secrets_are_known() -> None:
@@ -98,6 +94,8 @@ def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
         *(("PROVE_TODAY_CRON", "hourly"), ("METADATA_CRON", "* * * *"), ("METADATA_TIMEZONE", "Mars/Olympus")),
         *(("METADATA_TIMEZONE", "../passwd"), ("METADATA_WARN_H", "inf"), ("ALERT_SETTLE_S", "nan")),
         ("CHECKS__NO_DEVICE_IS_SILENT__PARAMETERS__SILENT_HOURS", "inf"),
+        *(("SIMULATOR_INTERVAL_S", "7"), ("SIMULATOR_INTERVAL_S", "86400")),
+        *(("OWNER", "nobody"), ("OWNER", "team:")),
         *(("CRM_FIELDS", "x"), ("CRM_FIELDS", "[]"), ("CHECKS", "{'a': 1}"), ("AUTOMATION_ENABLED", "maybe")),
     ],
 )
@@ -110,6 +108,22 @@ def test_an_impossible_value_stops_every_command_and_is_named(
         main(["alerts", "test"])
     assert exit_.value.code == 1
     assert capsys.readouterr().err.startswith(f"Error: A setting is invalid. IOT_{name}: ")
+
+
+def test_misspelled_settings_are_named_and_others_are_left_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.umask", lambda mask: mask)
+    known = ("HOST", "CRM_TOKEN_FILE", "CHECKS__NO_DEVICE_IS_SILENT__PARAMETERS__SILENT_HOURS")
+    for name in (*known, "STALL_S", "SCREENSHOTS", "EDGE_GATEWAY", "SIMULATOR_DEVICE", "CHECK__A__WARN_SHARE", "HOST_"):
+        monkeypatch.setenv(f"IOT_{name}", "1")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert sorted(capsys.readouterr().err.splitlines()) == [
+        "Warning: IOT_CHECK__A__WARN_SHARE is not a setting. Did you mean IOT_CHECKS?",
+        "Warning: IOT_HOST_ is not a setting. Did you mean IOT_HOST?",
+        "Warning: IOT_SIMULATOR_DEVICE is not a setting. Did you mean IOT_SIMULATOR_DEVICES?",
+    ]
 
 
 def test_the_sql_files_are_found() -> None:

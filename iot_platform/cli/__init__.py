@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import importlib
+import os
 import sys
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import click
@@ -84,6 +87,8 @@ def main(*args: Any, **kwargs: Any) -> None:
     Files that it and its child processes write are readable by this user only.
     """
     keep_new_files_private()
+    for warning in _misspelled_settings():
+        click.echo(escape_lines(f"Warning: {warning}"), err=True)
     try:
         cli(*args, **kwargs)
     except ValidationError as error:
@@ -100,6 +105,23 @@ def main(*args: Any, **kwargs: Any) -> None:
         if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         _fail(f"{error.filename or 'The disk of IOT_HOME'}: {error.strerror}")
+
+
+def _misspelled_settings() -> Iterator[str]:
+    """Variables that look like a setting and are none; others that begin with IOT_ may belong to other programs."""
+    given = [name for name in os.environ if name.startswith("IOT_")]
+    if not given:
+        return
+    from iot_platform.security.secret_files import SUFFIX
+    from iot_platform.settings import SECRETS, Settings
+
+    known = {f"IOT_{name.upper()}" for name in Settings.model_fields}
+    known |= {f"IOT_{name.upper()}{SUFFIX}" for name in SECRETS}
+    for name in given:
+        # IOT_CHECKS__... is a part of a setting.
+        start = name.partition("__")[0]
+        if start not in known and (meant := difflib.get_close_matches(start, sorted(known), n=1, cutoff=0.85)):
+            yield f"{name} is not a setting. Did you mean {meant[0]}?"
 
 
 def _fail(message: str) -> NoReturn:

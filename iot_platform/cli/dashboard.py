@@ -15,7 +15,11 @@ from iot_platform.settings import Settings
 
 @click.command()
 @click.option(
-    "--port", default=DASHBOARD_PORT, show_default=True, help="Port of the page; if it is in use, a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DASHBOARD_PORT,
+    show_default=True,
+    help="Port of the page; if it is in use, a free one.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON when the page is available.")
 def dashboard(port: int, as_json: bool) -> None:

@@ -42,7 +42,11 @@ INTERRUPTED = 130
 )
 @click.option("--json", "as_json", is_flag=True, help="Also print the summary as one line of JSON, on the last line.")
 @click.option(
-    "--port", default=DAGSTER_PORT, show_default=True, help="Port of the Dagster UI; if it is in use, a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DAGSTER_PORT,
+    show_default=True,
+    help="Port of the Dagster UI; if it is in use, a free one.",
 )
 def demo(days: int, exit_after: bool, as_json: bool, port: int) -> None:
     """Start ClickHouse, Dagster and the dashboard with readings of simulated meters, and run until Ctrl-C.

@@ -27,11 +27,16 @@ DAGSTER_PORT = 3000
 
 @click.command()
 @click.option(
-    "--port", default=DAGSTER_PORT, show_default=True, help="Port of the Dagster UI; if it is in use, a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DAGSTER_PORT,
+    show_default=True,
+    help="Port of the Dagster UI; if it is in use, a free one.",
 )
 @click.option("--dashboard/--no-dashboard", "with_dashboard", default=True, help="Also serve the LookML dashboard.")
 @click.option(
     "--dashboard-port",
+    type=click.IntRange(0, 65535),
     default=DASHBOARD_PORT,
     show_default=True,
     help="Port of the dashboard; if it is in use, a free one.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from clickhouse_connect.driver.client import Client
@@ -15,14 +15,14 @@ from iot_platform.settings import Settings
 
 
 @contextmanager
-def migrated_session(settings: Settings, *, comment: Mapping[str, str] | None = None) -> Iterator[Client]:
+def migrated_session(settings: Settings) -> Iterator[Client]:
     """A client of the running server, with the database created and every migration applied first."""
     with running_server(settings) as endpoint:
         try:
-            client = connect(endpoint, settings, comment=comment)
+            client = connect(endpoint, settings)
         except MissingDatabaseError:
             create_database(endpoint, settings)
-            client = connect(endpoint, settings, comment=comment)
+            client = connect(endpoint, settings)
         try:
             migrate(client, settings)
             yield client

@@ -119,8 +119,13 @@ class App:
 
 def _simple_response(request: Request, trusted_hosts: Collection[str]) -> PlainTextResponse | None:
     """The response to a request that is not a query, or is refused; None: it is a query."""
-    host, path = request.headers.get("host", ""), request.scope["path"]
-    if not host_is_trusted(host, trusted_hosts) or not origin_is_trusted(request.headers.get("origin"), host):
+    # Of several headers of one name, a proxy may have checked another one.
+    hosts, origins, path = request.headers.getlist("host"), request.headers.getlist("origin"), request.scope["path"]
+    if (
+        len(hosts) != 1
+        or not host_is_trusted(hosts[0], trusted_hosts)
+        or not all(origin_is_trusted(origin, hosts[0]) for origin in origins)
+    ):
         text = "Refused: call this server by its address or localhost (Host header), and not from a web page.\n"
         return PlainTextResponse(text, 403)
     if path in ("/ping", "/replicas_status"):

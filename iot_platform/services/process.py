@@ -21,7 +21,7 @@ from iot_platform.security.private_files import UMASK
 STOP_TIMEOUT_S = 20
 # A service that ends again and again is broken: restarting it would only hide that.
 MAX_RESTARTS, RESTART_WINDOW_S = 5, 600
-LINES_SHOWN = 20
+LINES_SHOWN, LOG_END_BYTES = 20, 64 * 1024
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -41,7 +41,10 @@ def free_port(preferred: int, host: str) -> int:
 
 def end_of(log: Path) -> str:
     """The last lines of a log that are not blank."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    with log.open("rb") as file:
+        # A log of months may be larger than the memory.
+        file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_END_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()
     return "\n".join([line for line in lines if line.strip()][-LINES_SHOWN:])
 
 
@@ -116,6 +119,8 @@ class Service:
     def stop(self) -> None:
         """End the process and everything it started: SIGTERM first, SIGKILL after STOP_TIMEOUT_S seconds."""
         self._signal(signal.SIGTERM)
+        # A process that somebody has stopped (SIGSTOP) ends only when it goes on.
+        self._signal(signal.SIGCONT)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_TIMEOUT_S)
         # Children that outlive it, such as runs, are in its session.

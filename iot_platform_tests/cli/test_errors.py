@@ -38,6 +38,17 @@ def test_a_home_that_is_no_directory(
     assert error_of(capsys, *command) == f"Error: {tmp_path / path}: Not a directory\n"
 
 
+@pytest.mark.parametrize(
+    "command", [["up", "--port"], ["up", "--dashboard-port"], ["demo", "--port"], ["dashboard", "--port"]]
+)
+@pytest.mark.parametrize("port", ["65536", "-1", "http"])
+def test_a_port_that_does_not_exist(command: list[str], port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([*command, port])
+    assert exit_.value.code == 2
+    assert f"Invalid value for '{command[-1]}'" in capsys.readouterr().err
+
+
 def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def full() -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -69,6 +69,21 @@ def test_web_pages_are_refused(http: httpx.Client, origin: str) -> None:
     assert http.post("/", content="SELECT 1", headers={"Origin": origin}).status_code == 403
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Host: localhost\r\nHost: evil.example\r\n",
+        b"Host: localhost\r\nHost: localhost\r\n",
+        b"Host: localhost\r\nOrigin: http://localhost\r\nOrigin: http://evil.example\r\n",
+        b"",
+    ],
+)
+def test_a_request_with_several_hosts_or_origins_is_refused(server: Server, headers: bytes) -> None:
+    key = f"X-ClickHouse-Key: {server.password}\r\n".encode()
+    request = b"POST / HTTP/1.1\r\n" + headers + key + b"Connection: close\r\nContent-Length: 8\r\n\r\nSELECT 1"
+    assert everything(raw(server, request)).startswith(b"HTTP/1.1 403 ")
+
+
 def test_several_ways_to_log_in_at_once_are_refused(server: Server) -> None:
     """As in ClickHouse: two passwords in one request are refused, even if one of them is right."""
     basic = {"Authorization": _basic("default", server.password)}

@@ -12,6 +12,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from iot_platform.services.instance import dagster_home
 from iot_platform.services.partition_tags import DAYS_PER_RUN
 from iot_platform.settings import Settings
@@ -49,6 +51,7 @@ def is_bulk(run: dict[str, list[dict[str, str]]]) -> bool:
     return any(tag["key"] == "dagster/backfill" for tag in run["tags"])
 
 
+@pytest.mark.timeout(PILE_UP_S + 20 * LAUNCH_S + 600)
 def test_a_busy_machine_neither_piles_up_runs_nor_starves_any(tmp_path: Path) -> None:
     home = tmp_path / "home"
     env = environment(

@@ -14,7 +14,7 @@ import pytest
 
 from iot_platform.errors import PlatformError
 from iot_platform.services.home_lock import only_platform
-from iot_platform.services.process import MAX_RESTARTS, Service, free_port
+from iot_platform.services.process import MAX_RESTARTS, STOP_TIMEOUT_S, Service, end_of, free_port
 from iot_platform.settings import Settings
 
 
@@ -37,6 +37,15 @@ def test_a_service_is_restarted_a_few_times(tmp_path: Path) -> None:
         restarted(service)
     lines = str(caught.value).splitlines()
     assert len(lines) > 10 and all(line.strip() for line in lines)
+
+
+def test_a_stopped_service_is_ended_at_once(tmp_path: Path) -> None:
+    service = Service("server", ("http.server", "0", "--bind", "127.0.0.1"), os.environ, tmp_path / "log", tmp_path)
+    [child] = [each for each in psutil.Process().children() if "http.server" in each.cmdline()]
+    child.suspend()
+    started = time.monotonic()
+    service.stop()
+    assert time.monotonic() - started < STOP_TIMEOUT_S / 2
 
 
 PARENT = """
@@ -70,6 +79,16 @@ def test_a_home_has_one_platform(tmp_path: Path) -> None:
             pass
     with only_platform(settings):
         pass
+
+
+def test_only_the_end_of_a_large_log_is_read(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        file.seek(2**33)  # eight gigabytes that take no space
+        file.write(b"\n\nfirst\n\n" + b"last \xff\n")
+    assert end_of(log).splitlines()[-2:] == ["first", "last \ufffd"]
+    log.write_bytes(b"")
+    assert end_of(log) == ""
 
 
 def test_a_running_service_is_left_alone_and_stopped_with_its_children(tmp_path: Path) -> None:

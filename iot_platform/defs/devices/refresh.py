@@ -87,8 +87,8 @@ def _write_simulated_if_missing(context: dg.AssetExecutionContext, settings: Set
         return
     if not path.parent.exists():
         private_directory(path.parent)
-    # The rename is atomic: a refresh at the same time never reads half a file.
-    partial = path.with_name(f"{path.name}.partial")
+    # The rename is atomic, and each run has a file of its own: a refresh at the same time never reads half a file.
+    partial = path.with_name(f"{path.name}.{context.run.run_id}.partial")
     Simulator.from_settings(settings).device_metadata().to_csv(partial, index=False)
     partial.replace(path)
     context.log.info(f"{path} was missing: the simulator's devices were written there.")
