@@ -27,9 +27,8 @@ LOCK_WAIT_S = 60.0
 _LAST_POSITION = 2**63 - 1
 
 _NEWEST = (
-    "SELECT argMax(toString(state), recorded_at), argMax(writer, recorded_at), argMax(arrivals_from, recorded_at), "
-    "max(recorded_at) "
-    "FROM ingestion_leases WHERE source = {source:String} HAVING count() > 0"
+    "SELECT now64(6, 'UTC'), argMax(toString(state), recorded_at), argMax(writer, recorded_at), "
+    "argMax(arrivals_from, recorded_at), max(recorded_at) FROM ingestion_leases WHERE source = {source:String}"
 )
 
 
@@ -44,12 +43,12 @@ class SourceLease:
         self.doubtful: set[Range] = set()
         self._client = client
         self._lock = lock
-        self._is_open = False
+        self._is_open = self._was_left_open = False
+        self._renewed_at = time.monotonic()
         self._arrivals_from = self._last_arrival = EPOCH
         self._written = _Positions()
         self._known_from: int | None = None
-        self._renewed_at = time.monotonic()
-        self._server_time = server_time(client)
+        self._set_clock(EPOCH)
 
     @property
     def is_renewable(self) -> bool:
@@ -58,17 +57,19 @@ class SourceLease:
 
     def resolve(self) -> None:
         """After an unclean end of an earlier writer, or doubtful ranges of this one: complete the ledger."""
-        rows = self._client.query(_NEWEST, parameters={"source": self.source}).result_rows
-        if rows and rows[0][0] == "open":
-            arrivals_from, recorded_at = (time.replace(tzinfo=dt.UTC) for time in rows[0][2:])
-            complete_ledger(self._client, self.ledger, rows[0][1], arrivals_from, recorded_at)
-            self._is_open, self._arrivals_from = True, arrivals_from
+        now, state, writer, *times = self._client.query(_NEWEST, parameters={"source": self.source}).result_rows[0]
+        self._set_clock(now.replace(tzinfo=dt.UTC))
+        if state == "open":
+            arrivals_from, recorded_at = (moment.replace(tzinfo=dt.UTC) for moment in times)
+            complete_ledger(self._client, self.ledger, writer, arrivals_from, recorded_at)
+            # The lease of the other writer is closed at the end, or replaced by ours with the first batch.
+            self._is_open, self._was_left_open = False, True
             self.doubtful.clear()
         self._known_from = None
 
     def now(self) -> dt.datetime:
         """The server's time, computed from the last time that was asked for."""
-        return self._server_time + dt.timedelta(seconds=time.monotonic() - self._renewed_at)
+        return self._server_time + dt.timedelta(seconds=time.monotonic() - self._asked_at)
 
     def arrival(self, rows: int) -> dt.datetime:
         """The arrival time of a batch that arrives now: later than those of all readings of the batches before it."""
@@ -85,8 +86,11 @@ class SourceLease:
         if self._is_open and is_young and arrived_at >= self._arrivals_from:
             return
         if not is_young:
+            # If it is lost, the lease is not ours to close.
+            self._is_open = self._was_left_open = False
             retries.with_retries(self._lock.renew)
-            self._server_time, self._renewed_at = server_time(self._client), time.monotonic()
+            self._renewed_at = time.monotonic()
+            self._set_clock(server_time(self._client))
         # Every batch before this one was answered.
         self._arrivals_from = min(arrived_at, self._arrivals_from) if self.doubtful else arrived_at
         retries.with_retries(lambda: self._record("open"))
@@ -109,9 +113,13 @@ class SourceLease:
 
     def close(self) -> None:
         """Record that the ledger is complete. The lease stays open when the outcome of a batch is not known."""
-        if self._is_open and not self.doubtful and self._lock.is_held():
+        is_ours = self._lock.is_renewable or self._lock.is_held()
+        if (self._is_open or self._was_left_open) and not self.doubtful and is_ours:
             self._record("closed")
-            self._is_open = False
+            self._is_open = self._was_left_open = False
+
+    def _set_clock(self, server_time: dt.datetime) -> None:
+        self._server_time, self._asked_at = server_time, time.monotonic()
 
     def _record(self, state: str) -> None:
         columns = {

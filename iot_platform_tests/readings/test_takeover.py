@@ -166,6 +166,19 @@ def test_a_takeover_may_be_killed_too(schema: Client, monkeypatch: pytest.Monkey
     assert_whole(schema)
 
 
+def test_who_took_over_is_the_holder_of_the_lease(schema: Client) -> None:
+    """If it is killed in turn, the next one must wait for its inserts, not for those of the first."""
+    with killed_at_insert(schema, 1, after=True):
+        BatchWriter(schema, "s").write(batch(0, 10))
+    query = "SELECT writer, toString(state) FROM ingestion_leases FINAL"
+    writer = BatchWriter(schema, "s")
+    with writer.exclusive() as lease:
+        assert schema.query(query).result_rows[0][0] != lease.writer
+        writer.write(batch(10, 40))
+        assert schema.query(query).result_rows == [(lease.writer, "open")]
+    assert schema.query(query).result_rows == [(lease.writer, "closed")]
+
+
 def test_other_readings_for_a_range_of_unknown_outcome_are_refused(schema: Client) -> None:
     with killed_at_insert(schema, 1, after=True):
         BatchWriter(schema, "s").write(batch(10, 30))
