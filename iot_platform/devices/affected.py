@@ -23,8 +23,7 @@ from iot_platform.layers.catalog import (
     Layer,
     partition_id,
 )
-from iot_platform.layers.definition import in_partitions
-from iot_platform.layers.partitions import grouped, partition_versions
+from iot_platform.layers.partitions import grouped, in_partitions, partition_versions
 from iot_platform.layers.staging import staging_tables
 
 # The end of a version that is still valid: the last second of DateTime.

@@ -5,15 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.client import server_time
 from iot_platform.clickhouse.write_pause import pause_inserts
-from iot_platform.layers.catalog import CHAIN_TABLES, RAW_TABLE
+from iot_platform.layers.catalog import CHAIN_TABLES, RAW_TABLE, Layer
 from iot_platform.layers.definition import Definition, PartitionFingerprint
-from iot_platform.layers.partitions import Version, partition_rows, partition_versions
+from iot_platform.layers.partitions import TableState, table_states
 from iot_platform.layers.staging import staging_tables
 
 
@@ -52,69 +51,73 @@ class Proof:
 
 
 def compare(client: Client, definition: Definition, wanted: Sequence[str]) -> dict[str, Proof]:
-    """Compare the live tables, then compare again, on snapshots, the partitions written to meanwhile."""
+    """Compare the live tables, then compare again, on snapshots, the partitions written to meanwhile.
+
+    The versions are read before any data and once more after it. If they are equal, nothing was written while the
+    queries ran, so all of them read the same rows. What is written later changes the versions: then the proof, which
+    is for the earlier ones, no longer holds.
+    """
     if not wanted:
         return {}
     layer = definition.layer
-    comparison = _Comparison(client, definition, wanted)
-    proofs = comparison.run()
-    source, own = comparison.current_versions()
+    before = _Tables.read(client, layer)
+    proofs = _compare(definition, wanted, before, before.source, before.own)
+    after = _Tables.read(client, layer)
     moving = [
         name
         for name, proof in proofs.items()
-        if (proof.source_version, proof.own_version) != (str(source.get(name, "")), str(own.get(name, "")))
+        if (proof.source_version, proof.own_version) != (after.source.version(name), after.own.version(name))
     ]
     if moving:
         with staging_tables(client) as staging:
             with pause_inserts(client, CHAIN_TABLES):
-                comparison = _Comparison(client, definition, moving)
-                source_copy = staging.copy_of(layer.source, [name for name in moving if name in comparison.source])
-                own_copy = staging.copy_of(layer.table, [name for name in moving if name in comparison.own])
-            proofs |= comparison.run(source_copy, own_copy)
+                before = _Tables.read(client, layer)
+                source, own = (
+                    replace(table, name=staging.copy_of(table.name, [name for name in moving if name in table.rows]))
+                    for table in (before.source, before.own)
+                )
+            proofs |= _compare(definition, moving, before, source, own)
     return proofs
 
 
-class _Comparison:
-    """One comparison. It reads the versions first, so that a later change makes the partition unverified."""
+@dataclass(frozen=True)
+class _Tables:
+    """The tables of a comparison at one moment: L1, the layer's source, and its own table."""
 
-    def __init__(self, client: Client, definition: Definition, wanted: Sequence[str]) -> None:
-        self._client = client
-        self._definition = definition
-        self._wanted = wanted
-        self._started = time.monotonic()
-        self._at = server_time(client)
-        self._l1_rows = partition_rows(client, RAW_TABLE)
-        self.source, self.own = self.current_versions()
+    at: dt.datetime
+    l1: TableState
+    source: TableState
+    own: TableState
 
-    def current_versions(self) -> tuple[dict[str, Version], dict[str, Version]]:
-        """The versions that the partitions of the source and of the layer have now."""
-        layer = self._definition.layer
-        return partition_versions(self._client, layer.source), partition_versions(
-            self._client, layer.table, merges_rows=layer.needs_final
+    @classmethod
+    def read(cls, client: Client, layer: Layer) -> _Tables:
+        at, states = table_states(client, [RAW_TABLE, layer.source, layer.table])
+        return cls(at, states[RAW_TABLE], states[layer.source], states[layer.table])
+
+
+def _compare(
+    definition: Definition, wanted: Sequence[str], before: _Tables, source: TableState, own: TableState
+) -> dict[str, Proof]:
+    """Compare ``own`` with what the definition makes of ``source``: the tables of ``before``, or copies of them."""
+    started = time.monotonic()
+    actual = definition.actual(wanted, table=own)
+    expected, duplicates = definition.expected_beside(actual, source, own)
+    share_s = (time.monotonic() - started) / len(wanted)
+    return {
+        name: Proof(
+            layer=definition.layer.name,
+            partition=name,
+            is_equal=actual[name].same_content(expected[name]),
+            was_rebuilt=False,
+            source_version=before.source.version(name),
+            own_version=before.own.version(name),
+            l1_rows=before.l1.rows.get(name, 0),
+            found=actual[name],
+            proved=actual[name],
+            expected=expected[name],
+            compared_at=before.at,
+            duration_s=share_s,
+            duplicates=duplicates[name],
         )
-
-    def run(self, source: str | None = None, table: str | None = None) -> dict[str, Proof]:
-        """Compare the layer's table with its definition, or copies of the source and of the table."""
-        definition, wanted = self._definition, self._wanted
-        actual = definition.actual(wanted, table=table)
-        expected = definition.expected(wanted, source=source)
-        duplicates = definition.duplicates(expected, source=source)
-        share_s = (time.monotonic() - self._started) / len(wanted)
-        return {
-            name: Proof(
-                layer=definition.layer.name,
-                partition=name,
-                is_equal=actual[name].same_content(expected[name]),
-                was_rebuilt=False,
-                source_version=str(self.source.get(name, "")),
-                own_version=str(self.own.get(name, "")),
-                l1_rows=self._l1_rows.get(name, 0),
-                found=actual[name],
-                proved=actual[name],
-                expected=expected[name],
-                compared_at=self._at,
-                duration_s=share_s,
-                duplicates=duplicates[name],
-            )
-            for name in wanted
-        }
+        for name in wanted
+    }

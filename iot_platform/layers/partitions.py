@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import datetime as dt
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
@@ -32,24 +33,57 @@ class Version:
         return f"{self.block}/{self.mutation}" + ("" if self.rows is None else f"/{self.rows}")
 
 
-def partition_versions(client: Client, table: str, *, merges_rows: bool = False) -> dict[str, Version]:
-    """The version of each partition of a table. ``merges_rows``: merges combine rows, as in L4."""
-    rows = client.query(
+@dataclass(frozen=True)
+class TableState:
+    """A table at one moment: the version, the number of rows and the number of data parts of each partition."""
+
+    name: str
+    versions: Mapping[str, Version]
+    rows: Mapping[str, int]
+    parts: Mapping[str, int]
+
+    def version(self, partition: str) -> str:
+        """The version of a partition as text; empty if there is no such partition."""
+        return str(self.versions.get(partition, ""))
+
+
+def table_states(client: Client, tables: Collection[str]) -> tuple[dt.datetime, dict[str, TableState]]:
+    """The states of several tables, read in one query, and the server's time before it read them."""
+    merging = {layer.table for layer in DERIVED_LAYERS if layer.needs_final}
+    # The time is a constant of the query, so it is taken before the query reads anything.
+    at, found = client.query(
         # The fifth field of a part's name is its mutation: 20260103_1_9_2_10.
-        "SELECT partition_id, max(max_block_number), max(toUInt64OrZero(splitByChar('_', name)[5])), sum(rows) "
-        "FROM system.parts WHERE active AND rows > 0 AND database = currentDatabase() AND table = {table:String} "
-        "GROUP BY partition_id",
-        parameters={"table": table},
-    ).result_rows
-    return {
-        str(partition): Version(int(block), int(mutation), None if merges_rows else int(count))
-        for partition, block, mutation, count in rows
-    }
+        "SELECT now64(6, 'UTC'), groupArray((table, partition_id, block, mutation, row_count, part_count)) FROM "
+        "(SELECT table, partition_id, max(max_block_number) AS block, "
+        "max(toUInt64OrZero(splitByChar('_', name)[5])) AS mutation, sum(rows) AS row_count, count() AS part_count "
+        "FROM system.parts WHERE active AND rows > 0 AND database = currentDatabase() "
+        "AND table IN {tables:Array(String)} GROUP BY table, partition_id)",
+        parameters={"tables": sorted(set(tables))},
+    ).result_rows[0]
+    versions: dict[str, dict[str, Version]] = {table: {} for table in tables}
+    rows: dict[str, dict[str, int]] = {table: {} for table in tables}
+    parts: dict[str, dict[str, int]] = {table: {} for table in tables}
+    for table, partition, block, mutation, row_count, part_count in found:
+        versions[table][partition] = Version(int(block), int(mutation), None if table in merging else int(row_count))
+        rows[table][partition] = int(row_count)
+        parts[table][partition] = int(part_count)
+    states = {table: TableState(table, versions[table], rows[table], parts[table]) for table in tables}
+    return at.replace(tzinfo=dt.UTC), states
 
 
-def partition_rows(client: Client, table: str) -> dict[str, int]:
+def table_state(client: Client, table: str) -> TableState:
+    """The state of one table."""
+    return table_states(client, [table])[1][table]
+
+
+def partition_versions(client: Client, table: str) -> Mapping[str, Version]:
+    """The version of each partition of a table."""
+    return table_state(client, table).versions
+
+
+def partition_rows(client: Client, table: str) -> Mapping[str, int]:
     """The number of rows in each partition of a table."""
-    return {name: version.rows or 0 for name, version in partition_versions(client, table).items()}
+    return table_state(client, table).rows
 
 
 def part_names(client: Client, table: str, partitions: Sequence[str]) -> set[str]:
@@ -64,8 +98,13 @@ def part_names(client: Client, table: str, partitions: Sequence[str]) -> set[str
 
 def partitions(client: Client, layers: Sequence[Layer] = DERIVED_LAYERS) -> list[str]:
     """All partitions of L1 and of the layers, oldest first."""
-    tables = [RAW_TABLE, *(layer.table for layer in layers)]
-    return sorted({name for table in tables for name in partition_rows(client, table)}, key=int)
+    _, states = table_states(client, [RAW_TABLE, *(layer.table for layer in layers)])
+    return all_partitions(states.values())
+
+
+def all_partitions(states: Iterable[TableState]) -> list[str]:
+    """The partitions that any of the tables has, oldest first."""
+    return sorted({name for state in states for name in state.rows}, key=int)
 
 
 def grouped(partitions: Sequence[str], rows: Mapping[str, int]) -> Iterator[list[str]]:
@@ -81,3 +120,17 @@ def grouped(partitions: Sequence[str], rows: Mapping[str, int]) -> Iterator[list
         size += count
     if group:
         yield group
+
+
+def row_filters(table: TableState, partitions: Sequence[str], piece_key: str) -> Iterator[str]:
+    """Conditions that split the rows of some partitions into pieces of bounded size."""
+    for group in grouped(partitions, table.rows):
+        pieces = sum(table.rows.get(partition, 0) for partition in group) // ROWS_PER_QUERY + 1
+        for piece in range(pieces):
+            rows_of_piece = f" AND intHash32({piece_key}) % {pieces} = {piece}" if pieces > 1 else ""
+            yield f"{in_partitions(group)}{rows_of_piece}"
+
+
+def in_partitions(partitions: Collection[str]) -> str:
+    """The SQL condition that selects the rows of some partitions."""
+    return "_partition_id IN (" + ", ".join(f"'{int(partition)}'" for partition in partitions) + ")"

@@ -14,10 +14,10 @@ from iot_platform.errors import ProofError
 from iot_platform.layers.catalog import DERIVED_LAYERS, IMPOSSIBLE_TIMES, RAW_TABLE, Layer
 from iot_platform.layers.comparison import Proof, compare
 from iot_platform.layers.definition import Definition, with_definition
-from iot_platform.layers.partitions import grouped, partition_rows, partitions
+from iot_platform.layers.partitions import all_partitions, grouped, table_states
 from iot_platform.layers.rebuild import Rebuilt, rebuild_partitions
 from iot_platform.layers.staging import drop_abandoned_tables
-from iot_platform.layers.status import unverified_partitions
+from iot_platform.layers.status import unverified_by_layer
 
 # A rebuilt partition is compared again. It still differs only if something else writes into the layer meanwhile.
 MAX_ROUNDS = 5
@@ -38,14 +38,20 @@ def prove_all(
     """
     drop_abandoned_locks(client)
     drop_abandoned_tables(client)
-    names = partitions(client, layers) if wanted is None else wanted
-    for group in grouped(names, partition_rows(client, RAW_TABLE)):
+    _, tables = table_states(client, [RAW_TABLE, *(layer.table for layer in layers)])
+    names = all_partitions(tables.values()) if wanted is None else wanted
+    for group in grouped(names, tables[RAW_TABLE].rows):
+        unverified = unverified_by_layer(client, layers) if only_unverified else {}
         for layer in layers:
             own = [name for name in group if name != IMPOSSIBLE_TIMES or layer.has_impossible_times]
             if only_unverified:
-                unverified = set(unverified_partitions(client, layer))
-                own = [name for name in own if name in unverified]
-            yield from prove_partitions(client, layer, own, repair=repair)
+                wanted_now = set(unverified[layer])
+                own = [name for name in own if name in wanted_now]
+            proofs = prove_partitions(client, layer, own, repair=repair)
+            yield from proofs
+            if only_unverified and proofs:
+                # The next layers are unverified if this one was rebuilt, or if readings have arrived meanwhile.
+                unverified = unverified_by_layer(client, layers)
 
 
 def prove_partitions(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
@@ -19,8 +19,8 @@ from iot_platform.clickhouse.lock import server_lock
 from iot_platform.clickhouse.write_pause import inserts_running, pause_inserts
 from iot_platform.errors import ProofError
 from iot_platform.layers.catalog import CHAIN_TABLES
-from iot_platform.layers.definition import NO_DEDUPLICATION, Definition, PartitionFingerprint, in_partitions
-from iot_platform.layers.partitions import Version, part_names, partition_rows, partition_versions
+from iot_platform.layers.definition import NO_DEDUPLICATION, Definition, PartitionFingerprint
+from iot_platform.layers.partitions import Version, in_partitions, part_names, partition_rows, partition_versions
 from iot_platform.layers.staging import StagingTables, staging_tables
 
 # Partitions swapped in one pause of the writers. Each swap takes about ten milliseconds.
@@ -104,7 +104,7 @@ class _Rebuild:
         self._parts = part_names(self._client, self._layer.source, self._partitions)
         versions = partition_versions(self._client, self._layer.source)
         self._copy = self._tables.copy_of(self._layer.source, [name for name in self._partitions if name in versions])
-        self._rows = partition_rows(self._client, self._copy)
+        self._rows = dict(partition_rows(self._client, self._copy))
         self._copied_rows = dict(self._rows)
         self._staging = self._tables.like(self._layer.table)
         self._definition.fill(self._staging, self._partitions, source=self._copy)
@@ -130,7 +130,7 @@ class _Rebuild:
             time.sleep(FIRST_PAUSE_S)
         return None
 
-    def _swap(self) -> dict[str, Version] | None:
+    def _swap(self) -> Mapping[str, Version] | None:
         """Replace the layer's partitions by the staged ones. None if an insert interfered."""
         source = self._layer.source
         with pause_inserts(self._client, CHAIN_TABLES) as is_quiet:
@@ -148,7 +148,7 @@ class _Rebuild:
                 swap = f"REPLACE PARTITION ID '{int(name)}' FROM {quoted(self._staging)}"
                 drop = f"DROP PARTITION ID '{int(name)}'"
                 self._client.command(f"ALTER TABLE {quoted(self._layer.table)} {swap if filled.get(name) else drop}")
-            own = partition_versions(self._client, self._layer.table, merges_rows=self._layer.needs_final)
+            own = partition_versions(self._client, self._layer.table)
             after = partition_versions(self._client, source)
             return own if all(versions.get(name) == after.get(name) for name in self._partitions) else None
 

@@ -2,71 +2,97 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
+
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.client import quoted
+from iot_platform.clickhouse.client import escaped, quoted
 from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, Layer
 from iot_platform.layers.invalidations import TABLE as INVALIDATIONS
-from iot_platform.layers.partitions import partition_versions
+from iot_platform.layers.partitions import table_states
+
+_NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def unverified_partitions(client: Client, layer: Layer) -> list[str]:
-    """Partitions of a layer (or of its source) without a valid proof, oldest first.
+    """Partitions of a layer (or of its source) without a valid proof, oldest first; see ``unverified_by_layer``."""
+    return unverified_by_layer(client, [layer])[layer]
+
+
+def unverified_by_layer(client: Client, layers: Sequence[Layer]) -> dict[Layer, list[str]]:
+    """Partitions of each layer (or of its source) without a valid proof, oldest first.
 
     A proof is valid while the partitions of source and layer have the versions that were compared, and no change of
     metadata or limits has invalidated it. It covers one step of the chain only: it may be valid although the source
     layer is unverified, until that layer is rebuilt.
     """
-    source = partition_versions(client, layer.source)
-    own = partition_versions(client, layer.table, merges_rows=layer.needs_final)
-    verified = _verified_versions(client, layer)
-    return sorted(
-        (
-            name
-            for name in source.keys() | own.keys()
-            if verified.get(name) != (str(source.get(name, "")), str(own.get(name, "")))
-            and (name != IMPOSSIBLE_TIMES or layer.has_impossible_times)
-        ),
-        key=int,
-    )
+    # The versions come first: a proof that is stored meanwhile may be for newer ones, so its day looks unverified.
+    _, tables = table_states(client, [table for layer in layers for table in (layer.source, layer.table)])
+    changes = _last_manual_changes(client, {table for layer in layers for table in layer.lookup_tables})
+    verified = _verified_versions(client, layers, changes)
+    return {
+        layer: sorted(
+            (
+                name
+                for name in tables[layer.source].versions.keys() | tables[layer.table].versions.keys()
+                if verified.get((layer.name, name))
+                != (tables[layer.source].version(name), tables[layer.table].version(name))
+                and (name != IMPOSSIBLE_TIMES or layer.has_impossible_times)
+            ),
+            key=int,
+        )
+        for layer in layers
+    }
 
 
-def _verified_versions(client: Client, layer: Layer) -> dict[str, tuple[str, str]]:
+def _verified_versions(
+    client: Client, layers: Sequence[Layer], changes: Mapping[str, dt.datetime]
+) -> dict[tuple[str, str], tuple[str, str]]:
     """Versions of source and layer that the newest proof of each partition found equal, unless invalidated since."""
     rows = client.query(
         f"""
-        SELECT proofs.partition_id, proofs.versions.1, proofs.versions.2
+        SELECT proofs.layer, proofs.partition_id, proofs.versions.1, proofs.versions.2, proofs.at
         FROM
         (
-            SELECT partition_id, argMax((source_version, own_version, is_equal), proved_at) AS versions,
+            SELECT layer, partition_id, argMax((source_version, own_version, is_equal), proved_at) AS versions,
                 max(proved_at) AS at
             FROM partition_proofs
-            WHERE layer = {{layer:String}}
-            GROUP BY partition_id
+            WHERE layer IN {{layers:Array(String)}}
+            GROUP BY layer, partition_id
         ) AS proofs
         LEFT JOIN
         (
-            SELECT partition_id, max(requested_at) AS at FROM {quoted(INVALIDATIONS)}
-            WHERE layer = {{layer:String}}
-            GROUP BY partition_id
-        ) AS invalidations ON invalidations.partition_id = proofs.partition_id
-        WHERE proofs.versions.3 AND proofs.at > invalidations.at AND proofs.at > {{changed_at:DateTime64(6, 'UTC')}}
+            SELECT layer, partition_id, max(requested_at) AS at FROM {quoted(INVALIDATIONS)}
+            WHERE layer IN {{layers:Array(String)}}
+            GROUP BY layer, partition_id
+        ) AS invalidations ON invalidations.layer = proofs.layer AND invalidations.partition_id = proofs.partition_id
+        WHERE proofs.versions.3 AND proofs.at > invalidations.at
         """,
-        parameters={"layer": layer.name, "changed_at": _last_manual_change(client, layer.lookup_tables)},
+        parameters={"layers": [layer.name for layer in layers]},
     ).result_rows
-    return {str(name): (str(source), str(own)) for name, source, own in rows}
+    changed_at = {
+        layer.name: max((changes[table] for table in layer.lookup_tables), default=_NEVER) for layer in layers
+    }
+    return {
+        (str(layer), str(name)): (str(source), str(own))
+        for layer, name, source, own, at in rows
+        if at.replace(tzinfo=dt.UTC) > changed_at[str(layer)]
+    }
 
 
-def _last_manual_change(client: Client, tables: tuple[str, ...]) -> str:
-    """When a row was last inserted by hand into one of the tables; 1970: never. It invalidates all older proofs.
+def _last_manual_changes(client: Client, tables: Collection[str]) -> dict[str, dt.datetime]:
+    """When a row was last inserted by hand into each of the tables; 1970: never. It invalidates all older proofs.
 
     The platform stores its own changes in proof_requests, with the days that they invalidate.
     """
-    latest = ["1970-01-01 00:00:00.000000"]
-    for table in tables:
-        row = client.query(
-            f"SELECT toString(max(recorded_at)) FROM {quoted(table)} "
+    if not tables:
+        return {}
+    rows = client.query(
+        " UNION ALL ".join(
+            f"SELECT '{escaped(table)}', max(recorded_at) FROM {quoted(table)} "
             f"WHERE recorded_at NOT IN (SELECT changed_at FROM {quoted(INVALIDATIONS)})"
-        ).result_rows[0]
-        latest.append(str(row[0]))
-    return max(latest)
+            for table in sorted(tables)
+        )
+    ).result_rows
+    return {str(table): at.replace(tzinfo=dt.UTC) for table, at in rows}

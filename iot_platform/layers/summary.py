@@ -18,7 +18,7 @@ from iot_platform.layers.catalog import (
     RAW_TABLE,
     READINGS_KWH_SQL,
 )
-from iot_platform.layers.status import unverified_partitions
+from iot_platform.layers.status import unverified_by_layer
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,11 @@ def summarize(client: Client) -> Summary:
         for layer in DERIVED_LAYERS
     }
     raw = _sums(client, RAW_TABLE, "count()", READINGS_KWH_SQL, final=False)
+    unverified = unverified_by_layer(client, DERIVED_LAYERS)
     layers = {RAW_TABLE: LayerSummary(RAW_TABLE, raw[0], raw[1], float(raw[2]), raw[3])}
     for layer in DERIVED_LAYERS:
         rows, readings, kWh, partitions = sums[layer.name]
-        layers[layer.name] = LayerSummary(
-            layer.name, rows, readings, float(kWh), partitions, unverified_partitions(client, layer)
-        )
+        layers[layer.name] = LayerSummary(layer.name, rows, readings, float(kWh), partitions, unverified[layer])
     return Summary(
         layers=layers,
         rejected=_counts_by_reason(client),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.query import QueryResult
 
 from iot_platform.layers import partitions as sizes
 from iot_platform.layers.catalog import (
@@ -231,6 +233,27 @@ def test_a_day_is_unverified_again_when_a_reading_arrives(filled: Client) -> Non
     filled.insert("l1_power_raw", [(DAY, 1, 1.0)], column_names=["timestamp", "device_id", "power_usage_kWh"])
     assert [unverified_partitions(filled, layer) for layer in DERIVED_LAYERS] == [[PARTITION]] * len(DERIVED_LAYERS)
     assert not summarize(filled).proved
+
+
+def test_a_proof_needs_few_queries(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [(DAY + dt.timedelta(days=day, minutes=n), 1 + n % 5, n / 100) for day in range(5) for n in range(50)]
+    schema.insert("l1_power_raw", rows, column_names=["timestamp", "device_id", "power_usage_kWh"])
+    list(prove_all(schema))
+    queries: list[str] = []
+    query = schema.query
+
+    def counted(sql: str, *args: Any, **kwargs: Any) -> QueryResult:
+        queries.append(sql)
+        return query(sql, *args, **kwargs)
+
+    monkeypatch.setattr(schema, "query", counted)
+    # Of each layer: its definition and the states of its tables, twice each, and two reads of the data, for L2 three.
+    list(prove_all(schema))
+    assert len(queries) == 3 + 6 * 6 + 1
+    assert sum("system.parts" in sql for sql in queries) == 1 + 6 * 2
+    queries.clear()
+    assert list(prove_all(schema, only_unverified=True)) == []
+    assert len(queries) == 3 + 3
 
 
 def test_large_days_are_proved_in_slices(filled: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,8 +135,11 @@ def find(client: Client, rule: Rule, days: Sequence[dt.date]) -> Findings:
 
 def _query_ranges(client: Client, days: Sequence[dt.date]) -> Iterator[tuple[dt.date, dt.date]]:
     """First and last day of each query, so that its memory does not grow with the days of a run."""
-    rows = partition_rows(client, RAW_TABLE)
     first, last = (days[0], days[-1]) if days else ALL_DAYS
+    if first == last:
+        yield first, last
+        return
+    rows = partition_rows(client, RAW_TABLE)
     # Other layers may have days that L1 lacks: the ranges cover them, too.
     known = days or sorted(day for partition in rows if (day := partition_day(partition)))
     by_partition = {partition_id(day): day for day in known}

@@ -22,7 +22,7 @@ from iot_platform.layers.blocked_days import BlockedDay, blocked_days
 from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, L2, RAW_TABLE, Layer, partition_day, partition_id
 from iot_platform.layers.column_sources import COLUMN_SOURCES
 from iot_platform.layers.comparison import Proof
-from iot_platform.layers.partitions import grouped, partition_rows, partitions
+from iot_platform.layers.partitions import all_partitions, grouped, table_states
 from iot_platform.layers.proof import prove_partitions
 
 # Blocked days that a message names.
@@ -87,11 +87,12 @@ def _blocked_failure(layer: Layer, blocked: Sequence[BlockedDay], *, verified: i
 
 
 def _prove(context: dg.AssetExecutionContext, client: Client, layer: Layer, wanted: list[str]) -> list[Proof]:
-    if layer.has_impossible_times and IMPOSSIBLE_TIMES in partitions(client, [layer]):
+    _, tables = table_states(client, [RAW_TABLE, layer.table])
+    if layer.has_impossible_times and IMPOSSIBLE_TIMES in all_partitions(tables.values()):
         # They belong to no day, and verifying them is cheap: every run of the layer does it.
         wanted = [IMPOSSIBLE_TIMES, *wanted]
     proofs: list[Proof] = []
-    for group in grouped(wanted, partition_rows(client, RAW_TABLE)):
+    for group in grouped(wanted, tables[RAW_TABLE].rows):
         proofs += prove_partitions(client, layer, group, run_id=context.run.run_id)
         context.log.info(f"{layer.name}: {len(proofs)} of {len(wanted)} partitions are verified.")
     return proofs

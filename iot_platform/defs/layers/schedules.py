@@ -15,7 +15,7 @@ from iot_platform.defs.times import utc_now
 from iot_platform.errors import ServerError
 from iot_platform.layers.blocked_days import blocked_days
 from iot_platform.layers.catalog import DERIVED_LAYERS, partition_day
-from iot_platform.layers.status import unverified_partitions
+from iot_platform.layers.status import unverified_by_layer
 from iot_platform.services.partition_tags import range_tags
 from iot_platform.settings import Settings
 
@@ -78,7 +78,7 @@ def day_ranges(days: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
 
 def _unverified_and_blocked_days(settings: Settings) -> tuple[set[dt.date], set[dt.date]]:
     with migrated_session(settings) as client:
-        found = {partition for layer in DERIVED_LAYERS for partition in unverified_partitions(client, layer)}
+        found = set().union(*unverified_by_layer(client, DERIVED_LAYERS).values())
         blocked = {found.day for found in blocked_days(client, [layer.name for layer in DERIVED_LAYERS])}
     return {day for partition in found if (day := partition_day(partition))}, blocked
 
