@@ -28,8 +28,14 @@ from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_C
 # A run with its times.
 from dagster._core.storage.dagster_run import RunRecord
 
-# Mark runs that Dagster will start again; the code location and the sensor that a run belongs to.
-from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, REPOSITORY_LABEL_TAG, SENSOR_NAME_TAG, WILL_RETRY_TAG
+# Mark runs that Dagster will start again; the code location, the schedule and the sensor that a run belongs to.
+from dagster._core.storage.tags import (
+    AUTO_RETRY_RUN_ID_TAG,
+    REPOSITORY_LABEL_TAG,
+    SCHEDULE_NAME_TAG,
+    SENSOR_NAME_TAG,
+    WILL_RETRY_TAG,
+)
 
 # An error with its chain of causes, as Dagster stores it.
 from dagster_shared.error import SerializableErrorInfo
@@ -38,6 +44,7 @@ __all__ = [
     "AUTO_RETRY_RUN_ID_TAG",
     "COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES",
     "REPOSITORY_LABEL_TAG",
+    "SCHEDULE_NAME_TAG",
     "SENSOR_NAME_TAG",
     "WILL_RETRY_TAG",
     "AssetGraph",

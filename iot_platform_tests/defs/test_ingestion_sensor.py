@@ -195,12 +195,13 @@ def test_the_requested_runs_ingest_the_readings(platform: Client) -> None:
     assert len(times) == 57
 
 
-def at(day: int, month: int = 1) -> dg.ScheduleEvaluationContext:
-    return dg.build_schedule_context(scheduled_execution_time=dt.datetime(2026, month, day, 6, 30, tzinfo=dt.UTC))
+def at(day: int, month: int = 1, instance: dg.DagsterInstance | None = None) -> dg.ScheduleEvaluationContext:
+    time = dt.datetime(2026, month, day, 6, 30, tzinfo=dt.UTC)
+    return dg.build_schedule_context(instance, scheduled_execution_time=time)
 
 
-def test_schedules_request_their_day(platform: Client) -> None:
-    today = prove_today_schedule(at(5))
+def test_schedules_request_their_day(platform: Client, instance: dg.DagsterInstance) -> None:
+    today = prove_today_schedule(at(5, instance=instance))
     assert isinstance(today, dg.RunRequest) and today.partition_key == "2026-01-05"
     requested = prove_closed_days_schedule(at(5))
     assert isinstance(requested, list)
@@ -272,7 +273,8 @@ def test_many_unverified_days_are_split_into_bounded_runs() -> None:
 
 
 @pytest.mark.parametrize("schedule", [prove_today_schedule, prove_closed_days_schedule, refresh_metadata_schedule])
-def test_schedules_tick_in_utc(platform: Client, schedule: dg.ScheduleDefinition) -> None:
+def test_schedules_tick_in_utc(platform: Client, instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition) -> None:
     assert schedule.execution_timezone == "UTC"
-    context = dg.build_schedule_context(scheduled_execution_time=NOW, repository_def=defs.get_repository_def())
+    repository = defs.get_repository_def()
+    context = dg.build_schedule_context(instance, scheduled_execution_time=NOW, repository_def=repository)
     assert schedule.evaluate_tick(context).run_requests

@@ -123,9 +123,12 @@ def test_the_run_that_the_sensor_requests_loads_the_file(
     assert attempt == ("csv", str(csv), "refreshed", 1, found.cursor, "numeric", 6, 6, 0, 0, "", run)
 
 
-def test_the_schedules_say_what_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_schedules_say_what_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = dg.DagsterInstance.local_temp(str(tmp_path))
+
     def requested(schedule: dg.ScheduleDefinition) -> list[dg.RunRequest]:
-        context = dg.build_schedule_context(scheduled_execution_time=NOW, repository_def=defs.get_repository_def())
+        repository = defs.get_repository_def()
+        context = dg.build_schedule_context(instance, scheduled_execution_time=NOW, repository_def=repository)
         return list(schedule.evaluate_tick(context).run_requests or [])
 
     monkeypatch.setenv("IOT_DEVICES_SOURCE", "crm")

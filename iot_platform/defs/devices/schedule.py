@@ -6,6 +6,7 @@ import dagster as dg
 
 from iot_platform.defs.jobs import metadata_checks_job, refresh_metadata_job
 from iot_platform.defs.start_status import SCHEDULE_STATUS
+from iot_platform.defs.waiting_runs import unless_one_waits
 from iot_platform.devices.sources.source import CSV
 from iot_platform.layers.catalog import DEVICES
 from iot_platform.settings import Settings
@@ -20,8 +21,9 @@ from iot_platform.settings import Settings
     description="Reads the CSV, or what has changed in the CRM, and restates the affected days. Without changes it "
     "only restates days that an earlier refresh left unverified.",
 )
-def refresh_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    return dg.RunRequest(run_config={"ops": {DEVICES: {"config": {"increment": True}}}})
+def refresh_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    request = dg.RunRequest(run_config={"ops": {DEVICES: {"config": {"increment": True}}}})
+    return unless_one_waits(context, refresh_metadata_schedule.name, request)
 
 
 @dg.schedule(
@@ -36,7 +38,7 @@ def refresh_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRe
 def compare_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     if Settings().devices_source == CSV:
         return dg.SkipReason("The CSV is always read completely (refresh_metadata_schedule).")
-    return dg.RunRequest()
+    return unless_one_waits(context, compare_metadata_schedule.name, dg.RunRequest())
 
 
 @dg.schedule(
@@ -48,5 +50,5 @@ def compare_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRe
     description="Checks every hour how old the metadata is and whether it follows the contract, even if its source is "
     "unreachable.",
 )
-def check_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    return dg.RunRequest()
+def check_metadata_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    return unless_one_waits(context, check_metadata_schedule.name, dg.RunRequest())

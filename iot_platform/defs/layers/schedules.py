@@ -12,6 +12,7 @@ from iot_platform.clickhouse.session import migrated_session
 from iot_platform.defs.jobs import LAST, NIGHTLY, PRIORITY, SOON, all_layers_job
 from iot_platform.defs.start_status import SCHEDULE_STATUS
 from iot_platform.defs.times import utc_now
+from iot_platform.defs.waiting_runs import unless_one_waits
 from iot_platform.errors import ServerError
 from iot_platform.layers.blocked_days import blocked_days
 from iot_platform.layers.catalog import DERIVED_LAYERS, partition_day
@@ -33,8 +34,9 @@ RETRY_FOR = dt.timedelta(hours=2)
     default_status=SCHEDULE_STATUS,
     description="Verifies today's layers, by default every hour. Later readings are verified the next time.",
 )
-def prove_today_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    return dg.RunRequest(partition_key=_scheduled(context).date().isoformat(), tags={PRIORITY: SOON})
+def prove_today_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    request = dg.RunRequest(partition_key=_scheduled(context).date().isoformat(), tags={PRIORITY: SOON})
+    return unless_one_waits(context, prove_today_schedule.name, request)
 
 
 @dg.schedule(

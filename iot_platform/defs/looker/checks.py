@@ -11,6 +11,7 @@ from iot_platform.defs.looker.assets import looker_key
 from iot_platform.defs.resources import POOL, ClickHouse
 from iot_platform.defs.start_status import SCHEDULE_STATUS
 from iot_platform.defs.table_entries import LONG_CELL
+from iot_platform.defs.waiting_runs import unless_one_waits
 from iot_platform.looker.check_list import CHECKS, Check
 from iot_platform.looker.project import load_project
 from iot_platform.settings import Settings
@@ -62,5 +63,5 @@ looker_checks_job = dg.define_asset_job(
     default_status=SCHEDULE_STATUS,
     description="Checks the LookML, by default each morning after the closed days were verified.",
 )
-def looker_checks_schedule() -> dg.RunRequest:
-    return dg.RunRequest()
+def looker_checks_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    return unless_one_waits(context, looker_checks_schedule.name, dg.RunRequest())
