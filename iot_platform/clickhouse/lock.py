@@ -28,8 +28,43 @@ _STALE_MARK = "_stale_"
 _wanted: set[str] = set()
 
 
+class HeldLock:
+    """A lock that this process holds, as ``server_lock`` yields it."""
+
+    def __init__(self, client: Client, table: str, holder: str) -> None:
+        self._client = client
+        self._table = table
+        self._holder = holder
+        self._renewed_at = time.monotonic()
+
+    @property
+    def is_renewable(self) -> bool:
+        """Whether the lock is young enough to be surely ours: no process may break it before the age of STALE_S."""
+        return time.monotonic() - self._renewed_at < STALE_S / 2
+
+    def is_held(self) -> bool:
+        """Whether no other process has taken the lock over."""
+        return _comment(self._client, self._table) == self._holder
+
+    def renew(self) -> None:
+        """Make the lock as young as a new one. Who holds a lock for minutes calls this each few minutes.
+
+        Raises PlatformError when the lock is too old, or another process has taken it over.
+        """
+        started = time.monotonic()
+        found = _comment(self._client, self._table)
+        if not self.is_renewable or found != self._holder:
+            raise PlatformError(
+                f"{self._table}, held by this process, was not renewed for too long, and is now held by "
+                f"{found or 'nobody'}. Nothing was written since; try again."
+            )
+        # Writes the table's metadata anew, with the present time.
+        self._client.command(f"ALTER TABLE {quoted(self._table)} MODIFY COMMENT '{escaped(self._holder)}'")
+        self._renewed_at = started
+
+
 @contextmanager
-def server_lock(client: Client, name: str, *, wait_s: float = 60) -> Iterator[None]:
+def server_lock(client: Client, name: str, *, wait_s: float = 60) -> Iterator[HeldLock]:
     """Hold the lock ``name`` of the client's database for the length of a ``with`` block.
 
     ClickHouse has no locks, but only one of several ``CREATE TABLE`` of the same name succeeds; that table is the
@@ -51,7 +86,7 @@ def server_lock(client: Client, name: str, *, wait_s: float = 60) -> Iterator[No
                 )
             time.sleep(_POLL_S)
         try:
-            yield
+            yield HeldLock(client, table, holder)
         finally:
             # Only our own lock: after a takeover the table belongs to another process.
             if _comment(client, table) == holder:

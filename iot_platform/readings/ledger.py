@@ -1,9 +1,13 @@
-"""The table ``ingestion_ledger``: which ranges of a source's positions are in L1."""
+"""The table ``ingestion_ledger``: which ranges of a source's positions are in L1.
+
+The view ``mv_l1_to_ledger`` writes the entry of a batch together with its readings. Written here are those of batches
+without readings, of batches that were completed after a crash, and the end of a source.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,7 +23,10 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """One batch of a source: the half-open range of positions that it covers, and a summary of its readings."""
+    """One batch of a source: the half-open range of positions that it covers, and a summary of its readings.
+
+    "sending": the outcome of its insert is not known. ``readings`` is 0 then, or what was sent, if it is known.
+    """
 
     position_from: int
     position_to: int
@@ -30,6 +37,8 @@ class LedgerEntry:
     first_timestamp: dt.datetime = EPOCH
     last_timestamp: dt.datetime = EPOCH
     ingested_at: dt.datetime = EPOCH
+    # Set by the server.
+    recorded_at: dt.datetime = EPOCH
 
     @property
     def range(self) -> Range:
@@ -42,34 +51,58 @@ class Ledger:
 
     def __init__(self, client: Client, source: str, description: str = "") -> None:
         self._client = client
-        self._source = source
-        self._description = description
+        self.source = source
+        self.description = description
 
     def entries(self, position_from: int, position_to: int) -> list[LedgerEntry]:
         """Entries that overlap a range, in order."""
-        rows = self._client.query(
-            "SELECT position_from, position_to, toString(state), token, readings, total_kWh, first_timestamp, "
-            "last_timestamp, ingested_at "
-            "FROM ingestion_ledger FINAL "
-            "WHERE source = {source:String} AND position_to > {from:Int64} AND position_from < {to:Int64} "
-            "ORDER BY position_from",
-            parameters={"source": self._source, "from": position_from, "to": position_to},
-        ).result_rows
-        return [LedgerEntry(*row[:-3], *(time.replace(tzinfo=dt.UTC) for time in row[-3:])) for row in rows]
+        condition = "position_to > {from:Int64} AND position_from < {to:Int64}"
+        return self._select(condition, {"from": position_from, "to": position_to})
+
+    def arrived_since(self, arrived_at: dt.datetime) -> list[LedgerEntry]:
+        """Entries of batches that arrived at a time or later."""
+        return self._select("ingested_at >= {since:DateTime64(6, 'UTC')}", {"since": arrived_at})
 
     def end(self) -> int | None:
         """Number of positions of the source; None until a load has reached its end."""
         rows = self._client.query(
             "SELECT max(position_from) FROM ingestion_ledger "
             "WHERE source = {source:String} AND position_from = position_to HAVING count() > 0",
-            parameters={"source": self._source},
+            parameters={"source": self.source},
         ).result_rows
         return int(rows[0][0]) if rows else None
 
-    def record(self, entry: LedgerEntry) -> None:
-        """Write one entry; it replaces an earlier entry of the same range."""
-        columns = {
-            "source": self._source,
+    def record(self, *entries: LedgerEntry) -> None:
+        """Write entries; each replaces an earlier entry of the same range."""
+        record_entries(self._client, [(self, entry) for entry in entries])
+
+    def token(self, bounds: Range) -> str:
+        """How the deduplication tokens of the batch of a range begin."""
+        return f"{self.source}/{bounds[0]}-{bounds[1]}"
+
+    def unknown_outcome(self, bounds: Range, arrived_at: dt.datetime) -> LedgerEntry:
+        """An entry for a range of which L1 may have any part."""
+        return LedgerEntry(*bounds, "sending", self.token(bounds), ingested_at=arrived_at)
+
+    def record_end(self, position: int) -> None:
+        """Store that the source ends at ``position``: as an empty range, which overlaps no other."""
+        self.record(LedgerEntry(position, position, "committed", token=""))
+
+    def _select(self, condition: str, parameters: Mapping[str, object]) -> list[LedgerEntry]:
+        rows = self._client.query(
+            "SELECT position_from, position_to, toString(state), token, readings, total_kWh, first_timestamp, "
+            "last_timestamp, ingested_at, recorded_at "
+            f"FROM ingestion_ledger FINAL WHERE source = {{source:String}} AND {condition} ORDER BY position_from",
+            parameters={"source": self.source, **parameters},
+        ).result_rows
+        return [LedgerEntry(*row[:-4], *(time.replace(tzinfo=dt.UTC) for time in row[-4:])) for row in rows]
+
+
+def record_entries(client: Client, entries: Iterable[tuple[Ledger, LedgerEntry]]) -> None:
+    """Write entries of several sources at once."""
+    rows = [
+        {
+            "source": ledger.source,
             "position_from": entry.position_from,
             "position_to": entry.position_to,
             "state": entry.state,
@@ -79,13 +112,12 @@ class Ledger:
             "total_kWh": entry.total_kWh,
             "first_timestamp": entry.first_timestamp,
             "last_timestamp": entry.last_timestamp,
-            "description": self._description,
+            "description": ledger.description,
         }
-        insert_rows(self._client, "ingestion_ledger", [list(columns.values())], list(columns))
-
-    def record_end(self, position: int) -> None:
-        """Store that the source ends at ``position``: as an empty range, which overlaps no other."""
-        self.record(LedgerEntry(position, position, "committed", token=""))
+        for ledger, entry in entries
+    ]
+    if rows:
+        insert_rows(client, "ingestion_ledger", [list(row.values()) for row in rows], list(rows[0]))
 
 
 def uncommitted_ranges(

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from concurrent.futures import Future
 from types import TracebackType
 
 import pyarrow as pa
-from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.session import migrated_session
-from iot_platform.errors import OutboxFullError
-from iot_platform.readings.batch_writer import Batch, BatchWriter
+from iot_platform.errors import OutboxFullError, PlatformError
+from iot_platform.readings.group_writer import SourceBatch
 from iot_platform.readings.outbox import Outbox, SealedBatch
+from iot_platform.readings.prepared_batch import Batch
+from iot_platform.readings.shared_writer import SharedWriter
 from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
 
@@ -26,20 +27,25 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 
 
 class StreamWriter:
-    """Accepts readings into the outbox of a named stream; a thread delivers them through the batch writer.
+    """Accepts readings into the outbox of a named stream; a thread delivers them through a writer.
 
     A batch is sealed when it has settings.batch_rows or batch_bytes, or when its first reading has waited batch_age_s.
 
     Each accepted reading is written to L1 exactly once, even if processes are killed: the outbox can send the same
-    batch again, and the batch writer writes each batch once. While ClickHouse is unreachable, readings are accepted
+    batch again, and the writer writes each batch once. While ClickHouse is unreachable, readings are accepted
     until the outbox is full. Use it as a context manager, from one thread.
+
+    ``writer``: the writer that the streams of this process share, so that their batches go into common inserts; None:
+    one of its own.
     """
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, writer: SharedWriter | None = None) -> None:
         self._settings = settings
         self._outbox = Outbox(state_directory(settings.root, "outbox") / name, settings.outbox_bytes)
         self.source = f"stream:{name}:{self._outbox.stream_id}"
         self._description = f"stream {name}"
+        self._owns_writer = writer is None
+        self._writer = SharedWriter(settings) if writer is None else writer
         self._changed = threading.Condition()
         self._closing = False
         self._is_flushing = False
@@ -103,15 +109,22 @@ class StreamWriter:
                 self._closing = True
                 self._changed.notify_all()
             self._thread.join(max(LAST_ATTEMPT_S, deadline - time.monotonic()))
+            if self._owns_writer:
+                self._writer.close(LAST_ATTEMPT_S)
+            else:
+                self._writer.release(self.source)
             self._outbox.close()
         return self._was_delivered
 
     def _deliver(self) -> None:
-        while not self._closing:
+        while True:
             try:
-                with migrated_session(self._settings) as client:
-                    self._deliver_through(client)
-                return
+                with self._changed:
+                    self._changed.wait_for(self._has_work, self._wait_s())
+                    batches = self._batches()
+                    if self._closing and not batches:
+                        return
+                self._deliver_batches(batches)
             except Exception as error:  # noqa: BLE001 - the thread must not end while readings are accepted
                 # Nothing is lost: the batch is still in the outbox. ``failure`` and the log contain the reason.
                 self._failure = f"{type(error).__name__}: {error}"
@@ -119,27 +132,42 @@ class StreamWriter:
                 with self._changed:
                     self._changed.wait_for(lambda: self._closing, self._pause_s)
                 self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+            if self._closing:
+                return
 
-    def _deliver_through(self, client: Client) -> None:
-        """Deliver batches until the stream is closed; raises the first error."""
-        writer = BatchWriter(client, self.source, self._description)
-        with writer.exclusive():
-            while True:
-                with self._changed:
-                    self._changed.wait_for(self._has_work, self._wait_s())
-                    batches = self._batches()
-                    if self._closing and not batches:
-                        return
-                for batch in batches:
-                    writer.write(
-                        Batch(batch.position_from, batch.position_to, batch.read(), arrived_at=batch.arrived_at)
-                    )
-                    self._failure, self._pause_s = None, _FIRST_PAUSE_S
-                    with self._changed:
-                        self._outbox.remove(batch)
-                        self._changed.notify_all()
-                    if self._closing:
-                        return
+    def _deliver_batches(self, batches: list[SealedBatch]) -> None:
+        """Deliver batches, as many at once as fit into one insert; raises the first error after the others are done."""
+        errors: list[Exception] = []
+        for batch, delivery in self._submit(batches):
+            try:
+                delivery.result()
+            except Exception as error:  # noqa: BLE001 - raised below
+                errors.append(error)
+                continue
+            with self._changed:
+                self._outbox.remove(batch)
+                self._changed.notify_all()
+            self._failure, self._pause_s = None, _FIRST_PAUSE_S
+        if errors:
+            raise errors[0]
+
+    def _submit(self, batches: list[SealedBatch]) -> list[tuple[SealedBatch, Future[int]]]:
+        submitted: list[tuple[SealedBatch, Future[int]]] = []
+        rows = 0
+        for batch in batches:
+            try:
+                readings = batch.read()
+            except PlatformError:
+                # Damaged. Deliver those before it first.
+                if submitted:
+                    break
+                raise
+            rows += readings.num_rows
+            if submitted and rows > self._settings.batch_rows:
+                break
+            item = Batch(batch.position_from, batch.position_to, readings, arrived_at=batch.arrived_at)
+            submitted.append((batch, self._writer.submit(SourceBatch(self.source, item, self._description))))
+        return submitted
 
     def _batches(self) -> list[SealedBatch]:
         """The batches to deliver. On a full disk sealing may fail: then deliver the sealed ones, which frees space."""

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.readings.batch_writer import Batch, BatchWriter, sum_finite
+from iot_platform.readings.batch_writer import BatchWriter
+from iot_platform.readings.prepared_batch import Batch, sum_finite
 from iot_platform.settings import Settings
 from iot_platform.simulator.simulated_readings import Simulator
 

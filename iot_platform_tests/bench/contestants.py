@@ -15,7 +15,8 @@ from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.migrations import create_database, migrate
 from iot_platform.clickhouse.statements import split_statements
 from iot_platform.layers.dictionaries import reload_dictionaries
-from iot_platform.readings.batch_writer import Batch, BatchWriter
+from iot_platform.readings.batch_writer import BatchWriter
+from iot_platform.readings.prepared_batch import Batch
 from iot_platform.settings import Settings
 
 TEXTBOOK = Path(__file__).with_name("textbook.sql")
@@ -25,7 +26,7 @@ MEANING = {
     BARE: "the table L1 without any view behind it",
     BOOK: "JOIN in the view, SummingMergeTree",
     CHAIN: "L1 to L4 and quarantine, as in sql/",
-    WRITER: "the same through the writer: lock, ledger, exactly once",
+    WRITER: "the same through the writer: lease, ledger, exactly once",
 }
 
 # Every hundredth device has moved after the time of the readings, so their metadata comes from the history.
@@ -74,12 +75,14 @@ class Contestants:
             migrate(self.clients[name], settings)
         self.clients[BARE].command("DROP VIEW mv_l1_to_l2")
         self.clients[BARE].command("DROP VIEW mv_l1_to_quarantine")
+        self.clients[BARE].command("DROP VIEW mv_l1_to_ledger")
         for statement in split_statements(TEXTBOOK.read_text(encoding="utf-8")):
             self.clients[BOOK].command(statement)
         for name in (CHAIN, WRITER):
             self.clients[name].command(VERSIONS, parameters={"devices": devices})
             reload_dictionaries(self.clients[name])
         self.clients[BOOK].command(METADATA, parameters={"source": self.clients[CHAIN].database})
+        self._lease = stack.enter_context(ExitStack())
         self.inserts: dict[str, Insert] = {
             BARE: _plain(self.clients[BARE]),
             BOOK: _plain(self.clients[BOOK]),
@@ -91,7 +94,11 @@ class Contestants:
         for name, client in self.clients.items():
             for table in TABLES[name]:
                 client.command(f"TRUNCATE TABLE {table} SYNC")
-        self.inserts[WRITER] = _exactly_once(BatchWriter(self.clients[WRITER], source))
+        writer = BatchWriter(self.clients[WRITER], source)
+        # The lease of a source is held over many batches.
+        self._lease.close()
+        self._lease.enter_context(writer.exclusive())
+        self.inserts[WRITER] = _exactly_once(writer)
 
     def check(self, rows: int) -> None:
         """Check that no rows were lost or doubled. Raises RuntimeError."""

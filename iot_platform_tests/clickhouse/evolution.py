@@ -23,8 +23,9 @@ from iot_platform.layers.catalog import BY_DEVICE_HOURLY, DERIVED_LAYERS
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
-from iot_platform.readings.batch_writer import Batch, BatchWriter
+from iot_platform.readings.batch_writer import BatchWriter
 from iot_platform.readings.contract import READING_SCHEMA
+from iot_platform.readings.prepared_batch import Batch
 from iot_platform.settings import Settings
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "900_voltage.sql"

@@ -20,7 +20,8 @@ from iot_platform.layers.definition import Definition
 from iot_platform.layers.proof import prove_all, prove_partitions
 from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
-from iot_platform.readings.batch_writer import Batch, BatchWriter
+from iot_platform.readings.batch_writer import BatchWriter
+from iot_platform.readings.prepared_batch import Batch
 from iot_platform.readings.stream_writer import StreamWriter
 from iot_platform.settings import Settings
 from iot_platform_tests.clickhouse.evolution import (

@@ -21,8 +21,9 @@ from iot_platform.layers.proof import prove_all
 from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.summary import summarize
 from iot_platform.readings import exactly_once
-from iot_platform.readings.batch_writer import Batch, BatchWriter
+from iot_platform.readings.batch_writer import BatchWriter
 from iot_platform.readings.contract import READING_SCHEMA
+from iot_platform.readings.prepared_batch import Batch
 from iot_platform.settings import Settings
 
 DAY_S = 1_767_225_600

@@ -16,11 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from iot_platform.clickhouse import retries
+from iot_platform.clickhouse.blocks import insert_block
+from iot_platform.clickhouse.rows import insert_rows
 from iot_platform.errors import PlatformError, SourceError
 from iot_platform.layers.catalog import DERIVED_LAYERS, RAW_TABLE
-from iot_platform.readings import batch_writer
-from iot_platform.readings.batch_writer import Batch, BatchWriter
+from iot_platform.readings import source_lease
+from iot_platform.readings.arrival_times import with_arrival_times
+from iot_platform.readings.batch_writer import BatchWriter
 from iot_platform.readings.contract import READING_SCHEMA
+from iot_platform.readings.prepared_batch import Batch, sum_finite
 
 START = int(dt.datetime(2026, 1, 1, tzinfo=dt.UTC).timestamp())
 LAYERS = [RAW_TABLE, *(layer.table for layer in DERIVED_LAYERS)]
@@ -78,13 +82,13 @@ def test_a_large_batch_behind_the_views_stays_one_block(schema: Client) -> None:
     assert {count for _, count in rows} == {1}
 
 
-def test_a_retried_batch_adds_nothing_to_any_layer(schema: Client) -> None:
+def test_a_retried_batch_adds_nothing_to_any_layer(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = Batch(0, 2000, readings(2000, step_s=60))
-    BatchWriter(schema, "s").write(batch)
-    once = contents(schema)
-    # As after a crash between the insert and its entry in the ledger.
-    schema.command("TRUNCATE TABLE ingestion_ledger")
+    errors = [OperationalError("the answer was lost")]
+    monkeypatch.setattr(schema, "raw_insert", failing(schema.raw_insert, *errors, after=True))
     assert BatchWriter(schema, "s").write(batch) == 2000
+    once = contents(schema)
+    assert BatchWriter(schema, "s").write(batch) == 0
     assert contents(schema) == once
     assert once["l1_power_raw"][0] == 2000
     assert once["l2_power_cleaned"][0] == once["l3_power_joined"][0] == once["readings"]
@@ -125,13 +129,14 @@ def test_lost_answers_and_busy_servers_are_retried(
     assert contents(schema)["l1_power_raw"][0] == 100
 
 
-def test_a_refused_batch_stays_uncommitted_with_its_old_range(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_an_older_version_sent_keeps_its_range(schema: Client) -> None:
     table = readings(30)
-    with monkeypatch.context() as patch:
-        patch.setattr(schema, "raw_insert", failing(schema.raw_insert, DatabaseError("no", code=60), after=True))
-        with pytest.raises(DatabaseError):
-            BatchWriter(schema, "s").write(Batch(0, 20, table.slice(0, 20)))
-    assert states(schema) == [(0, 20, "sending", 20)]
+    # The older version recorded a batch before it sent it, and sent no source.
+    arrived = dt.datetime(2026, 2, 1, tzinfo=dt.UTC)
+    insert_block(schema, RAW_TABLE, with_arrival_times(table.slice(0, 13), arrived))
+    columns = ["source", "position_from", "position_to", "state", "token", "readings", "total_kWh", "ingested_at"]
+    kWh = sum_finite(table.slice(0, 20)["power_usage_kWh"])
+    insert_rows(schema, "ingestion_ledger", [["s", 0, 20, "sending", "s/0-20", 20, kWh, arrived]], columns)
     writer = BatchWriter(schema, "s")
     assert writer.uncommitted_ranges(0, 10) == [(0, 20)]
     assert writer.ranges_to_write(0, 30, 5) == [(0, 20), (20, 25), (25, 30)]
@@ -171,9 +176,11 @@ def test_the_end_of_a_source_is_stored(schema: Client) -> None:
 def test_the_ledger_summarizes_each_batch(schema: Client) -> None:
     table = readings(3, every_bad=100).append_column("label", pa.array(["a", "b", "c"]))
     BatchWriter(schema, "s", "by hand").write(Batch(0, 9, table))
-    query = "SELECT readings, total_kWh, first_timestamp, last_timestamp, description FROM ingestion_ledger FINAL"
-    [(count, kWh, first, last, description)] = schema.query(query).result_rows
-    assert (count, kWh, description) == (3, 2.0, "by hand")  # -1 + 1 + 2
+    query = "SELECT readings, total_kWh, first_timestamp, last_timestamp FROM ingestion_ledger FINAL"
+    [(count, kWh, first, last)] = schema.query(query).result_rows
+    assert (count, kWh) == (3, 2.0)  # -1 + 1 + 2
+    lease = "SELECT source, description, toString(state) FROM ingestion_leases FINAL"
+    assert schema.query(lease).result_rows == [("s", "by hand", "closed")]
     assert (last - first) == dt.timedelta(minutes=20)
 
 
@@ -201,9 +208,7 @@ def test_two_processes_write_a_source_only_once(schema: Client, server: Any, dat
 
 
 def test_a_source_in_use_is_an_error(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    from iot_platform.clickhouse import lock
-
-    monkeypatch.setattr(batch_writer, "server_lock", lambda client, name: lock.server_lock(client, name, wait_s=0.2))
+    monkeypatch.setattr(source_lease, "LOCK_WAIT_S", 0.2)
     with BatchWriter(schema, "s").exclusive(), pytest.raises(PlatformError, match="still held"):
         BatchWriter(schema, "s").write(Batch(0, 1, readings(1)))
     BatchWriter(schema, "s").write(Batch(0, 1, readings(1)))

@@ -18,6 +18,8 @@ from iot_platform.clickhouse_embedded.record import read_record
 from iot_platform.settings import Settings
 
 WAIT_S = 90.0
+# The exit code of a server whose directory another one uses.
+IN_USE = 3
 
 
 class SoakError(Exception):
@@ -81,11 +83,16 @@ class Server:
             if time.monotonic() > deadline:
                 raise SoakError("the server of the last round does not stop")
             time.sleep(0.05)
-        self.process = start(self._env, self._log, "db", "serve", "--port", str(self._port))
+        command = "db", "serve", "--port", str(self._port)
+        self.process = start(self._env, self._log, *command)
         while read_record(self._files.record) is None:
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise SoakError(f"db serve does not start (exit code {self.process.poll()})")
+            code = self.process.poll()
+            if code not in (None, IN_USE) or time.monotonic() > deadline:
+                raise SoakError(f"db serve does not start (exit code {code})")
             time.sleep(0.05)
+            if code == IN_USE:
+                # The server of the last round has removed its record, and holds the directory for a moment longer.
+                self.process = start(self._env, self._log, *command)
 
     @property
     def is_running(self) -> bool:

@@ -75,7 +75,7 @@ class FailedWrite(Action):
         sent, real = self.write.batch(world), world.client.raw_insert
 
         def insert(table: str, *args: Any, **options: Any) -> Any:
-            # The ledger is written first, in the same way.
+            # The lease is written first, in the same way.
             if table != RAW_TABLE:
                 return real(table, *args, **options)
             if self.after:

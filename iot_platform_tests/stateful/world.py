@@ -22,8 +22,9 @@ from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.endpoint import endpoint
 from iot_platform.clickhouse.migrations import create_database, migrate
 from iot_platform.clickhouse_embedded.directory import ServerDirectory
-from iot_platform.readings.batch_writer import Batch, BatchWriter
+from iot_platform.readings.batch_writer import BatchWriter
 from iot_platform.readings.contract import READING_SCHEMA
+from iot_platform.readings.prepared_batch import Batch
 from iot_platform.settings import Settings
 from iot_platform_tests.stateful.model import Truth
 

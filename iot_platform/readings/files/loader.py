@@ -16,7 +16,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.devices.meter_ids import MeterIds
 from iot_platform.errors import SourceError
-from iot_platform.readings.batch_writer import Batch, BatchWriter
+from iot_platform.readings.batch_writer import BatchWriter
 from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions, decide_id_kind, to_readings
 from iot_platform.readings.files.columns import choose_columns
@@ -24,6 +24,7 @@ from iot_platform.readings.files.file_digest import FileDigest, digest_file
 from iot_platform.readings.files.open_file import open_row_source
 from iot_platform.readings.files.raw_rows import RawRows, Reject, RowSource
 from iot_platform.readings.files.rejects import RejectReport
+from iot_platform.readings.prepared_batch import Batch
 
 # Rows are sorted by time within windows of this many rows before they are split into batches. Without that, each batch
 # of a file that is sorted by meter would touch every day of every layer, and each touched day costs a part per table.

@@ -1,0 +1,101 @@
+"""Write batches of several sources together: one insert for all that wait, each source with its own lease."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from uuid import uuid4
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
+
+from iot_platform.readings.group_commit import BATCH_ERRORS, BatchError, commit, is_lost
+from iot_platform.readings.prepared_batch import Batch, PreparedBatch, prepare
+from iot_platform.readings.source_lease import SourceLease, source_lease
+
+# A source that another process writes must not hold up the others: its batches fail, and may be offered again.
+_LOCK_WAIT_S = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class SourceBatch:
+    """A batch of one of several sources. ``description``: for people, as in the table ``ingestion_leases``."""
+
+    source: str
+    batch: Batch
+    description: str = ""
+
+
+class GroupWriter:
+    """Writes batches of any number of sources through one client. Use it as a context manager; not thread-safe.
+
+    It keeps the lease of each source from its first batch until ``release`` or the end.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._writer = uuid4().hex
+        self._leases: dict[str, tuple[SourceLease, ExitStack]] = {}
+
+    def __enter__(self) -> GroupWriter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for source in list(self._leases):
+            self.release(source)
+
+    def write(self, batches: Sequence[SourceBatch]) -> list[int | BatchError]:
+        """Write batches as one block; returns for each its readings (0: it was committed before) or its error.
+
+        A batch whose error is returned may be offered again: if its outcome is unknown, it is compared with L1 then.
+        The same promises hold for each as for ``BatchWriter.write``.
+        """
+        results: dict[SourceBatch, int | BatchError] = {}
+        prepared: dict[PreparedBatch, SourceBatch] = {}
+        lost: BatchError | None = None
+        for item in batches:
+            if lost is not None:
+                results[item] = lost
+                continue
+            try:
+                ready = prepare(self._client, self._lease(item), item.batch)
+                if ready is not None:
+                    _check_disjoint(ready, prepared)
+                    prepared[ready] = item
+                results[item] = 0 if ready is None else ready.entry.readings
+            except BATCH_ERRORS as error:
+                results[item] = error
+                # Do not wait for the server once more for each source.
+                lost = error if is_lost(error) else None
+        errors = commit(self._client, list(prepared))
+        results.update({prepared[ready]: error for ready, error in errors.items()})
+        for ready in errors:
+            self.release(ready.source)
+        return [results[item] for item in batches]
+
+    def release(self, source: str) -> None:
+        """End the lease of a source: other processes may write it."""
+        if source in self._leases:
+            # A lock that cannot be dropped is broken by the next writer: this process does not want it any more.
+            with contextlib.suppress(Error):
+                self._leases.pop(source)[1].close()
+
+    def _lease(self, item: SourceBatch) -> SourceLease:
+        if item.source in self._leases and not self._leases[item.source][0].is_renewable:
+            self.release(item.source)
+        if item.source not in self._leases:
+            with ExitStack() as stack:
+                lease = stack.enter_context(
+                    source_lease(self._client, item.source, item.description, self._writer, wait_s=_LOCK_WAIT_S)
+                )
+                self._leases[item.source] = lease, stack.pop_all()
+        return self._leases[item.source][0]
+
+
+def _check_disjoint(ready: PreparedBatch, others: dict[PreparedBatch, SourceBatch]) -> None:
+    start, stop = ready.entry.range
+    for other in others:
+        if other.source == ready.source and start < other.entry.position_to and other.entry.position_from < stop:
+            raise ValueError(f"Two batches of {ready.source} have common positions: {ready.entry.range}.")

@@ -1,0 +1,176 @@
+"""The lease of a source: the right to write it, held over many batches, and what is known of it meanwhile."""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import datetime as dt
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
+
+from iot_platform.clickhouse import retries
+from iot_platform.clickhouse.client import server_time
+from iot_platform.clickhouse.lock import HeldLock, server_lock
+from iot_platform.clickhouse.rows import insert_rows
+from iot_platform.readings.ledger import EPOCH, Ledger, Range
+from iot_platform.readings.takeover import complete_ledger
+
+# A lease is renewed by the first batch after this time, so that a takeover counts a minute of batches, and that a
+# process on another machine sees a young lock (it takes over one that is older than lock.STALE_S).
+RENEW_S = 60.0
+LOCK_WAIT_S = 60.0
+_LAST_POSITION = 2**63 - 1
+
+_NEWEST = (
+    "SELECT now64(6, 'UTC'), argMax(toString(state), recorded_at), argMax(writer, recorded_at), "
+    "argMax(arrivals_from, recorded_at), max(recorded_at) FROM ingestion_leases WHERE source = {source:String}"
+)
+
+
+class SourceLease:
+    """The lease that ``source_lease`` yields; ``writer`` is the random name of the writer. Not thread-safe."""
+
+    def __init__(self, client: Client, ledger: Ledger, writer: str, lock: HeldLock) -> None:
+        self.source = ledger.source
+        self.ledger = ledger
+        self.writer = writer
+        # Ranges that were sent and not answered. Their outcome is not known.
+        self.doubtful: set[Range] = set()
+        self._client = client
+        self._lock = lock
+        self._is_open = self._was_left_open = False
+        self._renewed_at = time.monotonic()
+        self._arrivals_from = self._last_arrival = EPOCH
+        self._written = _Positions()
+        self._known_from: int | None = None
+        self._set_clock(EPOCH)
+
+    @property
+    def is_renewable(self) -> bool:
+        """Whether no other process may have taken the source over yet."""
+        return self._lock.is_renewable
+
+    def resolve(self) -> None:
+        """After an unclean end of an earlier writer, or doubtful ranges of this one: complete the ledger."""
+        now, state, writer, *times = self._client.query(_NEWEST, parameters={"source": self.source}).result_rows[0]
+        self._set_clock(now.replace(tzinfo=dt.UTC))
+        if state == "open":
+            arrivals_from, recorded_at = (moment.replace(tzinfo=dt.UTC) for moment in times)
+            complete_ledger(self._client, self.ledger, writer, arrivals_from, recorded_at)
+            # The lease of the other writer is closed at the end, or replaced by ours with the first batch.
+            self._is_open, self._was_left_open = False, True
+            self.doubtful.clear()
+        self._known_from = None
+
+    def now(self) -> dt.datetime:
+        """The server's time, computed from the last time that was asked for."""
+        return self._server_time + dt.timedelta(seconds=time.monotonic() - self._asked_at)
+
+    def arrival(self, rows: int) -> dt.datetime:
+        """The arrival time of a batch that arrives now: later than those of all readings of the batches before it."""
+        arrived_at = max(self.now(), self._last_arrival)
+        self._last_arrival = arrived_at + dt.timedelta(microseconds=max(rows, 1))
+        return arrived_at
+
+    def cover(self, arrived_at: dt.datetime) -> None:
+        """Call this before sending batches: a takeover counts those that arrived at ``arrived_at`` or later.
+
+        Raises PlatformError when another process has taken the source over.
+        """
+        is_young = time.monotonic() - self._renewed_at < RENEW_S
+        if self._is_open and is_young and arrived_at >= self._arrivals_from:
+            return
+        if not is_young:
+            # If it is lost, the lease is not ours to close.
+            self._is_open = self._was_left_open = False
+            retries.with_retries(self._lock.renew)
+            self._renewed_at = time.monotonic()
+            self._set_clock(server_time(self._client))
+        # Every batch before this one was answered.
+        self._arrivals_from = min(arrived_at, self._arrivals_from) if self.doubtful else arrived_at
+        retries.with_retries(lambda: self._record("open"))
+        self._is_open = True
+
+    def is_new(self, bounds: Range) -> bool:
+        """Whether no part of a range was sent before. The ledger is read once, and again for earlier positions."""
+        if self._known_from is None or bounds[0] < self._known_from:
+            entries = retries.with_retries(lambda: self.ledger.entries(bounds[0], _LAST_POSITION))
+            self._written = _Positions()
+            for entry in entries:
+                self._written.add(entry.range)
+            self._known_from = bounds[0]
+        return not self._written.overlap(bounds)
+
+    def sent(self, bounds: Range) -> None:
+        """Note that a range was sent: it is not new any more, and its outcome not known."""
+        self._written.add(bounds)
+        self.doubtful.add(bounds)
+
+    def close(self) -> None:
+        """Record that the ledger is complete. The lease stays open when the outcome of a batch is not known."""
+        is_ours = self._lock.is_renewable or self._lock.is_held()
+        if (self._is_open or self._was_left_open) and not self.doubtful and is_ours:
+            self._record("closed")
+            self._is_open = self._was_left_open = False
+
+    def _set_clock(self, server_time: dt.datetime) -> None:
+        self._server_time, self._asked_at = server_time, time.monotonic()
+
+    def _record(self, state: str) -> None:
+        columns = {
+            "source": self.source,
+            "description": self.ledger.description,
+            "writer": self.writer,
+            "state": state,
+            "arrivals_from": self._arrivals_from,
+        }
+        insert_rows(self._client, "ingestion_leases", [list(columns.values())], list(columns))
+
+
+@contextmanager
+def source_lease(
+    client: Client, source: str, description: str, writer: str, *, wait_s: float | None = None
+) -> Iterator[SourceLease]:
+    """Hold the lease of a source for the length of a ``with`` block.
+
+    If the last writer did not close its lease, the ledger is completed from L1 first. Raises PlatformError when another
+    process keeps the source for ``wait_s`` seconds (default LOCK_WAIT_S).
+    """
+    name = f"source_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+    with server_lock(client, name, wait_s=LOCK_WAIT_S if wait_s is None else wait_s) as lock:
+        lease = SourceLease(client, Ledger(client, source, description), writer, lock)
+        lease.resolve()
+        try:
+            yield lease
+        finally:
+            # A lease that cannot be closed costs the next writer a comparison.
+            with contextlib.suppress(Error):
+                lease.close()
+
+
+class _Positions:
+    """A set of positions, as ranges in order that do not touch each other: few, however many batches there are."""
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._stops: list[int] = []
+
+    def overlap(self, bounds: Range) -> bool:
+        """Whether one of the positions is in a range."""
+        first = bisect.bisect_right(self._stops, bounds[0])
+        return first < len(self._starts) and self._starts[first] < bounds[1]
+
+    def add(self, bounds: Range) -> None:
+        """Add the positions of a range."""
+        start, stop = bounds
+        if start >= stop:
+            return
+        first, last = bisect.bisect_left(self._stops, start), bisect.bisect_right(self._starts, stop)
+        if first < last:
+            start, stop = min(start, self._starts[first]), max(stop, self._stops[last - 1])
+        self._starts[first:last], self._stops[first:last] = [start], [stop]
