@@ -22,7 +22,12 @@ _RUNNING = "SELECT query FROM system.processes WHERE current_database = {databas
 def client_of(server: Endpoint, database: str = "default") -> Client:
     """A client in ``database``."""
     return clickhouse_connect.get_client(
-        host=server.host, port=server.port, username=server.username, password=server.password, database=database
+        host=server.host,
+        port=server.port,
+        username=server.username,
+        password=server.password,
+        database=database,
+        autogenerate_session_id=False,
     )
 
 

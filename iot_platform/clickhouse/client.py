@@ -24,6 +24,9 @@ PINNED_SETTINGS: Mapping[str, int] = {
     "max_partitions_per_insert_block": 0,
 }
 
+# Servers that have the codec demand this setting where a table with it is copied, e.g. for staging.
+ALP = "enable_alp_codec"
+
 UNKNOWN_TABLE = 60
 UNKNOWN_DATABASE = 81
 
@@ -59,7 +62,7 @@ def connect(
     if comment:
         pinned["log_comment"] = json.dumps(dict(comment), sort_keys=True)
     try:
-        return clickhouse_connect.get_client(
+        client = clickhouse_connect.get_client(
             host=endpoint.host,
             port=endpoint.port,
             username=endpoint.username,
@@ -79,3 +82,6 @@ def connect(
                 "Run `iot-platform migrate` to create it."
             ) from error
         raise ServerError(f"ClickHouse at {endpoint.host}:{endpoint.port} refused the connection: {error}") from error
+    if ALP in client.server_settings:
+        client.set_client_setting(ALP, 1)
+    return client

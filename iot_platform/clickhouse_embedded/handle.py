@@ -23,6 +23,7 @@ BASE_SETTINGS = {
     "allow_introspection_functions": "0",
     "async_insert": "0",
     "max_query_size": str(256 * 1024 * 1024),
+    "enable_alp_codec": "1",  # else a table with this codec (sql/094) cannot be copied
 }
 
 
