@@ -90,9 +90,10 @@ def test_a_platform_is_migrated_while_readings_arrive(old: Client, server: Endpo
         migrate(new, Settings())
         insert_devices(new)
         reload_dictionaries(new)
+        columns = "timestamp, device_id, power_usage_kWh, ingested_at"
         new.command(
-            f"INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh, ingested_at) SELECT timestamp, device_id, power_usage_kWh, ingested_at "
-            f"FROM {old.database}.l1_power_raw SETTINGS max_partitions_per_insert_block = 0"
+            f"INSERT INTO l1_power_raw ({columns}) SELECT {columns} FROM {old.database}.l1_power_raw "
+            "SETTINGS max_partitions_per_insert_block = 0"
         )
         list(prove_all(new))
         assert contents(new) == contents(old)
