@@ -91,7 +91,7 @@ def test_a_retried_batch_adds_nothing_to_any_layer(schema: Client, monkeypatch: 
     assert BatchWriter(schema, "s").write(batch) == 0
     assert contents(schema) == once
     assert once["l1_power_raw"][0] == 2000
-    assert once["l2_power_cleaned"][0] == once["l3_power_joined"][0] == once["readings"]
+    assert once["l2_power_cleaned"][0] == once["l3_power_by_version"][0] == once["readings"]
 
 
 def test_a_committed_batch_is_not_sent_again(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
