@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 import duckdb
 from clickhouse_connect.driver.client import Client
 
-# hour_share: the part of a UTC hour that is in that local hour; the same for all devices of a zone.
+# local_hour_part is described in sql/093_views_over_versions.sql; it is the same for all devices of a zone.
 _EXPORT = """
 SELECT ts_hour, local_hour, device_id, customer_id, toString(building_type) AS building_type, latitude, longitude,
-    has_metadata, toString(time_zone) AS time_zone, any(hour_share) AS hour_share,
+    has_metadata, toString(time_zone) AS time_zone, any(local_hour_part) AS local_hour_part,
     toFloat64(sum(total_kWh)) AS total_kWh, sum(readings) AS readings, max(max_kWh) AS max_kWh
 FROM l4_power_agg_hourly_store
 WHERE ts_hour >= {start:DateTime('UTC')} AND ts_hour < {stop:DateTime('UTC')}
@@ -27,16 +27,33 @@ _IN_PERIOD = "FROM hourly WHERE ts_hour >= $start AND ts_hour < $stop"
 
 
 def _average_per_local_hour(part: str, time: str) -> str:
-    """For each zone its energy divided by its local hours, then the sum over the zones."""
+    """For each zone the energy of its complete local hours divided by their number, then the sum over the zones.
+
+    The half hours of a zone count by their minutes, or as hours if the zone has readings in one half of them only.
+    """
     return f"""
 WITH
-    hours AS
+    parts AS
     (
-        SELECT {part} AS part, time_zone, ts_hour, local_hour, sum(total_kWh) AS kWh, any_value(hour_share) AS share
+        SELECT {part} AS part, local_hour_part >> 48 AS zone, local_hour_part >> 8 AS hour,
+            (local_hour_part >> 8) & 255 AS minutes_of_hour, (local_hour_part >> 2) & 63 AS minutes,
+            CASE WHEN minutes_of_hour = 60 THEN local_hour_part & 3 ELSE 3 END AS half, sum(total_kWh) AS kWh
         FROM hourly WHERE {time} >= $start AND {time} < $stop GROUP BY ALL
     ),
-    zones AS (SELECT part, sum(kWh) / sum(share) AS kWh FROM hours GROUP BY part, time_zone)
-SELECT part, sum(kWh) FROM zones GROUP BY part
+    marked AS
+    (
+        SELECT *, bool_or(half = 1) OVER zones AND bool_or(half = 2) OVER zones AS has_halves,
+            sum(minutes) OVER (PARTITION BY part, hour) >= minutes_of_hour OR NOT has_halves AS is_complete
+        FROM parts WINDOW zones AS (PARTITION BY part, zone)
+    ),
+    chosen AS (SELECT *, bool_or(is_complete) OVER (PARTITION BY part, zone) AS has_complete FROM marked),
+    averages AS
+    (
+        SELECT part, sum(kWh) * 60
+            / sum(CASE WHEN has_halves OR minutes_of_hour <> 60 THEN minutes ELSE 60 END) AS kWh
+        FROM chosen WHERE is_complete OR NOT has_complete GROUP BY part, zone
+    )
+SELECT part, sum(kWh) FROM averages GROUP BY part
 """
 
 
