@@ -29,7 +29,7 @@ _IN_PERIOD = "FROM hourly WHERE ts_hour >= $start AND ts_hour < $stop"
 def _average_per_local_hour(part: str, time: str) -> str:
     """For each zone the energy of its complete local hours divided by their number, then the sum over the zones.
 
-    The half hours of a zone count by their minutes, or as hours if the zone has readings in one half of them only.
+    Halves of hours are complete if the zone has readings in one half of its hours only: hourly ones.
     """
     return f"""
 WITH
@@ -42,16 +42,22 @@ WITH
     ),
     marked AS
     (
-        SELECT *, bool_or(half = 1) OVER zones AND bool_or(half = 2) OVER zones AS has_halves,
-            sum(minutes) OVER (PARTITION BY part, hour) >= minutes_of_hour OR NOT has_halves AS is_complete
-        FROM parts WINDOW zones AS (PARTITION BY part, zone)
+        SELECT *, sum(minutes) OVER (PARTITION BY part, hour) >= minutes_of_hour AS is_complete FROM parts
     ),
-    chosen AS (SELECT *, bool_or(is_complete) OVER (PARTITION BY part, zone) AS has_complete FROM marked),
+    zones AS
+    (
+        SELECT part, zone, bool_or(is_complete) AS has_complete,
+            NOT (bool_or(half = 1) AND bool_or(half = 2))
+                AND (count(*) FILTER (half < 3) > 1 OR bool_or(half = 1) AND NOT has_complete) AS is_hourly
+        FROM marked GROUP BY part, zone
+    ),
     averages AS
     (
         SELECT part, sum(kWh) * 60
-            / sum(CASE WHEN has_halves OR minutes_of_hour <> 60 THEN minutes ELSE 60 END) AS kWh
-        FROM chosen WHERE is_complete OR NOT has_complete GROUP BY part, zone
+            / sum(CASE WHEN is_hourly AND minutes_of_hour = 60 THEN 60 ELSE minutes END) AS kWh
+        FROM marked JOIN zones USING (part, zone)
+        WHERE is_complete OR is_hourly OR NOT has_complete
+        GROUP BY part, zone
     )
 SELECT part, sum(kWh) FROM averages GROUP BY part
 """

@@ -70,6 +70,8 @@ def hours_that_occur(zone: str, first: dt.date, days: int) -> set[int]:
 @example("everything", dt.date(2025, 10, 4), 1)  # and forward
 @example("two customers", dt.date(2025, 10, 4), 30)
 @example("everything", dt.date(2025, 1, 3), 355)
+@example("one device", dt.date(2025, 4, 5), 1)
+@example("one device", dt.date(2025, 10, 4), 2)
 @example("hourly readings", dt.date(2025, 5, 6), 1)
 def test_hours_of_the_day_are_flat(flat: Client, name: str, first: dt.date, days: int) -> None:
     filters, levels, mart = FILTERS[name]

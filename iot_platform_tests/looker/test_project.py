@@ -215,7 +215,7 @@ def test_every_offered_period_compiles(option: str) -> None:
         (("time_zone", "total_kwh"), "l4_power_by_building_type_hourly"),
         (("local_time_hour_of_day", "average_kwh_per_local_hour"), "l4_power_by_building_type_hourly"),
         (("device_id", "average_kwh_per_local_hour"), "l4_power_agg_hourly_store"),
-        (("device_id", "time_zone", "total_kwh"), "l4_power_agg_hourly_store"),
+        (("customer_id", "time_zone", "total_kwh"), "l4_power_agg_hourly_store"),
     ],
 )
 def test_the_smallest_table_with_all_fields_is_read(fields: tuple[str, ...], table: str) -> None:

@@ -144,8 +144,8 @@ view: power_usage {
     drill_fields: [time_date, building_type, average_kwh_per_hour]
   }
 
-  # A zone whose readings are in both halves of its hours can have incomplete hours: they count, by their minutes, only
-  # where it has no complete one. In another zone, such as one with readings at each full hour, all hours count.
+  # In a zone that is off by a half hour, hourly readings are always in the same half of the hours: all hours count. Other
+  # hours with readings in one half only are cut: they are left out or, in a zone with no others, count by their minutes.
   measure: average_kwh_per_local_hour {
     type: number
     label: "Average per local hour"
@@ -156,7 +156,9 @@ view: power_usage {
       arrayMap(
         found -> if(empty(found), NULL, arraySum(
           parts -> multiIf(
-            NOT (has(tupleElement(parts, 2), 1) AND has(tupleElement(parts, 2), 2)),
+            NOT (has(tupleElement(parts, 2), 1) AND has(tupleElement(parts, 2), 2))
+              AND (arrayCount(part -> part.2 < 3, parts) > 1
+                OR has(tupleElement(parts, 2), 1) AND NOT has(tupleElement(parts, 5), 1)),
             toFloat64(arraySum(part -> part.6, parts)) * 60 / arraySum(part -> part.4, parts),
             NOT has(tupleElement(parts, 5), 1),
             toFloat64(arraySum(part -> part.6, parts)) * 60 / arraySum(part -> part.3, parts),
