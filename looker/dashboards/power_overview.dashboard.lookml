@@ -172,7 +172,7 @@
   - name: usage_by_hour_of_day
     title: Usage by hour of day
     note:
-      text: All meters together, over the complete hours of each time zone. The present hour and hours that the ends of the period (UTC) cut are left out.
+      text: The present hour, and hours that the ends of the period (UTC) cut, are left out.
       state: collapsed
       display: hover
     type: looker_column
@@ -199,7 +199,7 @@
   - name: usage_by_day_of_week
     title: Usage by day of week
     note:
-      text: 0 is Monday. All meters together, over the complete days of each time zone. The period is in local time; days that are not over in all time zones are left out.
+      text: 0 is Monday. Days that are not over in all time zones are left out. The period is in local time.
       state: collapsed
       display: hover
     type: looker_column
