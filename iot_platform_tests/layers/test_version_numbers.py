@@ -112,8 +112,8 @@ def test_the_clock_of_every_zone_is_right_at_its_changes(schema: Client) -> None
         ORDER BY ALL
         """
     ).result_rows
-    # On 4 March 2010 Casey put its clock back from 2:00 to 23:00 of the day before. ClickHouse itself is wrong in the two
-    # hours before: its tables of a day cannot hold that.
+    # On 4 March 2010 Casey put its clock back from 2:00 to 23:00 of the day before. ClickHouse itself is wrong in the
+    # two hours before: its tables of a day cannot hold that.
     assert {name for name, _ in wrong} <= {"Antarctica/Casey"}
     assert all(1267707600 <= time < 1267714800 for _, time in wrong)
     # Python's data is of another year than ClickHouse's, so a zone whose rules have changed since may differ.
