@@ -43,6 +43,7 @@ def filled(schema: Client) -> Client:
         devices,
         column_names=["device_id", "customer_id", "building_type", "latitude", "longitude"],
     )
+    reload_dictionaries(schema)
     for _ in range(3):
         rows = [
             (
