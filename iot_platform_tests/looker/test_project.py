@@ -259,3 +259,16 @@ def test_liquid_picks_the_first_branch_that_holds() -> None:
 def test_the_field_dictionary_is_up_to_date() -> None:
     file = Settings().looker_dir.parent / "docs/field-dictionary.md"
     assert file.read_text(encoding="utf-8") == field_dictionary(PROJECT), "iot-platform lookml dictionary"
+
+
+def test_each_field_is_one_row_of_the_field_dictionary() -> None:
+    lines = field_dictionary(PROJECT).splitlines()
+    fields = [field for explore in PROJECT.explores.values() for field in explore.view.fields.values()]
+    assert [line.split("`")[1] for line in lines if line.startswith("| `") and line.endswith(" |")] == [
+        field.name
+        for explore in PROJECT.explores.values()
+        for is_measure in (False, True)
+        for field in explore.view.fields.values()
+        if field.is_measure == is_measure
+    ]
+    assert len([line for line in lines if line.startswith("|")]) == len(fields) + 2 * 2 * len(PROJECT.explores)
