@@ -148,7 +148,8 @@ def hard_readings(seed: int, rows: int = 20_000) -> pa.Table:
     times[:tenth], devices[:tenth] = times[tenth : 2 * tenth], devices[tenth : 2 * tenth]
     same = random.random(tenth) < 0.5
     values[:tenth][same] = values[tenth : 2 * tenth][same]
-    arrived = np.full(rows, (start + DAYS * 86_400) * 1_000_000 + seed)
+    # No two batches arrive at the same time.
+    arrived = np.full(rows, (start + DAYS * 86_400) * 1_000_000 + 2 * seed)
     arrived[:tenth] += random.integers(0, 2, tenth)
     return pa.table(
         {

@@ -148,6 +148,8 @@ class InUse:
                 except (ClickHouseError, PlatformError) as error:
                     self.errors.append(f"{work.__name__}: {error}")
                 number += 1
+                # A rebuild needs a moment without an insert, also on a busy machine.
+                self._stop.wait(0.5)
 
     def _write(self, own: Client, number: int) -> None:
         wait_while_paused(own)
