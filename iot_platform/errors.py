@@ -21,8 +21,8 @@ class MigrationError(PlatformError):
     """The schema in the database differs from the files in sql/."""
 
 
-class UnfilledTablesError(MigrationError):
-    """A migration waits until `iot-platform migrate` has filled the tables that the one before it has made."""
+class WaitingMigrationError(MigrationError):
+    """A migration waits for data; `iot-platform migrate` does what it waits for, or says what to do."""
 
 
 class SourceError(PlatformError):

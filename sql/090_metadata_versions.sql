@@ -1,3 +1,4 @@
+-- recorded with the next file
 -- Each version of a device's metadata has a number. L3 and L4 keep this number instead of the texts behind it.
 --
 -- A number is given once and never changes: what it means stays readable, also when the version is corrected later (then

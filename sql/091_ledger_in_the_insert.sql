@@ -1,3 +1,4 @@
+-- recorded with the next file
 -- The ledger entry of a batch comes with its insert: the readings carry their source and range, and a view counts them.
 --
 -- Readings flow meanwhile, so tables come before the view. A writer of the version before sends no source, so the view

@@ -1,6 +1,9 @@
 -- L3 and L4 with the number of the metadata's version instead of six columns of text, and marts made from the hourly one.
--- They fill beside the old tables from now on. `iot-platform migrate` then fills the days before (one after the other, as
--- a proof rebuilds them), and the next migration puts views with the old names over them and drops the old tables.
+-- They fill beside the old tables from now on. `iot-platform migrate` then fills the days before (as a proof rebuilds them),
+-- and the next migration replaces the old tables by views over the new ones.
+--
+-- 090 to 092 change nothing that an older version of the platform uses, and are recorded when the guards at the end find
+-- nothing more. So the older version goes on until then, and can be kept.
 --
 -- Readings flow meanwhile, so tables come before views, and views from the end of the chain to its start.
 
@@ -145,3 +148,94 @@ ALTER TABLE power_quarantine
     MODIFY COLUMN timestamp CODEC(DoubleDelta, LZ4),
     MODIFY COLUMN device_id CODEC(Delta, LZ4),
     MODIFY COLUMN ingested_at CODEC(DoubleDelta, LZ4);
+
+-- What operators have added to the old tables, and the new ones lack. (Dependencies are views that an insert starts.)
+SELECT throwIf(count() > 0, 'Tables that this version replaces have columns, views or rules of your own. Run `iot-platform migrate`: it lists them and says what to do.')
+FROM
+(
+    WITH
+        ['l3_power_joined', 'l4_power_agg_hourly_store', 'l4_power_agg_hourly', 'l4_power_by_building_type_hourly', 'l4_power_by_device_daily'] AS old_names,
+        ['l3_power_by_version', 'l4_power_hourly_by_version', 'l4_power_hourly_by_version', 'l4_power_hourly_by_type', 'l4_power_daily_by_version'] AS new_names
+    SELECT 'column' AS kind, concat(table, '.', name) AS object, transform(table, old_names, new_names, '') AS replacement
+    FROM system.columns
+    WHERE database = currentDatabase() AND has(old_names, table)
+        AND name NOT IN ('timestamp', 'ts_hour', 'device_id', 'customer_id', 'building_type', 'latitude', 'longitude',
+                         'has_metadata', 'ingested_at', 'time_zone', 'local_time', 'local_hour', 'power_usage_kWh',
+                         'total_kWh', 'avg_kWh', 'max_kWh', 'readings')
+        AND (replacement, name) NOT IN (SELECT table, name FROM system.columns WHERE database = currentDatabase())
+    UNION ALL
+    SELECT 'materialized view', concat(dependency.1, '.', dependency.2, ' from ', name), transform(name, old_names, new_names, '')
+    FROM system.tables
+    ARRAY JOIN arrayZip(dependencies_database, dependencies_table) AS dependency
+    WHERE database = currentDatabase() AND has(old_names, name)
+        AND dependency NOT IN
+        (
+            SELECT database, name FROM system.tables
+            WHERE (database = currentDatabase()
+                   AND name IN ('mv_l3_to_l4_hourly', 'mv_l3_to_l4_by_building_type', 'mv_l3_to_l4_by_device'))
+                OR match(create_table_query, '^CREATE MATERIALIZED VIEW \\S+ REFRESH ')
+        )
+    UNION ALL
+    SELECT rule.1, name, transform(name, old_names, new_names, '') AS replacement
+    FROM system.tables
+    ARRAY JOIN [('projection', ' PROJECTION '), ('constraint', ' CONSTRAINT '), ('TTL', ' TTL ')] AS rule
+    WHERE database = currentDatabase() AND has(old_names, name) AND engine LIKE '%MergeTree'
+        AND position(create_table_query, rule.2) > 0
+        AND (replacement, rule.1) NOT IN
+        (
+            SELECT name, rule.1 FROM system.tables
+            ARRAY JOIN [('projection', ' PROJECTION '), ('constraint', ' CONSTRAINT '), ('TTL', ' TTL ')] AS rule
+            WHERE database = currentDatabase() AND position(create_table_query, rule.2) > 0
+        )
+    UNION ALL
+    SELECT 'use of device_current or device_history', name, 'device_version_attributes'
+    FROM system.tables
+    WHERE database = currentDatabase() AND match(create_table_query, '\\b(device_current|device_history|device_past_versions)\\b')
+        AND name NOT IN ('device_current', 'device_history', 'device_past_versions', 'mv_l2_to_l3')
+);
+
+-- Days that are not filled. A fill names the table in its proofs, so it has to be done again if that is made again.
+SELECT throwIf(count() > 0, 'L3 and L4 are tables of an older version of the platform. Run `iot-platform migrate`: it fills new tables beside them, while readings arrive and the older version goes on; `iot-platform migrate --plan` shows how long it takes and how much disk it needs.')
+FROM
+(
+    SELECT partition_id, sum(rows) AS readings
+    FROM system.parts
+    WHERE database = currentDatabase() AND table = 'l3_power_joined' AND active AND rows > 0
+        AND partition_id NOT IN
+        (
+            SELECT proofs.partition_id
+            FROM
+            (
+                SELECT layer, partition_id, max(proved_at) AS at
+                FROM partition_proofs
+                WHERE is_equal AND run_id IN
+                (
+                    SELECT concat('filling ', toString(uuid)) FROM system.tables
+                    WHERE database = currentDatabase() AND name = 'l3_power_by_version'
+                )
+                GROUP BY layer, partition_id
+            ) AS proofs
+            LEFT JOIN
+            (
+                SELECT partition_id, max(requested_at) AS at
+                FROM proof_requests
+                WHERE layer = 'l3_power_joined'
+                GROUP BY partition_id
+            ) AS changes ON changes.partition_id = proofs.partition_id
+            WHERE proofs.at > changes.at
+            GROUP BY proofs.partition_id
+            HAVING uniqExact(proofs.layer) = 4
+        )
+    GROUP BY partition_id
+    ORDER BY partition_id DESC
+);
+
+-- Readings that arrive before the metadata has numbers would be without metadata.
+SELECT throwIf(count() > 0, 'The versions of the metadata have no numbers yet. Run `iot-platform migrate`: it gives them.')
+FROM
+(
+    SELECT name FROM system.parts
+    WHERE database = currentDatabase() AND table = 'device_metadata' AND active AND rows > 0
+        AND (SELECT count() FROM system.parts
+             WHERE database = currentDatabase() AND table = 'device_metadata_versions' AND active AND rows > 0) = 0
+);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,21 @@ from pathlib import Path
 from iot_platform.clickhouse_embedded.lexer import tokens
 from iot_platform.errors import MigrationError
 
+# What the first line of a file may say; see Migration.
 NEEDS = "-- needs the setting "
+TOGETHER = "-- together with "
+WITH_NEXT = "-- recorded with the next file"
+ANY_SIZE = "-- replaces tables of any size"
+
+_THROW_IF = re.compile(r"SELECT throwIf\(.*?, '(.*?)'\)\s+FROM\s", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What a migration waits for: until ``query`` finds no rows. ``message``: for people."""
+
+    message: str
+    query: str
 
 
 @dataclass(frozen=True)
@@ -31,12 +46,38 @@ class Migration:
 
         A server without it leaves the file out, and gets it after an update.
         """
+        return self._first_line_after(NEEDS)
+
+    @property
+    def together_with(self) -> str | None:
+        """The file that this one belongs to, from its first line ``-- together with NAME``; or None.
+
+        It is applied directly after that file, before its guards, and recorded with it.
+        """
+        return self._first_line_after(TOGETHER)
+
+    @property
+    def is_recorded_with_next(self) -> bool:
+        """Whether the file is recorded as applied together with the next one. Until then older versions still run."""
+        return self._first_line_after(WITH_NEXT) is not None
+
+    @property
+    def is_of_any_size(self) -> bool:
+        """Whether the file may drop tables that are larger than the server lets be dropped by accident."""
+        return self._first_line_after(ANY_SIZE) is not None
+
+    def _first_line_after(self, prefix: str) -> str | None:
         first = self.text.split("\n", 1)[0]
-        return first.removeprefix(NEEDS).strip() if first.startswith(NEEDS) else None
+        return first.removeprefix(prefix).strip() if first.startswith(prefix) else None
 
     def statements(self) -> list[str]:
-        """The statements of the file, without their semicolons."""
-        return list(split_statements(self.text))
+        """The statements of the file, without their semicolons and without the guards."""
+        return [text for text in split_statements(self.text) if not _THROW_IF.match(text)]
+
+    def guards(self) -> list[Guard]:
+        """The statements ``SELECT throwIf(count() > 0, 'message') FROM ...``. The file waits until none throws."""
+        found = ((_THROW_IF.match(text), text) for text in split_statements(self.text))
+        return [Guard(match[1], "SELECT * FROM " + text[match.end() :]) for match, text in found if match]
 
 
 def split_statements(text: str) -> Iterator[str]:

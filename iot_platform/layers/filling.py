@@ -1,19 +1,25 @@
-"""Fill the tables of sql/092 with the days from before it, while readings arrive; see sql/092 and 093.
+"""Move an existing platform to the tables by version: what is to be filled, filling it, and what stands in the way.
 
-It can be killed and started again: a day that is filled has a proof.
+`iot-platform migrate` fills the tables of sql/092 with the days from before it, while readings arrive. It can be killed
+and started again: a day that is filled has a proof. The guards at the end of sql/092 say what is left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.clickhouse.statements import Migration
 from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE_DAILY, BY_DEVICE_HOURLY, L3
+from iot_platform.layers.dictionaries import reload_dictionaries
+from iot_platform.layers.partitions import grouped
 from iot_platform.layers.proof import prove_partitions
 
-# Until 093 the old views have the names that the new ones have later.
+NEW_TABLES = "092_layers_by_version.sql"
+# Until 097 the old views have the names that the new ones have later.
 LAYERS = (
     replace(L3, view="mv_l2_to_l3_by_version"),
     replace(BY_DEVICE_HOURLY, view="mv_l3_to_l4_hourly_by_version"),
@@ -26,61 +32,106 @@ OLD_TABLES = (
     "l4_power_by_building_type_hourly",
     "l4_power_by_device_daily",
 )
-# Seconds that a million readings take on two cores; see docs/benchmarks.md.
+# Seconds that a million readings take on two cores, until some days are filled; see docs/benchmarks.md.
 SECONDS_PER_MILLION = 2.0
 
-# The same condition as at the start of 093. Without 092 nothing is filled.
-_UNFILLED = """
-SELECT partition_id, sum(rows) FROM system.parts
-WHERE database = currentDatabase() AND table = 'l3_power_joined' AND active AND rows > 0
-    AND partition_id NOT IN
+# Bytes of the old tables for the given days, and free bytes of the disks that they are on.
+_DISK = """
+SELECT
     (
-        SELECT partition_id FROM partition_proofs
-        WHERE layer IN {layers:Array(String)} AND is_equal AND proved_at >
+        SELECT sum(bytes_on_disk) FROM system.parts
+        WHERE database = currentDatabase() AND active AND table IN {tables:Array(String)}
+            AND partition_id IN {days:Array(String)}
+    ),
+    (
+        SELECT sum(free_space) FROM system.disks WHERE name IN
         (
-            SELECT if(count() = 0, now64(6), max(applied_at)) FROM schema_migrations
-            WHERE name = '092_layers_by_version.sql'
+            SELECT disk_name FROM system.parts
+            WHERE database = currentDatabase() AND active AND table = 'l3_power_joined'
         )
-        GROUP BY partition_id
-        HAVING uniqExact(layer) = length({layers:Array(String)})
     )
-GROUP BY partition_id
-ORDER BY partition_id DESC
 """
-_BYTES = """
-SELECT sum(bytes_on_disk) FROM system.parts
-WHERE database = currentDatabase() AND active AND table IN {tables:Array(String)}
+_SPEED = """
+SELECT sum(duration_s), sumIf(rows, layer = 'l3_power_joined') FROM partition_proofs WHERE run_id = {run_id:String}
+"""
+_RUN_ID = """
+SELECT concat('filling ', toString(uuid)) FROM system.tables
+WHERE database = currentDatabase() AND name = 'l3_power_by_version'
 """
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Days (partitions) that are not filled yet, newest first; their readings; the bytes that both copies need more."""
+    """Days (partitions) that are not filled yet, newest first; their readings; what filling them takes about.
 
-    days: list[str]
+    ``bytes``: what the new tables need until the old ones are dropped. ``own_objects``: what an operator has added to
+    the old tables, in words; it has to be moved first.
+    """
+
+    days: tuple[str, ...]
     readings: int
+    seconds: float
     bytes: int
+    free_bytes: int
+    own_objects: tuple[str, ...]
 
     @property
-    def seconds(self) -> float:
-        """About how long filling takes."""
-        return self.readings / 1e6 * SECONDS_PER_MILLION
+    def lacks_disk(self) -> bool:
+        """Whether the disk is too small for both copies."""
+        return self.bytes > self.free_bytes
 
 
-def plan(client: Client) -> Plan:
-    """What is to be filled, without doing it."""
-    names = [layer.name for layer in LAYERS]
-    rows = client.query(_UNFILLED, parameters={"layers": names}).result_rows
-    used = client.query(_BYTES, parameters={"tables": list(OLD_TABLES)}).result_rows[0][0]
-    return Plan([str(day) for day, _ in rows], sum(int(count) for _, count in rows), int(used) if rows else 0)
+def plan(client: Client, pending: Sequence[Migration]) -> Plan:
+    """What filling takes, without doing it. ``pending``: the migrations that are not applied yet."""
+    days = _days(client, pending)
+    if not days:
+        return Plan((), 0, 0, 0, 0, own_objects(client, pending))
+    used, free = client.query(_DISK, parameters={"tables": list(OLD_TABLES), "days": list(days)}).result_rows[0]
+    readings = sum(days.values())
+    run_id = _run_id(client) or "none"
+    seconds, filled = client.query(_SPEED, parameters={"run_id": run_id}).result_rows[0]
+    per_reading = float(seconds) / float(filled) if filled else SECONDS_PER_MILLION / 1e6
+    return Plan(tuple(days), readings, readings * per_reading, int(used), int(free), own_objects(client, pending))
 
 
-def fill(client: Client, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
-    """Fill the days of ``plan``. ``progress`` is called with the readings of the days done, and of all days."""
-    found = client.query(_UNFILLED, parameters={"layers": [layer.name for layer in LAYERS]}).result_rows
-    total, done = sum(int(count) for _, count in found), 0
-    for day, count in found:
+def own_objects(client: Client, pending: Sequence[Migration]) -> tuple[str, ...]:
+    """What an operator has added to the tables that are to be replaced, and that the new ones lack, in words."""
+    return tuple(
+        f"{kind} {name}" + (f" (new table: {replacement})" if replacement else "")
+        for kind, name, replacement in _guarded(client, pending, 0)
+    )
+
+
+def fill(
+    client: Client, pending: Sequence[Migration], progress: Callable[[int, int], None] = lambda done, total: None
+) -> None:
+    """Number the metadata, and fill the days of ``plan``; ``progress`` gets the readings done and those of all days."""
+    reload_dictionaries(client)
+    days, run_id = _days(client, pending), _run_id(client)
+    total, done = sum(days.values()), 0
+    progress(done, total)
+    for group in grouped(list(days), days):
         for layer in LAYERS:
-            prove_partitions(client, layer, [str(day)])
-        done += int(count)
+            prove_partitions(client, layer, group, run_id=run_id)
+        done += sum(days[day] for day in group)
         progress(done, total)
+
+
+def _days(client: Client, pending: Sequence[Migration]) -> dict[str, int]:
+    """Days that are not filled, with their readings, newest first."""
+    return {str(day): int(readings) for day, readings in _guarded(client, pending, 1)}
+
+
+def _guarded(client: Client, pending: Sequence[Migration], number: int) -> Sequence[Sequence[Any]]:
+    """What a guard of sql/092 finds; nothing if that is applied, or the database is new."""
+    file = next((migration for migration in pending if migration.name == NEW_TABLES), None)
+    if file is None or not int(str(client.command("EXISTS TABLE partition_proofs"))):
+        return []
+    rows: Sequence[Sequence[Any]] = client.query(file.guards()[number].query).result_rows
+    return rows
+
+
+def _run_id(client: Client) -> str:
+    """What proofs of a fill have as their run. It names the table, for the case that it is made again."""
+    rows = client.query(_RUN_ID).result_rows
+    return str(rows[0][0]) if rows else ""

@@ -8,11 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.blocks import insert_block
+from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.migrations import migrate
+from iot_platform.clickhouse.rows import insert_rows
+from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, QUARANTINE, Layer
+from iot_platform.layers.dictionaries import reload_dictionaries
+from iot_platform.layers.proof import prove_all
+from iot_platform.layers.status import unverified_by_layer
+from iot_platform.readings.prepared_batch import sum_finite
 from iot_platform.settings import Settings
+from iot_platform_tests.databases import client_of, fresh_database
 
 NEW_FROM = "090"
 FIRST = dt.datetime(2026, 3, 26, tzinfo=dt.UTC)
@@ -52,6 +61,35 @@ CONTENTS = {
 }
 
 
+# The layers of that version, for its proofs.
+OLD_LAYERS = (
+    L2,
+    QUARANTINE,
+    Layer("l3_power_joined", "l3_power_joined", "mv_l2_to_l3", L2.table, L3.kWh_sql, lookup_tables=L3.lookup_tables),
+    *(
+        Layer(name, table, view, "l3_power_joined", "sum(total_kWh)", "sum(readings)", True, False, (), "ts_hour")
+        for name, table, view in (
+            ("l4_power_agg_hourly", "l4_power_agg_hourly_store", "mv_l3_to_l4_hourly"),
+            ("l4_power_by_device_daily", "l4_power_by_device_daily", "mv_l3_to_l4_by_device"),
+        )
+    ),
+    Layer(
+        "l4_power_by_building_type_hourly",
+        "l4_power_by_building_type_hourly",
+        "mv_l3_to_l4_by_building_type",
+        "l3_power_joined",
+        "sum(total_kWh)",
+        "sum(readings)",
+        needs_final=True,
+        time_column="ts_hour",
+        source_piece_key="toStartOfHour(timestamp)",
+        table_piece_key="ts_hour",
+    ),
+)
+_LEDGER_COLUMNS = ["source", "position_from", "position_to", "state", "token", "ingested_at", "readings", "total_kWh"]
+_LEDGER_COLUMNS += ["first_timestamp", "last_timestamp", "description"]
+
+
 class OldSettings(Settings):
     """Settings with the .sql files from before 090."""
 
@@ -74,6 +112,14 @@ def reload_old_dictionaries(client: Client) -> None:
     """What the platform of that version did after a change of metadata."""
     for name in ("device_current", "device_history", "device_limits", "reading_time_limits"):
         client.command(f"SYSTEM RELOAD DICTIONARY {name}")
+
+
+def old_database(client: Client, directory: Path) -> Client:
+    """Make the client's database one of the version before, with metadata."""
+    migrate_to_old(client, directory)
+    insert_devices(client)
+    reload_old_dictionaries(client)
+    return client
 
 
 def insert_devices(client: Client) -> None:
@@ -102,7 +148,8 @@ def hard_readings(seed: int, rows: int = 20_000) -> pa.Table:
     times[:tenth], devices[:tenth] = times[tenth : 2 * tenth], devices[tenth : 2 * tenth]
     same = random.random(tenth) < 0.5
     values[:tenth][same] = values[tenth : 2 * tenth][same]
-    arrived = np.full(rows, (start + DAYS * 86_400) * 1_000_000 + seed)
+    # No two batches arrive at the same time.
+    arrived = np.full(rows, (start + DAYS * 86_400) * 1_000_000 + 2 * seed)
     arrived[:tenth] += random.integers(0, 2, tenth)
     return pa.table(
         {
@@ -114,9 +161,50 @@ def hard_readings(seed: int, rows: int = 20_000) -> pa.Table:
     )
 
 
+def write(client: Client, source: str, number: int, readings: pa.Table, *, is_answered: bool = True) -> None:
+    """Write batch ``number`` of a source and its ledger entries, as the writer of that version did.
+
+    Not ``is_answered``: as a writer does that is killed before the answer.
+    """
+    token = f"{source}/{number}-{number + 1}"
+    count, kWh = readings.num_rows, sum_finite(readings["power_usage_kWh"])
+    first, last = _time_range(readings)
+    arrived_at = readings["ingested_at"][0].as_py()
+    values = [source, number, number + 1, "sending", token, arrived_at, count, kWh, first, last, "an old writer"]
+    insert_rows(client, "ingestion_ledger", [values], _LEDGER_COLUMNS)
+    insert_block(client, "l1_power_raw", readings, token=token)
+    if is_answered:
+        values[3] = "committed"
+        insert_rows(client, "ingestion_ledger", [values], _LEDGER_COLUMNS)
+
+
+def _time_range(readings: pa.Table) -> tuple[dt.datetime, dt.datetime]:
+    times = pc.min_max(readings["timestamp"].cast(pa.timestamp("s", "UTC")))
+    return times["min"].as_py(), times["max"].as_py()
+
+
 def insert(client: Client, seed: int) -> None:
     """Insert hard readings into L1, as the writer does."""
     insert_block(client, "l1_power_raw", hard_readings(seed), token=f"batch {seed}")
+
+
+def assert_equal_to_a_new_one(migrated: Client, server: Endpoint) -> None:
+    """Every layer of a migrated database is what a new one makes of the same readings, and is verified."""
+    proofs = list(prove_all(migrated))
+    assert all(proof.is_equal for proof in proofs)
+    assert unverified_by_layer(migrated, DERIVED_LAYERS) == {layer: [] for layer in DERIVED_LAYERS}
+    with fresh_database(server) as name, client_of(server, name) as new:
+        migrate(new, Settings())
+        for table in ("device_metadata", "l1_power_raw"):
+            columns = "* EXCEPT (reject_reason, source, position_from, position_to)" if table == "l1_power_raw" else "*"
+            names = ", ".join(new.query(f"SELECT {columns} FROM {table} LIMIT 0").column_names)
+            new.command(
+                f"INSERT INTO {table} ({names}) SELECT {names} FROM {migrated.database}.{table} "
+                "SETTINGS max_partitions_per_insert_block = 0"
+            )
+            reload_dictionaries(new)
+        list(prove_all(new))
+        assert contents(new) == contents(migrated)
 
 
 def contents(client: Client) -> dict[str, list[tuple[object, ...]]]:
