@@ -116,8 +116,8 @@ MARTS = (BY_DEVICE_HOURLY, BY_BUILDING_TYPE, BY_DEVICE_DAILY)
 DERIVED_LAYERS: tuple[Layer, ...] = (L2, QUARANTINE, L3, *MARTS)
 # An insert into one of these tables continues into the later ones.
 CHAIN_TABLES = (RAW_TABLE, *(layer.table for layer in DERIVED_LAYERS))
-# Merges combine the rows of these tables.
 MONTHLY_TABLES = {layer.table: layer for layer in DERIVED_LAYERS if layer.is_monthly}
+# Merges combine the rows of these tables.
 MERGED_TABLES = frozenset(layer.table for layer in DERIVED_LAYERS if layer.needs_final)
 LAYERS_BY_NAME = {layer.name: layer for layer in DERIVED_LAYERS}
 

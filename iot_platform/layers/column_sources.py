@@ -43,10 +43,11 @@ COLUMN_SOURCES: Mapping[str, Sources] = {
         "local_hour": [(L3.name, "local_time")],
         **{name: [(L3.name, name)] for name in ("device_id", *_ATTRIBUTES, "has_metadata", "version")},
         **{name: [(L3.name, "power_usage_kWh")] for name in (*_TOTALS, "avg_kWh")},
+        "hour_share": [(L3.name, "timestamp"), (L3.name, "local_time"), (L3.name, "time_zone")],
     },
     BY_BUILDING_TYPE.name: {
         name: [(_HOUR, name)]
-        for name in ("ts_hour", "local_hour", "time_zone", "building_type", "has_metadata", *_TOTALS)
+        for name in ("ts_hour", "local_hour", "time_zone", "hour_share", "building_type", "has_metadata", *_TOTALS)
     },
     BY_DEVICE_DAILY.name: {
         name: [(_HOUR, name)]

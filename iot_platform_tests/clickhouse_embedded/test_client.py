@@ -172,12 +172,13 @@ def test_settings_query_id_and_log_comment(client: Client) -> None:
     assert client.command("SELECT getSetting('async_insert')") in ("false", 0, False)
 
 
-def test_a_session_of_the_client(client: Client, server: Server, database: str) -> None:
-    client.command("CREATE TEMPORARY TABLE x (a Int8)")
-    client.insert("x", [[1], [2]], column_names=["a"])
-    assert client.command("SELECT sum(a) FROM x") == 3
-    with connect(server, database) as other, pytest.raises(DatabaseError, match="UNKNOWN_TABLE"):
-        other.query("SELECT * FROM x")
+def test_a_session_of_the_client(server: Server, database: str) -> None:
+    with connect(server, database) as client, connect(server, database) as other:
+        client.command("CREATE TEMPORARY TABLE x (a Int8)")
+        client.insert("x", [[1], [2]], column_names=["a"])
+        assert client.command("SELECT sum(a) FROM x") == 3
+        with pytest.raises(DatabaseError, match="UNKNOWN_TABLE"):
+            other.query("SELECT * FROM x")
 
 
 @pytest.mark.parametrize("compress", ["lz4", "zstd", "gzip", "br", False])

@@ -28,8 +28,8 @@ LINEAGE = {
     "device_metadata": set(),
     "l3_power_joined": {"l2_power_cleaned", "device_metadata"},
     "l4_power_agg_hourly": {"l3_power_joined"},
-    "l4_power_by_building_type_hourly": {"l3_power_joined"},
-    "l4_power_by_device_daily": {"l3_power_joined"},
+    "l4_power_by_building_type_hourly": {"l4_power_agg_hourly"},
+    "l4_power_by_device_daily": {"l4_power_agg_hourly"},
 }
 
 GROUPS = {

@@ -91,7 +91,7 @@ def test_a_retried_batch_adds_nothing_to_any_layer(schema: Client, monkeypatch: 
     assert BatchWriter(schema, "s").write(batch) == 0
     assert contents(schema) == once
     assert once["l1_power_raw"][0] == 2000
-    assert once["l2_power_cleaned"][0] == once["l3_power_joined"][0] == once["readings"]
+    assert once["l2_power_cleaned"][0] == once["l3_power_by_version"][0] == once["readings"]
 
 
 def test_a_committed_batch_is_not_sent_again(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +245,7 @@ def test_any_batch_size_and_interruption_gives_the_same_layers(
     bad = sum(1 for n in range(30) if n % 7 == 0)
     assert found["l1_power_raw"][0] == 30
     assert found["power_quarantine"][0] == bad
-    assert found["l2_power_cleaned"] == found["l3_power_joined"]
+    assert found["l2_power_cleaned"] == found["l3_power_by_version"]
     assert found["readings"] == 30 - bad
     energy = sum(float(n % 50) for n in range(30) if n % 7)
     assert found["l4_power_agg_hourly_store"][1] == found["l2_power_cleaned"][1] == energy

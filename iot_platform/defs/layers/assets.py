@@ -62,8 +62,8 @@ ON_CALL = """
 **Materializing a day** compares it with the result of its definition (the view `{view}`) on `{source}`. If they differ,
 the day is rebuilt and compared again. The metadata of the partition has the result (`proof`) and what was found.
 
-**If it fails:** the layer above is unchanged and nothing is lost. Materialize `{source}` of that day, then this layer.
-If it is rebuilt again and again, something writes into `{table}` by another route than the materialized views.
+**If it fails:** the layer above is unchanged and nothing is lost. Materialize `{upstream}` of that day, then this
+layer. If it is rebuilt again and again, something writes into `{table}` by another route than the materialized views.
 """
 
 
@@ -78,7 +78,7 @@ def _layer_asset(
     condition: dg.AutomationCondition[dg.AssetKey] | None = None,
 ) -> dg.AssetsDefinition:
     """The asset of a layer: materializing it verifies it."""
-    on_call = ON_CALL.format(view=layer.view, source=layer.source, table=layer.table)
+    on_call = ON_CALL.format(view=layer.view, source=layer.source, upstream=deps[0], table=layer.table)
 
     @platform_asset(
         layer.name,
@@ -106,5 +106,9 @@ l2_power_cleaned = _layer_asset(L2, "l2_cleaned", "silver", [RAW_TABLE])
 power_quarantine = _layer_asset(QUARANTINE, "l2_cleaned", "silver", [RAW_TABLE])
 l3_power_joined = _layer_asset(L3, "l3_joined", "silver", [L2.name, DEVICES], after_passed_checks())
 l4_power_agg_hourly = _layer_asset(BY_DEVICE_HOURLY, "l4_marts", "gold", [L3.name], after_passed_checks())
-l4_power_by_building_type_hourly = _layer_asset(BY_BUILDING_TYPE, "l4_marts", "gold", [L3.name], after_passed_checks())
-l4_power_by_device_daily = _layer_asset(BY_DEVICE_DAILY, "l4_marts", "gold", [L3.name], after_passed_checks())
+l4_power_by_building_type_hourly = _layer_asset(
+    BY_BUILDING_TYPE, "l4_marts", "gold", [BY_DEVICE_HOURLY.name], after_passed_checks()
+)
+l4_power_by_device_daily = _layer_asset(
+    BY_DEVICE_DAILY, "l4_marts", "gold", [BY_DEVICE_HOURLY.name], after_passed_checks()
+)

@@ -14,7 +14,7 @@ from iot_platform.looker.fields import View
 from iot_platform.looker.project import Explore, Project, read_project
 from iot_platform.settings import Settings
 
-# Table of ClickHouse -> the asset it belongs to.
+# View of ClickHouse -> the asset it belongs to. A mart has the name of its asset.
 _ASSETS = {HOURLY_ROWS: BY_DEVICE_HOURLY.name} | {view: table for view, (table, _) in VIEW_SOURCES.items()}
 
 _PREVIEW = """
@@ -66,7 +66,7 @@ def _view(project: Project, view: View) -> dg.AssetSpec:
         project,
         "view",
         view.name,
-        deps=(dg.AssetKey(_ASSETS[table]) for table in tables),
+        deps=(dg.AssetKey(_ASSETS.get(table, table)) for table in tables),
         description=f"{view.label}: the fields of LookML over {listed}; docs/field-dictionary.md lists them.",
         file=view.file,
     )
