@@ -13,6 +13,7 @@ import pyarrow as pa
 from iot_platform.clickhouse.client import connect, quoted
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.migrations import create_database, migrate
+from iot_platform.layers.catalog import CHAIN_TABLES
 from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.readings.batch_writer import BatchWriter
 from iot_platform.readings.group_writer import GroupWriter, SourceBatch
@@ -44,6 +45,8 @@ def measure_small_batches(endpoint: Endpoint, settings: Settings, sizes: Sizes, 
         migrate(client, own)
         client.command(VERSIONS, parameters={"devices": DEVICES})
         reload_dictionaries(client)
+        for table in CHAIN_TABLES:
+            client.command(f"SYSTEM STOP MERGES {quoted(table)}")
         group = stack.enter_context(GroupWriter(client))
         results = []
         for rows, sources in ((1_000, 1), (1_000, SOURCES), (1, 1), (1, SOURCES)):
@@ -99,7 +102,7 @@ def _measure(write: Write, batches: Batches, sources: int, cpu: ServerCpu, round
         if number >= WARM_UP:
             seconds.append((time.monotonic() - started) / sources)
             cpu_seconds.append((cpu.seconds() - cpu_before) / sources)
-    # The least: without merges and other background work of the server.
+    # The least: without the background work of the server.
     return {
         "ms": median(seconds) * 1000,
         "cpu_ms": median(cpu_seconds) * 1000,
