@@ -9,6 +9,7 @@
 --   bits 8-15: how many minutes it has: 60, or another number where the clock changes
 --   bits 2-7: how many of them are in this part
 --   bit 1: its begin is in this part; bit 0: its end is in this part
+-- An hour in which the clock changes consists of its time before and its time after the change.
 
 -- A table is replaced by its view in one step, so its name always answers: the old views end first, and readers miss what
 -- arrives in the fraction of a second until then. ClickHouse drops the old tables after 8 minutes, or when no query reads
@@ -40,11 +41,18 @@ CREATE OR REPLACE VIEW l4_power_agg_hourly_store AS
 WITH
     dictGet('time_zone_offsets', ('offset_s', 'changes_at', 'offset_after_s'),
             toUInt64(dictGet('device_version_attributes', 'zone_id', hours.version)) * 4096 + bitShiftRight(toUInt32(hours.ts_hour), 20)) AS clock,
-    toDateTime(clock.2, 'UTC') AS changes_at,
-    if(hours.local_hour - clock.1 < changes_at,
-       hours.local_hour - clock.1, greatest(hours.local_hour - clock.3, changes_at)) AS begins_at,
-    if(hours.local_hour + 3600 - clock.3 > changes_at,
-       hours.local_hour + 3600 - clock.3, least(hours.local_hour + 3600 - clock.1, changes_at)) AS ends_at
+    toInt64(clock.2) AS changes_at,
+    toInt64(toUInt32(hours.ts_hour)) AS starts_at,
+    toInt64(toUInt32(hours.local_hour)) AS local_starts_at,
+    local_starts_at - clock.1 AS begins_before,
+    least(local_starts_at + 3600 - clock.1, changes_at) AS ends_before,
+    greatest(local_starts_at - clock.3, changes_at) AS begins_after,
+    local_starts_at + 3600 - clock.3 AS ends_after,
+    if(begins_before < ends_before, begins_before, begins_after) AS begins_at,
+    if(begins_after < ends_after, ends_after, ends_before) AS ends_at,
+    greatest(0, ends_before - begins_before) + greatest(0, ends_after - begins_after) AS length_s,
+    greatest(0, least(ends_before, starts_at + 3600) - greatest(begins_before, starts_at))
+        + greatest(0, least(ends_after, starts_at + 3600) - greatest(begins_after, starts_at)) AS part_s
 SELECT
     hours.ts_hour AS ts_hour,
     hours.device_id AS device_id,
@@ -60,10 +68,10 @@ SELECT
     dictGet('device_version_attributes', 'time_zone', hours.version) AS time_zone,
     hours.version AS version,
     bitShiftLeft(toUInt64(dictGet('device_version_attributes', 'zone_id', hours.version)), 48)
-        + bitShiftLeft(toUInt64(toUInt32(begins_at)), 16)
-        + bitShiftLeft(toUInt64(intDiv(ends_at - begins_at, 60)), 8)
-        + bitShiftLeft(toUInt64(intDiv(least(ends_at, hours.ts_hour + 3600) - greatest(begins_at, hours.ts_hour), 60)), 2)
-        + 2 * (begins_at >= hours.ts_hour) + (ends_at <= hours.ts_hour + 3600) AS local_hour_part
+        + bitShiftLeft(toUInt64(begins_at), 16)
+        + bitShiftLeft(toUInt64(intDiv(length_s, 60)), 8)
+        + bitShiftLeft(toUInt64(intDiv(part_s, 60)), 2)
+        + 2 * (begins_at >= starts_at) + (ends_at <= starts_at + 3600) AS local_hour_part
 FROM l4_power_hourly_by_version AS hours
 COMMENT 'The rows of l4_power_agg_hourly as they are stored, with exact energy: sum, never count them';
 
@@ -90,11 +98,18 @@ CREATE OR REPLACE VIEW l4_power_by_building_type_hourly AS
 WITH
     dictGet('time_zone_offsets', ('offset_s', 'changes_at', 'offset_after_s'),
             toUInt64(hours.zone_id) * 4096 + bitShiftRight(toUInt32(hours.ts_hour), 20)) AS clock,
-    toDateTime(clock.2, 'UTC') AS changes_at,
-    if(hours.local_hour - clock.1 < changes_at,
-       hours.local_hour - clock.1, greatest(hours.local_hour - clock.3, changes_at)) AS begins_at,
-    if(hours.local_hour + 3600 - clock.3 > changes_at,
-       hours.local_hour + 3600 - clock.3, least(hours.local_hour + 3600 - clock.1, changes_at)) AS ends_at
+    toInt64(clock.2) AS changes_at,
+    toInt64(toUInt32(hours.ts_hour)) AS starts_at,
+    toInt64(toUInt32(hours.local_hour)) AS local_starts_at,
+    local_starts_at - clock.1 AS begins_before,
+    least(local_starts_at + 3600 - clock.1, changes_at) AS ends_before,
+    greatest(local_starts_at - clock.3, changes_at) AS begins_after,
+    local_starts_at + 3600 - clock.3 AS ends_after,
+    if(begins_before < ends_before, begins_before, begins_after) AS begins_at,
+    if(begins_after < ends_after, ends_after, ends_before) AS ends_at,
+    greatest(0, ends_before - begins_before) + greatest(0, ends_after - begins_after) AS length_s,
+    greatest(0, least(ends_before, starts_at + 3600) - greatest(begins_before, starts_at))
+        + greatest(0, least(ends_after, starts_at + 3600) - greatest(begins_after, starts_at)) AS part_s
 SELECT
     hours.ts_hour AS ts_hour,
     hours.local_hour AS local_hour,
@@ -105,10 +120,10 @@ SELECT
     hours.max_kWh AS max_kWh,
     dictGet('time_zone_name', 'name', hours.zone_id) AS time_zone,
     bitShiftLeft(toUInt64(hours.zone_id), 48)
-        + bitShiftLeft(toUInt64(toUInt32(begins_at)), 16)
-        + bitShiftLeft(toUInt64(intDiv(ends_at - begins_at, 60)), 8)
-        + bitShiftLeft(toUInt64(intDiv(least(ends_at, hours.ts_hour + 3600) - greatest(begins_at, hours.ts_hour), 60)), 2)
-        + 2 * (begins_at >= hours.ts_hour) + (ends_at <= hours.ts_hour + 3600) AS local_hour_part
+        + bitShiftLeft(toUInt64(begins_at), 16)
+        + bitShiftLeft(toUInt64(intDiv(length_s, 60)), 8)
+        + bitShiftLeft(toUInt64(intDiv(part_s, 60)), 2)
+        + 2 * (begins_at >= starts_at) + (ends_at <= starts_at + 3600) AS local_hour_part
 FROM l4_power_hourly_by_type AS hours
 COMMENT 'L4 mart: energy per hour and building type. Sum its rows, never count them';
 
