@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from iot_platform.clickhouse import migrations
 from iot_platform.clickhouse.endpoint import Endpoint
@@ -228,8 +228,13 @@ def test_it_can_be_interrupted_after_each_statement(
 
 
 def test_tables_of_any_size_are_replaced(old: Client, server: Endpoint) -> None:
+    with pytest.raises(WaitingMigrationError):
+        migrations.migrate(old, Settings(), begin=True)
+    fill(old, migrations.pending(old, Settings()))
     # As if 50 GB, the limit by default, were one byte.
     old.set_client_setting("max_table_size_to_drop", 1)
+    with pytest.raises(DatabaseError, match="TABLE_SIZE_EXCEEDS_MAX_DROP_SIZE_LIMIT"):
+        old.command("DROP TABLE l3_power_joined")
     upgrade(old, Settings())
     [[engine]] = old.query(
         "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = 'l3_power_joined'"
