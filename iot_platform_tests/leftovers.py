@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import threading
 import time
 from dataclasses import dataclass
 
 import psutil
+
+from iot_platform.services.signals import STOP_SIGNALS
 
 GRACE_S = 10
 # What the platform reads. Libraries set variables of their own when they are imported, as pytest does with each test.
@@ -26,6 +29,7 @@ class State:
     threads: frozenset[threading.Thread]
     environment: frozenset[tuple[str, str]]
     directory: str
+    ignored_signals: frozenset[str]
 
     @classmethod
     def now(cls) -> State:
@@ -35,6 +39,7 @@ class State:
             frozenset(t for t in threading.enumerate() if not t.daemon and not _POOLS.fullmatch(t.name)),
             frozenset(item for item in os.environ.items() if _WATCHED.fullmatch(item[0])),
             os.getcwd(),
+            frozenset(each.name for each in STOP_SIGNALS if signal.getsignal(each) is signal.SIG_IGN),
         )
 
 
@@ -64,6 +69,9 @@ def _difference(before: State, after: State) -> list[str]:
         left.append(f"changed environment variables: {', '.join(sorted(changed))}")
     if before.directory != after.directory:
         left.append(f"working directory: {after.directory}")
+    # The processes that later tests start would ignore them, too.
+    if new_ignored := after.ignored_signals - before.ignored_signals:
+        left.append(f"ignored signals: {', '.join(sorted(new_ignored))}")
     return left
 
 

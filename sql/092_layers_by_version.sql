@@ -14,7 +14,9 @@ CREATE TABLE IF NOT EXISTS l3_power_by_version
     power_usage_kWh Float64 COMMENT 'Energy used in the interval' CODEC(ZSTD(1)),
     version         UInt32 COMMENT 'The version of its metadata that was valid then; 0: none' CODEC(Delta, LZ4),
     ingested_at     DateTime64(6, 'UTC') COMMENT 'When the platform received it' CODEC(DoubleDelta, LZ4),
-    local_time      DateTime('UTC') COMMENT 'The timestamp on the clock of the site, written as if it were UTC' CODEC(DoubleDelta, LZ4)
+    local_time      DateTime('UTC') COMMENT 'The timestamp on the clock of the site, written as if it were UTC' CODEC(DoubleDelta, LZ4),
+    -- Finds the versions of a customer.
+    INDEX by_version version TYPE minmax GRANULARITY 1
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMMDD(timestamp)
@@ -32,7 +34,8 @@ CREATE TABLE IF NOT EXISTS l4_power_hourly_by_version
     total_kWh     SimpleAggregateFunction(sum, Decimal(38, 9)) COMMENT 'Energy of the hour' CODEC(ZSTD(1)),
     readings      SimpleAggregateFunction(sum, UInt64) COMMENT 'Number of readings' CODEC(ZSTD(1)),
     max_kWh       SimpleAggregateFunction(max, Float64) COMMENT 'Largest single reading' CODEC(ZSTD(1)),
-    local_hour    DateTime('UTC') COMMENT 'Hour on the clock of the site, written as if it were UTC' CODEC(DoubleDelta, LZ4)
+    local_hour    DateTime('UTC') COMMENT 'Hour on the clock of the site, written as if it were UTC' CODEC(DoubleDelta, LZ4),
+    INDEX by_version version TYPE minmax GRANULARITY 1
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMMDD(ts_hour)

@@ -77,12 +77,6 @@ LIMIT 1 BY device_id, timestamp;
 
 -- Replaced in one step: a reader sees the old view or the new one. New columns come last.
 CREATE OR REPLACE VIEW l4_power_agg_hourly AS
-WITH
-    dictGet('time_zone_offsets', ('offset_s', 'changes_at', 'offset_after_s'),
-            toUInt64(dictGet('device_version_attributes', 'zone_id', hours.version)) * 4096 + bitShiftRight(toUInt32(hours.ts_hour), 20)) AS clock,
-    toInt64(toUInt32(hours.ts_hour)) AS starts_at,
-    greatest(starts_at, least(toInt64(clock.2), starts_at + 3600)) AS changes_at,
-    toInt64(toUInt32(hours.local_hour)) AS local_starts_at
 SELECT
     hours.ts_hour AS ts_hour,
     hours.device_id AS device_id,
@@ -98,11 +92,6 @@ SELECT
     hours.local_hour AS local_hour,
     dictGet('device_version_attributes', 'time_zone', hours.version) AS time_zone,
     hours.version AS version,
-    (
-        greatest(0, least(changes_at + clock.1, local_starts_at + 3600) - greatest(starts_at + clock.1, local_starts_at))
-        + greatest(0, least(starts_at + 3600 + clock.3, local_starts_at + 3600)
-                      - greatest(changes_at + clock.3, local_starts_at))
-    ) / 3600 AS hour_share,
     hours.min_voltage AS min_voltage,
     hours.max_voltage AS max_voltage
 FROM l4_power_hourly_by_version AS hours FINAL

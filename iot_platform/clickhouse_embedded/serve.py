@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from iot_platform.clickhouse_embedded import thread_statistics
 from iot_platform.clickhouse_embedded.directory import ServerDirectory
 from iot_platform.clickhouse_embedded.errors import DirectoryInUseError, MissingPackageError
 from iot_platform.clickhouse_embedded.listener import listening
@@ -89,6 +90,7 @@ def _start_engine(options: ServerOptions, directory: ServerDirectory) -> App:
         os.chdir(directory.path)  # Engine uses relative paths, because the path may contain any characters
         _restrict_process(directory, config.parent)
         # This loads the engine, which starts threads and writes temporary files: only after the restriction.
+        thread_statistics.turn_off()
         from iot_platform.clickhouse_embedded.app import App
         from iot_platform.clickhouse_embedded.engine import Engine
     except ImportError as error:

@@ -12,6 +12,7 @@ from typing import Any
 from iot_platform.dashboard.clickhouse_pool import ClickHousePool, UnavailableError
 from iot_platform.dashboard.query_cache import QueryCache
 from iot_platform.errors import PlatformError
+from iot_platform.layers.catalog import MART_TABLES
 from iot_platform.looker.compiler import Column, Compiled, compile_query
 from iot_platform.looker.dashboard import Dashboard, DashboardFilter
 from iot_platform.looker.project import Project
@@ -105,9 +106,10 @@ class Tiles:
 
 
 def tables_of(project: Project, dashboard: Dashboard, settings: Settings) -> set[str]:
-    """The tables that the tiles read with the default filters."""
+    """The tables that the tiles read with the default filters; for a view, the table behind it."""
     queries = [tile.query_with(dashboard.defaults()) for tile in dashboard.tiles]
-    return {compile_query(project, query, settings.clickhouse_database).table for query in queries}
+    names = {compile_query(project, query, settings.clickhouse_database).table for query in queries}
+    return {MART_TABLES.get(name, name) for name in names}
 
 
 def _join_locations(

@@ -120,6 +120,8 @@ MONTHLY_TABLES = {layer.table: layer for layer in DERIVED_LAYERS if layer.is_mon
 # Merges combine the rows of these tables.
 MERGED_TABLES = frozenset(layer.table for layer in DERIVED_LAYERS if layer.needs_final)
 LAYERS_BY_NAME = {layer.name: layer for layer in DERIVED_LAYERS}
+# Marts as LookML reads them -> the tables with their rows. These names are views.
+MART_TABLES = {HOURLY_ROWS: BY_DEVICE_HOURLY.table, **{layer.name: layer.table for layer in MARTS}}
 
 
 def partition_id(day: dt.date) -> str:

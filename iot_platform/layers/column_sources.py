@@ -45,8 +45,11 @@ COLUMN_SOURCES: Mapping[str, Sources] = {
         **{name: [(L3.name, "power_usage_kWh")] for name in (*_TOTALS, "avg_kWh")},
     },
     BY_BUILDING_TYPE.name: {
-        name: [(_HOUR, name)]
-        for name in ("ts_hour", "local_hour", "time_zone", "building_type", "has_metadata", *_TOTALS)
+        **{
+            name: [(_HOUR, name)]
+            for name in ("ts_hour", "local_hour", "time_zone", "building_type", "has_metadata", *_TOTALS)
+        },
+        "local_hour_part": [(_HOUR, name) for name in ("ts_hour", "local_hour", "time_zone")],
     },
     BY_DEVICE_DAILY.name: {
         name: [(_HOUR, name)]

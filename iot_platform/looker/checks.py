@@ -15,7 +15,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from iot_platform.clickhouse.client import quoted
 from iot_platform.clickhouse.retries import is_transient
 from iot_platform.errors import LookmlError
-from iot_platform.layers.catalog import DEVICES
+from iot_platform.layers.catalog import DEVICES, MART_TABLES
 from iot_platform.looker.compiler import Compiled, compile_query
 from iot_platform.looker.fields import View
 from iot_platform.looker.project import EXPLORE, Project
@@ -24,9 +24,10 @@ from iot_platform.looker.query import Query
 # Tiles that are meant to show only the first few rows.
 TOP_TILES = frozenset({"top_devices"})
 
-# View of ClickHouse -> its table, and the columns of that table which the view uses but does not show.
+# View of ClickHouse -> its table, and the columns of both that no field needs to read: the view makes others of them.
 VIEW_SOURCES: Mapping[str, tuple[str, frozenset[str]]] = {
     "device_current_versions": (DEVICES, frozenset({"is_removed", "recorded_at"})),
+    **{name: (table, frozenset({"version", "zone_id", "type_id"})) for name, table in MART_TABLES.items()},
 }
 
 EXACT_TOTALS = (f"{EXPLORE}.exact_kwh", f"{EXPLORE}.reading_count")
@@ -145,7 +146,8 @@ def find_column_problems(client: Client, project: Project) -> list[Finding]:
         for table in sorted(view.tables() & columns.keys()):
             source, resolved = VIEW_SOURCES.get(table, (table, frozenset()))
             for column in sorted((columns[table] | columns.get(source, set())) - used - resolved):
-                findings.append(Finding(f"{source}.{column}", "is read by no field", view.where))
+                owner = table if column in columns[table] else source
+                findings.append(Finding(f"{owner}.{column}", "is read by no field", view.where))
         findings += _missing_columns(view, columns)
     return findings
 

@@ -35,7 +35,7 @@ def field_dictionary(project: Project) -> str:
 
 def _row(view: View, field: Field) -> str:
     label = f"{field.label} (hidden)" if field.is_hidden else field.label
-    sql = field.sql.replace(f"{TABLE}.", "")
+    sql = " ".join(field.sql.replace(f"{TABLE}.", "").split())  # a row of a table is one line
     cells = (
         f"`{field.name}`",
         label,

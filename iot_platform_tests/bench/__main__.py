@@ -30,8 +30,9 @@ from iot_platform_tests.bench.inserts import Say, measure_inserts
 from iot_platform_tests.bench.proofs import measure_proofs
 from iot_platform_tests.bench.report import show
 from iot_platform_tests.bench.sizes import FULL, QUICK, Sizes
+from iot_platform_tests.bench.small_batches import measure_small_batches
 
-PARTS = ("inserts", "files", "proofs", "dashboard", "dagster", "demo")
+PARTS = ("inserts", "small_batches", "files", "proofs", "dashboard", "dagster", "demo")
 
 
 @click.command()
@@ -89,6 +90,7 @@ class Run:
         with running_server(settings) as endpoint, closing(connect(endpoint, settings, database="default")) as admin:
             self.results["machine"] = machine.facts(admin)
             parts["inserts"] = lambda: measure_inserts(endpoint, settings, sizes, say)
+            parts["small_batches"] = lambda: measure_small_batches(endpoint, settings, sizes, say)
             parts["files"] = lambda: measure_files(admin, home, self._directory, sizes, self._cambridge, say)
             parts["proofs"] = lambda: measure_proofs(endpoint, settings, home, sizes, say)
             parts["dashboard"] = lambda: measure_dashboard(endpoint, settings, self._directory, sizes, say)

@@ -14,7 +14,9 @@ from iot_platform.clickhouse.client import connect, quoted
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.migrations import create_database, migrate
 from iot_platform.clickhouse.statements import split_statements
+from iot_platform.layers.catalog import BY_DEVICE_HOURLY, CHAIN_TABLES
 from iot_platform.layers.dictionaries import reload_dictionaries
+from iot_platform.readings.arrival_times import in_key_order
 from iot_platform.readings.batch_writer import BatchWriter
 from iot_platform.readings.prepared_batch import Batch
 from iot_platform.settings import Settings
@@ -25,7 +27,7 @@ BARE, BOOK, CHAIN, WRITER = "bare_l1", "textbook", "chain", "chain_and_ledger"
 MEANING = {
     BARE: "the table L1 without any view behind it",
     BOOK: "JOIN in the view, SummingMergeTree",
-    CHAIN: "L1 to L4 and quarantine, as in sql/",
+    CHAIN: "L1 to L4 and quarantine, as in sql/; rows are sorted before they are sent, as the writer does",
     WRITER: "the same through the writer: lease, ledger, exactly once",
 }
 
@@ -46,15 +48,6 @@ INSERT INTO device_metadata (device_id, customer_id, building_type, latitude, lo
 SELECT device_id, customer_id, building_type, latitude, longitude FROM {source:Identifier}.device_metadata
 WHERE valid_from = toDateTime(0, 'UTC')
 """
-CHAIN_TABLES = (
-    "l1_power_raw",
-    "l2_power_cleaned",
-    "power_quarantine",
-    "l3_power_joined",
-    "l4_power_agg_hourly_store",
-    "l4_power_by_building_type_hourly",
-    "l4_power_by_device_daily",
-)
 TABLES = {
     BARE: ("l1_power_raw",),
     BOOK: ("l1_power_raw", "l2_power_cleaned", "l3_power_joined", "l4_power_agg_hourly"),
@@ -86,19 +79,36 @@ class Contestants:
         self.inserts: dict[str, Insert] = {
             BARE: _plain(self.clients[BARE]),
             BOOK: _plain(self.clients[BOOK]),
-            CHAIN: _plain(self.clients[CHAIN]),
+            CHAIN: _sorted(self.clients[CHAIN]),
         }
 
     def start(self, source: str) -> None:
-        """Empty all tables; ``source`` is the name of the next source."""
+        """Empty all tables and stop their merges; ``source`` is the name of the next source."""
         for name, client in self.clients.items():
             for table in TABLES[name]:
                 client.command(f"TRUNCATE TABLE {table} SYNC")
+                # Each contestant's merges are measured on their own: they would disturb the inserts of the others.
+                client.command(f"SYSTEM STOP MERGES {table}")
         writer = BatchWriter(self.clients[WRITER], source)
         # The lease of a source is held over many batches.
         self._lease.close()
         self._lease.enter_context(writer.exclusive())
         self.inserts[WRITER] = _exactly_once(writer)
+
+    def merge(self, name: str) -> None:
+        """Merge all parts of a contestant's tables, to one part a partition."""
+        for table in TABLES[name]:
+            self.clients[name].command(f"SYSTEM START MERGES {table}")
+            self.clients[name].command(f"OPTIMIZE TABLE {table} FINAL")
+
+    def bytes_on_disk(self, name: str) -> int:
+        """Bytes of all parts of a contestant's tables."""
+        rows = self.clients[name].query(
+            "SELECT sum(bytes_on_disk) FROM system.parts "
+            "WHERE database = currentDatabase() AND active AND table IN {tables:Array(String)}",
+            parameters={"tables": list(TABLES[name])},
+        )
+        return int(rows.result_rows[0][0])
 
     def check(self, rows: int) -> None:
         """Check that no rows were lost or doubled. Raises RuntimeError."""
@@ -107,7 +117,7 @@ class Contestants:
                 raise RuntimeError(f"{name}: {rows:,} readings were sent, L1 holds {found:,}.")
             if name in (CHAIN, WRITER):
                 refused, cleaned = _count(client, "power_quarantine"), _count(client, "l2_power_cleaned")
-                counted = client.query("SELECT sum(readings) FROM l4_power_agg_hourly_store").result_rows[0][0]
+                counted = client.query(f"SELECT sum(readings) FROM {BY_DEVICE_HOURLY.table}").result_rows[0][0]
                 if refused + cleaned != rows or counted != cleaned:
                     raise RuntimeError(f"{name}: L1 {rows:,}, L2 {cleaned:,}, refused {refused:,}, L4 {counted:,}.")
 
@@ -130,6 +140,11 @@ def _plain(client: Client) -> Insert:
         insert_block(client, "l1_power_raw", rows, token=f"batch {number}")
 
     return insert
+
+
+def _sorted(client: Client) -> Insert:
+    insert = _plain(client)
+    return lambda rows, number: insert(in_key_order(rows), number)
 
 
 def _exactly_once(writer: BatchWriter) -> Insert:

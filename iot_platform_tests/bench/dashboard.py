@@ -1,7 +1,4 @@
-"""Response times of the dashboard's tiles: their SQL on the marts, compared with the same queries in DuckDB.
-
-DuckDB has one prepared table by hour and device, sorted by time, as a separate pipeline would make it.
-"""
+"""Response times of the dashboard's tiles: their SQL on the marts, compared with the same queries in DuckDB."""
 
 from __future__ import annotations
 
@@ -27,6 +24,7 @@ from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.looker.compiler import Compiled, compile_query
 from iot_platform.looker.project import Project, load_project
 from iot_platform.settings import Settings
+from iot_platform_tests.bench.dashboard_duckdb import QUESTIONS, asking_duckdb, export
 from iot_platform_tests.bench.inserts import Say
 from iot_platform_tests.bench.sizes import Sizes
 
@@ -61,27 +59,6 @@ SELECT
     cityHash64(number, {start:DateTime('UTC')}) % 20000 / 1000
 FROM numbers(24 * {devices:UInt32})
 """
-EXPORT = """
-SELECT ts_hour, local_hour, device_id, customer_id, toString(building_type) AS building_type, latitude, longitude,
-    has_metadata, toFloat64(sum(total_kWh)) AS total_kWh, sum(readings) AS readings, max(max_kWh) AS max_kWh
-FROM l4_power_agg_hourly_store
-WHERE ts_hour >= {start:DateTime('UTC')} AND ts_hour < {stop:DateTime('UTC')}
-GROUP BY ALL
-ORDER BY ts_hour, device_id
-"""
-_IN_PERIOD = "FROM hourly WHERE ts_hour >= $start AND ts_hour < $stop"
-QUESTIONS = {
-    "usage_over_time": f"SELECT ts_hour, building_type, sum(total_kWh) {_IN_PERIOD} GROUP BY ALL",
-    "usage_by_hour_of_day": f"SELECT hour(local_hour) AS h, sum(total_kWh) / count(DISTINCT local_hour) {_IN_PERIOD} "
-    "GROUP BY h",
-    "usage_by_day_of_week": "SELECT isodow(local_hour) - 1 AS d, sum(total_kWh) / count(DISTINCT local_hour) "
-    f"{_IN_PERIOD} GROUP BY d",
-    "building_types": f"SELECT building_type, sum(total_kWh) / sum(readings) {_IN_PERIOD} GROUP BY ALL",
-    "top_devices": "SELECT device_id, sum(total_kWh) AS kWh FROM hourly WHERE ts_hour >= $last_day "
-    "AND ts_hour < $next_hour GROUP BY ALL ORDER BY kWh DESC, device_id LIMIT 10",
-    "map": "SELECT round(latitude, 3) AS lat, round(longitude, 3) AS lon, building_type, sum(total_kWh), "
-    f"count(DISTINCT device_id) {_IN_PERIOD} AND has_metadata = 1 GROUP BY lat, lon, building_type",
-}
 
 
 def measure_dashboard(
@@ -96,7 +73,8 @@ def measure_dashboard(
         migrate(client, own)
         seconds = _fill(client, sizes, say)
         duck = stack.enter_context(closing(duckdb.connect(str(directory / "hourly.duckdb"))))
-        _export(client, duck, sizes, say)
+        say("dashboard: the hourly table of DuckDB")
+        export(client, duck, FIRST, sizes.dashboard_days)
         project = load_project()
         now = FIRST + dt.timedelta(days=sizes.dashboard_days) - dt.timedelta(minutes=10)
         periods: dict[str, dict[str, Any]] = {}
@@ -106,7 +84,7 @@ def measure_dashboard(
             _compare(client, duck, tiles, asked)
             engines: Engines = {
                 CLICKHOUSE: lambda tiles=tiles: _asking_clickhouse(endpoint, own, tiles),  # type: ignore[misc]
-                DUCKDB: lambda asked=asked: _asking_duckdb(duck, asked),  # type: ignore[misc]
+                DUCKDB: lambda asked=asked: asking_duckdb(duck, asked),  # type: ignore[misc]
             }
             periods[period] = _measure_period(period, engines, sizes, say, is_default=not periods)
         [[readings]] = client.query("SELECT sum(readings) FROM l4_power_by_building_type_hourly").result_rows
@@ -160,22 +138,6 @@ def _fill(client: Client, sizes: Sizes, say: Say) -> float:
     return time.monotonic() - started
 
 
-def _export(client: Client, duck: duckdb.DuckDBPyConnection, sizes: Sizes, say: Say) -> None:
-    say("dashboard: the hourly table of DuckDB")
-    for day in range(0, sizes.dashboard_days, 20):
-        start = FIRST + dt.timedelta(days=day)
-        stop = FIRST + dt.timedelta(days=min(day + 20, sizes.dashboard_days))
-        rows = client.query_arrow(EXPORT, parameters={"start": start, "stop": stop}, use_strings=True)
-        duck.register("exported", rows)
-        # Seconds since 1970 come as numbers.
-        hours = (f"make_timestamp({name}::BIGINT * 1000000) AS {name}" for name in ("ts_hour", "local_hour"))
-        columns = f"* REPLACE ({', '.join(hours)})"
-        verb = "INSERT INTO hourly" if day else "CREATE TABLE hourly AS"
-        duck.execute(f"{verb} SELECT {columns} FROM exported")
-        duck.unregister("exported")
-    duck.execute("CHECKPOINT")
-
-
 def _tiles(project: Project, period: str, now: dt.datetime) -> dict[str, Compiled]:
     dashboard = project.dashboards["power_overview"]
     values = {**dashboard.defaults(), "period": period}
@@ -200,16 +162,6 @@ def _asking_clickhouse(
 ) -> Callable[[str], object]:
     client = connect(endpoint, settings)
     return lambda tile: client.query(tiles[tile].sql, parameters=dict(tiles[tile].parameters)).result_rows
-
-
-def _asking_duckdb(duck: duckdb.DuckDBPyConnection, asked: Mapping[str, dt.datetime]) -> Callable[[str], object]:
-    cursor = duck.cursor()
-
-    def ask(tile: str) -> object:
-        used = {name: value for name, value in asked.items() if f"${name}" in QUESTIONS[tile]}
-        return cursor.execute(QUESTIONS[tile], used).fetchall()
-
-    return ask
 
 
 def _one_viewer(engines: Engines, rounds: int) -> dict[str, dict[str, dict[str, float]]]:
@@ -262,7 +214,7 @@ def _compare(
     asked: Mapping[str, dt.datetime],
 ) -> None:
     """Both engines must say the same: numbers of each row, in any order, to the last digits of a sum of floats."""
-    ask = _asking_duckdb(duck, asked)
+    ask = asking_duckdb(duck, asked)
     for name, compiled in tiles.items():
         # Whole, not cut by the tile's limit: which rows it would show is not decided.
         sql = compiled.sql if name == "top_devices" else compiled.unlimited

@@ -14,11 +14,13 @@ from iot_platform.clickhouse.client import connect, quoted
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.layers.catalog import DERIVED_LAYERS
 from iot_platform.layers.dictionaries import reload_dictionaries
+from iot_platform.layers.proof import prove_all
 from iot_platform.settings import Settings
 from iot_platform_tests.bench.contestants import VERSIONS
 from iot_platform_tests.bench.figures import spread
 from iot_platform_tests.bench.inserts import Say
 from iot_platform_tests.bench.processes import Measured, clean_environment, measure
+from iot_platform_tests.bench.server_cpu import ServerCpu
 from iot_platform_tests.bench.sizes import Sizes
 
 DATABASE = "bench_proofs"
@@ -49,12 +51,12 @@ def measure_proofs(endpoint: Endpoint, settings: Settings, home: Path, sizes: Si
         stack.callback(client.command, f"DROP DATABASE {quoted(DATABASE)} SYNC")
         client.command(VERSIONS, parameters={"devices": sizes.proof_devices})
         reload_dictionaries(client)
-        steps, filled = [], 0
+        cpu, steps, filled = ServerCpu(settings), [], 0
         for days in sizes.proof_days:
             for day in range(filled, days):
                 _fill_day(client, sizes, day)
             filled = days
-            steps.append(_step(client, env, days, sizes, say))
+            steps.append(_step(client, env, cpu, days, sizes, say))
         say("proofs: rebuild every day of every layer")
         for table in DERIVED_TABLES:
             client.command(f"TRUNCATE TABLE {table} SYNC")
@@ -80,7 +82,7 @@ def _fill_day(client: Client, sizes: Sizes, day: int) -> None:
     client.command(ONE_DAY, parameters=parameters, settings=dict(ONE_BLOCK))
 
 
-def _step(client: Client, env: Mapping[str, str], days: int, sizes: Sizes, say: Say) -> dict[str, Any]:
+def _step(client: Client, env: Mapping[str, str], cpu: ServerCpu, days: int, sizes: Sizes, say: Say) -> dict[str, Any]:
     """Verify all days: with all data read, and again when they are verified already."""
     readings = int(client.query("SELECT count() FROM l1_power_raw").result_rows[0][0])
     say(f"proofs: {readings:,} readings of {sizes.proof_devices:,} devices in {days} days")
@@ -97,7 +99,20 @@ def _step(client: Client, env: Mapping[str, str], days: int, sizes: Sizes, say: 
         "proof_seconds": spread([sum(_layer_seconds(run).values()) for run, _ in runs]),
         "query_memory_bytes": max(memory for _, memory in runs),
         "first_look_seconds": look.seconds,
+        "cpu_seconds_per_10_million": _layer_cpu(client, cpu, PER_READINGS / readings, sizes.proof_runs),
     }
+
+
+def _layer_cpu(client: Client, cpu: ServerCpu, scale: float, runs: int) -> dict[str, float]:
+    """CPU seconds of the server to compare each layer, times ``scale``: the least of several runs."""
+    found: dict[str, list[float]] = {layer.name: [] for layer in DERIVED_LAYERS}
+    for _ in range(runs):
+        for layer in DERIVED_LAYERS:
+            before = cpu.seconds()
+            for _proof in prove_all(client, layers=[layer]):
+                pass
+            found[layer.name].append((cpu.seconds() - before) * scale)
+    return {layer: min(seconds) for layer, seconds in found.items()}
 
 
 def _measured(client: Client, env: Mapping[str, str], *options: str) -> tuple[Measured, int]:

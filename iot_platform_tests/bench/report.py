@@ -9,12 +9,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from iot_platform_tests.bench import dashboard
+from iot_platform_tests.bench import dashboard, small_batches
 from iot_platform_tests.bench.contestants import BARE, BOOK, MEANING
 from iot_platform_tests.bench.dagster_runs import summary
 from iot_platform_tests.bench.figures import text
 
 PIPE_WIDTH = 200
+# Keys of ``chain_against`` in the results, and what they compare.
+RATIOS = {"cpu": "CPU", "cpu_with_merges": "CPU + merges", "wall": "time", "wall_with_merges": "time + merges"}
 
 
 def show(results: dict[str, Any], console: Console | None = None) -> None:
@@ -30,6 +32,7 @@ def show(results: dict[str, Any], console: Console | None = None) -> None:
     )
     for name, part in (
         ("inserts", _inserts),
+        ("small_batches", _small_batches),
         ("files", _files),
         ("proofs", _proofs),
         ("dashboard", _dashboard),
@@ -58,19 +61,40 @@ def _dashboard(out: Console, part: dict[str, Any]) -> None:
 
 
 def _inserts(out: Console, cells: list[dict[str, Any]]) -> None:
-    rows = []
-    cpu_rows = []
+    rates, cpu, ratios, disk = [], [], [], []
     for cell in cells:
         shape = [f"{cell['devices']:,}", f"{cell['batch_rows']:,}", str(cell["readings_per_device"])]
-        rates = [text(cell["rows_per_s"][name], between="\n") for name in MEANING]
-        ratios = [text(cell["chain_against"][name], 2, "\n") for name in (BARE, BOOK)]
-        rows.append([*shape, *rates, *ratios])
-        cpu_rows.append([*shape, *(f"{cell['cpu_us_per_row'][name]:,.2f}" for name in MEANING)])
-    columns = ("devices", "batch", "per device", *MEANING)
-    _table(out, "Inserts, rows/s: median (min - max)", (*columns, "chain / bare", "chain / textbook"), rows)
-    _table(out, "Inserts, CPU of the server, microseconds per row", columns, cpu_rows)
+        rates.append([*shape, *(text(cell["rows_per_s"][name], between="\n") for name in MEANING)])
+        cpu.append(
+            [
+                *shape,
+                *(
+                    f"{cell['cpu_us_per_row'][name]:,.3f}, {cell['cpu_us_per_row_with_merges'][name]:,.3f}"
+                    for name in MEANING
+                ),
+            ]
+        )
+        found = cell["chain_against"]
+        ratios.append([*shape, *(text(found[name][kind], 2, "\n") for name in (BARE, BOOK) for kind in RATIOS)])
+        disk.append(
+            [
+                *shape,
+                *(f"{cell['bytes_per_row'][name]:,.2f}, {cell['bytes_per_row_merged'][name]:,.2f}" for name in MEANING),
+            ]
+        )
+    shape = ["devices", "batch", "per device"]
+    _table(out, "Inserts, rows/s: median (min - max)", (*shape, *MEANING), rates)
+    _table(out, "Inserts, CPU of the server, microseconds per row: insert, with merges", (*shape, *MEANING), cpu)
+    columns = [f"chain / {name},\n{kind}" for name in ("bare", "textbook") for kind in RATIOS.values()]
+    _table(out, "Inserts, speed of the chain, relative", (*shape, *columns), ratios)
+    _table(out, "Inserts, bytes on disk per row in all tables: as inserted, merged", (*shape, *MEANING), disk)
     for name, meaning in MEANING.items():
         out.print(f"  {name}: {meaning}")
+
+
+def _small_batches(out: Console, part: list[dict[str, Any]]) -> None:
+    columns = ("rows", "batches in one insert", "ms per batch", "CPU of the server, ms per batch", "least")
+    _table(out, "Batches through the writer, median", columns, small_batches.summary(part))
 
 
 def _files(out: Console, files: list[dict[str, Any]]) -> None:
@@ -96,7 +120,8 @@ def _proofs(out: Console, proofs: dict[str, Any]) -> None:
             f"{step['readings']:,}",
             text(step["prove_seconds_per_10_million"], 1),
             f"{step['query_memory_bytes'] / 1e6:,.0f}",
-            _layers(step["prove"][0]),
+            _layers(step["cpu_seconds_per_10_million"]),
+            f"{sum(step['cpu_seconds_per_10_million'].values()):.2f}",
             f"{step['first_look_seconds']:.1f}",
         )
         for step in proofs["steps"]
@@ -108,16 +133,25 @@ def _proofs(out: Console, proofs: dict[str, Any]) -> None:
             f"{proofs['steps'][-1]['readings']:,}",
             f"{proofs['rebuild_seconds_per_10_million']:,.1f}",
             f"{rebuild['query_memory_bytes'] / 1e6:,.0f}",
-            _layers(rebuild),
+            _layers(rebuild["layer_seconds"]),
+            "",
             "",
         )
     )
-    columns = ("", "readings", "s per 10 million", "largest query, MB", "of which, s", "first look alone, s")
+    columns = (
+        "",
+        "readings",
+        "s per 10 million",
+        "largest query, MB",
+        "of the layers (rebuild: s; else CPU s per 10 million)",
+        "CPU s, sum",
+        "first look alone, s",
+    )
     _table(out, f"iot-platform prove, {proofs['devices']:,} devices", columns, rows)
 
 
-def _layers(run: dict[str, Any]) -> str:
-    return ", ".join(f"{layer} {seconds:.1f}" for layer, seconds in run["layer_seconds"].items())
+def _layers(seconds: dict[str, float]) -> str:
+    return ", ".join(f"{layer} {value:.2f}" for layer, value in seconds.items())
 
 
 def _dagster(out: Console, dagster: dict[str, Any]) -> None:

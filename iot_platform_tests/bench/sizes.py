@@ -21,6 +21,7 @@ class Sizes:
 
     cells: tuple[Cell, ...]
     cell_limit_s: float
+    small_batch_rounds: int
     file_rows: int
     file_devices: int
     file_loads: int
@@ -51,6 +52,7 @@ FULL = Sizes(
         Cell(1_000_000, 1_000_000, 1, 4),
     ),
     cell_limit_s=30,
+    small_batch_rounds=40,
     file_rows=2_000_000,
     file_devices=1_000,
     file_loads=3,
@@ -70,6 +72,7 @@ FULL = Sizes(
 QUICK = Sizes(
     cells=(Cell(100, 100, 1, 2), Cell(2_000, 10_000, 10, 2)),
     cell_limit_s=10,
+    small_batch_rounds=2,
     file_rows=20_000,
     file_devices=100,
     file_loads=1,

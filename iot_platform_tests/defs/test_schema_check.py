@@ -56,7 +56,7 @@ def test_manual_changes_of_the_schema_are_listed(platform: Client, instance: dg.
     told = entries(found)["offenders"]
     assert "| mv_l2_to_l3 | is missing |" in told and "| mv_l1_to_quarantine | `is MaterializedView AS SELECT" in told
     assert "column reject_reason is String" in told and "somebodys_own" not in told
-    assert "| l3_power_joined | has the column note, which sql/ does not create |" in told
+    assert "| l3_power_by_version | has the column note, which sql/ does not create |" in told
     assert "TTL timestamp + toIntervalYear(30)" in told and "LAYOUT(HASHED())" in told
     left = platform.query("SELECT name FROM system.databases WHERE startsWith(name, 'iot_scratch_')").result_rows
     assert left == []

@@ -13,10 +13,14 @@ import psutil
 import pytest
 
 from iot_platform.layers.catalog import DERIVED_LAYERS
+from iot_platform.looker.project import load_project
 from iot_platform_tests.bench.contestants import BARE, BOOK, MEANING
+from iot_platform_tests.bench.dashboard_duckdb import QUESTIONS
+from iot_platform_tests.bench.report import RATIOS
 from iot_platform_tests.bench.sizes import QUICK
 
 TIMEOUT_S = 600
+PARTS = ("inserts", "small_batches", "files", "proofs", "dashboard")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def results(directory: Path) -> dict[str, Any]:
     """The results of a quick run without the demo, which has its own tests."""
-    parts = ("--only", "inserts", "--only", "files", "--only", "proofs", "--only", "dashboard")
+    parts = [word for part in PARTS for word in ("--only", part)]
     done = subprocess.run(
         [
             sys.executable,
@@ -61,9 +65,32 @@ def test_every_contestant_has_inserted_every_batch(results: dict[str, Any]) -> N
             rates = cell["rows_per_s"][name]
             assert 0 < rates["min"] <= rates["median"] <= rates["max"]
             assert rates["max"] == pytest.approx(asked.batch_rows / min(seconds))
-        assert cell["cpu_us_per_row"].keys() == MEANING.keys()
+        for figures in ("cpu_us_per_row", "bytes_per_row", "bytes_per_row_merged"):
+            assert cell[figures].keys() == MEANING.keys() and min(cell[figures].values()) > 0
+        with_merges = cell["cpu_us_per_row_with_merges"]
+        assert all(with_merges[name] > cpu for name, cpu in cell["cpu_us_per_row"].items())
         assert cell["chain_against"].keys() == {BARE, BOOK}
-        assert all(found["median"] > 0 for found in cell["chain_against"].values())
+        for ratios in cell["chain_against"].values():
+            assert ratios.keys() == RATIOS.keys() and all(found["median"] > 0 for found in ratios.values())
+
+
+def test_small_batches_are_written_alone_and_together(results: dict[str, Any]) -> None:
+    found = results["small_batches"]
+    assert [(each["rows"], each["sources"]) for each in found] == [(1_000, 1), (1_000, 10), (1, 1), (1, 10)]
+    for each in found:
+        assert each["ms"] > 0 and each["cpu_ms"] >= each["least_cpu_ms"] > 0
+
+
+def test_every_tile_is_answered_by_both_engines(results: dict[str, Any]) -> None:
+    for by_viewers in results["dashboard"]["milliseconds"].values():
+        for engines in by_viewers.values():
+            for tiles in engines.values():
+                assert tiles.keys() == QUESTIONS.keys()
+                assert all(0 < tile["p50"] <= tile["p95"] for tile in tiles.values())
+
+
+def test_the_questions_are_the_tiles_of_the_dashboard() -> None:
+    assert QUESTIONS.keys() == {tile.name for tile in load_project().dashboards["power_overview"].tiles}
 
 
 def test_files_are_loaded_completely_in_a_separate_process(results: dict[str, Any]) -> None:
@@ -84,6 +111,8 @@ def test_proofs_cover_every_layer(results: dict[str, Any]) -> None:
     for step in proofs["steps"]:
         assert step["prove_seconds_per_10_million"]["median"] > 0 and step["first_look_seconds"] > 0
         assert step["query_memory_bytes"] > 0
+        cpu = step["cpu_seconds_per_10_million"]
+        assert cpu.keys() == {layer.name for layer in DERIVED_LAYERS} and min(cpu.values()) > 0
     assert proofs["rebuild_seconds_per_10_million"] > 0
     layers = {layer.name for layer in DERIVED_LAYERS}
     for run in (*(run for step in proofs["steps"] for run in step["prove"]), proofs["rebuild"]):

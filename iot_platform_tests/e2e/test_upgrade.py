@@ -106,11 +106,13 @@ class OldVersion:
                 self.errors.append(str(error))
 
     def _prove(self) -> None:
-        with connect(self._endpoint, self._settings) as client:
-            # The switch ends its views and tables.
-            with contextlib.suppress(ClickHouseError, PlatformError):
-                while not self._stop.wait(1):
-                    list(prove_all(client, layers=OLD_LAYERS, only_unverified=True))
+        # The switch ends its views and tables.
+        with (
+            connect(self._endpoint, self._settings) as client,
+            contextlib.suppress(ClickHouseError, PlatformError),
+        ):
+            while not self._stop.wait(1):
+                list(prove_all(client, layers=OLD_LAYERS, only_unverified=True))
 
 
 def is_true(client: Client, moment: str) -> bool:

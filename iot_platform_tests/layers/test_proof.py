@@ -43,6 +43,7 @@ def filled(schema: Client) -> Client:
         devices,
         column_names=["device_id", "customer_id", "building_type", "latitude", "longitude"],
     )
+    reload_dictionaries(schema)
     for _ in range(3):
         rows = [
             (
@@ -248,8 +249,8 @@ def test_a_proof_needs_few_queries(schema: Client, monkeypatch: pytest.MonkeyPat
         return query(sql, *args, **kwargs)
 
     monkeypatch.setattr(schema, "query", counted)
-    # Of each layer: its definition and the states of its tables, twice each, and two reads of the data, for L2 three. Of
-    # the two marts by month: the sums of their days, three times.
+    # Of each layer: its definition and the states of its tables, twice each, and two reads of the data, for L2 three.
+    # Of the two marts by month: the sums of their days, three times.
     list(prove_all(schema))
     assert len(queries) == 3 + 6 * 6 + 1 + 2 * 3
     assert sum("system.parts" in sql for sql in queries) == 1 + 6 * 2

@@ -109,10 +109,13 @@ def test_the_clock_of_every_zone_is_right_at_its_changes(schema: Client) -> None
                 dictGet('time_zone_offsets', 'offset_s', toUInt64(times.id) * 4096 + bitShiftRight(time, 20)),
                 dictGet('time_zone_offsets', 'offset_after_s', toUInt64(times.id) * 4096 + bitShiftRight(time, 20)))
             != toDateTime(toString(toDateTime(time, 'UTC'), names.name), 'UTC')
-        LIMIT 10
+        ORDER BY ALL
         """
     ).result_rows
-    assert wrong == []
+    # On 4 March 2010 Casey put its clock back from 2:00 to 23:00 of the day before. ClickHouse itself is wrong in the
+    # two hours before: its tables of a day cannot hold that.
+    assert {name for name, _ in wrong} <= {"Antarctica/Casey"}
+    assert all(1267707600 <= time < 1267714800 for _, time in wrong)
     # Python's data is of another year than ClickHouse's, so a zone whose rules have changed since may differ.
     source = random.Random(1)
     hours = [dt.datetime.fromtimestamp(946_684_800 + source.randrange(915_000) * 3600, dt.UTC) for _ in range(200)]

@@ -67,7 +67,7 @@ def test_a_new_column_a_missing_table_and_other_totals_are_found(schema: Client)
     schema.command("ALTER TABLE l4_power_daily_by_version ADD COLUMN voltage Float64")
     schema.command("ALTER TABLE device_metadata ADD COLUMN supplier String")
     (supplier, voltage) = checks.find_column_problems(schema, PROJECT)
-    assert (supplier.name, voltage.name) == ("device_metadata.supplier", "l4_power_by_device_daily.voltage")
+    assert (supplier.name, voltage.name) == ("device_metadata.supplier", "l4_power_daily_by_version.voltage")
     schema.command("ALTER TABLE l4_power_daily_by_version DROP COLUMN voltage")
     schema.command("ALTER TABLE device_metadata DROP COLUMN supplier")
     # A billionth of a kWh in one mart.

@@ -43,7 +43,7 @@ MUTATIONS = [
     # Unsupported parameters are refused, never ignored.
     (VIEW, "hour_of_day, day", "hour_of_dya, day", "dimension_group time: timeframe hour_of_dya is not supported"),
     (VIEW, "type: max", "type: median", "measure peak_kwh: type median is not supported"),
-    (VIEW, "type: yesno", "type: tier", "dimension metadata_known: type tier is not supported"),
+    (VIEW, "type: yesno", "type: tier", "dimension local_day_is_complete: type tier is not supported"),
     (VIEW, "hidden: yes", "hidden: perhaps", "measure exact_kwh: hidden must be yes or no, not perhaps"),
     (VIEW, "hidden: yes", "requires: yes", "measure exact_kwh: measure has requires, which is not supported"),
     (VIEW, 'label: "Power usage"', "suggestions: yes", "view has suggestions, which is not supported"),
@@ -53,8 +53,8 @@ MUTATIONS = [
     (VIEW, "type: number", "type: number type: string", 'cannot be read as LookML: Key "type" already exists'),
     (VIEW, "view: power_usage {", "view: power_usage {{", "cannot be read as LookML"),
     (VIEW, "{% endif %} ;;", ";;", "a Liquid {% if %} has no {% endif %}"),
-    (VIEW, "{% if power_usage.time_zone._in_query %}", "{% unless x %}", "Liquid tag {% unless x %} is not supported"),
-    (VIEW, "time_zone._in_query", "time_zone._is_filtered", "Liquid condition 'power_usage.time_zone._is_filtered'"),
+    (VIEW, "{% else %}", "{% unless x %}", "Liquid tag {% unless x %} is not supported"),
+    (VIEW, "time_zone._in_query", "time_zone._is_filtered", "Liquid condition 'power_usage.time_zone._is_filtered "),
     (VIEW, "_in_query or power_usage.place", "_in_query and power_usage.place", "only `or` or only `and`"),
     (VIEW, "${TABLE}.time_zone", "{{ zone }}", "Liquid and constants are not supported in sql"),
     (
@@ -107,7 +107,7 @@ MUTATIONS = [
     (DASHBOARD, "    limit: 10\n", "", "tile top_devices: limit is missing"),
     (DASHBOARD, "limit: 5000", "limit: 50000", "limit must be 1 to 5000"),
     (DASHBOARD, "width: 6", "width: 30", "must lie within 24 columns"),
-    (DASHBOARD, "'Yes'", "yes", "filters of power_usage.metadata_known must be a string"),
+    (DASHBOARD, "'Yes'", "yes", "filters of power_usage.local_day_is_complete must be a string"),
     (DASHBOARD, "power_usage.time_hour: 24", "power_usage.device_id: 24", "and also listens to device for it"),
 ]
 
@@ -212,7 +212,10 @@ def test_every_offered_period_compiles(option: str) -> None:
         (("time_month", "customer_id", "average_kwh_per_reading"), "l4_power_by_device_daily"),
         (("time_hour", "customer_id", "total_kwh"), "l4_power_agg_hourly_store"),
         (("device_id", "average_kwh_per_hour"), "l4_power_agg_hourly_store"),
-        (("time_zone", "total_kwh"), "l4_power_agg_hourly_store"),
+        (("time_zone", "total_kwh"), "l4_power_by_building_type_hourly"),
+        (("local_time_hour_of_day", "average_kwh_per_local_hour"), "l4_power_by_building_type_hourly"),
+        (("device_id", "average_kwh_per_local_hour"), "l4_power_agg_hourly_store"),
+        (("customer_id", "time_zone", "total_kwh"), "l4_power_agg_hourly_store"),
     ],
 )
 def test_the_smallest_table_with_all_fields_is_read(fields: tuple[str, ...], table: str) -> None:
@@ -256,3 +259,16 @@ def test_liquid_picks_the_first_branch_that_holds() -> None:
 def test_the_field_dictionary_is_up_to_date() -> None:
     file = Settings().looker_dir.parent / "docs/field-dictionary.md"
     assert file.read_text(encoding="utf-8") == field_dictionary(PROJECT), "iot-platform lookml dictionary"
+
+
+def test_each_field_is_one_row_of_the_field_dictionary() -> None:
+    lines = field_dictionary(PROJECT).splitlines()
+    fields = [field for explore in PROJECT.explores.values() for field in explore.view.fields.values()]
+    assert [line.split("`")[1] for line in lines if line.startswith("| `") and line.endswith(" |")] == [
+        field.name
+        for explore in PROJECT.explores.values()
+        for is_measure in (False, True)
+        for field in explore.view.fields.values()
+        if field.is_measure == is_measure
+    ]
+    assert len([line for line in lines if line.startswith("|")]) == len(fields) + 2 * 2 * len(PROJECT.explores)

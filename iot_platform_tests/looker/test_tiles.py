@@ -11,6 +11,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.looker.compiler import compile_query
+from iot_platform_tests.looker.local_hours import average_per_local_hour
 from iot_platform_tests.looker.lookml_readings import DASHBOARD, NOW, PROJECT, YEAR, energy
 from iot_platform_tests.looker.string_filters import any_of
 
@@ -75,21 +76,26 @@ def test_usage_over_time(
 
 
 @pytest.mark.parametrize(("filters", "wanted"), FILTERS, ids=IDS)
-@pytest.mark.parametrize(("tile", "part"), [("usage_by_hour_of_day", "hour"), ("usage_by_day_of_week", "day_of_week")])
-def test_usage_by_local_time(
-    marts: Client,
-    readings: pd.DataFrame,
-    filters: Filters,
-    wanted: Callable[[pd.DataFrame], pd.Series],
-    tile: str,
-    part: str,
+def test_usage_by_hour_of_day(
+    marts: Client, readings: pd.DataFrame, filters: Filters, wanted: Callable[[pd.DataFrame], pd.Series]
 ) -> None:
     frame = readings[wanted(readings)]
-    expected = [
-        (key, pytest.approx(energy(group) / group["local"].dt.floor("h").nunique(), rel=1e-12))
-        for key, group in frame.groupby(getattr(frame["local"].dt, part))
+    expected = [(hour, average_per_local_hour(group)) for hour, group in frame.groupby(frame["local"].dt.hour)]
+    assert answer(marts, "usage_by_hour_of_day", filters) == [
+        (hour, pytest.approx(kWh, rel=1e-12)) for hour, kWh in expected
     ]
-    assert answer(marts, tile, filters) == expected
+
+
+@pytest.mark.parametrize(("filters", "wanted"), FILTERS, ids=IDS)
+def test_usage_by_day_of_week(
+    marts: Client, readings: pd.DataFrame, filters: Filters, wanted: Callable[[pd.DataFrame], pd.Series]
+) -> None:
+    # The period of this tile is in local time.
+    frame = readings[wanted(readings.assign(timestamp=readings["local"]))]
+    expected = [(day, average_per_local_hour(group)) for day, group in frame.groupby(frame["local"].dt.day_of_week)]
+    assert answer(marts, "usage_by_day_of_week", filters) == [
+        (day, pytest.approx(kWh, rel=1e-12)) for day, kWh in expected
+    ]
 
 
 @pytest.mark.parametrize(("filters", "wanted"), FILTERS, ids=IDS)

@@ -245,7 +245,7 @@ def test_any_batch_size_and_interruption_gives_the_same_layers(
     bad = sum(1 for n in range(30) if n % 7 == 0)
     assert found["l1_power_raw"][0] == 30
     assert found["power_quarantine"][0] == bad
-    assert found["l2_power_cleaned"] == found["l3_power_joined"]
+    assert found["l2_power_cleaned"] == found["l3_power_by_version"]
     assert found["readings"] == 30 - bad
     energy = sum(float(n % 50) for n in range(30) if n % 7)
-    assert found["l4_power_agg_hourly_store"][1] == found["l2_power_cleaned"][1] == energy
+    assert found["l4_power_hourly_by_version"][1] == found["l2_power_cleaned"][1] == energy

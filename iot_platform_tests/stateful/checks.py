@@ -34,7 +34,8 @@ _READING = (
 )
 _HOURS = "toUnixTimestamp(ts_hour), toUnixTimestamp(local_hour)"
 _JOINED = "customer_id, toString(building_type), latitude, longitude, has_metadata"
-_SUMS = "toString(total_kWh), readings, max_kWh"
+# The rows that a mart has not merged yet count as one.
+_SUMS = "toString(sum(total_kWh)), sum(readings), max(max_kWh)"
 _COLUMNS = {
     L2.name: _READING,
     QUARANTINE.name: f"{_READING}, toString(reject_reason)",
@@ -44,7 +45,8 @@ _COLUMNS = {
     BY_DEVICE_DAILY.name: f"toUnixTimestamp(ts_hour), device_id, {_JOINED}, {_SUMS}",
 }
 # A layer's rows equal the model while its day is verified in all of these.
-_CHAINS = {L2: [L2], QUARANTINE: [QUARANTINE], L3: [L2, L3]} | {mart: [L2, L3, mart] for mart in MARTS}
+_HOURLY = [L2, L3, BY_DEVICE_HOURLY]
+_CHAINS = {L2: [L2], QUARANTINE: [QUARANTINE], L3: [L2, L3]} | {mart: [*_HOURLY, mart] for mart in MARTS}
 MOST_SHOWN = 4
 # How often in a row merges may make a verified day unverified.
 MOST_MERGES = 4
@@ -161,9 +163,11 @@ def _expected_rows(expected: Expected) -> dict[str, Rows]:
 
 
 def _rows(client: Client, layer: Layer) -> Rows:
-    final = " FINAL" if layer.needs_final else ""
     found: Rows = defaultdict(Counter)
-    rows = client.query(f"SELECT _partition_id, {_COLUMNS[layer.name]} FROM {layer.table}{final}").result_rows
+    # L3 and L4 are views, which do not show the partitions of their tables.
+    day = "_partition_id" if layer.name == layer.table else f"toString(toYYYYMMDD({layer.time_column}))"
+    groups = " GROUP BY ALL" if layer in MARTS else ""
+    rows = client.query(f"SELECT {day}, {_COLUMNS[layer.name]} FROM {layer.name}{groups}").result_rows
     for partition, *row in rows:
         if layer in MARTS:
             row[-3] = Decimal(row[-3])

@@ -7,7 +7,16 @@ import math
 import random
 from collections.abc import Callable
 
-from iot_platform.layers.catalog import BY_BUILDING_TYPE, DERIVED_LAYERS, L2, L3, LAYERS_BY_NAME, MARTS, QUARANTINE
+from iot_platform.layers.catalog import (
+    BY_BUILDING_TYPE,
+    DERIVED_LAYERS,
+    L2,
+    L3,
+    LAYERS_BY_NAME,
+    MARTS,
+    QUARANTINE,
+    partition_month,
+)
 from iot_platform_tests.stateful import changes
 from iot_platform_tests.stateful.actions import Action, FailedWrite, Resend, RetryOpen, Stream, Torn, Write
 from iot_platform_tests.stateful.metadata import HOUR_S, ZONES, DeviceRow
@@ -77,7 +86,7 @@ _ARRIVAL = "ALTER TABLE {table} UPDATE ingested_at = ingested_at + INTERVAL 1 SE
 _UPDATES = {
     L2.name: [_VALUE, _ARRIVAL],
     QUARANTINE.name: [_VALUE, "ALTER TABLE {table} UPDATE reject_reason = 'negative' WHERE device_id = {device}"],
-    L3.name: [_VALUE, _ARRIVAL, "ALTER TABLE {table} UPDATE customer_id = 'x' WHERE device_id = {device}"],
+    L3.name: [_VALUE, _ARRIVAL, "ALTER TABLE {table} UPDATE version = version + 1 WHERE device_id = {device}"],
     **{
         mart.name: ["ALTER TABLE {table} UPDATE total_kWh = total_kWh + 1 WHERE readings % 5 = {device} % 5"]
         for mart in MARTS
@@ -189,8 +198,11 @@ class Choices:
         if layer is BY_BUILDING_TYPE:
             # It has no devices; hours do as well.
             text = text.replace("device_id", "toHour(ts_hour)")
+        if layer.is_monthly:
+            text = text.replace("_partition_id = '{day}'", "toYYYYMMDD(ts_hour) = {day}")
+        partition = partition_month(f"{day:%Y%m%d}") if "PARTITION ID" in text and layer.is_monthly else f"{day:%Y%m%d}"
         return changes.Statement(
-            text.format(table=layer.table, day=f"{day:%Y%m%d}", device=self._random.choice(DEVICES[:-1]))
+            text.format(table=layer.table, day=partition, device=self._random.choice(DEVICES[:-1]))
         )
 
     def prove_open(self) -> changes.ProveOpen:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -15,52 +11,14 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from playwright.sync_api import BrowserContext, ConsoleMessage, Request, ViewportSize, expect
 
-from iot_platform.clickhouse.client import connect
-from iot_platform.clickhouse.embedded_server import running_server
 from iot_platform.clickhouse.session import migrated_session
-from iot_platform.settings import Settings
-from iot_platform_tests.dashboard.dashboard_data import TYPES, insert_days, insert_meters, insert_reading
-from iot_platform_tests.e2e.commands import environment
+from iot_platform_tests.dashboard.dashboard_data import TYPES, insert_days, insert_meters
 from iot_platform_tests.ui.browser import chromium, pictures, profile_of
+from iot_platform_tests.ui.dashboard_platform import Platform, served_dashboard
 from iot_platform_tests.ui.dashboard_ui import TIMEOUT_MS, DashboardUI
 
 NEW_READING_MS = 5_000
 PHONE = {"width": 420, "height": 900}
-
-
-def start(env: dict[str, str], *command: str) -> tuple[subprocess.Popen[str], str]:
-    """A command that serves, and the first line it says."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "iot_platform", *command], env=env, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line, f"{command} ended with {process.wait(30)}"
-    return process, line
-
-
-@dataclass
-class Platform:
-    """A dashboard and the ClickHouse under it, which can be stopped."""
-
-    env: dict[str, str]
-    settings: Settings
-    processes: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
-    url: str = ""
-
-    def start_clickhouse(self) -> None:
-        self.processes["clickhouse"], _ = start(self.env, "db", "serve", "--port", "0")
-
-    def stop(self, name: str) -> None:
-        process = self.processes.pop(name)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-
-    def insert_reading(self, kWh: float) -> None:
-        with running_server(self.settings) as endpoint:
-            client = connect(endpoint, self.settings)
-            insert_reading(client, kWh)
-            client.close()
 
 
 def fill(client: Client) -> None:
@@ -70,18 +28,8 @@ def fill(client: Client) -> None:
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    home = tmp_path_factory.mktemp("dashboard") / "home"
-    found = Platform(environment(home), Settings(home=home, clickhouse_url=None))
-    found.start_clickhouse()
-    try:
-        with migrated_session(found.settings) as client:
-            fill(client)
-        found.processes["dashboard"], line = start(found.env, "dashboard", "--port", "0", "--json")
-        found.url = json.loads(line)["url"]
+    with served_dashboard(tmp_path_factory.mktemp("dashboard") / "home", fill) as found:
         yield found
-    finally:
-        for name in reversed([*found.processes]):
-            found.stop(name)
 
 
 @pytest.fixture(scope="module")

@@ -172,7 +172,7 @@
   - name: usage_by_hour_of_day
     title: Usage by hour of day
     note:
-      text: Average energy per local hour, all meters together, without the present hour. A sum would depend on how often each hour occurs in the period.
+      text: The present hour, and hours that the ends of the period (UTC) cut, are left out.
       state: collapsed
       display: hover
     type: looker_column
@@ -199,7 +199,7 @@
   - name: usage_by_day_of_week
     title: Usage by day of week
     note:
-      text: 0 is Monday. Average energy per local hour, all meters together. The period is in local time, without the days that are not over everywhere.
+      text: 0 is Monday. Days that are not over in all time zones are left out. The period is in local time.
       state: collapsed
       display: hover
     type: looker_column

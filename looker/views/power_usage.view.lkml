@@ -6,7 +6,7 @@ view: power_usage {
   # Without those: the mart by hour, zone and building type.
   sql_table_name:
     {% if power_usage.device_id._in_query or power_usage.customer_id._in_query or power_usage.location._in_query or power_usage.place._in_query or power_usage.devices._in_query or power_usage.customers._in_query %}
-      {% if power_usage.time_zone._in_query or power_usage.local_day_is_complete._in_query or power_usage.kwh_by_zone._in_query or power_usage.hours_by_zone._in_query or power_usage.time_raw._in_query or power_usage.time_hour._in_query or power_usage.time_hour_of_day._in_query or power_usage.local_time_raw._in_query or power_usage.local_time_hour._in_query or power_usage.local_time_date._in_query or power_usage.local_time_week._in_query or power_usage.local_time_month._in_query or power_usage.local_time_hour_of_day._in_query or power_usage.local_time_day_of_week._in_query or power_usage.local_time_day_of_week_index._in_query or power_usage.hours._in_query or power_usage.local_hours._in_query or power_usage.average_kwh_per_hour._in_query or power_usage.average_kwh_per_local_hour._in_query %}
+      {% if power_usage.time_zone._in_query or power_usage.local_day_is_complete._in_query or power_usage.local_hour_parts._in_query or power_usage.kwh_by_local_hour_part._in_query or power_usage.time_raw._in_query or power_usage.time_hour._in_query or power_usage.time_hour_of_day._in_query or power_usage.local_time_raw._in_query or power_usage.local_time_hour._in_query or power_usage.local_time_date._in_query or power_usage.local_time_week._in_query or power_usage.local_time_month._in_query or power_usage.local_time_hour_of_day._in_query or power_usage.local_time_day_of_week._in_query or power_usage.local_time_day_of_week_index._in_query or power_usage.hours._in_query or power_usage.local_hours._in_query or power_usage.average_kwh_per_hour._in_query or power_usage.average_kwh_per_local_hour._in_query %}
         @{database}.l4_power_agg_hourly_store
       {% else %}
         @{database}.l4_power_by_device_daily
@@ -40,7 +40,7 @@ view: power_usage {
   dimension: local_day_is_complete {
     type: yesno
     label: "Local day is complete"
-    description: "Whether that day is over in all time zones."
+    description: "Whether the day is over in all time zones."
     sql: ${TABLE}.local_hour < toStartOfDay(now('UTC') - toIntervalHour(12)) ;;
   }
 
@@ -144,29 +144,65 @@ view: power_usage {
     drill_fields: [time_date, building_type, average_kwh_per_hour]
   }
 
+  # In a zone that is off by a half hour, hourly readings are always in the same half of the hours: all hours count. Other
+  # hours with readings in one half only are cut: they are left out or, in a zone with no others, count by their minutes.
   measure: average_kwh_per_local_hour {
     type: number
     label: "Average per local hour"
     group_label: "Averages"
-    description: "Average energy of all meters together in a local hour, in kWh: for each time zone its energy divided by its hours with readings, then the sum over the zones. Without the present hour, which is not complete."
+    description: "Average energy of all meters together in an hour of the local clock, in kWh: for each time zone the energy of its complete hours divided by their number, then the sum over the zones. Hours that the filters cut and the present hour are left out."
     value_format: "#,##0.0\" kWh\""
-    sql: arraySum(arrayMap((kWh, hours) -> kWh / hours, mapValues(${kwh_by_zone}), mapValues(${hours_by_zone}))) ;;
+    sql:
+      arrayMap(
+        found -> if(empty(found), NULL, arraySum(
+          parts -> multiIf(
+            NOT (has(tupleElement(parts, 2), 1) AND has(tupleElement(parts, 2), 2))
+              AND (arrayCount(part -> part.2 < 3, parts) > 1
+                OR has(tupleElement(parts, 2), 1) AND NOT has(tupleElement(parts, 5), 1)),
+            toFloat64(arraySum(part -> part.6, parts)) * 60 / arraySum(part -> part.4, parts),
+            NOT has(tupleElement(parts, 5), 1),
+            toFloat64(arraySum(part -> part.6, parts)) * 60 / arraySum(part -> part.3, parts),
+            toFloat64(arraySum(part -> part.5 * part.6, parts)) * 60 / arraySum(part -> part.5 * part.3, parts)),
+          arrayMap(
+            zone -> arrayFilter(part -> part.1 = zone, found),
+            arrayDistinct(tupleElement(found, 1))))),
+        [${local_hour_parts}])[1] ;;
     drill_fields: [local_time_date, building_type, average_kwh_per_local_hour]
   }
 
-  # Both maps have the same zones in the same order.
-  measure: kwh_by_zone {
+  # local_hour_part is described in sql/093_views_over_versions.sql. The keys of a map are sorted, so the parts of an hour
+  # are neighbours.
+  measure: local_hour_parts {
     type: number
     hidden: yes
-    description: "Energy of complete hours by time zone, in kWh: a map."
-    sql: sumMapIf(map(${TABLE}.time_zone, toFloat64(${TABLE}.total_kWh)), ${TABLE}.ts_hour < toStartOfHour(now('UTC'))) ;;
+    description: "The parts of local hours that are over: an array of zone, half (1: the second half of an hour, 2: the first), minutes, minutes if the zone has no readings in the other half, 1 if the hour is complete, and kWh."
+    sql:
+      arrayMap(
+        totals -> arrayFilter(
+          part -> part.7 <= toUnixTimestamp(toStartOfHour(now('UTC'))),
+          arrayMap(
+            (part, before, after, kWh) -> (
+              bitShiftRight(part, 48),
+              if(bitAnd(bitShiftRight(part, 8), 255) = 60, bitAnd(part, 3), 3),
+              bitAnd(bitShiftRight(part, 2), 63),
+              if(bitAnd(bitShiftRight(part, 8), 255) = 60, 60, bitAnd(bitShiftRight(part, 2), 63)),
+              bitAnd(part, 3) = 3
+                OR bitShiftRight(part, 8) = bitShiftRight(before, 8)
+                OR bitShiftRight(part, 8) = bitShiftRight(after, 8),
+              kWh,
+              bitAnd(bitShiftRight(part, 16), 4294967295) + 60 * bitAnd(bitShiftRight(part, 8), 255)),
+            mapKeys(totals),
+            arrayShiftRight(mapKeys(totals), 1),
+            arrayShiftLeft(mapKeys(totals), 1),
+            mapValues(totals))),
+        [${kwh_by_local_hour_part}])[1] ;;
   }
 
-  measure: hours_by_zone {
+  measure: kwh_by_local_hour_part {
     type: number
     hidden: yes
-    description: "Number of complete hours with readings by time zone: a map. Where a clock is off by a half hour, a UTC hour is in two local hours with a half each."
-    sql: arrayReduce('sumMap', arrayMap(part -> map(part.1, part.4), groupUniqArrayIf((${TABLE}.time_zone, ${TABLE}.ts_hour, ${TABLE}.local_hour, ${TABLE}.hour_share), ${TABLE}.ts_hour < toStartOfHour(now('UTC'))))) ;;
+    description: "Energy in kWh, as exact decimals, by part of a local hour: a map."
+    sql: sumMap(map(${TABLE}.local_hour_part, ${TABLE}.total_kWh)) ;;
   }
 
   measure: hours {
@@ -182,7 +218,7 @@ view: power_usage {
     type: count_distinct
     label: "Local hours"
     group_label: "Counts"
-    description: "Number of local hours with readings."
+    description: "Number of local hours with readings, of all time zones together: hours with the same date and time count once."
     value_format: "#,##0"
     sql: ${TABLE}.local_hour ;;
   }

@@ -122,7 +122,7 @@ export class Tile {
     else await this.drawChart();
   }
 
-  // One line; the tooltip has the whole text.
+  // Up to three lines; the tooltip has the whole text.
   setCaption(parts) {
     this.caption.textContent = this.caption.title = parts.filter(Boolean).join(" · ");
   }
