@@ -14,7 +14,7 @@ from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.clickhouse.migrations import applied, create_database, migrate
-from iot_platform.errors import MigrationError, PlatformError
+from iot_platform.errors import MigrationError, PlatformError, WaitingMigrationError
 from iot_platform.settings import Settings
 
 
@@ -74,6 +74,31 @@ def test_a_failing_statement_is_named_and_runs_again(client: Client, other: Othe
         migrate(client, other)
     bad.write_text("CREATE TABLE IF NOT EXISTS more (a UInt8) ENGINE = Memory;")
     assert migrate(client, other) == ["900_more.sql"]
+
+
+def test_a_file_with_a_guard_waits_and_nothing_of_its_group_is_begun(client: Client, other: OtherSql) -> None:
+    migrate(client, other)
+    more, last = other.directory / "900_more.sql", other.directory / "901_last.sql"
+    more.write_text("-- recorded with the next file\nCREATE TABLE IF NOT EXISTS more (a UInt8) ENGINE = Memory;")
+    last.write_text(
+        "CREATE TABLE IF NOT EXISTS last (a UInt8) ENGINE = Memory;\n"
+        "SELECT throwIf(count() > 0, 'Drop it first.')\nFROM (SELECT 1 FROM system.tables\n"
+        "WHERE database = currentDatabase() AND name = 'obstacle');"
+    )
+    client.command("CREATE TABLE obstacle (a UInt8) ENGINE = Memory")
+    with pytest.raises(WaitingMigrationError, match="Drop it first"):
+        migrate(client, other)
+    assert client.command("EXISTS TABLE more") == 0
+    # Begun, it can be told from the tables, and still runs on a version that does not have the files.
+    (other.directory / "902_with.sql").write_text(
+        "-- together with 900_more.sql\nCREATE OR REPLACE TABLE own (a UInt8) ENGINE = Memory;"
+    )
+    with pytest.raises(WaitingMigrationError, match="Drop it first"):
+        migrate(client, other, begin=True)
+    assert [client.command(f"EXISTS TABLE {name}") for name in ("more", "last", "own")] == [1, 1, 1]
+    assert migrate(client, Settings()) == []
+    client.command("DROP TABLE obstacle")
+    assert migrate(client, other) == ["900_more.sql", "902_with.sql", "901_last.sql"]
 
 
 def test_two_files_with_one_number_are_refused(client: Client, other: OtherSql) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from iot_platform.clickhouse.statements import read_migrations, split_statements
+from iot_platform.clickhouse.statements import Guard, Migration, read_migrations, split_statements
 from iot_platform.errors import MigrationError
 from iot_platform.settings import Settings
 
@@ -45,6 +45,36 @@ def test_every_statement_of_the_schema_can_be_repeated() -> None:
             ends = re.match(r"(DROP|RENAME) \w+ IF EXISTS ", first)
             is_repeatable = creates or adds or modifies or replaces or beside or exchanges or ends
             assert is_repeatable, f"{migration.name}: {first}"
+
+
+def test_no_file_drops_what_it_has_renamed() -> None:
+    # Run again as a whole after an interruption, it would drop the renamed one.
+    for migration in read_migrations(Settings().sql_dir):
+        text = "\n".join(migration.statements())
+        dropped = set(re.findall(r"DROP \w+ IF EXISTS (\w+)", text))
+        assert dropped.isdisjoint(re.findall(r"RENAME \w+ IF EXISTS \w+ TO (\w+)", text)), migration.name
+
+
+@pytest.mark.parametrize(
+    ("first_line", "field", "value"),
+    [
+        ("-- needs the setting enable_x", "needs", "enable_x"),
+        ("-- together with 001_a.sql", "together_with", "001_a.sql"),
+        ("-- recorded with the next file", "is_recorded_with_next", True),
+        ("-- replaces tables of any size", "is_of_any_size", True),
+    ],
+)
+def test_the_first_line_may_be_a_rule(first_line: str, field: str, value: object) -> None:
+    assert getattr(Migration("900_b.sql", f"{first_line}\nSELECT 1"), field) == value
+    assert not getattr(Migration("900_b.sql", f"SELECT 1\n{first_line}"), field)
+
+
+def test_guards_are_no_statements() -> None:
+    migration = Migration(
+        "900_b.sql", "SELECT 1;\n-- why\nSELECT throwIf(count() > 0, 'Wait.')\nFROM\n(\n    SELECT 2\n);\n"
+    )
+    assert migration.statements() == ["SELECT 1"]
+    assert migration.guards() == [Guard("Wait.", "SELECT * FROM (\n    SELECT 2\n)")]
 
 
 def test_a_directory_without_migrations_is_named(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, QUARANTINE, Laye
 from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.status import unverified_by_layer
+from iot_platform.readings.arrival_times import with_arrival_times
 from iot_platform.readings.prepared_batch import sum_finite
 from iot_platform.settings import Settings
 from iot_platform_tests.databases import client_of, fresh_database
@@ -149,7 +150,7 @@ def hard_readings(seed: int, rows: int = 20_000) -> pa.Table:
     same = random.random(tenth) < 0.5
     values[:tenth][same] = values[tenth : 2 * tenth][same]
     # No two batches arrive at the same time.
-    arrived = np.full(rows, (start + DAYS * 86_400) * 1_000_000 + 2 * seed)
+    arrived = np.full(rows, (start + DAYS * 86_400) * 1_000_000 + 1000 * seed)
     arrived[:tenth] += random.integers(0, 2, tenth)
     return pa.table(
         {
@@ -169,10 +170,11 @@ def write(client: Client, source: str, number: int, readings: pa.Table, *, is_an
     token = f"{source}/{number}-{number + 1}"
     count, kWh = readings.num_rows, sum_finite(readings["power_usage_kWh"])
     first, last = _time_range(readings)
-    arrived_at = readings["ingested_at"][0].as_py()
+    arrived_at = pc.min(readings["ingested_at"]).as_py()
+    rows = with_arrival_times(readings.drop_columns(["ingested_at"]), arrived_at)
     values = [source, number, number + 1, "sending", token, arrived_at, count, kWh, first, last, "an old writer"]
     insert_rows(client, "ingestion_ledger", [values], _LEDGER_COLUMNS)
-    insert_block(client, "l1_power_raw", readings, token=token)
+    insert_block(client, "l1_power_raw", rows, token=token)
     if is_answered:
         values[3] = "committed"
         insert_rows(client, "ingestion_ledger", [values], _LEDGER_COLUMNS)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from iot_platform.clickhouse import migrations
 from iot_platform.clickhouse.endpoint import Endpoint
@@ -228,8 +228,13 @@ def test_it_can_be_interrupted_after_each_statement(
 
 
 def test_tables_of_any_size_are_replaced(old: Client, server: Endpoint) -> None:
+    with pytest.raises(WaitingMigrationError):
+        migrations.migrate(old, Settings(), begin=True)
+    fill(old, migrations.pending(old, Settings()))
     # As if 50 GB, the limit by default, were one byte.
     old.set_client_setting("max_table_size_to_drop", 1)
+    with pytest.raises(DatabaseError, match="TABLE_SIZE_EXCEEDS_MAX_DROP_SIZE_LIMIT"):
+        old.command("DROP TABLE l3_power_joined")
     upgrade(old, Settings())
     [[engine]] = old.query(
         "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = 'l3_power_joined'"
@@ -253,8 +258,9 @@ def test_the_new_writer_goes_on_with_the_ledger(old: Client, server: Endpoint) -
     write(old, "meters", 2, readings[2], is_answered=False)
     write(old, "meters", 3, readings[3], is_answered=False)
     before = old.query("SELECT count() FROM l1_power_raw").result_rows[0][0]
-    arrived = "ingested_at IN (SELECT ingested_at FROM ingestion_ledger WHERE source = 'meters' AND position_from = 3)"
-    old.command(f"ALTER TABLE l1_power_raw DELETE WHERE {arrived}", settings={"mutations_sync": 1})
+    arrived = "(SELECT max(ingested_at) FROM ingestion_ledger WHERE source = 'meters')"
+    old.command(f"ALTER TABLE l1_power_raw DELETE WHERE ingested_at >= {arrived}", settings={"mutations_sync": 1})
+    assert old.query("SELECT count() FROM l1_power_raw").result_rows[0][0] == before - 500
     upgrade(old, Settings())
     writer = BatchWriter(old, "meters")
     assert writer.uncommitted_ranges(0, 5) == [(2, 3), (3, 4), (4, 5)]
