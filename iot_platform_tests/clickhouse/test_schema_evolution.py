@@ -201,7 +201,8 @@ def test_the_example_changes_the_views_in_nothing_else(platform: Client, evolvin
     after = views(platform)
     for added in (
         ", minIf(voltage, isFinite(voltage)) AS min_voltage, maxIf(voltage, isFinite(voltage)) AS max_voltage",
-        ", s.min_voltage AS min_voltage, s.max_voltage AS max_voltage",
+        ", hours.min_voltage AS min_voltage, hours.max_voltage AS max_voltage",
+        ", readings.voltage AS voltage",
         ", voltage DESC",
         ", voltage",
     ):
