@@ -6,6 +6,7 @@ and one of SLOW ``slow``.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -70,7 +71,10 @@ LONGEST = [
 
 
 def pytest_configure() -> None:
-    """Refuse lists that name a file which has moved."""
+    """Refuse lists that name a file which has moved, and let tests and their processes be interrupted as usual."""
+    # A shell starts background jobs with SIGINT ignored. Dagster would do with SIGTERM as with SIGINT, so that the
+    # processes of later tests would ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if missing := [name for name in [*SLOW, *LONGEST] if not (TESTS / name).exists()]:
         raise pytest.UsageError(f"iot_platform_tests/conftest.py names what does not exist: {', '.join(missing)}")
 

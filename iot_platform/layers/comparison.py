@@ -60,9 +60,9 @@ def compare(client: Client, definition: Definition, wanted: Sequence[str]) -> di
     if not wanted:
         return {}
     layer = definition.layer
-    before = _Tables.read(client, layer)
+    before = _Tables.read(client, layer, wanted)
     proofs = _compare(definition, wanted, before, before.source, before.own)
-    after = _Tables.read(client, layer)
+    after = _Tables.read(client, layer, wanted)
     moving = [
         name
         for name, proof in proofs.items()
@@ -71,7 +71,7 @@ def compare(client: Client, definition: Definition, wanted: Sequence[str]) -> di
     if moving:
         with staging_tables(client) as staging:
             with pause_inserts(client, CHAIN_TABLES):
-                before = _Tables.read(client, layer)
+                before = _Tables.read(client, layer, moving)
                 source, own = (
                     replace(table, name=staging.copy_of(table.name, table.partition_ids(moving)))
                     for table in (before.source, before.own)
@@ -90,8 +90,8 @@ class _Tables:
     own: TableState
 
     @classmethod
-    def read(cls, client: Client, layer: Layer) -> _Tables:
-        at, states = table_states(client, [RAW_TABLE, layer.source, layer.table])
+    def read(cls, client: Client, layer: Layer, days: Sequence[str]) -> _Tables:
+        at, states = table_states(client, [RAW_TABLE, layer.source, layer.table], days)
         return cls(at, states[RAW_TABLE], states[layer.source], states[layer.table])
 
 

@@ -1,15 +1,16 @@
-"""Partitions of a table: row counts, versions, and groups that fit into one query. No data is read."""
+"""Partitions of a table: row counts, versions, and groups that fit into one query.
+
+No data is read, except of the marts with a partition for each month; see layers/day_versions.py.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.client import quoted
 from iot_platform.layers.catalog import (
     DERIVED_LAYERS,
     MERGED_TABLES,
@@ -18,6 +19,7 @@ from iot_platform.layers.catalog import (
     Layer,
     partition_month,
 )
+from iot_platform.layers.day_versions import CONTENT, DayVersion, Month, days_of_months
 
 # Most rows that one query of a proof reads, roughly, so that its memory is bounded. Small days are read together; a
 # large day is read in several pieces.
@@ -43,22 +45,6 @@ class Version:
 
 
 @dataclass(frozen=True)
-class DayVersion:
-    """The version of a day in a table with a partition for each month: its sums, and a checksum of readings by key.
-
-    Blocks do not tell: every insert adds one to the month of its day. Merges change none of the three. A change of
-    ``max_kWh`` alone does not show; only a proof finds it.
-    """
-
-    readings: int
-    kWh: Decimal
-    checksum: int
-
-    def __str__(self) -> str:
-        return f"{self.readings}/{self.kWh}/{self.checksum:x}"
-
-
-@dataclass(frozen=True)
 class TableState:
     """A table at one moment: the version, the number of rows and the number of data parts of each partition.
 
@@ -81,14 +67,21 @@ class TableState:
         return sorted({partition_month(day) for day in held} if self.is_monthly else set(held))
 
 
-def table_states(client: Client, tables: Collection[str]) -> tuple[dt.datetime, dict[str, TableState]]:
-    """The states of several tables, read in one query, and the server's time before it read them."""
+def table_states(
+    client: Client, tables: Collection[str], days: Collection[str] | None = None
+) -> tuple[dt.datetime, dict[str, TableState]]:
+    """The states of several tables, read in one query, and the server's time before it read them.
+
+    ``days``: of a table with a partition for each month, only the months of these days are wanted, which saves reading
+    the others.
+    """
     # The time is a constant of the query, so it is taken before the query reads anything.
     at, found = client.query(
         # The fifth field of a part's name is its mutation: 20260103_1_9_2_10.
-        "SELECT now64(6, 'UTC'), groupArray((table, partition_id, block, mutation, row_count, part_count)) FROM "
-        "(SELECT table, partition_id, max(max_block_number) AS block, "
-        "max(toUInt64OrZero(splitByChar('_', name)[5])) AS mutation, sum(rows) AS row_count, count() AS part_count "
+        "SELECT now64(6, 'UTC'), groupArray((table, partition_id, block, mutation, row_count, part_count, content)) "
+        "FROM (SELECT table, partition_id, max(max_block_number) AS block, "
+        "max(toUInt64OrZero(splitByChar('_', name)[5])) AS mutation, sum(rows) AS row_count, count() AS part_count, "
+        f"{CONTENT} AS content "
         "FROM system.parts WHERE active AND rows > 0 AND database = currentDatabase() "
         "AND table IN {tables:Array(String)} GROUP BY table, partition_id)",
         parameters={"tables": sorted(set(tables))},
@@ -96,14 +89,18 @@ def table_states(client: Client, tables: Collection[str]) -> tuple[dt.datetime, 
     versions: dict[str, dict[str, Version]] = {table: {} for table in tables}
     rows: dict[str, dict[str, int]] = {table: {} for table in tables}
     parts: dict[str, dict[str, int]] = {table: {} for table in tables}
-    for table, partition, block, mutation, row_count, part_count in found:
+    months: dict[str, list[Month]] = {table: [] for table in tables}
+    wanted = None if days is None else {partition_month(day) for day in days}
+    for table, partition, block, mutation, row_count, part_count, content in found:
         versions[table][partition] = Version(
             int(block), int(mutation), None if table in MERGED_TABLES else int(row_count)
         )
         rows[table][partition] = int(row_count)
         parts[table][partition] = int(part_count)
+        if wanted is None or partition in wanted:
+            months[table].append(Month(partition, int(content)))
     states = {
-        table: _by_day(client, table, parts[table])
+        table: _by_day(client, table, months[table], parts[table])
         if table in MONTHLY_TABLES
         else TableState(table, versions[table], rows[table], parts[table])
         for table in tables
@@ -111,19 +108,15 @@ def table_states(client: Client, tables: Collection[str]) -> tuple[dt.datetime, 
     return at.replace(tzinfo=dt.UTC), states
 
 
-def _by_day(client: Client, table: str, parts: Mapping[str, int]) -> TableState:
-    """The state of a table with months. This reads most of its columns; a mart is small enough for that."""
-    key = ", ".join(MONTHLY_TABLES[table].key)
-    found = client.query(
-        "SELECT toString(toYYYYMMDD(rows.ts_hour)) AS day, count(), sum(rows.readings), sum(rows.total_kWh), "
-        f"sum(rows.readings * (cityHash64({key}) % 4294967296)) FROM {quoted(table)} AS rows GROUP BY day"
-    ).result_rows
-    versions, rows, parts_of_days = {}, {}, {}
-    for day, count, readings, kWh, checksum in found:
-        versions[day] = DayVersion(int(readings), Decimal(str(kWh)), int(checksum))
-        rows[day] = int(count)
-        parts_of_days[day] = parts.get(partition_month(day), 1)
-    return TableState(table, versions, rows, parts_of_days, is_monthly=True)
+def _by_day(client: Client, table: str, months: Sequence[Month], parts: Mapping[str, int]) -> TableState:
+    found = days_of_months(client, MONTHLY_TABLES[table], months)
+    return TableState(
+        table,
+        {day: version for day, (version, _) in found.items()},
+        {day: rows for day, (_, rows) in found.items()},
+        {day: parts.get(partition_month(day), 1) for day in found},
+        is_monthly=True,
+    )
 
 
 def table_state(client: Client, table: str) -> TableState:

@@ -17,9 +17,9 @@ from iot_platform.clickhouse.lock import server_lock
 from iot_platform.clickhouse.write_pause import inserts_running, pause_inserts
 from iot_platform.errors import ProofError
 from iot_platform.layers.catalog import CHAIN_TABLES
+from iot_platform.layers.day_versions import DayVersion
 from iot_platform.layers.definition import NO_DEDUPLICATION, Definition
 from iot_platform.layers.partitions import (
-    DayVersion,
     Version,
     in_partitions,
     part_names,

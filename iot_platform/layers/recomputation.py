@@ -74,7 +74,7 @@ class Recomputation:
         }
 
     def _read(self) -> tuple[dt.datetime, TableState, TableState]:
-        at, states = table_states(self._client, [self._layer.source, self._layer.table])
+        at, states = table_states(self._client, [self._layer.source, self._layer.table], self._wanted)
         return at, states[self._layer.source], states[self._layer.table]
 
     def _days(self, source: TableState, own: TableState) -> list[str]:

@@ -39,5 +39,5 @@ def test_the_checks_find_a_mart_that_lost_energy_and_a_column_that_no_field_show
     found = evaluations(instance)
     assert {name for name, evaluation in found.items() if not evaluation.passed} == {"totals_agree", "columns_agree"}
     assert "power_usage.device_id" in str(found["totals_agree"].metadata["offenders"].value)
-    assert "l4_power_by_building_type_hourly.voltage" in str(found["columns_agree"].metadata["offenders"].value)
+    assert "l4_power_hourly_by_type.voltage" in str(found["columns_agree"].metadata["offenders"].value)
     assert "iot-platform prove" in str(found["totals_agree"].metadata["what_to_do"].value)

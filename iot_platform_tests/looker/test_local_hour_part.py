@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
+from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 from clickhouse_connect.driver.client import Client
@@ -28,7 +29,8 @@ ZONES = {
 }
 MINUTE = dt.timedelta(minutes=1)
 # UTC hour and local hour; minutes of the part and of the hour, and whether the part has its begin (2) and its end (1).
-Key, Part = tuple[dt.datetime, dt.datetime], tuple[int, int, int]
+Key: TypeAlias = tuple[dt.datetime, dt.datetime]
+Part: TypeAlias = tuple[int, int, int]
 
 
 def parts_of_year(zone: str, year: int) -> dict[Key, Part]:
@@ -58,7 +60,8 @@ def test_parts_are_those_of_zoneinfo(schema: Client) -> None:
     devices = [[number, "C", "office", 1.0, 2.0, zone] for number, zone in enumerate(ZONES, 1)]
     schema.insert("device_metadata", devices, column_names=columns)
     reload_dictionaries(schema)
-    names = dict(schema.query("SELECT name, id FROM metadata_names WHERE kind = 'time_zone'").result_rows)
+    found = schema.query("SELECT name, id FROM metadata_names WHERE kind = 'time_zone'").result_rows
+    names = {str(name): int(number) for name, number in found}
     expected = {
         (zone, *key): part
         for zone, years in ZONES.items()

@@ -87,7 +87,7 @@ def _blocked_failure(layer: Layer, blocked: Sequence[BlockedDay], *, verified: i
 
 
 def _prove(context: dg.AssetExecutionContext, client: Client, layer: Layer, wanted: list[str]) -> list[Proof]:
-    _, tables = table_states(client, [RAW_TABLE, layer.table])
+    _, tables = table_states(client, [RAW_TABLE, layer.table], wanted)
     if layer.has_impossible_times and IMPOSSIBLE_TIMES in all_partitions(tables.values()):
         # They belong to no day, and verifying them is cheap: every run of the layer does it.
         wanted = [IMPOSSIBLE_TIMES, *wanted]

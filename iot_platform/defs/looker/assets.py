@@ -7,15 +7,14 @@ from typing import Any
 
 import dagster as dg
 
-from iot_platform.layers.catalog import BY_DEVICE_HOURLY, HOURLY_ROWS
-from iot_platform.looker.checks import VIEW_SOURCES
+from iot_platform.layers.catalog import BY_DEVICE_HOURLY, DEVICES, HOURLY_ROWS
 from iot_platform.looker.dashboard import Dashboard
 from iot_platform.looker.fields import View
 from iot_platform.looker.project import Explore, Project, read_project
 from iot_platform.settings import Settings
 
 # View of ClickHouse -> the asset it belongs to. A mart has the name of its asset.
-_ASSETS = {HOURLY_ROWS: BY_DEVICE_HOURLY.name} | {view: table for view, (table, _) in VIEW_SOURCES.items()}
+_ASSETS = {HOURLY_ROWS: BY_DEVICE_HOURLY.name, "device_current_versions": DEVICES}
 
 _PREVIEW = """
 
