@@ -13,8 +13,9 @@ from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.layers.filling import NEW_TABLES, Plan, fill, plan
 from iot_platform.settings import Settings
 
-# A day may begin, or metadata change, while the days before are filled.
-ROUNDS = 5
+# While days are filled, others may begin (a load of old files begins many) or change their metadata. Each round is
+# shorter than the one before.
+ROUNDS = 50
 
 
 def upgrade(
