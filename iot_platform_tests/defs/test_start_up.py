@@ -49,6 +49,6 @@ def test_the_definitions_import_no_heavy_package() -> None:
     assert not packages & HEAVY
 
 
-@pytest.mark.parametrize("module", ["iot_platform.cli", "iot_platform.cli.sql", "iot_platform.cli.migrate"])
+@pytest.mark.parametrize("module", ["iot_platform.cli", "iot_platform.cli.sql"])
 def test_light_commands_import_neither_dagster_nor_a_heavy_package(module: str) -> None:
     assert not packages_after(module) & (HEAVY - {"rich"} | {"dagster"})
