@@ -1,6 +1,6 @@
 -- replaces tables of any size
--- The names and columns of before, as views over the tables of 092. Filters on them reach the tables: a filter by
--- customer becomes one by the customer's versions.
+-- The names and columns of before, as views over the tables of 092. Filters on their columns reach the tables; what a
+-- number stands for, such as the customer, is looked up for each row.
 --
 -- local_hour_part: which part of which hour of the site's clock a row is. Where a clock is off by a half hour, an hour of
 -- UTC has the end of one of its hours and the begin of the next. One number, so that parts are counted fast:
