@@ -86,7 +86,7 @@ def browse_the_lineage(ui: DagsterUI) -> None:
     ui.picture("lineage", height=1060)
     ui.page.set_viewport_size({"width": 1500, "height": 950})
     ui.open("/assets/l4_power_agg_hourly", "Freshness policy")
-    for shown in ("total_kWh", "Start of the UTC hour", "020_materialized", "data-platform", "iot.l4_power_agg_hourly"):
+    for shown in ("total_kWh", "Start of the UTC hour", "092_layer", "data-platform", "iot.l4_power_agg_hourly"):
         ui.see(shown)
     ui.picture("asset-overview")
 
