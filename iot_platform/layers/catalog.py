@@ -124,6 +124,17 @@ LAYERS_BY_NAME = {layer.name: layer for layer in DERIVED_LAYERS}
 MART_TABLES = {HOURLY_ROWS: BY_DEVICE_HOURLY.table, **{layer.name: layer.table for layer in MARTS}}
 
 
+def made_from(layer: Layer) -> tuple[str, ...]:
+    """The name of what a layer is made from; for a mart made from another mart, also of what that one is made from.
+
+    Failed checks of these hold the layer back.
+    """
+    above = next((other for other in DERIVED_LAYERS if other.table == layer.source), None)
+    if above is None:
+        return (layer.source,)
+    return (above.name, *(made_from(above) if above in MARTS else ()))
+
+
 def partition_id(day: dt.date) -> str:
     """The ClickHouse partition of a UTC day, e.g. ``20260103``."""
     return day.strftime("%Y%m%d")

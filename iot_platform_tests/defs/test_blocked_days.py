@@ -12,6 +12,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.definitions import defs
 from iot_platform.layers.blocked_days import record_outcome
+from iot_platform.layers.catalog import DERIVED_LAYERS, made_from
 from iot_platform_tests.defs.check_data import DAY, NEXT_DAY, entries, insert
 from iot_platform_tests.defs.dagster_runs import run_checks, run_job
 
@@ -66,3 +67,14 @@ def prove_l3(instance: dg.DagsterInstance, day: str, last_day: str = "", *, rais
     job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection={dg.AssetKey("l3_power_joined")})
     tags = {"dagster/asset_partition_range_start": day, "dagster/asset_partition_range_end": last_day or day}
     return job.execute_in_process(instance=instance, tags=tags, raise_on_error=raise_on_error)
+
+
+def test_failed_checks_of_l3_hold_back_all_marts() -> None:
+    assert {layer.name: made_from(layer) for layer in DERIVED_LAYERS} == {
+        "l2_power_cleaned": ("l1_power_raw",),
+        "power_quarantine": ("l1_power_raw",),
+        "l3_power_joined": ("l2_power_cleaned",),
+        "l4_power_agg_hourly": ("l3_power_joined",),
+        "l4_power_by_building_type_hourly": ("l4_power_agg_hourly", "l3_power_joined"),
+        "l4_power_by_device_daily": ("l4_power_agg_hourly", "l3_power_joined"),
+    }

@@ -19,7 +19,15 @@ from iot_platform.defs.resources import ClickHouse
 from iot_platform.defs.table_entries import Entries
 from iot_platform.defs.times import from_clickhouse
 from iot_platform.layers.blocked_days import BlockedDay, blocked_days
-from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, L2, RAW_TABLE, Layer, partition_day, partition_id
+from iot_platform.layers.catalog import (
+    IMPOSSIBLE_TIMES,
+    L2,
+    RAW_TABLE,
+    Layer,
+    made_from,
+    partition_day,
+    partition_id,
+)
 from iot_platform.layers.column_sources import COLUMN_SOURCES
 from iot_platform.layers.comparison import Proof
 from iot_platform.layers.partitions import all_partitions, grouped, table_states
@@ -73,14 +81,15 @@ def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer:
 def _blocked_days(client: Client, layer: Layer, days: Sequence[dt.date]) -> list[BlockedDay]:
     # Failures of checks that no longer exist or no longer block are ignored: nothing would ever clear them.
     blocking = {rule.name for rule in RULES if rule.blocking}
-    return [found for found in blocked_days(client, [layer.source], days) if found.check in blocking]
+    return [found for found in blocked_days(client, made_from(layer), days) if found.check in blocking]
 
 
 def _blocked_failure(layer: Layer, blocked: Sequence[BlockedDay], *, verified: int) -> dg.Failure:
+    above = " and ".join(sorted({found.asset for found in blocked}))
     shown = "\n".join(f"- {found}" for found in blocked[:BLOCKED_DAYS_SHOWN])
     return dg.Failure(
         description=f"{len({found.day for found in blocked}):,} days of {layer.name} are blocked by failed checks of "
-        f"{layer.source}; {verified:,} other days of this run were verified.\n{shown}\nMaterialize {layer.source} of "
+        f"{above}; {verified:,} other days of this run were verified.\n{shown}\nMaterialize {above} of "
         "these days (this rebuilds it and runs its checks again), or run the checks again when the cause is gone.",
         allow_retries=False,
     )
