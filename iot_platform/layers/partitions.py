@@ -6,6 +6,7 @@ No data is read, except of the marts with a partition for each month; see layers
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -173,7 +174,7 @@ def grouped(partitions: Sequence[str], rows: Mapping[str, int]) -> Iterator[list
 def row_filters(table: TableState, partitions: Sequence[str], piece_key: str) -> Iterator[str]:
     """Conditions that split the rows of some partitions into pieces of bounded size."""
     for group in grouped(partitions, table.rows):
-        pieces = sum(table.rows.get(partition, 0) for partition in group) // ROWS_PER_QUERY + 1
+        pieces = max(1, math.ceil(sum(table.rows.get(partition, 0) for partition in group) / ROWS_PER_QUERY))
         for piece in range(pieces):
             rows_of_piece = f" AND intHash32({piece_key}) % {pieces} = {piece}" if pieces > 1 else ""
             yield f"{in_days(group) if table.is_monthly else in_partitions(group)}{rows_of_piece}"

@@ -268,6 +268,13 @@ def test_large_days_are_proved_in_slices(filled: Client, monkeypatch: pytest.Mon
     assert {layer: proof.proved.checksum for layer, proof in sliced.items()} == whole
 
 
+@pytest.mark.parametrize(("rows", "pieces"), [(0, 1), (1, 1), (300, 1), (301, 2), (600, 2), (601, 3)])
+def test_a_day_that_fits_is_read_once(rows: int, pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizes, "ROWS_PER_QUERY", 300)
+    table = sizes.TableState("readings", {}, {PARTITION: rows}, {PARTITION: 1})
+    assert len(list(sizes.row_filters(table, [PARTITION], "device_id"))) == pieces
+
+
 def test_a_day_without_valid_readings_is_proved_empty(schema: Client) -> None:
     schema.insert("l1_power_raw", [(DAY, 1, -1.0)], column_names=["timestamp", "device_id", "power_usage_kWh"])
     schema.insert("l2_power_cleaned", [(DAY, 1, 1.0, DAY)])
