@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import quoted
+from iot_platform.layers.catalog import LIMIT_TABLES
+from iot_platform.layers.invalidations import NEVER, last_manual_changes
 from iot_platform.layers.version_numbers import number_versions
 
 # In this order: the attributes of a version before the dictionaries that lead to it, for inserts in between.
@@ -30,3 +34,24 @@ def reload_dictionaries(client: Client, *names: str) -> None:
     number_versions(client)
     for name in names or DICTIONARIES:
         client.command(f"SYSTEM RELOAD DICTIONARY {quoted(str(client.database), name)}")
+
+
+def take_up_manual_changes(client: Client) -> None:
+    """Reload the dictionaries if rows were written by hand to metadata or limits since they were loaded.
+
+    Without that, a proof would compare with what held before, and be valid for what holds now.
+    """
+    changed_at = max(last_manual_changes(client, LIMIT_TABLES).values())
+    # A dictionary's time has whole seconds, and one that nobody has read yet has none.
+    if changed_at > NEVER and changed_at.replace(microsecond=0) >= _loaded_at(client):
+        reload_dictionaries(client)
+
+
+def _loaded_at(client: Client) -> dt.datetime:
+    rows = client.query(
+        "SELECT toTimeZone(min(loading_start_time), 'UTC') FROM system.dictionaries "
+        "WHERE database = currentDatabase() AND name IN {names:Array(String)}",
+        parameters={"names": list(DICTIONARIES)},
+    ).result_rows
+    loaded_at: dt.datetime = rows[0][0]
+    return loaded_at.replace(tzinfo=dt.UTC)

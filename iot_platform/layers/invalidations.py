@@ -12,11 +12,12 @@ from contextlib import contextmanager
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.client import quoted, server_time
+from iot_platform.clickhouse.client import escaped, quoted, server_time
 from iot_platform.clickhouse.rows import insert_rows
 from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, L2, L3, QUARANTINE, Layer
 
 TABLE = "proof_requests"
+NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 # Layers whose definitions look up metadata or limits.
 LAYERS_WITH_LOOKUPS = (L2, QUARANTINE, L3)
 _COLUMNS = ["layer", "partition_id", "changed_at", "requested_at", "reason"]
@@ -89,6 +90,23 @@ def pending_invalidations(client: Client, layer: Layer, changed_table: str) -> s
         parameters={"layer": layer.name},
     ).result_rows
     return {str(row[0]) for row in rows}
+
+
+def last_manual_changes(client: Client, tables: Collection[str]) -> dict[str, dt.datetime]:
+    """When a row was last inserted by hand into each of the tables; 1970: never. It invalidates all older proofs.
+
+    The platform stores its own changes in proof_requests, with the days that they invalidate.
+    """
+    if not tables:
+        return {}
+    rows = client.query(
+        " UNION ALL ".join(
+            f"SELECT '{escaped(table)}', max(recorded_at) FROM {quoted(table)} "
+            f"WHERE recorded_at NOT IN (SELECT changed_at FROM {quoted(TABLE)})"
+            for table in sorted(tables)
+        )
+    ).result_rows
+    return {str(table): at.replace(tzinfo=dt.UTC) for table, at in rows}
 
 
 def _rows(touched: Mapping[Layer, Collection[str]]) -> list[tuple[str, str]]:

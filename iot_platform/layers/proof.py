@@ -14,6 +14,7 @@ from iot_platform.errors import ProofError
 from iot_platform.layers.catalog import DERIVED_LAYERS, IMPOSSIBLE_TIMES, RAW_TABLE, Layer
 from iot_platform.layers.comparison import Proof, compare
 from iot_platform.layers.definition import Definition, with_definition
+from iot_platform.layers.dictionaries import take_up_manual_changes
 from iot_platform.layers.partitions import all_partitions, grouped, table_states
 from iot_platform.layers.rebuild import rebuild_partitions
 from iot_platform.layers.staging import drop_abandoned_tables
@@ -39,6 +40,7 @@ def prove_all(
     """
     drop_abandoned_locks(client)
     drop_abandoned_tables(client)
+    take_up_manual_changes(client)
     _, tables = table_states(client, [RAW_TABLE, *(layer.table for layer in layers)])
     names = all_partitions(tables.values()) if wanted is None else wanted
     for group in grouped(names, tables[RAW_TABLE].rows):
@@ -48,7 +50,7 @@ def prove_all(
             if only_unverified:
                 wanted_now = set(unverified[layer])
                 own = [name for name in own if name in wanted_now]
-            proofs = prove_partitions(client, layer, own, repair=repair)
+            proofs = _prove_partitions(client, layer, own, repair=repair)
             yield from proofs
             if only_unverified and proofs:
                 # The next layers are unverified if this one was rebuilt, or if readings have arrived meanwhile.
@@ -65,6 +67,15 @@ def prove_partitions(
     in the order of ``wanted``. Raises ProofError if a partition still differs after several rebuilds; L1 and the source
     are never changed.
     """
+    if not wanted:
+        return []
+    take_up_manual_changes(client)
+    return _prove_partitions(client, layer, wanted, repair=repair, run_id=run_id)
+
+
+def _prove_partitions(
+    client: Client, layer: Layer, wanted: Sequence[str], *, repair: bool, run_id: str = ""
+) -> list[Proof]:
     if not wanted:
         return []
     proofs = with_definition(client, layer, lambda definition: _prove(client, definition, wanted, repair=repair))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.client import escaped, quoted
+from iot_platform.clickhouse.client import quoted
 from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, Layer
+from iot_platform.layers.invalidations import NEVER, last_manual_changes
 from iot_platform.layers.invalidations import TABLE as INVALIDATIONS
 from iot_platform.layers.partitions import table_states
-
-_NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def unverified_partitions(client: Client, layer: Layer) -> list[str]:
@@ -29,7 +28,7 @@ def unverified_by_layer(client: Client, layers: Sequence[Layer]) -> dict[Layer, 
     """
     # The versions come first: a proof that is stored meanwhile may be for newer ones, so its day looks unverified.
     _, tables = table_states(client, [table for layer in layers for table in (layer.source, layer.table)])
-    changes = _last_manual_changes(client, {table for layer in layers for table in layer.lookup_tables})
+    changes = last_manual_changes(client, {table for layer in layers for table in layer.lookup_tables})
     verified = _verified_versions(client, layers, changes)
     return {
         layer: sorted(
@@ -71,28 +70,9 @@ def _verified_versions(
         """,
         parameters={"layers": [layer.name for layer in layers]},
     ).result_rows
-    changed_at = {
-        layer.name: max((changes[table] for table in layer.lookup_tables), default=_NEVER) for layer in layers
-    }
+    changed_at = {layer.name: max((changes[table] for table in layer.lookup_tables), default=NEVER) for layer in layers}
     return {
         (str(layer), str(name)): (str(source), str(own))
         for layer, name, source, own, at in rows
         if at.replace(tzinfo=dt.UTC) > changed_at[str(layer)]
     }
-
-
-def _last_manual_changes(client: Client, tables: Collection[str]) -> dict[str, dt.datetime]:
-    """When a row was last inserted by hand into each of the tables; 1970: never. It invalidates all older proofs.
-
-    The platform stores its own changes in proof_requests, with the days that they invalidate.
-    """
-    if not tables:
-        return {}
-    rows = client.query(
-        " UNION ALL ".join(
-            f"SELECT '{escaped(table)}', max(recorded_at) FROM {quoted(table)} "
-            f"WHERE recorded_at NOT IN (SELECT changed_at FROM {quoted(INVALIDATIONS)})"
-            for table in sorted(tables)
-        )
-    ).result_rows
-    return {str(table): at.replace(tzinfo=dt.UTC) for table, at in rows}

@@ -37,11 +37,11 @@ def upgrade(
             if not rounds_left:
                 raise
             fill(client, pending, progress)
-    names = [migration.name for migration in pending if migration.name in migrations.applied(client)]
-    if NEW_TABLES in names:
-        # An older version may have stored metadata until the end.
+    applied = migrations.applied(client)
+    if NEW_TABLES in applied:
+        # An older version may have stored metadata until the end. Also when an earlier call was killed before this.
         reload_dictionaries(client)
-    return names
+    return [migration.name for migration in pending if migration.name in applied]
 
 
 def _refuse(found: Plan, pending: Sequence[Migration], *, is_begun: bool) -> None:

@@ -220,13 +220,11 @@ def _compare(
         sql = compiled.sql if name == "top_devices" else compiled.unlimited
         ours = _numbers(client.query(sql, parameters=dict(compiled.parameters)).result_rows)
         theirs = _numbers(ask(name))
-        same = len(ours) == len(theirs) and all(
-            math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-6)
-            for mine, other in zip(ours, theirs, strict=True)
-            for a, b in zip(mine, other, strict=True)
-        )
-        if not same:
-            raise RuntimeError(f"{name}: ClickHouse and DuckDB differ: {ours[:2]} and {theirs[:2]}")
+        if len(ours) != len(theirs):
+            raise RuntimeError(f"{name}: ClickHouse has {len(ours)} rows, DuckDB {len(theirs)}")
+        for mine, other in zip(ours, theirs, strict=True):
+            if not all(math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-6) for a, b in zip(mine, other, strict=True)):
+                raise RuntimeError(f"{name}: ClickHouse and DuckDB differ: {mine} and {other}")
 
 
 def _numbers(rows: Any) -> list[list[float]]:

@@ -35,7 +35,7 @@ def _average_per_local_hour(part: str, time: str) -> str:
 WITH
     parts AS
     (
-        SELECT {part} AS part, local_hour_part >> 48 AS zone, local_hour_part >> 8 AS hour,
+        SELECT {part} AS part, local_hour_part, local_hour_part >> 48 AS zone, local_hour_part >> 8 AS hour,
             (local_hour_part >> 8) & 255 AS minutes_of_hour, (local_hour_part >> 2) & 63 AS minutes,
             CASE WHEN minutes_of_hour = 60 THEN local_hour_part & 3 ELSE 3 END AS half, sum(total_kWh) AS kWh
         FROM hourly WHERE {time} >= $start AND {time} < $stop GROUP BY ALL

@@ -9,7 +9,10 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.layers.catalog import L3
 from iot_platform.layers.dictionaries import reload_dictionaries
+from iot_platform.layers.proof import prove_all, prove_partitions
+from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.version_numbers import number_versions
 
 COLUMNS = [
@@ -55,6 +58,19 @@ def test_numbers_are_dense_and_never_change(schema: Client) -> None:
     store(schema, (7, "c", EVER, 0), (9, "d", MARCH, 0))
     store(schema, (7, "a", EVER, 0))
     assert numbers(schema)[2:] == [(3, 7, "c", 0), (4, 9, "d", 0), (5, 7, "a", 0)]
+
+
+@pytest.mark.parametrize("by_layer", [False, True])
+def test_a_proof_takes_up_metadata_that_was_written_by_hand(schema: Client, by_layer: bool) -> None:
+    schema.insert("l1_power_raw", [[MARCH, 7, 1.0]], column_names=["timestamp", "device_id", "power_usage_kWh"])
+    list(prove_all(schema))
+    full = [[7, "by hand", "office", 1.0, 2.0, "UTC", EVER, 0]]
+    schema.insert("device_metadata", full, column_names=COLUMNS)
+    assert unverified_partitions(schema, L3) == ["20260301"]
+    proofs = prove_partitions(schema, L3, ["20260301"]) if by_layer else list(prove_all(schema, layers=[L3]))
+    assert [proof.was_rebuilt for proof in proofs] == [True]
+    assert schema.query("SELECT customer_id FROM l3_power_joined").result_rows == [("by hand",)]
+    assert unverified_partitions(schema, L3) == []
 
 
 def test_a_reading_gets_the_version_that_is_valid_at_its_time(schema: Client) -> None:
