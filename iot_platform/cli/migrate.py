@@ -29,15 +29,18 @@ LINE_EVERY_S = 30.0
 
 @click.command()
 @click.option(
-    "--plan", "only_plan", is_flag=True, help="Only show what would be done, how long it takes and what disk it needs."
+    "--plan",
+    "only_plan",
+    is_flag=True,
+    help="Only show what would be done, how long it takes and how much disk space it needs.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the applied files, or the plan, as one line of JSON.")
 def migrate(only_plan: bool, as_json: bool) -> None:
     """Create the database if it does not exist, and apply those files in sql/ that are not applied yet.
 
     It can be repeated, and run by several processes at once. Fails if an applied file was edited later. A change of the
-    layers first fills new tables beside the old ones, newest days first, while readings arrive and an older version of
-    the platform goes on. If it is interrupted, the next call continues.
+    layers first fills new tables beside the old ones, newest days first, while readings arrive and the previous
+    version keeps running. If it is interrupted, the next call continues.
     """
     settings = Settings()
     with running_server(settings) as endpoint:
@@ -87,12 +90,11 @@ def _show(plan: filling.Plan, pending: list[Migration], as_json: bool) -> None:
             f"\n{len(plan.days):,} days with {plan.readings:,} readings are to be filled "
             f"({partition_day(plan.days[-1])} to {partition_day(plan.days[0])}): {minutes}, and about "
             f"{plan.bytes / 1e9:,.2f} GB of disk until the old tables are dropped at the end; "
-            f"{plan.free_bytes / 1e9:,.1f} GB are free. Readings may arrive meanwhile, and the version before goes on."
+            f"{plan.free_bytes / 1e9:,.1f} GB are free. Readings may arrive meanwhile, and the previous version keeps "
+            "running."
         )
     if plan.own_objects:
-        text += "\nYour own objects that have to be moved first (docs/schema-evolution.md): " + ", ".join(
-            plan.own_objects
-        )
+        text += "\nYour own objects that you must move first (docs/schema-evolution.md): " + ", ".join(plan.own_objects)
     _say_or_echo(text, {**asdict(plan), "pending": names}, as_json)
 
 

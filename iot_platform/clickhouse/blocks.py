@@ -18,7 +18,8 @@ ONE_BLOCK: Mapping[str, int] = {
     "min_insert_block_size_bytes": 0,
     "min_insert_block_size_rows_for_materialized_views": 0,
     "min_insert_block_size_bytes_for_materialized_views": 0,
-    # L4's view has already grouped the block by the table's key; merging it again would double that work.
+    # L4's views have already grouped the block by the table's key; merging it again would double that work. Only the
+    # view of the mart by day has no GROUP BY: an insert stores a row for each hour, which merges combine later.
     "optimize_on_insert": 0,
 }
 

@@ -53,10 +53,15 @@ class HeldLock:
         """
         started = time.monotonic()
         found = _comment(self._client, self._table)
-        if not self.is_renewable or found != self._holder:
+        if found != self._holder:
             raise PlatformError(
-                f"{self._table}, held by this process, was not renewed for too long, and is now held by "
-                f"{found or 'nobody'}. Nothing was written since; try again."
+                f"{self._table}, held by this process until now, was taken over by "
+                f"{found or 'a process that has released it since'}. Nothing was written since; try again."
+            )
+        if not self.is_renewable:
+            raise PlatformError(
+                f"{self._table}, held by this process, was not renewed for {started - self._renewed_at:.0f} s, so "
+                "another process may take it over. Nothing was written since; try again."
             )
         # Writes the table's metadata anew, with the present time.
         self._client.command(f"ALTER TABLE {quoted(self._table)} MODIFY COMMENT '{escaped(self._holder)}'")

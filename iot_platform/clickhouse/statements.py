@@ -95,7 +95,11 @@ def split_statements(text: str) -> Iterator[str]:
 
 
 def read_migrations(directory: Path) -> list[Migration]:
-    """All migrations of a directory in order. Raises MigrationError when there are none, or two share a number."""
+    """All migrations of a directory in order.
+
+    Raises MigrationError when there are none, when two share a number, or when a file says that it belongs to one that
+    does not exist, or that itself belongs to another.
+    """
     files = sorted(directory.glob("[0-9][0-9][0-9]_*.sql"))
     if not files:
         raise MigrationError(f"No migrations (NNN_*.sql) in {directory}.")
@@ -103,4 +107,12 @@ def read_migrations(directory: Path) -> list[Migration]:
     for first, second in zip(files, files[1:], strict=False):
         if first.name[:3] == second.name[:3]:
             raise MigrationError(f"{first.name} and {second.name} share a number; rename one. Known: {numbers}")
-    return [Migration(file.name, file.read_text(encoding="utf-8")) for file in files]
+    migrations = [Migration(file.name, file.read_text(encoding="utf-8")) for file in files]
+    targets = {migration.name for migration in migrations if migration.together_with is None}
+    for migration in migrations:
+        if migration.together_with is not None and migration.together_with not in targets:
+            raise MigrationError(
+                f"{migration.name} begins with `{TOGETHER}{migration.together_with}`, but {directory} has no such file "
+                "that is applied by itself. Correct the first line."
+            )
+    return migrations

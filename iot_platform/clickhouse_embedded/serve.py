@@ -11,6 +11,7 @@ import os
 import resource
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -90,11 +91,15 @@ def _start_engine(options: ServerOptions, directory: ServerDirectory) -> App:
         os.chdir(directory.path)  # Engine uses relative paths, because the path may contain any characters
         _restrict_process(directory, config.parent)
         # This loads the engine, which starts threads and writes temporary files: only after the restriction.
-        thread_statistics.turn_off()
+        is_off = thread_statistics.turn_off()
         from iot_platform.clickhouse_embedded.app import App
         from iot_platform.clickhouse_embedded.engine import Engine
     except ImportError as error:
         raise MissingPackageError(error.name or str(error)) from error
+    if not is_off and sys.platform == "linux":
+        log.warning(
+            "The engine's statistics of threads could not be turned off. Under Landlock they make small queries slower."
+        )
     return App(Engine(directory.data, config), password, options.trusted_hosts)
 
 

@@ -2,8 +2,8 @@
 
 For each piece of work of a query the engine opens ``/proc/thread-self/schedstat``. Landlock refuses that: it can allow
 the files of all threads only together with the process's memory and environment. The engine then throws an exception
-each time, about 150 in an insert: a third of the CPU of a small one. The engine has no setting for it, but it gives up
-the statistics for good if its first look at the file finds none. So the path in its memory is made empty before.
+each time, about 150 in an insert: a quarter of the CPU of a small one. The engine has no setting for it, but it gives
+up the statistics for good if its first look at the file finds none. So the path in its memory is made empty before.
 
 Lost are the columns OSCPUVirtualTimeMicroseconds and the like in system.query_log, which were empty anyway.
 """

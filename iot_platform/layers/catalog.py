@@ -18,6 +18,8 @@ class Layer:
     tables that the definition reads, through dictionaries. ``time_column``: the time of a row.
     ``is_monthly``: its table has a partition for each month, so a day is part of one.
     ``key``: the columns by which merges combine rows, if rows that the definition makes have to be combined as well.
+    Such a table has these columns and total_kWh, readings and max_kWh, no others: proofs combine just these. Each table
+    with months needs a key, and has the time column ts_hour.
 
     A large day is compared in pieces. ``source_piece_key`` is an expression over the source; it is the same for all
     rows of the source that make one row of the layer. ``table_piece_key`` is its counterpart over the layer's table.
@@ -124,15 +126,12 @@ LAYERS_BY_NAME = {layer.name: layer for layer in DERIVED_LAYERS}
 MART_TABLES = {HOURLY_ROWS: BY_DEVICE_HOURLY.table, **{layer.name: layer.table for layer in MARTS}}
 
 
-def made_from(layer: Layer) -> tuple[str, ...]:
-    """The name of what a layer is made from; for a mart made from another mart, also of what that one is made from.
-
-    Failed checks of these hold the layer back.
-    """
+def blocking_layers(layer: Layer) -> tuple[str, ...]:
+    """The layers whose failed checks block this one: the layer above; for a mart made from a mart, also that one's."""
     above = next((other for other in DERIVED_LAYERS if other.table == layer.source), None)
     if above is None:
         return (layer.source,)
-    return (above.name, *(made_from(above) if above in MARTS else ()))
+    return (above.name, *(blocking_layers(above) if above in MARTS else ()))
 
 
 def partition_id(day: dt.date) -> str:

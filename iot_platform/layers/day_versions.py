@@ -1,11 +1,10 @@
 """The versions of days in a table with a partition for each month. They are read from its data, once for each content.
 
-Merges and inserts change the parts of a month, and with them the key under which its days are kept.
+Inserts and merges change the content of a month; then its days are read again.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,16 +17,15 @@ from iot_platform.layers.catalog import Layer
 
 # Over the parts of a partition in system.parts: equal if they have the same files.
 CONTENT = "groupBitXor(sipHash64(name, hash_of_all_files))"
-# Most months whose days are kept in memory: 20 years of 5 tables, a few MB.
-_KEPT = 1_200
 
 
 @dataclass(frozen=True)
 class DayVersion:
     """The version of a day in a table with a partition for each month: its sums, and a checksum of readings by key.
 
-    Blocks do not tell: every insert adds one to the month of its day. Merges change none of the three. A change of
-    ``max_kWh`` alone does not show; only a proof finds it.
+    Block numbers cannot be used: every insert adds one to the month of its day. Merges change none of the three.
+    A change by hand that keeps all three does not show, for example one of ``max_kWh`` alone: only a comparison of all
+    days (``iot-platform prove --full``) finds it.
     """
 
     readings: int
@@ -48,7 +46,8 @@ class Month:
 
 # Version and number of rows by day.
 Days: TypeAlias = Mapping[str, tuple[DayVersion, int]]
-_known: OrderedDict[tuple[str, Month], Days] = OrderedDict()
+# By table and name of the month: its content when it was read, and its days.
+_known: dict[tuple[str, str], tuple[int, Days]] = {}
 
 
 def days_of_months(client: Client, layer: Layer, months: Sequence[Month]) -> Days:
@@ -59,8 +58,9 @@ def days_of_months(client: Client, layer: Layer, months: Sequence[Month]) -> Day
     found: dict[str, tuple[DayVersion, int]] = {}
     unknown = []
     for month in months:
-        if days := _known.get((layer.table, month)):
-            found |= days
+        known = _known.get((layer.table, month.name))
+        if known is not None and known[0] == month.content:
+            found |= known[1]
         else:
             unknown.append(month)
     if unknown:
@@ -71,9 +71,7 @@ def days_of_months(client: Client, layer: Layer, months: Sequence[Month]) -> Day
             days = {day: value for day, value in read.items() if day.startswith(month.name)}
             found |= days
             if month in unchanged:
-                _known[layer.table, month] = days
-        while len(_known) > _KEPT:
-            _known.popitem(last=False)
+                _known[layer.table, month.name] = month.content, days
     return found
 
 

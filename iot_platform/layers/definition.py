@@ -119,7 +119,7 @@ class Definition:
             expected = self.expected(list(actual), source=source)
             return expected, self.duplicates(expected, source=source)
         relation = f"({self._select_from(self._unsorted.select, source.name)})"
-        # Without kWh: equal rows have equal energy, and of other rows it is not asked.
+        # Without kWh: equal rows have equal energy, and the energy of other rows is not needed.
         every = self._fingerprints(source, relation, list(actual), self.layer.source_piece_key, kWh="0")
         alike = [name for name, content in actual.items() if every[name].same_content(content)]
         keys = self._count_keys(table, alike, self._unsorted.keys)

@@ -25,14 +25,14 @@ DICTIONARIES = (
 )
 
 
-def reload_dictionaries(client: Client, *names: str) -> None:
-    """Make the views use what the tables contain now: reload the dictionaries ``names`` (default: all of them).
+def reload_dictionaries(client: Client) -> None:
+    """Make the views use what the tables contain now.
 
     New versions of metadata get their numbers first. Every change of metadata or limits reloads all. So it also
     completes a change that was killed before its reload.
     """
     number_versions(client)
-    for name in names or DICTIONARIES:
+    for name in DICTIONARIES:
         client.command(f"SYSTEM RELOAD DICTIONARY {quoted(str(client.database), name)}")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.statements import Migration
+from iot_platform.errors import MigrationError
 from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE_DAILY, BY_DEVICE_HOURLY, L3
 from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.layers.partitions import grouped
@@ -26,13 +27,16 @@ LAYERS = (
     BY_BUILDING_TYPE,
     BY_DEVICE_DAILY,
 )
+# The guards of sql/092, in the order in which they are there.
+OWN_OBJECTS, UNFILLED_DAYS = 0, 1
 OLD_TABLES = (
     "l3_power_joined",
     "l4_power_agg_hourly_store",
     "l4_power_by_building_type_hourly",
     "l4_power_by_device_daily",
 )
-# Seconds that a million readings take on two cores, until some days are filled; see docs/benchmarks.md.
+# Seconds that a million readings take, assumed until some days are filled. (8.2 million took 11 s on two cores; see
+# docs/decisions.md.)
 SECONDS_PER_MILLION = 2.0
 
 # Bytes of the old tables for the given days, and free bytes of the disks that they are on.
@@ -62,7 +66,7 @@ WHERE database = currentDatabase() AND name = 'l3_power_by_version'
 
 @dataclass(frozen=True)
 class Plan:
-    """Days (partitions) that are not filled yet, newest first; their readings; what filling them takes about.
+    """Days (partitions) that are not filled yet, newest first; their readings; roughly how long filling takes.
 
     ``bytes``: what the new tables need until the old ones are dropped. ``own_objects``: what an operator has added to
     the old tables, in words; it has to be moved first.
@@ -88,17 +92,15 @@ def plan(client: Client, pending: Sequence[Migration]) -> Plan:
         return Plan((), 0, 0, 0, 0, own_objects(client, pending))
     used, free = client.query(_DISK, parameters={"tables": list(OLD_TABLES), "days": list(days)}).result_rows[0]
     readings = sum(days.values())
-    run_id = _run_id(client) or "none"
-    seconds, filled = client.query(_SPEED, parameters={"run_id": run_id}).result_rows[0]
-    per_reading = float(seconds) / float(filled) if filled else SECONDS_PER_MILLION / 1e6
-    return Plan(tuple(days), readings, readings * per_reading, int(used), int(free), own_objects(client, pending))
+    seconds = readings * _seconds_per_reading(client)
+    return Plan(tuple(days), readings, seconds, int(used), int(free), own_objects(client, pending))
 
 
 def own_objects(client: Client, pending: Sequence[Migration]) -> tuple[str, ...]:
     """What an operator has added to the tables that are to be replaced, and that the new ones lack, in words."""
     return tuple(
         f"{kind} {name}" + (f" (new table: {replacement})" if replacement else "")
-        for kind, name, replacement in _guarded(client, pending, 0)
+        for kind, name, replacement in _guarded(client, pending, OWN_OBJECTS)
     )
 
 
@@ -108,6 +110,8 @@ def fill(
     """Number the metadata, and fill the days of ``plan``; ``progress`` gets the readings done and those of all days."""
     reload_dictionaries(client)
     days, run_id = _days(client, pending), _run_id(client)
+    if run_id is None:
+        raise MigrationError(f"The tables of {NEW_TABLES} do not exist yet. Run `iot-platform migrate`.")
     total, done = sum(days.values()), 0
     progress(done, total)
     for group in grouped(list(days), days):
@@ -119,7 +123,7 @@ def fill(
 
 def _days(client: Client, pending: Sequence[Migration]) -> dict[str, int]:
     """Days that are not filled, with their readings, newest first."""
-    return {str(day): int(readings) for day, readings in _guarded(client, pending, 1)}
+    return {str(day): int(readings) for day, readings in _guarded(client, pending, UNFILLED_DAYS)}
 
 
 def _guarded(client: Client, pending: Sequence[Migration], number: int) -> Sequence[Sequence[Any]]:
@@ -131,7 +135,17 @@ def _guarded(client: Client, pending: Sequence[Migration], number: int) -> Seque
     return rows
 
 
-def _run_id(client: Client) -> str:
-    """What proofs of a fill have as their run. It names the table, for the case that it is made again."""
+def _seconds_per_reading(client: Client) -> float:
+    run_id = _run_id(client)
+    if run_id is not None:
+        seconds, filled = client.query(_SPEED, parameters={"run_id": run_id}).result_rows[0]
+        if filled:
+            return float(seconds) / float(filled)
+    return SECONDS_PER_MILLION / 1e6
+
+
+def _run_id(client: Client) -> str | None:
+    """What proofs of a fill have as their run; None before there are new tables. It names the table, for the case that
+    it is made again."""
     rows = client.query(_RUN_ID).result_rows
-    return str(rows[0][0]) if rows else ""
+    return str(rows[0][0]) if rows else None

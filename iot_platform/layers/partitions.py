@@ -49,7 +49,7 @@ class Version:
 class TableState:
     """A table at one moment: the version, the number of rows and the number of data parts of each partition.
 
-    ``is_monthly``: it has a partition for each month; then everything is by day all the same.
+    ``is_monthly``: it has a partition for each month. Its versions and rows are still listed by day.
     """
 
     name: str
@@ -115,7 +115,7 @@ def _by_day(client: Client, table: str, months: Sequence[Month], parts: Mapping[
         table,
         {day: version for day, (version, _) in found.items()},
         {day: rows for day, (_, rows) in found.items()},
-        {day: parts.get(partition_month(day), 1) for day in found},
+        {day: parts[partition_month(day)] for day in found},
         is_monthly=True,
     )
 

@@ -35,7 +35,7 @@ def prove_all(
 ) -> Iterator[Proof]:
     """Prove partitions (default: all) of the layers, group by group, each layer after its source.
 
-    ``only_unverified``: skip partitions with a valid proof; this is known without reading any data. First it drops
+    ``only_unverified``: skip partitions with a valid proof, which status.py finds out at little cost. First it drops
     locks and staging tables that killed processes left behind.
     """
     drop_abandoned_locks(client)

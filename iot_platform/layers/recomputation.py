@@ -1,8 +1,8 @@
 """Rebuild days of a mart from the hourly one while readings arrive.
 
-Merges combine the rows of the hourly mart, so rows that arrived meanwhile cannot be told from the others. They need not
-be: a day of it is small. A mart has a partition for each month, so the whole month is built: the wanted days from their
-definition, and its other days as they are. Days that are being written to are left out at first. Then the writers
+Merges combine the rows of the hourly mart, so rows that arrived meanwhile cannot be identified. Therefore the whole day
+is built again; it is small. A mart has a partition for each month, so the whole month is built: the wanted days from
+their definition, and its other days as they are. Days that are being written to are left out at first. Then the writers
 pause, these days are added, and the months are swapped.
 """
 

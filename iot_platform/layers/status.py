@@ -1,4 +1,8 @@
-"""Which days are unverified: read from ClickHouse's own records (part versions), without reading any data."""
+"""Which days are unverified: the versions of their partitions against those of their last proofs.
+
+The versions come from system.parts. Those of the two monthly marts come from their data, which a process reads once for
+each content; see layers/day_versions.py.
+"""
 
 from __future__ import annotations
 

@@ -51,13 +51,13 @@ def _refuse(found: Plan, pending: Sequence[Migration], *, is_begun: bool) -> Non
         raise MigrationError(
             "This version replaces tables to which you have added something that its new tables lack:\n"
             + "".join(f"- {name}\n" for name in found.own_objects)
-            + "Nothing was replaced, and the version before goes on. Write a migration that adds it to the new tables "
-            f"and begins with the line `-- together with {NEW_TABLES}` (docs/schema-evolution.md says how), or drop "
-            "it. Then run `iot-platform migrate` again."
+            + "Nothing was replaced, and the previous version keeps running. Write a migration that adds it to the new "
+            f"tables and begins with the line `-- together with {NEW_TABLES}` (docs/schema-evolution.md says how), or "
+            "drop it. Then run `iot-platform migrate` again."
         )
     if found.lacks_disk:
         raise MigrationError(
             f"The new tables need about {found.bytes / 1e9:,.1f} GB of disk until the old ones are dropped, and "
-            f"{found.free_bytes / 1e9:,.1f} GB are free. Nothing was replaced, and the version before goes on. Free "
-            "some space, then run `iot-platform migrate` again."
+            f"{found.free_bytes / 1e9:,.1f} GB are free. Nothing was replaced, and the previous version keeps running. "
+            "Free some space, then run `iot-platform migrate` again."
         )

@@ -8,10 +8,10 @@ from iot_platform.clickhouse.blocks import ONE_BLOCK
 from iot_platform.clickhouse.lock import server_lock
 
 _LOCK = "metadata_versions"
-# A thread more would number rows at the same time. One block: all new numbers are stored or none.
+# With several threads, two rows could get the same number. One block: all new numbers are stored or none.
 _SETTINGS = {**ONE_BLOCK, "max_threads": 1, "max_insert_threads": 1, "max_block_size": 2**31}
 
-# Names that have the number 0, which needs no row.
+# The default name has the number 0 and needs no row.
 _NAMES = """
 INSERT INTO metadata_names (kind, id, name)
 SELECT '{kind}', (SELECT max(id) FROM metadata_names WHERE kind = '{kind}') + rowNumberInAllBlocks() + 1, name

@@ -22,7 +22,7 @@ class BatchWriter:
 
     ``source`` identifies the content: it must contain a hash of everything that determines which readings a range
     contains (the bytes of a file; the seed and settings of a simulator). If the content changed under the same name,
-    readings would be lost, because the server would take them for a retry.
+    readings would be lost, because the ledger says that their range is committed.
     """
 
     def __init__(self, client: Client, source: str, description: str = "") -> None:

@@ -51,9 +51,10 @@ def insert_once(
 def insert_missing(client: Client, batch: PreparedBatch) -> int:
     """Insert those readings of a batch with an unknown outcome that L1 lacks; returns how many.
 
-    Waits until an earlier insert of the batch has ended, and uses a new token. The later layers may lack rows that L1
-    has. That is repaired by the next proof: L1's rows are newer than the last proof of their days, so these days are
-    unverified already. Raises SourceError if L1 has readings of this range that the batch does not have.
+    Waits until an earlier insert of this batch alone has ended. For an insert of several batches, whose token begins
+    with the writer's name, the callers wait. It uses a new token. The later layers may lack rows that L1 has. That is
+    repaired by the next proof: L1's rows are newer than the last proof of their days, so these days are unverified
+    already. Raises SourceError if L1 has readings of this range that the batch does not have.
     """
     token = batch.entry.token
     wait_for_running_inserts(client, token)

@@ -77,7 +77,10 @@ class Ledger:
         record_entries(self._client, [(self, entry) for entry in entries])
 
     def token(self, bounds: Range) -> str:
-        """How the deduplication tokens of the batch of a range begin."""
+        """How the deduplication token begins when the batch of a range is inserted by itself.
+
+        The token of an insert of several batches begins with the writer's name. Each token ends with a new UUID.
+        """
         return f"{self.source}/{bounds[0]}-{bounds[1]}"
 
     def unknown_outcome(self, bounds: Range, arrived_at: dt.datetime) -> LedgerEntry:
@@ -125,8 +128,8 @@ def uncommitted_ranges(
 ) -> list[tuple[Range, bool]]:
     """The parts of a range that are not committed, in order; True: an insert was sent and its outcome is unknown.
 
-    Such a part keeps its old bounds, even if they exceed the given range: its deduplication token stands for exactly
-    these readings, so it must be sent again with the same ones.
+    Such a part keeps its old bounds, even if they exceed the given range: it is compared with the readings that L1 has
+    of this range and arrival time, so it must be offered again as it was.
     """
     found: list[tuple[Range, bool]] = []
     if position_from >= position_to:

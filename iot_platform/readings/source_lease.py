@@ -134,15 +134,15 @@ class SourceLease:
 
 @contextmanager
 def source_lease(
-    client: Client, source: str, description: str, writer: str, *, wait_s: float | None = None
+    client: Client, source: str, description: str, writer: str, *, wait_s: float = LOCK_WAIT_S
 ) -> Iterator[SourceLease]:
     """Hold the lease of a source for the length of a ``with`` block.
 
     If the last writer did not close its lease, the ledger is completed from L1 first. Raises PlatformError when another
-    process keeps the source for ``wait_s`` seconds (default LOCK_WAIT_S).
+    process keeps the source for ``wait_s`` seconds.
     """
     name = f"source_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
-    with server_lock(client, name, wait_s=LOCK_WAIT_S if wait_s is None else wait_s) as lock:
+    with server_lock(client, name, wait_s=wait_s) as lock:
         lease = SourceLease(client, Ledger(client, source, description), writer, lock)
         lease.resolve()
         try:

@@ -161,6 +161,18 @@ def test_the_lock_of_a_living_process_is_never_taken(client: Client, monkeypatch
         second.__enter__()
 
 
+def test_a_lock_that_was_not_renewed_in_time_is_not_renewed(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    with server_lock(client, "x") as held:
+        held.renew()
+        monkeypatch.setattr(lock, "STALE_S", 0)
+        with pytest.raises(PlatformError, match=r"lock_x, .* was not renewed for 0 s"):
+            held.renew()
+        client.command("ALTER TABLE lock_x MODIFY COMMENT 'another'")
+        with pytest.raises(PlatformError, match="lock_x, .* was taken over by another"):
+            held.renew()
+    client.command("DROP TABLE lock_x")
+
+
 def test_the_database_is_created_when_missing(server: Endpoint, database: str) -> None:
     settings = Settings(clickhouse_database=f"{database}_new")
     with pytest.raises(PlatformError, match="iot-platform migrate"):

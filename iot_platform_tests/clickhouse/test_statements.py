@@ -77,6 +77,16 @@ def test_guards_are_no_statements() -> None:
     assert migration.guards() == [Guard("Wait.", "SELECT * FROM (\n    SELECT 2\n)")]
 
 
+@pytest.mark.parametrize("target", ["001_b.sql", "900_own.sql", "901_other.sql"])
+def test_a_file_belongs_to_one_that_is_applied_by_itself(tmp_path: Path, target: str) -> None:
+    (tmp_path / "001_a.sql").write_text("SELECT 1")
+    (tmp_path / "901_other.sql").write_text("-- together with 001_a.sql\nSELECT 1")
+    assert len(read_migrations(tmp_path)) == 2
+    (tmp_path / "900_own.sql").write_text(f"-- together with {target}\nSELECT 1")
+    with pytest.raises(MigrationError, match=f"900_own.sql begins with `-- together with {target}`, but"):
+        read_migrations(tmp_path)
+
+
 def test_a_directory_without_migrations_is_named(tmp_path: Path) -> None:
     with pytest.raises(MigrationError, match="No migrations"):
         read_migrations(tmp_path)

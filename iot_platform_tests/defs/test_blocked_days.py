@@ -12,7 +12,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.definitions import defs
 from iot_platform.layers.blocked_days import record_outcome
-from iot_platform.layers.catalog import DERIVED_LAYERS, made_from
+from iot_platform.layers.catalog import DERIVED_LAYERS, blocking_layers
 from iot_platform_tests.defs.check_data import DAY, NEXT_DAY, entries, insert
 from iot_platform_tests.defs.dagster_runs import run_checks, run_job
 
@@ -70,7 +70,7 @@ def prove_l3(instance: dg.DagsterInstance, day: str, last_day: str = "", *, rais
 
 
 def test_failed_checks_of_l3_hold_back_all_marts() -> None:
-    assert {layer.name: made_from(layer) for layer in DERIVED_LAYERS} == {
+    assert {layer.name: blocking_layers(layer) for layer in DERIVED_LAYERS} == {
         "l2_power_cleaned": ("l1_power_raw",),
         "power_quarantine": ("l1_power_raw",),
         "l3_power_joined": ("l2_power_cleaned",),

@@ -37,13 +37,13 @@ def test_readings_that_arrive_during_a_refresh(filled: Client, monkeypatch: pyte
     """They are joined with the old metadata, and a proof before the reload accepts them."""
     load_and_restate(filled, *SIX)
 
-    def late(client: Client, *names: str) -> None:
+    def late(client: Client) -> None:
         client.command(
             "INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES "
             "('2026-01-08 10:00:00', 1, 1), ('2026-01-09 10:00:00', 2, 1)"
         )
         list(prove_all(client))
-        reload_dictionaries(client, *names)
+        reload_dictionaries(client)
 
     monkeypatch.setattr(refresh, "reload_dictionaries", late)
     result = load(filled, (1, "new", "2026-01-07"), *SIX[1:])

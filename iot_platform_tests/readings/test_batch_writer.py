@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -20,11 +21,12 @@ from iot_platform.clickhouse.blocks import insert_block
 from iot_platform.clickhouse.rows import insert_rows
 from iot_platform.errors import PlatformError, SourceError
 from iot_platform.layers.catalog import DERIVED_LAYERS, RAW_TABLE
-from iot_platform.readings import source_lease
+from iot_platform.readings import batch_writer
 from iot_platform.readings.arrival_times import with_arrival_times
 from iot_platform.readings.batch_writer import BatchWriter
 from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.prepared_batch import Batch, sum_finite
+from iot_platform.readings.source_lease import source_lease
 
 START = int(dt.datetime(2026, 1, 1, tzinfo=dt.UTC).timestamp())
 LAYERS = [RAW_TABLE, *(layer.table for layer in DERIVED_LAYERS)]
@@ -208,7 +210,7 @@ def test_two_processes_write_a_source_only_once(schema: Client, server: Any, dat
 
 
 def test_a_source_in_use_is_an_error(schema: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source_lease, "LOCK_WAIT_S", 0.2)
+    monkeypatch.setattr(batch_writer, "source_lease", partial(source_lease, wait_s=0.2))
     with BatchWriter(schema, "s").exclusive(), pytest.raises(PlatformError, match="still held"):
         BatchWriter(schema, "s").write(Batch(0, 1, readings(1)))
     BatchWriter(schema, "s").write(Batch(0, 1, readings(1)))

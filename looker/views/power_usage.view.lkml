@@ -175,7 +175,7 @@ view: power_usage {
   measure: local_hour_parts {
     type: number
     hidden: yes
-    description: "The parts of local hours that are over: an array of zone, half (1: the second half of an hour, 2: the first), minutes, minutes if the zone has no readings in the other half, 1 if the hour is complete, and kWh."
+    description: "The parts of local hours that are over: an array of zone, half (1: the second half of an hour, 2: the first, 3: a whole hour, or any part of one in which the clock changes), minutes, minutes if the zone has no readings in the other half, 1 if the hour is complete, kWh, and the end of the hour as Unix time."
     sql:
       arrayMap(
         totals -> arrayFilter(

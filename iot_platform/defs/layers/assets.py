@@ -54,7 +54,8 @@ whatever the number of devices. Sum its rows; do not count them.
 """,
     BY_DEVICE_DAILY: """
 Energy per day and device, for dashboard tiles about single devices over days (the map, the largest consumers). Sum its
-rows; do not count them: a device has one row per place and customer.
+rows; do not count them: a device has a row for each version of its metadata, and for a while several until merges
+combine them.
 """,
 }
 

@@ -24,7 +24,7 @@ from iot_platform.layers.catalog import (
     L2,
     RAW_TABLE,
     Layer,
-    made_from,
+    blocking_layers,
     partition_day,
     partition_id,
 )
@@ -81,7 +81,7 @@ def prove_days(context: dg.AssetExecutionContext, clickhouse: ClickHouse, layer:
 def _blocked_days(client: Client, layer: Layer, days: Sequence[dt.date]) -> list[BlockedDay]:
     # Failures of checks that no longer exist or no longer block are ignored: nothing would ever clear them.
     blocking = {rule.name for rule in RULES if rule.blocking}
-    return [found for found in blocked_days(client, made_from(layer), days) if found.check in blocking]
+    return [found for found in blocked_days(client, blocking_layers(layer), days) if found.check in blocking]
 
 
 def _blocked_failure(layer: Layer, blocked: Sequence[BlockedDay], *, verified: int) -> dg.Failure:
