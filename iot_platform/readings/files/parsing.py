@@ -33,6 +33,7 @@ LAST_EPOCH_S = 2**32 - 1
 TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 DAY_S = 86400
 MISSING = ["", "null", "none", "na", "n/a", "\\n", "-", "nat"]
+MISSING_IDS = ["nan", "<na>", "#n/a"]
 
 
 @dataclass
@@ -81,16 +82,26 @@ def parse_energy(column: Column, unit: str) -> Parsed:
     return Parsed(values, reasons)
 
 
-def parse_ids(column: Column) -> Parsed:
-    """Meter ids as text without spaces around it; whole numbers as decimal digits."""
+def parse_ids(column: Column, *, by_older_rule: bool = False) -> Parsed:
+    """Meter ids as text without spaces around it; whole numbers as decimal digits.
+
+    ``by_older_rule``: as versions did for which NaN, written as text, was an id.
+    """
     column, reasons = _decoded(column)
+    if pa.types.is_string(column.type) and not by_older_rule:
+        texts = pc.utf8_lower(pc.utf8_trim_whitespace(column))
+        column = pc.if_else(pc.is_in(texts, pa.array(MISSING_IDS)), None, column)
     if pa.types.is_floating(column.type):
         # Whole numbers with missing values are often stored as floats.
         whole = pc.and_(pc.is_finite(column), pc.equal(pc.floor(column), column))
         whole = pc.and_(whole, pc.less(pc.abs(column), 2.0**53))
         texts = pc.if_else(whole, column, None).cast(pa.int64()).cast(pa.string())
+    elif pa.types.is_decimal(column.type):
+        texts = column.cast(pa.string())
+        texts = pc.if_else(pc.match_substring_regex(texts, r"^-?[0-9]+(?:\.0*)?$"), texts, None)
+        texts = pc.replace_substring_regex(texts, r"\..*$", "")
     elif pa.types.is_string(column.type) or pa.types.is_integer(column.type):
-        texts = pc.ascii_trim_whitespace(column.cast(pa.string()))
+        texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
         texts = pc.if_else(pc.is_in(pc.utf8_lower(texts), pa.array(MISSING)), None, texts)
     else:
         return _all_bad(column, "unreadable_device_id")
@@ -136,7 +147,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _all_bad(column: Column, reason: str) -> Parsed:
-    return Parsed(pa.nulls(len(column)), np.full(len(column), reason, dtype=object))
+    return Parsed(pa.nulls(len(column), pa.string()), np.full(len(column), reason, dtype=object))
 
 
 def _explain(reasons: npt.NDArray[np.object_], condition: Column, reason: str) -> None:
