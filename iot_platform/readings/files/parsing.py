@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import compute
 
+from iot_platform.readings.files.id_texts import id_texts, without_nan
 from iot_platform.readings.files.raw_rows import Column
 
 # pyarrow's type stubs need the type of each array, which depends on the file.
@@ -33,7 +34,6 @@ LAST_EPOCH_S = 2**32 - 1
 TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 DAY_S = 86400
 MISSING = ["", "null", "none", "na", "n/a", "\\n", "-", "nat"]
-MISSING_IDS = ["nan", "<na>", "#n/a"]
 
 
 @dataclass
@@ -88,22 +88,9 @@ def parse_ids(column: Column, *, by_older_rule: bool = False) -> Parsed:
     ``by_older_rule``: as versions did for which NaN, written as text, was an id.
     """
     column, reasons = _decoded(column)
-    if pa.types.is_string(column.type) and not by_older_rule:
-        texts = pc.utf8_lower(pc.utf8_trim_whitespace(column))
-        column = pc.if_else(pc.is_in(texts, pa.array(MISSING_IDS)), None, column)
-    if pa.types.is_floating(column.type):
-        # Whole numbers with missing values are often stored as floats.
-        whole = pc.and_(pc.is_finite(column), pc.equal(pc.floor(column), column))
-        whole = pc.and_(whole, pc.less(pc.abs(column), 2.0**53))
-        texts = pc.if_else(whole, column, None).cast(pa.int64()).cast(pa.string())
-    elif pa.types.is_decimal(column.type):
-        texts = column.cast(pa.string())
-        texts = pc.if_else(pc.match_substring_regex(texts, r"^-?[0-9]+(?:\.0*)?$"), texts, None)
-        texts = pc.replace_substring_regex(texts, r"\..*$", "")
-    elif pa.types.is_string(column.type) or pa.types.is_integer(column.type):
-        texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
-        texts = pc.if_else(pc.is_in(pc.utf8_lower(texts), pa.array(MISSING)), None, texts)
-    else:
+    column = column if by_older_rule else without_nan(column)
+    texts = id_texts(column, MISSING)
+    if texts is None:
         return _all_bad(column, "unreadable_device_id")
     _explain_missing(reasons, column, texts, "unreadable_device_id")
     return Parsed(texts, reasons)
