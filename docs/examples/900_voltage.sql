@@ -92,6 +92,7 @@ SELECT
     hours.local_hour AS local_hour,
     dictGet('device_version_attributes', 'time_zone', hours.version) AS time_zone,
     hours.version AS version,
+    dictGetOrDefault('device_meter_ids', 'meter_id', hours.device_id, toString(hours.device_id)) AS meter_id,
     hours.min_voltage AS min_voltage,
     hours.max_voltage AS max_voltage
 FROM l4_power_hourly_by_version AS hours FINAL
@@ -111,6 +112,7 @@ SELECT
     dictGet('device_version_attributes', 'time_zone', readings.version) AS time_zone,
     readings.local_time AS local_time,
     readings.version AS version,
+    dictGetOrDefault('device_meter_ids', 'meter_id', readings.device_id, toString(readings.device_id)) AS meter_id,
     readings.voltage AS voltage
 FROM l3_power_by_version AS readings
 COMMENT 'L3 joined: cleaned readings with the metadata valid at their time';

@@ -14,7 +14,9 @@ from pathlib import Path
 import click
 import pyarrow as pa
 
+from iot_platform.cli.load_devices import DEVICE_IDS
 from iot_platform.cli.output import echo_json, say
+from iot_platform.devices.meter_ids import IdKind
 from iot_platform.errors import OutboxFullError, PlatformError
 from iot_platform.readings.csv_lines import LineParser, read_whole_lines
 from iot_platform.readings.files.rejects import RejectReport
@@ -34,8 +36,9 @@ FULL_PAUSE_S = 0.2
 @click.option(
     "--flush-wait", "flush_wait_s", default=60.0, show_default=True, help="Seconds for the last delivery at the end."
 )
+@DEVICE_IDS
 @click.option("--json", "as_json", is_flag=True, help="Acknowledge accepted lines by lines of JSON on standard output.")
-def ingest(name: str, full_wait_s: float, flush_wait_s: float, as_json: bool) -> None:
+def ingest(name: str, full_wait_s: float, flush_wait_s: float, device_ids: IdKind, as_json: bool) -> None:
     """Accept readings of the stream NAME as CSV lines on standard input. The first line names the columns.
 
     Accepted lines are stored on disk (IOT_HOME/outbox/NAME) and delivered to L1 in the background, each exactly once,
@@ -46,8 +49,10 @@ def ingest(name: str, full_wait_s: float, flush_wait_s: float, as_json: bool) ->
     were accepted before, and each further line how many are accepted now. An interrupted sender resumes after the last
     reported position.
 
+    Meter ids may be numbers or text, as in `load readings`; names get their numbers when they are delivered.
+
     Lines that are not readings are reported in IOT_HOME/rejects. A last line without a line end is refused, because it
-    may be incomplete.
+    may be incomplete, and so are lines with an id in scientific notation, which a spreadsheet has shortened.
 
     Exit code 0: all accepted readings were delivered. 1: input was refused, or some readings are still in the outbox;
     the next `ingest NAME` delivers them.
@@ -61,7 +66,7 @@ def ingest(name: str, full_wait_s: float, flush_wait_s: float, as_json: bool) ->
         rejects = RejectReport(_rejects_path(settings, name, writer.position), "position")
         acknowledge({"stream": writer.source, "accepted": writer.position})
         try:
-            _accept_all(writer, rejects, name, full_wait_s, acknowledge, stopped)
+            _accept_all(writer, rejects, name, device_ids, full_wait_s, acknowledge, stopped)
         finally:
             # Also when input was refused: deliver what was accepted before.
             is_delivered = writer.close(flush_wait_s)
@@ -97,6 +102,7 @@ def _accept_all(
     writer: StreamWriter,
     rejects: RejectReport,
     name: str,
+    device_ids: IdKind,
     full_wait_s: float,
     acknowledge: Callable[[object], None],
     stopped: threading.Event,
@@ -110,10 +116,10 @@ def _accept_all(
         lines = piece
         if lines and parser is None:
             header, _, lines = lines.partition(b"\n")
-            parser = LineParser(header, f"stream {name}")
+            parser = LineParser(header, f"stream {name}", device_ids)
         if lines and parser is not None:
-            readings, bad = parser.parse(lines)
             first = writer.position
+            readings, bad = parser.parse(lines, first)
             # Report the rejects first: when their positions are accepted, the sender does not send them again.
             with _report_problems(writer, rejects):
                 rejects.add(replace(reject, place=first + reject.place) for reject in bad)

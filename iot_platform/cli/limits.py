@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 import click
@@ -12,7 +12,8 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.cli.output import echo_json, say, show_table
 from iot_platform.clickhouse.session import migrated_session
-from iot_platform.limits.power_limits import Scope, remove_limit, set_limit
+from iot_platform.devices.meter_ids import MeterIds, names_of
+from iot_platform.limits.power_limits import Limit, Scope, remove_limit, set_limit
 from iot_platform.limits.power_limits import limits as stored_limits
 from iot_platform.limits.time_limits import (
     TimeLimitName,
@@ -43,7 +44,9 @@ def limits() -> None:
     "--default", "default", type=float, metavar="KWH", help="Limit of all devices without a more specific one."
 )
 @click.option("--building-type", type=(str, float), multiple=True, metavar="TYPE KWH", help="Limit of a building type.")
-@click.option("--device", type=(str, float), multiple=True, metavar="DEVICE_ID KWH", help="Limit of one device.")
+@click.option(
+    "--device", type=(str, float), multiple=True, metavar="METER KWH", help="Limit of one meter, by its own id."
+)
 @click.option(
     "--oldest",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
@@ -76,7 +79,7 @@ def set_(
         )
     if not changes:
         raise click.UsageError(
-            "Give --default KWH, --building-type TYPE KWH, --device DEVICE_ID KWH, --oldest TIME or "
+            "Give --default KWH, --building-type TYPE KWH, --device METER KWH, --oldest TIME or "
             "--max-future-minutes MINUTES."
         )
     _apply(changes)
@@ -85,7 +88,7 @@ def set_(
 @limits.command()
 @click.option("--default", "default", is_flag=True, help="Return to the built-in default.")
 @click.option("--building-type", multiple=True, help="Remove the limit of a building type.")
-@click.option("--device", multiple=True, help="Remove the limit of a device.")
+@click.option("--device", multiple=True, help="Remove the limit of a meter.")
 @click.option("--oldest", is_flag=True, help="Return to the built-in oldest time.")
 @click.option("--max-future-minutes", is_flag=True, help="Return to the built-in number of minutes.")
 def remove(
@@ -96,7 +99,7 @@ def remove(
     wanted += [("building_type", key) for key in building_type]
     wanted += [("device", key) for key in device]
     changes: list[Change] = [
-        (f"Removed the limit of {scope} {key}".rstrip() + ".", partial(remove_limit, scope=scope, key=key))
+        (f"Removed the limit of {scope} {key}".rstrip() + ".", partial(_remove, scope=scope, key=key))
         for scope, key in wanted
     ]
     names: list[TimeLimitName] = ["oldest_timestamp"] if oldest else []
@@ -104,7 +107,7 @@ def remove(
     changes += [(f"Removed the time limit {name}.", partial(remove_time_limit, name=name)) for name in names]
     if not changes:
         raise click.UsageError(
-            "Give --default, --building-type TYPE, --device DEVICE_ID, --oldest or --max-future-minutes."
+            "Give --default, --building-type TYPE, --device METER, --oldest or --max-future-minutes."
         )
     _apply(changes)
 
@@ -114,7 +117,7 @@ def remove(
 def list_(as_json: bool) -> None:
     """List the limits."""
     with migrated_session(Settings()) as client:
-        found, times = stored_limits(client), time_limits(client)
+        found, times = _shown(client, stored_limits(client)), time_limits(client)
     if as_json:
         echo_json({"power": [asdict(limit) for limit in found], "time": [asdict(limit) for limit in times]})
         return
@@ -128,7 +131,22 @@ def list_(as_json: bool) -> None:
 
 def _limit(scope: Scope, key: str, max_kWh: float) -> Change:
     text = f"Limit of {scope} {key}".rstrip() + f": {max_kWh:,g} kWh."
-    return text, partial(set_limit, scope=scope, key=key, max_kWh=max_kWh)
+    return text, lambda client: set_limit(client, scope, _stored_key(client, scope, key), max_kWh)
+
+
+def _remove(client: Client, scope: Scope, key: str) -> set[str]:
+    return remove_limit(client, scope, _stored_key(client, scope, key))
+
+
+def _stored_key(client: Client, scope: Scope, key: str) -> str:
+    """The key of a limit in the database: the device_id of a meter that was given by its name."""
+    return str(MeterIds(client).stored().get(key.strip(), key)) if scope == "device" else key
+
+
+def _shown(client: Client, found: list[Limit]) -> list[Limit]:
+    """The limits with the ids of meters as people know them."""
+    names = names_of(client, (int(limit.key) for limit in found if limit.scope == "device"))
+    return [replace(limit, key=names[int(limit.key)]) if limit.scope == "device" else limit for limit in found]
 
 
 def _apply(changes: list[Change]) -> None:

@@ -146,6 +146,8 @@ def _show(results: list[FileResult], summary: dict[str, Any]) -> None:
             f"{result.file}: {result.rows_read:,} rows, {result.inserted:,} readings inserted{known} "
             f"in {result.seconds:.1f} s.\n  Columns: {result.mapping}."
         )
+        for note in result.notes:
+            say(f"  {note}")
         if result.rejected:
             reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(result.rejected.items()))
             say(
@@ -154,5 +156,5 @@ def _show(results: list[FileResult], summary: dict[str, Any]) -> None:
             for reject in result.first_rejects:
                 say(f"    {result.place_name} {reject.place}: {reject.reason}: {reject.text[:120]!r}")
         if "device_id_not_1_to_999999999" in result.rejected:
-            say("  To load ids that are not whole numbers from 1 to 999,999,999, use --device-ids external.")
+            say("  To load ids that are not whole numbers from 1 to 999,999,999, leave out --device-ids numeric.")
     say(f"{summary['rows_per_s']:,} rows/s, peak memory {summary['peak_memory_bytes'] / 1e6:,.0f} MB.")

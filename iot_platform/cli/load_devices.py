@@ -30,7 +30,8 @@ DEVICE_IDS = click.option(
     type=click.Choice(["auto", "numeric", "external"]),
     default="auto",
     show_default=True,
-    help="numeric: 1 to 999,999,999, used as they are. external: any text; each id gets a number, which is stored.",
+    help="An id from 1 to 999,999,999 without leading zeros is a number, any other text a name. numeric: refuse names. "
+    "auto, external: take both.",
 )
 
 
@@ -68,7 +69,7 @@ def devices(file: Path, device_ids: str, complete: bool, dry_run: bool, no_resta
             client,
             source,
             dt.datetime.now(dt.UTC),
-            device_ids=None if device_ids == "auto" else cast(IdKind, device_ids),
+            device_ids=cast(IdKind, device_ids),
             dry_run=dry_run,
             max_closed_share=settings.max_closed_share,
         ).result
@@ -103,6 +104,8 @@ def _show_difference(file: Path, result: RefreshResult, *, dry_run: bool) -> Non
         show_table(CHANGE_COLUMNS, rows)
         if cut := bounded(len(rows), len(result.changes), "versions"):
             say(f"{cut} All: --json")
+    for note in result.notes:
+        say(note)
     if result.days:
         readings = int(result.affected["readings"].sum())
         say(f"{readings:,} readings on {len(result.affected):,} days get other metadata.")
@@ -148,6 +151,7 @@ def _as_json(
         "dry_run": dry_run,
         **result.counts,
         "device_ids": result.device_ids,
+        "notes": result.notes,
         "changes": changes,
         "affected": affected,
         "touched": {layer.name: sorted(map(partition_day, days), key=str) for layer, days in result.touched.items()},

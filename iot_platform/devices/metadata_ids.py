@@ -1,4 +1,4 @@
-"""The device_id of each row of a metadata source: the number in the row, or the number of its external id."""
+"""The device_id of each row of a metadata source, by the rule for the ids of meters."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.devices.contract import EPOCH, REPEATED
-from iot_platform.devices.meter_ids import FIRST_ASSIGNED_ID, LAST_NUMERIC_ID, IdKind, MeterIds, numeric_ids
+from iot_platform.devices.meter_ids import LAST_NUMERIC_ID, IdKind, MeterIds, names_of, refuse_scientific
 from iot_platform.devices.violations import ContractError, Violation, Violations, shown
 
 OUT_OF_RANGE = f"is not a number from 1 to {LAST_NUMERIC_ID:,}"
 
 
-def expected_ids(client: Client, devices: pd.DataFrame, kind: IdKind, where: str) -> list[int]:
-    """device_id of each row, without storing anything: a new external id has the number that it would get.
+def expected_ids(meter_ids: MeterIds, devices: pd.DataFrame, kind: IdKind, where: str) -> list[int]:
+    """device_id of each row, without storing anything: a new name has the number that it would get.
 
-    Raises ContractError if a number is out of range, or a device occurs more than once with the same valid_from.
+    Raises SourceError for an id in scientific notation, and ContractError if an id is a name although ``kind`` is
+    "numeric", or if a device occurs more than once with the same valid_from.
     """
+    row_name = str(devices.index.name or "row")
     texts = devices["device_id"].tolist()
-    ids: list[int | None]
-    if kind == "external":
-        known = MeterIds(client).expected(texts)
-        ids = [known[text] for text in texts]
-    else:
-        ids = numeric_ids(pa.array(texts, pa.string())).to_pylist()
-    # 7 and 007 are the same device; no valid_from and 1970-01-01 are the same time.
+    column = pa.array(texts, pa.string())
+    refuse_scientific(column, lambda index: f"{where}, {row_name} {devices.index[index]}")
+    found = meter_ids.plain_device_ids(column) if kind == "numeric" else meter_ids.expected(column)
+    ids = found.to_pylist()
+    # 7 and 7.0 are the same device; no valid_from and 1970-01-01 are the same time.
     keys = pd.DataFrame({"id": ids, "valid_from": devices["valid_from"].fillna(EPOCH).to_numpy()})
     is_repeated = keys.duplicated(keep=False) & keys["id"].notna()
     violations = Violations()
@@ -37,19 +37,19 @@ def expected_ids(client: Client, devices: pd.DataFrame, kind: IdKind, where: str
         if repeated:
             violations.add([Violation(int(row), "device_id", f"{shown(text)} {REPEATED}")])
     if violations.count:
-        raise ContractError(where, str(devices.index.name or "row"), violations)
+        raise ContractError(where, row_name, violations)
     return [int(device_id) for device_id in ids if device_id]
 
 
-def registered_ids(client: Client, devices: pd.DataFrame) -> list[int]:
-    """device_id of each row's external id. New external ids get a number, which is stored."""
+def registered_ids(meter_ids: MeterIds, devices: pd.DataFrame) -> list[int]:
+    """device_id of each row. New names get a number, which is stored."""
     texts = pa.array(devices["device_id"].tolist(), pa.string())
-    return [int(device_id or 0) for device_id in MeterIds(client).device_ids(texts).to_pylist()]
+    return [int(device_id or 0) for device_id in meter_ids.device_ids(texts).to_pylist()]
 
 
 def meter_names(client: Client, ids: pd.Series, listed: Mapping[int, str]) -> pd.Series:
-    """Names of devices for people: the id in the source (``listed``), else the external id, else the number."""
+    """The meter id of each device: as in the source (``listed``), else as in the database."""
     names = dict(listed)
-    if (ids[~ids.isin(listed)] >= FIRST_ASSIGNED_ID).any():
-        names |= {device_id: name for name, device_id in MeterIds(client).stored().items()}
-    return pd.Series([names.get(device_id, str(device_id)) for device_id in ids], index=ids.index, dtype=object)
+    if others := set(ids[~ids.isin(listed)]):
+        names |= names_of(client, others)
+    return pd.Series([names[device_id] for device_id in ids], index=ids.index, dtype=object)

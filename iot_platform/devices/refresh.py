@@ -20,7 +20,7 @@ from iot_platform.devices.affected import AffectedDays
 from iot_platform.devices.contract import KEY
 from iot_platform.devices.energy import energy_by_customer
 from iot_platform.devices.metadata_ids import expected_ids, meter_names, registered_ids
-from iot_platform.devices.meter_ids import IdKind, guess_kind
+from iot_platform.devices.meter_ids import FIRST_ASSIGNED_ID, IdKind, MeterIds, normalized
 from iot_platform.devices.source_rows import validate_devices
 from iot_platform.devices.versions import ATTRIBUTES, Difference, devices_in_use, difference
 from iot_platform.errors import SourceError
@@ -50,7 +50,8 @@ _VERSION_COLUMNS: dict[str, pa.DataType] = {
 class RefreshResult:
     """What a refresh has changed (or would change), and which days are unverified because of it.
 
-    new, changed, unchanged: rows of the source; closed: devices. ``changes``: see Difference, with a further column
+    new, changed, unchanged: rows of the source; closed: devices. device_ids: "external" if an id is a name, else
+    "numeric". ``notes``: what people should know, in sentences. ``changes``: see Difference, with a further column
     ``meter``: the name of the device in the source. ``affected``: partition_id, devices and readings of the days on
     which readings get other metadata. ``touched``: the unverified partitions by layer. ``days``: those of L4 that were
     found before the change. ``energy_before``: the energy per customer (energy.py) on these days, before the change
@@ -62,6 +63,7 @@ class RefreshResult:
     closed: int
     unchanged: int
     device_ids: IdKind
+    notes: list[str]
     changes: pd.DataFrame
     affected: pd.DataFrame
     touched: dict[Layer, set[str]]
@@ -79,7 +81,7 @@ def refresh_devices(
     frame: pd.DataFrame,
     now: dt.datetime,
     *,
-    device_ids: IdKind | None = None,
+    device_ids: IdKind = "auto",
     complete: bool = False,
     dry_run: bool = False,
     max_closed_share: float = MAX_CLOSED_SHARE,
@@ -87,21 +89,20 @@ def refresh_devices(
 ) -> RefreshResult:
     """Store what is new or changed in ``frame`` (the contract's columns; ids as numbers or text).
 
-    ``now`` (timezone-aware) and ``complete``: see versions.py. ``dry_run`` changes nothing. ``device_ids``: how to read
-    ids; default: the rule of ``load readings``. Raises ContractError with the first violations, and SourceError for
-    mixed ids or if more than ``max_closed_share`` of the devices would be closed; then nothing was changed. ``where``
-    names the source.
+    ``now`` (timezone-aware) and ``complete``: see versions.py. ``dry_run`` changes nothing. ``device_ids``: "numeric"
+    refuses names. Raises ContractError with the first violations, and SourceError for ids in scientific notation or if
+    more than ``max_closed_share`` of the devices would be closed; then nothing was changed. ``where`` names the source.
     """
     devices = validate_devices(frame, where=where, row_name=str(frame.index.name or "row"))
-    texts = devices["device_id"].astype(str).tolist()
-    kind = device_ids or guess_kind(texts, f"{where}, column 'device_id'")
+    texts = normalized(pa.array(devices["device_id"].tolist(), pa.string())).to_pylist()
+    meter_ids = MeterIds(client)
     with server_lock(client, DEVICES):
         stored = _stored(client)
-        ids = expected_ids(client, devices, kind, where)
+        ids = expected_ids(meter_ids, devices, device_ids, where)
         if complete:
             _refuse_mass_closing(stored, ids, now, max_closed_share, where)
-        if kind == "external" and not dry_run:
-            ids = registered_ids(client, devices)
+        if not dry_run:
+            ids = registered_ids(meter_ids, devices)
         devices["device_id"] = pd.Series(ids, index=devices.index, dtype="int64")
         found = difference(stored, devices, now, complete=complete)
         affected = AffectedDays(client, found.periods, changed_limits(client, stored, found.versions))
@@ -112,7 +113,8 @@ def refresh_devices(
         meters = meter_names(client, found.changes["device_id"], dict(zip(ids, texts, strict=True)))
     return RefreshResult(
         **found.counts,
-        device_ids=kind,
+        device_ids="external" if any(device_id >= FIRST_ASSIGNED_ID for device_id in ids) else "numeric",
+        notes=meter_ids.notes(),
         changes=found.changes.assign(meter=meters),
         affected=affected.readings,
         touched=affected.layers,

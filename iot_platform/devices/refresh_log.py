@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.rows import insert_rows
-from iot_platform.devices.meter_ids import IdKind
 from iot_platform.devices.refresh import RefreshResult
 from iot_platform.devices.sources.source import Delivery, Source
 
@@ -19,24 +18,23 @@ PROBLEM_CHARS = 2000
 
 @dataclass(frozen=True)
 class SuccessfulRead:
-    """A successful attempt: when it began (UTC), the position that it reached, and how ids were read."""
+    """A successful attempt: when it began (UTC), and the position that it reached."""
 
     started_at: dt.datetime
     position: str
-    device_ids: IdKind
 
 
 def last_successful_read(client: Client, source: Source) -> SuccessfulRead | None:
     """The newest successful read of a source at its present location, if there was one."""
     rows = client.query(
-        f"SELECT started_at, position, device_ids FROM {TABLE} WHERE source = {{source:String}} "
+        f"SELECT started_at, position FROM {TABLE} WHERE source = {{source:String}} "
         "AND location = {location:String} AND outcome = 'refreshed' ORDER BY started_at DESC LIMIT 1",
         parameters={"source": source.name, "location": source.location},
     ).result_rows
     if not rows:
         return None
-    started_at, position, device_ids = rows[0]
-    return SuccessfulRead(started_at.replace(tzinfo=dt.UTC), position, device_ids)
+    started_at, position = rows[0]
+    return SuccessfulRead(started_at.replace(tzinfo=dt.UTC), position)
 
 
 def record_success(

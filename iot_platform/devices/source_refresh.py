@@ -31,7 +31,7 @@ def refresh_from_source(
     *,
     max_closed_share: float,
     increment: bool = False,
-    device_ids: IdKind | None = None,
+    device_ids: IdKind = "auto",
     dry_run: bool = False,
     run_id: str = "",
 ) -> SourceRefresh:
@@ -49,8 +49,7 @@ def refresh_from_source(
             client,
             delivery.devices,
             now,
-            # A few changed devices do not show which kind of ids the source has.
-            device_ids=device_ids if delivery.is_full or before is None else before.device_ids,
+            device_ids=device_ids,
             complete=delivery.is_complete,
             dry_run=dry_run,
             max_closed_share=max_closed_share,

@@ -37,11 +37,13 @@ COLUMN_SOURCES: Mapping[str, Sources] = {
         "has_metadata": _LOOKUP,
         "version": _LOOKUP,
         "local_time": [(DEVICES, "time_zone"), *_LOOKUP],
+        # A name of the meter, if it has one, is in meter_ids.
+        "meter_id": [(L2.name, "device_id")],
     },
     BY_DEVICE_HOURLY.name: {
         "ts_hour": [(L3.name, "timestamp")],
         "local_hour": [(L3.name, "local_time")],
-        **{name: [(L3.name, name)] for name in ("device_id", *_ATTRIBUTES, "has_metadata", "version")},
+        **{name: [(L3.name, name)] for name in ("device_id", "meter_id", *_ATTRIBUTES, "has_metadata", "version")},
         **{name: [(L3.name, "power_usage_kWh")] for name in (*_TOTALS, "avg_kWh")},
     },
     BY_BUILDING_TYPE.name: {
@@ -55,7 +57,7 @@ COLUMN_SOURCES: Mapping[str, Sources] = {
         name: [(_HOUR, name)]
         for name in (
             *("ts_hour", "device_id", "customer_id", "building_type", "latitude", "longitude", "has_metadata"),
-            *("version", *_TOTALS),
+            *("version", "meter_id", *_TOTALS),
         )
     },
 }

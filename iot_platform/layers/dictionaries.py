@@ -23,6 +23,8 @@ DICTIONARIES = (
     "device_limits",
     "reading_time_limits",
 )
+# No definition looks this one up; it gives meters their names when they are shown.
+METER_IDS = "device_meter_ids"
 
 
 def reload_dictionaries(client: Client) -> None:
@@ -32,8 +34,13 @@ def reload_dictionaries(client: Client) -> None:
     completes a change that was killed before its reload.
     """
     number_versions(client)
-    for name in DICTIONARIES:
+    for name in (*DICTIONARIES, METER_IDS):
         client.command(f"SYSTEM RELOAD DICTIONARY {quoted(str(client.database), name)}")
+
+
+def reload_meter_ids(client: Client) -> None:
+    """Make the views show the names of meters that were added to ``meter_ids``."""
+    client.command(f"SYSTEM RELOAD DICTIONARY {quoted(str(client.database), METER_IDS)}")
 
 
 def take_up_manual_changes(client: Client) -> None:

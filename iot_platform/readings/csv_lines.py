@@ -10,41 +10,55 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from iot_platform.devices.meter_ids import IdKind
 from iot_platform.errors import SourceError
 from iot_platform.readings.contract import READING_SCHEMA
-from iot_platform.readings.files.column_mapping import ColumnMapping, to_readings
+from iot_platform.readings.files.column_mapping import ColumnMapping, to_named_readings
 from iot_platform.readings.files.columns import choose_columns
 from iot_platform.readings.files.csv_rows import CsvRowSource
 from iot_platform.readings.files.raw_rows import Reject
+from iot_platform.readings.named_readings import METER_ID
 
 PIECE_BYTES = 4 << 20
 LONGEST_LINE_BYTES = 1 << 20
 
+_NOTHING = READING_SCHEMA.append(pa.field(METER_ID, pa.null())).empty_table()
+
 
 class LineParser:
-    """Parses lines that belong to one CSV header. Each line is one reading, and meter ids are numbers.
+    """Parses lines that belong to one CSV header. Each line is one reading.
 
-    Times without a zone are UTC. Quoted fields must not contain line ends. External ids are not supported: ClickHouse
-    assigns their numbers, and a stream must be accepted while ClickHouse is unreachable.
+    Times without a zone are UTC. Quoted fields must not contain line ends. The readings have the column ``meter_id``
+    (named_readings.py): ClickHouse assigns the numbers of names, and a stream is accepted while it is unreachable.
     """
 
-    def __init__(self, header: bytes, where: str) -> None:
-        """``header``: the first line. Raises SourceError when it does not name each column of a reading once."""
+    def __init__(self, header: bytes, where: str, device_ids: IdKind = "auto") -> None:
+        """``header``: the first line. Raises SourceError when it does not name each column of a reading once.
+
+        ``device_ids``: "numeric" rejects lines whose id is a name, or has leading zeros.
+        """
         self._header = header.rstrip(b"\r\n") + b"\n"
         self._where = Path(where)
         source = self._open(b"")
         columns = choose_columns(source.column_names, timestamp=None, device=None, value=None, unit=None)
-        self._mapping = ColumnMapping(columns, "UTC", "numeric")
+        self._mapping = ColumnMapping(columns, "UTC", device_ids)
 
-    def parse(self, lines: bytes) -> tuple[pa.Table, list[Reject]]:
-        """The readings in whole lines, and the lines that are not readings (place 1 is the first line)."""
-        tables, rejects = [READING_SCHEMA.empty_table()], []
+    def parse(self, lines: bytes, first: int = 0) -> tuple[pa.Table, list[Reject]]:
+        """The readings in whole lines, and the lines that are not readings (place 1 is the first line).
+
+        ``first``: the position of the stream before these lines. Raises SourceError for ids in scientific notation.
+        """
+
+        def where(place: int) -> str:
+            return f"{self._where}, position {first + place - 1} (no line after position {first} was accepted)"
+
+        tables, rejects = [_NOTHING], []
         for rows in self._open(lines).rows(self._mapping.columns.names):
-            readings, bad = to_readings(rows, self._mapping, None)
+            readings, bad = to_named_readings(rows, self._mapping, where)
             tables.append(readings)
             # The header counts as line 1.
             rejects += [Reject(reject.place - 1, reject.reason, reject.text) for reject in bad]
-        return pa.concat_tables(tables).combine_chunks(), rejects
+        return pa.concat_tables(tables, promote_options="permissive").combine_chunks(), rejects
 
     def _open(self, lines: bytes) -> CsvRowSource:
         content = self._header + lines

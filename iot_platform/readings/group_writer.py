@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
+from iot_platform.devices.meter_ids import MeterIds
 from iot_platform.readings.group_commit import BATCH_ERRORS, BatchError, commit, is_lost
+from iot_platform.readings.named_readings import with_device_ids
 from iot_platform.readings.prepared_batch import Batch, PreparedBatch, prepare
 from iot_platform.readings.source_lease import SourceLease, source_lease
 
@@ -36,6 +38,7 @@ class GroupWriter:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._meter_ids = MeterIds(client)
         self._writer = uuid4().hex
         self._leases: dict[str, tuple[SourceLease, ExitStack]] = {}
 
@@ -60,7 +63,8 @@ class GroupWriter:
                 results[item] = lost
                 continue
             try:
-                ready = prepare(self._client, self._lease(item), item.batch)
+                readings = with_device_ids(item.batch.readings, self._meter_ids)
+                ready = prepare(self._client, self._lease(item), replace(item.batch, readings=readings))
                 if ready is not None:
                     _check_disjoint(ready, prepared)
                     prepared[ready] = item

@@ -72,6 +72,13 @@ class Ledger:
         ).result_rows
         return int(rows[0][0]) if rows else None
 
+    def is_known(self) -> bool:
+        """Whether anything of the source was ever sent."""
+        found = self._client.query(
+            "SELECT 1 FROM ingestion_ledger WHERE source = {source:String} LIMIT 1", parameters={"source": self.source}
+        )
+        return bool(found.result_rows)
+
     def record(self, *entries: LedgerEntry) -> None:
         """Write entries; each replaces an earlier entry of the same range."""
         record_entries(self._client, [(self, entry) for entry in entries])

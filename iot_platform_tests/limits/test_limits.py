@@ -145,5 +145,12 @@ def test_the_command(server: Endpoint, database: str, client: Client, tmp_path: 
     assert "Oldest timestamp: 2015-01-01 00:00:00 UTC.\nLatest timestamp: 30 minutes after arrival." in run("list")
     run("remove", "--oldest", "--max-future-minutes", "--default")
     assert "Latest timestamp: 10 minutes after arrival (built in)." in run("list")
+    client.insert("meter_ids", [["A-1", 1_000_000_007]], column_names=["external_id", "device_id"])
+    client.command("SYSTEM RELOAD DICTIONARY device_meter_ids")
+    run("set", "--device", "A-1", "7")
+    query = "SELECT key FROM power_limits FINAL WHERE scope = 'device' AND max_kWh = 7 AND NOT is_removed"
+    assert client.query(query).result_rows == [("1000000007",)] and "A-1" in run("list")
+    run("remove", "--device", "A-1")
+    assert client.query(query).result_rows == []
     assert CliRunner().invoke(command, ["set", "--max-future-minutes", "1441"], env=env).exit_code == 2
     assert CliRunner().invoke(command, ["set"], env=env).exit_code == 2

@@ -76,7 +76,7 @@ def test_a_new_column_a_missing_table_and_other_totals_are_found(schema: Client)
     )
     found = checks.find_differing_totals(schema, PROJECT, NOW)
     assert {each.name for each in found} == {
-        f"power_usage.{name}" for name in ("device_id", "customer_id", "location", "place")
+        f"power_usage.{name}" for name in ("device_id", "meter_id", "customer_id", "location", "place")
     }
     assert all("in l4_power_by_device_daily, all together" in each.what for each in found)
     schema.command("DROP TABLE l4_power_by_device_daily SYNC")

@@ -108,7 +108,7 @@ MUTATIONS = [
     (DASHBOARD, "limit: 5000", "limit: 50000", "limit must be 1 to 5000"),
     (DASHBOARD, "width: 6", "width: 30", "must lie within 24 columns"),
     (DASHBOARD, "'Yes'", "yes", "filters of power_usage.local_day_is_complete must be a string"),
-    (DASHBOARD, "power_usage.time_hour: 24", "power_usage.device_id: 24", "and also listens to device for it"),
+    (DASHBOARD, "power_usage.time_hour: 24", "power_usage.meter_id: 24", "and also listens to device for it"),
 ]
 
 

@@ -23,7 +23,7 @@ FILTERS: list[tuple[Filters, Callable[[pd.DataFrame], pd.Series]]] = [
     ({"customer": any_of(["big, inc", "island"])}, lambda frame: frame["customer_id"].isin(["big, inc", "island"])),
     ({"device": "1, 8"}, lambda frame: frame["device_id"].isin([1, 8])),
     (
-        {"device": "NOT 9", "customer": "-m%", "building_type": "office,retail"},
+        {"device": "-9", "customer": "-m%", "building_type": "office,retail"},
         lambda frame: (
             frame["customer_id"].isin(["acme", "big, inc", "island", "kolkata"])
             & frame["building_type"].isin(["office", "retail"])
@@ -118,7 +118,7 @@ def test_top_devices(
     # This tile does not listen to the period.
     chosen = wanted(readings.assign(timestamp=pd.Timestamp("2025-10-26", tz="UTC")))
     groups = readings[last & chosen].groupby("device_id")
-    expected = sorted(((device, energy(group)) for device, group in groups), key=lambda row: (-row[1], row[0]))
+    expected = sorted(((str(device), energy(group)) for device, group in groups), key=lambda row: (-row[1], row[0]))
     assert answer(marts, "top_devices", filters) == expected[:10]
 
 

@@ -67,11 +67,12 @@ UNREADABLE_VALUES = (
     "１".encode(), "٣".encode(), "\u22121".encode(), "∞".encode(), "½".encode(), b"=1+1", b"x" * 9000,
 )  # fmt: skip
 
-ZERO_IDS = (b"0", b"000", b" 0 ", b"0" * 5000)
+ZERO_IDS = (b"0", b" 0 ", b"0.0")
 BAD_IDS = (
-    b"1000000000", b"4294967295", b"4294967296", b"18446744073709551616", b"9" * 5000, b"-1", b"-0", b"+1", b"1.0",
-    b"1e3", b"0x10", b"1,000", b"1 2", b"meter-1", b"nan", b"true", b"1\x00", b"\xef\xbb\xbf1", "１".encode(),
-    "٣".encode(), b"1\xc2\xa0", b"550e8400-e29b-41d4-a716-446655440000", b"z" * 9000, b"'; DROP TABLE l1_power_raw; --",
+    b"1000000000", b"4294967295", b"4294967296", b"18446744073709551616", b"9" * 5000, b"-1", b"-0", b"+1", b"1.5",
+    b"007", b"000", b"0" * 5000, b"1e3", b"0x10", b"1,000", b"1 2", b"meter-1", b"true", b"1\x00", b"\xef\xbb\xbf1",
+    "１".encode(), "٣".encode(), b"550e8400-e29b-41d4-a716-446655440000", b"z" * 9000,
+    b"'; DROP TABLE l1_power_raw; --",
 )  # fmt: skip
 
 
@@ -116,11 +117,11 @@ def id_field(chance: Random, device: int) -> Field:
     if roll < 0.03:
         return Field(chance.choice(BAD_IDS), reason=BAD_DEVICE_ID)
     if roll < 0.04:
-        return Field(chance.choice(MISSING), reason="missing_device_id")
+        return Field(chance.choice((*MISSING, b"nan", b"NaN")), reason="missing_device_id")
     if roll < 0.06:
         return Field(chance.choice(ZERO_IDS), 0)
     if roll < 0.12:
-        return Field(chance.choice((f"{device:09}", f"{device:030}", f" {device}\t")).encode(), device)
+        return Field(chance.choice((f"{device}.0", f"{device}.00", f" {device}\t", f"{device}\u00a0")).encode(), device)
     return Field(str(device).encode(), device)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iot_platform.devices.meter_ids import guess_kind, numeric_ids
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.columns import Columns, choose_columns
 from iot_platform.readings.files.parsing import parse_energy, parse_ids, parse_timestamps, reasons_of
@@ -119,24 +119,23 @@ def test_texts_that_are_not_energies() -> None:
     assert parsed.reasons.tolist() == expected
 
 
-def test_ids_as_numbers() -> None:
-    ids = parse_ids(pa.array(["1", "007", "0", "999999999", "1000000000", "-1", "0x10", " 5 ", "b1"]))
-    assert numeric_ids(ids.values).to_pylist() == [1, 7, 0, 999999999, None, None, None, 5, None]
+def test_ids_are_text() -> None:
+    column = pa.array(["1", "007", " 5 ", "b1", "", None, "NaN"])
+    assert parse_ids(column).values.to_pylist() == ["1", "007", "5", "b1", None, None, None]
     assert parse_ids(pa.array([3.0, math.nan, 2.5])).values.to_pylist() == ["3", None, None]
 
 
-@pytest.mark.parametrize(
-    ("ids", "kind"),
-    [(["1", "2"], "numeric"), (["b1", "b2"], "external"), (["007", "008"], "external"), ([], "numeric")],
-)
-def test_kind_of_ids(ids: list[str], kind: str) -> None:
-    assert guess_kind(ids, "f.csv") == kind
-    assert guess_kind([*ids * 20, *(str(number) for number in range(50)), "x"], "f") == "numeric" or kind == "external"
+@pytest.mark.parametrize("kind", [pa.decimal128(18, 0), pa.decimal256(40, 0), pa.decimal128(18, 2)])
+def test_whole_decimals_are_ids(kind: pa.DataType) -> None:
+    column = pa.array([Decimal(516), None, Decimal(-7)], kind)
+    assert parse_ids(column).values.to_pylist() == ["516", None, "-7"]
+    parsed = parse_ids(pa.array([Decimal("1.50")], pa.decimal128(18, 2)))
+    assert (parsed.values.to_pylist(), parsed.reasons.tolist()) == ([None], ["unreadable_device_id"])
 
 
-def test_mixed_kinds_of_ids_are_refused() -> None:
-    with pytest.raises(SourceError, match="--device-ids numeric .* or --device-ids external"):
-        guess_kind(["1", "2", "b1", "b2"], "f.csv")
+def test_columns_that_cannot_be_ids_are_rejected() -> None:
+    parsed = parse_ids(pa.array([True, False]))
+    assert parsed.values.to_pylist() == [None, None] and parsed.values.type == pa.string()
 
 
 number = st.one_of(

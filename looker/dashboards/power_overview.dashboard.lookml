@@ -64,7 +64,7 @@
       display: popover
     model: iot_platform
     explore: power_usage
-    field: power_usage.device_id
+    field: power_usage.meter_id
 
   elements:
   - name: total
@@ -78,7 +78,7 @@
       period: power_usage.time_date
       building_type: power_usage.building_type
       customer: power_usage.customer_id
-      device: power_usage.device_id
+      device: power_usage.meter_id
     row: 0
     col: 0
     width: 6
@@ -95,7 +95,7 @@
       period: power_usage.time_date
       building_type: power_usage.building_type
       customer: power_usage.customer_id
-      device: power_usage.device_id
+      device: power_usage.meter_id
     row: 0
     col: 6
     width: 6
@@ -112,7 +112,7 @@
       period: power_usage.time_date
       building_type: power_usage.building_type
       customer: power_usage.customer_id
-      device: power_usage.device_id
+      device: power_usage.meter_id
     row: 0
     col: 12
     width: 6
@@ -129,7 +129,7 @@
       period: power_usage.time_date
       building_type: power_usage.building_type
       customer: power_usage.customer_id
-      device: power_usage.device_id
+      device: power_usage.meter_id
     row: 0
     col: 18
     width: 6
@@ -153,7 +153,7 @@
       period: power_usage.time_date
       building_type: power_usage.building_type
       customer: power_usage.customer_id
-      device: power_usage.device_id
+      device: power_usage.meter_id
     stacking: normal
     interpolation: linear
     point_style: none
@@ -185,7 +185,7 @@
       period: power_usage.time_date
       building_type: power_usage.building_type
       customer: power_usage.customer_id
-      device: power_usage.device_id
+      device: power_usage.meter_id
     x_axis_scale: ordinal
     show_x_axis_label: true
     y_axis_gridlines: true
@@ -214,7 +214,7 @@
       period: power_usage.local_time_date
       building_type: power_usage.building_type
       customer: power_usage.customer_id
-      device: power_usage.device_id
+      device: power_usage.meter_id
     x_axis_scale: ordinal
     show_x_axis_label: true
     y_axis_gridlines: true
@@ -241,7 +241,7 @@
       period: power_usage.time_date
       building_type: power_usage.building_type
       customer: power_usage.customer_id
-      device: power_usage.device_id
+      device: power_usage.meter_id
     show_value_labels: true
     y_axis_gridlines: false
     x_axis_gridlines: false
@@ -260,7 +260,7 @@
     type: looker_bar
     model: iot_platform
     explore: power_usage
-    fields: [power_usage.device_id, power_usage.total_kwh]
+    fields: [power_usage.meter_id, power_usage.total_kwh]
     filters:
       power_usage.time_hour: 24 hours
     sorts: [power_usage.total_kwh desc]
@@ -268,7 +268,7 @@
     listen:
       building_type: power_usage.building_type
       customer: power_usage.customer_id
-      device: power_usage.device_id
+      device: power_usage.meter_id
     show_value_labels: true
     y_axis_gridlines: false
     x_axis_gridlines: false
@@ -298,7 +298,7 @@
       period: power_usage.time_date
       building_type: power_usage.building_type
       customer: power_usage.customer_id
-      device: power_usage.device_id
+      device: power_usage.meter_id
     map_plot_mode: points
     map_position: fit_data
     map_marker_type: circle

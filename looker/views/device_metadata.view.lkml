@@ -4,10 +4,17 @@ view: device_metadata {
 
   dimension: device_id {
     type: number
-    label: "Meter"
-    description: "The meter (device)."
+    label: "Meter number"
+    description: "The number of the meter (device) in the database."
     value_format: "0"
     sql: ${TABLE}.device_id ;;
+  }
+
+  dimension: meter_id {
+    type: string
+    label: "Meter"
+    description: "The meter's own id, as its source writes it."
+    sql: ${TABLE}.meter_id ;;
   }
 
   dimension: customer_id {
@@ -63,7 +70,7 @@ view: device_metadata {
     description: "Number of meters."
     value_format: "#,##0"
     sql: ${TABLE}.device_id ;;
-    drill_fields: [device_id, customer_id, building_type, location]
+    drill_fields: [meter_id, customer_id, building_type, location]
   }
 
   measure: customers {

@@ -5,7 +5,7 @@ view: power_usage {
   # By meter, customer or place: the rows by hour, or, when no hour is asked for, the mart by day.
   # Without those: the mart by hour, zone and building type.
   sql_table_name:
-    {% if power_usage.device_id._in_query or power_usage.customer_id._in_query or power_usage.location._in_query or power_usage.place._in_query or power_usage.devices._in_query or power_usage.customers._in_query %}
+    {% if power_usage.device_id._in_query or power_usage.meter_id._in_query or power_usage.customer_id._in_query or power_usage.location._in_query or power_usage.place._in_query or power_usage.devices._in_query or power_usage.customers._in_query %}
       {% if power_usage.time_zone._in_query or power_usage.local_day_is_complete._in_query or power_usage.local_hour_parts._in_query or power_usage.kwh_by_local_hour_part._in_query or power_usage.time_raw._in_query or power_usage.time_hour._in_query or power_usage.time_hour_of_day._in_query or power_usage.local_time_raw._in_query or power_usage.local_time_hour._in_query or power_usage.local_time_date._in_query or power_usage.local_time_week._in_query or power_usage.local_time_month._in_query or power_usage.local_time_hour_of_day._in_query or power_usage.local_time_day_of_week._in_query or power_usage.local_time_day_of_week_index._in_query or power_usage.hours._in_query or power_usage.local_hours._in_query or power_usage.average_kwh_per_hour._in_query or power_usage.average_kwh_per_local_hour._in_query %}
         @{database}.l4_power_agg_hourly_store
       {% else %}
@@ -46,10 +46,17 @@ view: power_usage {
 
   dimension: device_id {
     type: number
-    label: "Meter"
-    description: "The meter (device)."
+    label: "Meter number"
+    description: "The number of the meter (device) in the database."
     value_format: "0"
     sql: ${TABLE}.device_id ;;
+  }
+
+  dimension: meter_id {
+    type: string
+    label: "Meter"
+    description: "The meter's own id, as its source writes it."
+    sql: ${TABLE}.meter_id ;;
   }
 
   dimension: customer_id {
@@ -111,7 +118,7 @@ view: power_usage {
     description: "Energy used, in kWh."
     value_format: "#,##0.0\" kWh\""
     sql: toFloat64(${exact_kwh}) ;;
-    drill_fields: [time_date, device_id, customer_id, building_type, total_kwh]
+    drill_fields: [time_date, meter_id, customer_id, building_type, total_kwh]
   }
 
   measure: peak_kwh {
@@ -121,7 +128,7 @@ view: power_usage {
     description: "Largest single reading, in kWh per interval."
     value_format: "#,##0.000\" kWh\""
     sql: ${TABLE}.max_kWh ;;
-    drill_fields: [time_hour, device_id, customer_id, building_type, peak_kwh]
+    drill_fields: [time_hour, meter_id, customer_id, building_type, peak_kwh]
   }
 
   measure: average_kwh_per_reading {
@@ -131,7 +138,7 @@ view: power_usage {
     description: "Energy divided by the number of readings: kWh per interval and meter."
     value_format: "#,##0.000\" kWh\""
     sql: ${total_kwh} / nullIf(${reading_count}, 0) ;;
-    drill_fields: [time_date, device_id, building_type, average_kwh_per_reading]
+    drill_fields: [time_date, meter_id, building_type, average_kwh_per_reading]
   }
 
   measure: average_kwh_per_hour {
@@ -230,7 +237,7 @@ view: power_usage {
     description: "Number of meters with readings."
     value_format: "#,##0"
     sql: ${TABLE}.device_id ;;
-    drill_fields: [device_id, customer_id, building_type, total_kwh]
+    drill_fields: [meter_id, customer_id, building_type, total_kwh]
   }
 
   measure: customers {
@@ -250,7 +257,7 @@ view: power_usage {
     description: "Number of readings."
     value_format: "#,##0"
     sql: ${TABLE}.readings ;;
-    drill_fields: [time_date, device_id, reading_count]
+    drill_fields: [time_date, meter_id, reading_count]
   }
 
   measure: readings_with_metadata {
@@ -274,7 +281,7 @@ view: power_usage {
     description: "Share of the readings with metadata."
     value_format: "0.0%"
     sql: ${readings_with_metadata} / nullIf(${reading_count}, 0) ;;
-    drill_fields: [time_date, device_id, share_with_metadata]
+    drill_fields: [time_date, meter_id, share_with_metadata]
   }
 
   measure: share_of_energy_with_metadata {
@@ -284,6 +291,6 @@ view: power_usage {
     description: "Share of the energy with metadata."
     value_format: "0.0%"
     sql: toFloat64(${exact_kwh_with_metadata}) / nullIf(${total_kwh}, 0) ;;
-    drill_fields: [time_date, device_id, share_of_energy_with_metadata]
+    drill_fields: [time_date, meter_id, share_of_energy_with_metadata]
   }
 }

@@ -1,5 +1,6 @@
 -- Readings whose timestamp was in the future when they arrived, per device. `by_day` counts them by day of arrival.
 SELECT
+    dictGetOrDefault('device_meter_ids', 'meter_id', device_id, toString(device_id)) AS meter_id,
     device_id,
     count() AS readings,
     sumMap(map(toDate(ingested_at), toFloat64(1))) AS by_day,

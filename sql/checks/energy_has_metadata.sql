@@ -21,7 +21,8 @@ SELECT
     sumMapIf(map(day, kWh), NOT has_metadata) AS by_day,
     round(kWh_without / sum(kWh), 4) AS share_of_type,
     uniqExactIf(device_id, NOT has_metadata) AS devices,
-    argMaxIf(device_id, kWh, NOT has_metadata) AS largest_device,
+    dictGetOrDefault('device_meter_ids', 'meter_id', argMaxIf(device_id, kWh, NOT has_metadata) AS largest,
+                     toString(largest)) AS largest_meter,
     sumIf(readings, NOT has_metadata) AS readings_without
 FROM devices
 LEFT JOIN known USING (device_id)

@@ -1,5 +1,6 @@
 -- Readings in L3 whose device had no metadata at that time, per device.
 SELECT
+    dictGetOrDefault('device_meter_ids', 'meter_id', device_id, toString(device_id)) AS meter_id,
     device_id,
     count() AS readings,
     sumMap(map(toDate(timestamp), toFloat64(1))) AS by_day,

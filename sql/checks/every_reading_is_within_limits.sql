@@ -1,6 +1,7 @@
 -- Readings in L2 outside 0 <= x < limit, per device. The view refuses them, so each one came by another route, or the
 -- limit was lowered after it had been accepted.
 SELECT
+    dictGetOrDefault('device_meter_ids', 'meter_id', device_id, toString(device_id)) AS meter_id,
     device_id,
     count() AS readings,
     sumMap(map(toDate(timestamp), toFloat64(1))) AS by_day,

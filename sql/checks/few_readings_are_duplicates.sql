@@ -1,6 +1,7 @@
 -- Valid readings in L1 beyond the first of each device and timestamp, per device. Distinct timestamps are counted
 -- with a bitmap, which needs the least memory.
 SELECT
+    dictGetOrDefault('device_meter_ids', 'meter_id', device_id, toString(device_id)) AS meter_id,
     device_id,
     sum(extra) AS readings,
     sumMap(map(day, toFloat64(extra))) AS by_day,

@@ -2,6 +2,7 @@
 -- such as NaN, count as no energy here. Their number of readings still differs, because L4 cannot hold them. 5e-10 is
 -- added to round the energy: toDecimal64 alone would cut it off.
 SELECT
+    dictGetOrDefault('device_meter_ids', 'meter_id', device_id, toString(device_id)) AS meter_id,
     device_id,
     day,
     map(day, toFloat64(1)) AS by_day,

@@ -24,6 +24,7 @@ WITH
         HAVING argMax(is_removed, valid_from)
     )
 SELECT
+    dictGetOrDefault('device_meter_ids', 'meter_id', device_id, toString(device_id)) AS meter_id,
     device_id,
     map(toDate(until - 1), toFloat64(1)) AS by_day,
     last_heard,

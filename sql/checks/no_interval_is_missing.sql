@@ -64,6 +64,7 @@ WITH
         LEFT JOIN closed USING (device_id)
     )
 SELECT
+    dictGetOrDefault('device_meter_ids', 'meter_id', device_id, toString(device_id)) AS meter_id,
     device_id,
     sum(missing) AS intervals,
     sumMap(map(day, toFloat64(missing))) AS by_day,

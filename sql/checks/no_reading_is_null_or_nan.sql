@@ -1,6 +1,7 @@
 -- Readings in L2 without a value, device or time, per device. The columns are not nullable: an inserted NULL becomes 0,
 -- and neither device 0 nor a reading at 1970-01-01 00:00:00 exists.
 SELECT
+    dictGetOrDefault('device_meter_ids', 'meter_id', device_id, toString(device_id)) AS meter_id,
     device_id,
     count() AS readings,
     sumMap(map(toDate(timestamp), toFloat64(1))) AS by_day,

@@ -4,7 +4,7 @@ SELECT
     count() AS readings,
     sumMap(map(toDate(timestamp), toFloat64(1))) AS by_day,
     uniqExact(device_id) AS devices,
-    any(device_id) AS a_device,
+    dictGetOrDefault('device_meter_ids', 'meter_id', any(device_id) AS device, toString(device)) AS a_meter,
     any(timestamp) AS a_time,
     any(power_usage_kWh) AS a_value_kWh,
     max(ingested_at) AS last_arrival

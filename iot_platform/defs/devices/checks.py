@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: Dagster refuses a context whose annotation is a string.
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -95,15 +96,17 @@ def _age(source: str, read_h: float | None, full_h: float | None, failures: int)
 def metadata_contract_holds(context: dg.AssetCheckExecutionContext, clickhouse: ClickHouse) -> dg.AssetCheckResult:
     """The stored versions follow the pandera contract."""
     # Imported here: it imports pandas and pandera.
+    from iot_platform.devices.meter_ids import names_of
     from iot_platform.devices.stored_contract import IMPLAUSIBLE, breaches
 
     sql = read_query("metadata_contract_holds")
     with clickhouse.session(context.run, "metadata_contract_holds") as client:
         versions = client.query_df(sql)
-    found = breaches(versions)
+        found = breaches(versions)
+        names = names_of(client, map(int, found.head(SAMPLE_LINES)["device_id"]))
     entries: dict[str, dg.MetadataValue | int] = {"versions": len(versions), "breaches": len(found), "sql": _shown(sql)}
     with decoration(context, "The table of breaches"):
-        entries |= _breach_entries(sql, found)
+        entries |= _breach_entries(sql, found, names)
     only_implausible = len(found) and (found["problem"] == IMPLAUSIBLE).all()
     return dg.AssetCheckResult(
         passed=not len(found),
@@ -113,15 +116,20 @@ def metadata_contract_holds(context: dg.AssetCheckExecutionContext, clickhouse: 
     )
 
 
-def _breach_entries(sql: str, found: "pd.DataFrame") -> dict[str, dg.MetadataValue]:
-    """The first breaches, the SQL that shows them, and what to do; empty when there are none."""
+def _breach_entries(sql: str, found: "pd.DataFrame", names: Mapping[int, str]) -> dict[str, dg.MetadataValue]:
+    """The first breaches, the SQL that shows them, and what to do; empty when there are none.
+
+    ``names``: the meter ids of their devices.
+    """
     if found.empty:
         return {}
     sample = found.head(SAMPLE_LINES)
-    lines = [[*row] for row in sample.itertuples(index=False)]
+    named = sample.assign(device_id=[names[int(device)] for device in sample["device_id"]])
+    named = named.rename(columns={"device_id": "meter_id"})
+    lines = [[*row] for row in named.itertuples(index=False)]
     devices = ", ".join(map(str, sorted(set(sample["device_id"]))))
     return {
-        "offenders": dg.MetadataValue.md(table_entries.markdown_table([*sample.columns], lines)),
+        "offenders": dg.MetadataValue.md(table_entries.markdown_table([*named.columns], lines)),
         "sql": _shown(as_subquery(sql, where=f"device_id IN ({devices})")),
         "what_to_do": dg.MetadataValue.md(CONTRACT_REMEDIATION.strip()),
     }

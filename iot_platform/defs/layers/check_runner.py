@@ -26,6 +26,8 @@ ALL_DAYS = (dt.date(1970, 1, 1), dt.date(2149, 6, 6))
 
 # Columns for the platform, not for people.
 _BY_DAY, _OFFENDERS = "by_day", "number_of_offenders"
+# People know a meter by its own id.
+_METER, _DEVICE = "meter_id", "device_id"
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ def find(client: Client, rule: Rule, days: Sequence[dt.date]) -> Findings:
         rows = list(client.query(sample_sql, parameters=values).named_results())
         total |= _totals(client, rule, first, last)
         if rows:
-            columns = [name for name in rows[0] if name not in (_BY_DAY, _OFFENDERS)]
+            hidden = {_BY_DAY, _OFFENDERS, _DEVICE if _METER in rows[0] else ""}
+            columns = [name for name in rows[0] if name not in hidden]
             lines += [[row[name] for name in columns] for row in rows]
             offending |= rows[0][_BY_DAY]
             offenders += rows[0][_OFFENDERS]

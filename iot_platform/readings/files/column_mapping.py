@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from iot_platform.devices.meter_ids import IdKind, MeterIds, guess_kind, numeric_ids
+from iot_platform.devices.meter_ids import IdKind, MeterIds, normalized, plain_numbers, refuse_scientific
 from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.files.columns import Columns
+from iot_platform.readings.files.older_ids import older_numbers
 from iot_platform.readings.files.parsing import parse_energy, parse_ids, parse_timestamps, reasons_of
-from iot_platform.readings.files.raw_rows import RawRows, Reject
+from iot_platform.readings.files.raw_rows import Column, RawRows, Reject
+from iot_platform.readings.named_readings import METER_ID, named_columns
 
 BAD_DEVICE_ID = "device_id_not_1_to_999999999"
 
@@ -29,63 +30,109 @@ class FileOptions:
     value_column: str | None = None
     unit: Literal["Wh", "kWh", "MWh"] | None = None
     timezone: str = "UTC"
-    device_ids: Literal["auto", "numeric", "external"] = "auto"
+    device_ids: IdKind = "auto"
 
 
 @dataclass(frozen=True)
 class ColumnMapping:
-    """Everything that decides how the bytes of a file become readings."""
+    """Everything that decides how the bytes of a file become readings.
+
+    ``device_ids``: "numeric" rejects rows whose id is a name. ``by_older_rule``: the file was loaded by a version in
+    which the ids of a file were all numbers or all names; ``device_ids`` says which.
+    """
 
     columns: Columns
     timezone: str
     device_ids: IdKind
+    by_older_rule: bool = False
 
     def key(self) -> str:
         """A text that is the same for the same mapping; a part of the source's name."""
-        return json.dumps(asdict(self), sort_keys=True)
+        fields = asdict(self)
+        del fields["by_older_rule"]
+        if self.device_ids == "external" and not self.by_older_rule:
+            fields["device_ids"] = "auto"
+        return json.dumps(fields, sort_keys=True)
 
     def describe(self) -> str:
         """The mapping in words."""
         columns = self.columns
+        names = " (names are rejected)" if self.device_ids == "numeric" and not self.by_older_rule else ""
         return (
-            f"time {columns.timestamp!r} ({self.timezone} unless it names a zone), meter {columns.device!r} "
-            f"({self.device_ids} ids), energy {columns.value!r} in {columns.unit}"
+            f"time {columns.timestamp!r} ({self.timezone} unless it names a zone), meter {columns.device!r}{names}, "
+            f"energy {columns.value!r} in {columns.unit}"
         )
 
 
-def decide_id_kind(rows: RawRows | None, columns: Columns, options: FileOptions, where: str) -> IdKind:
-    """The kind of meter ids: as the options say, or as in the first rows. Raises SourceError when they are mixed."""
-    if options.device_ids != "auto":
-        return options.device_ids
-    if rows is None:
-        return "numeric"
-    ids = pc.unique(parse_ids(rows.columns[columns.device]).values)
-    return guess_kind(ids.to_pylist(), f"{where}, column {columns.device!r}")
-
-
-def to_readings(rows: RawRows, mapping: ColumnMapping, meter_ids: MeterIds | None) -> tuple[pa.Table, list[Reject]]:
+def to_readings(
+    rows: RawRows, mapping: ColumnMapping, meter_ids: MeterIds, where: Callable[[int], str] = "row {}".format
+) -> tuple[pa.Table, list[Reject]]:
     """The readings in the rows, and the rows that are not readings, in the order of the file.
 
-    ``meter_ids`` gives the numbers of external ids; it is not needed for numeric ids.
+    ``meter_ids`` gives the numbers of ids. Raises SourceError for ids in scientific notation: ``where`` names the place
+    of a row.
     """
+    if mapping.device_ids != "numeric":
+        # Names are registered only for readings, so later.
+        found = _parsed(rows, mapping, None, where)
+        numbers = meter_ids.device_ids(found.ids)
+    else:
+        found = _parsed(rows, mapping, older_numbers if mapping.by_older_rule else meter_ids.plain_device_ids, where)
+        numbers = found.numbers
+    table = pa.Table.from_arrays([found.times, numbers, found.energy], schema=READING_SCHEMA)
+    return table, found.rejects
+
+
+def to_named_readings(
+    rows: RawRows, mapping: ColumnMapping, where: Callable[[int], str]
+) -> tuple[pa.Table, list[Reject]]:
+    """Like ``to_readings``, if names get their numbers later: with the further column of named_readings.py."""
+    only_numbers = (lambda ids: plain_numbers(normalized(ids), "kept")) if mapping.device_ids == "numeric" else None
+    found = _parsed(rows, mapping, only_numbers, where)
+    numbers, names = named_columns(found.ids)
+    table = pa.Table.from_arrays([found.times, numbers, found.energy], schema=READING_SCHEMA)
+    return table.append_column(METER_ID, names), found.rejects
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    """The columns of the rows that are readings, and the rows that are not."""
+
+    times: Column
+    ids: pa.StringArray
+    numbers: Column
+    energy: Column
+    rejects: list[Reject]
+
+
+def _parsed(
+    rows: RawRows,
+    mapping: ColumnMapping,
+    only_numbers: Callable[[pa.StringArray], Column] | None,
+    where: Callable[[int], str],
+) -> _Parsed:
+    """``only_numbers``: gives the numbers of ids, and NULL for names: these are rejected."""
     columns = mapping.columns
     times = parse_timestamps(rows.columns[columns.timestamp], mapping.timezone)
     energy = parse_energy(rows.columns[columns.value], columns.unit)
-    ids = parse_ids(rows.columns[columns.device])
-    numbers = ids.values
-    if mapping.device_ids == "numeric":
-        numbers = numeric_ids(ids.values)
+    ids = parse_ids(rows.columns[columns.device], by_older_rule=mapping.by_older_rule)
+    refuse_scientific(ids.values, lambda index: where(int(rows.places[index])))
+    numbers: Column = None
+    if only_numbers is not None:
+        numbers = only_numbers(ids.values)
         not_numeric = np.asarray(numbers.is_null()) & (ids.reasons == "")
         ids.reasons[not_numeric] = BAD_DEVICE_ID
     reasons = reasons_of(times, ids, energy)
     good = pa.array(reasons == "")
-    numbers = numbers.filter(good)
-    if mapping.device_ids == "external":
-        assert meter_ids is not None
-        numbers = meter_ids.device_ids(numbers)
     seconds = times.values.filter(good).cast(pa.int64()).cast(pa.timestamp("s", "UTC"))
-    table = pa.Table.from_arrays([seconds, numbers, energy.values.filter(good)], schema=READING_SCHEMA)
-    return table, _in_order(rows, reasons.tolist()) if table.num_rows < rows.records else []
+    rejects = _in_order(rows, reasons.tolist()) if len(seconds) < rows.records else []
+    return _Parsed(
+        seconds,
+        ids.values.filter(good),
+        None if numbers is None else numbers.filter(good),
+        energy.values.filter(good),
+        rejects,
+    )
 
 
 def _in_order(rows: RawRows, reasons: Sequence[str]) -> list[Reject]:

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -18,12 +18,14 @@ from iot_platform.devices.meter_ids import MeterIds
 from iot_platform.errors import SourceError
 from iot_platform.readings.batch_writer import BatchWriter
 from iot_platform.readings.contract import READING_SCHEMA
-from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions, decide_id_kind, to_readings
+from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions, to_readings
 from iot_platform.readings.files.columns import choose_columns
 from iot_platform.readings.files.file_digest import FileDigest, digest_file
+from iot_platform.readings.files.older_ids import older_kind
 from iot_platform.readings.files.open_file import open_row_source
 from iot_platform.readings.files.raw_rows import RawRows, Reject, RowSource
 from iot_platform.readings.files.rejects import RejectReport
+from iot_platform.readings.ledger import Ledger
 from iot_platform.readings.prepared_batch import Batch
 
 # Rows are sorted by time within windows of this many rows before they are split into batches. Without that, each batch
@@ -49,6 +51,7 @@ class FileResult:
     rejected: dict[str, int] = field(default_factory=dict)
     rejects_file: str | None = None
     first_rejects: list[Reject] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     place_name: str = "row"
     was_complete: bool = False
     seconds: float = 0.0
@@ -75,8 +78,8 @@ class FileLoader:
         started = time.monotonic()
         digest = digest_file(path)
         with closing(open_row_source(path)) as source:
-            mapping, rows = self._mapping(path, source)
-            name = _source_name(digest, mapping)
+            mapping, first, rows = self._mapping(path, source)
+            name, mapping = self._source(digest, mapping, first)
             result = FileResult(file=str(path), source=name, mapping=mapping.describe(), place_name=source.place_name)
             writer = BatchWriter(self._client, name, f"{path.name}: {mapping.describe()}")
             report = RejectReport(self._rejects(digest), source.place_name)
@@ -87,8 +90,9 @@ class FileLoader:
                     result.already_loaded = writer.committed_readings(0, end)
                     result.was_complete = True
                 else:
-                    parsed = self._parsed(rows, mapping, report, source, progress)
+                    parsed = self._parsed(path, rows, mapping, report, source, progress)
                     self._write(writer, parsed, result)
+            result.notes = self._meter_ids.notes()
             result.rejected = dict(report.counts)
             result.first_rejects = report.first
             result.rejects_file = str(report.path) if report.counts else None
@@ -97,7 +101,8 @@ class FileLoader:
         result.seconds = time.monotonic() - started
         return result
 
-    def _mapping(self, path: Path, source: RowSource) -> tuple[ColumnMapping, Iterator[RawRows]]:
+    def _mapping(self, path: Path, source: RowSource) -> tuple[ColumnMapping, RawRows | None, Iterator[RawRows]]:
+        """The mapping of a file, its first rows, and all of its rows."""
         options = self._options
         try:
             columns = choose_columns(
@@ -111,11 +116,22 @@ class FileLoader:
             raise SourceError(f"{path}: {error}") from error
         rows = source.rows(columns.names)
         first = next(rows, None)
-        kind = decide_id_kind(first, columns, options, str(path))
-        return ColumnMapping(columns, options.timezone, kind), chain([first] if first else [], rows)
+        mapping = ColumnMapping(columns, options.timezone, options.device_ids)
+        return mapping, first, chain([first] if first else [], rows)
+
+    def _source(self, digest: FileDigest, mapping: ColumnMapping, first: RawRows | None) -> tuple[str, ColumnMapping]:
+        """The name of the source, and its mapping: as before if an older version has loaded the file, or begun to."""
+        if self._meter_ids.is_older_than_the_rule:
+            kind = older_kind(first, mapping.columns) if mapping.device_ids == "auto" else mapping.device_ids
+            older = replace(mapping, device_ids=kind, by_older_rule=True)
+            name = _source_name(digest, older)
+            if Ledger(self._client, name).is_known():
+                return name, older
+        return _source_name(digest, mapping), mapping
 
     def _parsed(
         self,
+        path: Path,
         rows: Iterator[RawRows],
         mapping: ColumnMapping,
         report: RejectReport,
@@ -124,7 +140,9 @@ class FileLoader:
     ) -> Iterator[tuple[int, pa.Table]]:
         """Number of rows and readings of each piece of the file."""
         for piece in rows:
-            readings, rejects = to_readings(piece, mapping, self._meter_ids)
+            readings, rejects = to_readings(
+                piece, mapping, self._meter_ids, lambda place: f"{path}, {source.place_name} {place}"
+            )
             report.add(rejects)
             progress(source.progress())
             yield piece.records, readings

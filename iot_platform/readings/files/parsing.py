@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import compute
 
+from iot_platform.readings.files.id_texts import id_texts, without_nan
 from iot_platform.readings.files.raw_rows import Column
 
 # pyarrow's type stubs need the type of each array, which depends on the file.
@@ -81,18 +82,15 @@ def parse_energy(column: Column, unit: str) -> Parsed:
     return Parsed(values, reasons)
 
 
-def parse_ids(column: Column) -> Parsed:
-    """Meter ids as text without spaces around it; whole numbers as decimal digits."""
+def parse_ids(column: Column, *, by_older_rule: bool = False) -> Parsed:
+    """Meter ids as text without spaces around it; whole numbers as decimal digits.
+
+    ``by_older_rule``: as versions did for which NaN, written as text, was an id.
+    """
     column, reasons = _decoded(column)
-    if pa.types.is_floating(column.type):
-        # Whole numbers with missing values are often stored as floats.
-        whole = pc.and_(pc.is_finite(column), pc.equal(pc.floor(column), column))
-        whole = pc.and_(whole, pc.less(pc.abs(column), 2.0**53))
-        texts = pc.if_else(whole, column, None).cast(pa.int64()).cast(pa.string())
-    elif pa.types.is_string(column.type) or pa.types.is_integer(column.type):
-        texts = pc.ascii_trim_whitespace(column.cast(pa.string()))
-        texts = pc.if_else(pc.is_in(pc.utf8_lower(texts), pa.array(MISSING)), None, texts)
-    else:
+    column = column if by_older_rule else without_nan(column)
+    texts = id_texts(column, MISSING)
+    if texts is None:
         return _all_bad(column, "unreadable_device_id")
     _explain_missing(reasons, column, texts, "unreadable_device_id")
     return Parsed(texts, reasons)
@@ -136,7 +134,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _all_bad(column: Column, reason: str) -> Parsed:
-    return Parsed(pa.nulls(len(column)), np.full(len(column), reason, dtype=object))
+    return Parsed(pa.nulls(len(column), pa.string()), np.full(len(column), reason, dtype=object))
 
 
 def _explain(reasons: npt.NDArray[np.object_], condition: Column, reason: str) -> None:

@@ -6,7 +6,7 @@ import { hideSql, setUpDialog, showSql } from "./dialog.js";
 import { announce, make } from "./dom.js";
 import { toValues } from "./expressions.js";
 import { closeFilters, filterControl } from "./filters.js";
-import { clockText, exactly, nameText, quoteText, WEEKDAYS } from "./format.js";
+import { clockText, exactly, nameText, quoteText, textOf, WEEKDAYS } from "./format.js";
 import { readState, tileQuery, writeState } from "./state.js";
 import { Tile } from "./tile.js";
 
@@ -185,7 +185,7 @@ function chipText(field, expression) {
   const name = nameText(field.split(".").at(-1)).replace(" index", "");
   if (field.endsWith("day_of_week_index")) return `${name}: ${WEEKDAYS[expression]}`;
   const isPlace = /^-?[\d.]+, -?[\d.]+$/.test(expression);
-  return `${name}: ${isPlace ? expression : nameText(toValues(expression)[0] ?? expression)}`;
+  return `${name}: ${isPlace ? expression : textOf(field)(toValues(expression)[0] ?? expression)}`;
 }
 
 function showChips() {

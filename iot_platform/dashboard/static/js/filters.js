@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { make } from "./dom.js";
-import { nameText } from "./format.js";
+import { textOf } from "./format.js";
 import { toDays, toExpression, toPeriod, toValues } from "./expressions.js";
 
 const SHOWN_VALUES = 60;
@@ -59,6 +59,9 @@ function periodText(expression) {
   return /^\d+$/.test(count) && unit ? `Last ${count} ${unit.replace(/s?$/, "s")}` : expression.replace(/^./, (first) => first.toUpperCase());
 }
 
+// Meter 2 comes before meter 10.
+const naturalOrder = new Intl.Collator("en", { numeric: true }).compare;
+
 function valuesControl(filter, change) {
   const title = make("span", { class: "filter-title" }, filter.title);
   const chosenText = make("span", { class: "chosen" }, "All");
@@ -68,6 +71,7 @@ function valuesControl(filter, change) {
   const clear = make("button", { type: "button", class: "quiet" }, "All");
   const details = make("details", { class: "filter values" }, make("summary", {}, title, chosenText),
     make("div", { class: "popup" }, search, list, note, clear));
+  const shown = textOf(filter.field);
   let chosen = [];
   let known = null;
 
@@ -81,21 +85,21 @@ function valuesControl(filter, change) {
     send(on ? [...rest, value] : rest);
   };
   const showChosen = () => {
-    chosenText.textContent = chosen.length === 0 ? "All" : chosen.length <= 2 ? chosen.map(nameText).join(", ") : `${chosen.length} chosen`;
+    chosenText.textContent = chosen.length === 0 ? "All" : chosen.length <= 2 ? chosen.map(shown).join(", ") : `${chosen.length} chosen`;
     details.classList.toggle("active", chosen.length > 0);
     clear.disabled = chosen.length === 0;
   };
   const showList = () => {
     const text = search.value.trim().toLowerCase();
-    const matching = [...new Set([...chosen, ...(known ?? [])])].filter((value) => nameText(value).toLowerCase().includes(text) || value.toLowerCase().includes(text));
+    const matching = [...new Set([...chosen, ...(known ?? [])])].filter((value) => shown(value).toLowerCase().includes(text) || value.toLowerCase().includes(text));
     list.replaceChildren(...matching.slice(0, SHOWN_VALUES).map((value) =>
-      make("li", {}, make("label", {}, make("input", { type: "checkbox", ...(chosen.includes(value) ? { checked: true } : {}), onchange: (event) => toggle(value, event.target.checked) }), nameText(value)))));
+      make("li", {}, make("label", {}, make("input", { type: "checkbox", ...(chosen.includes(value) ? { checked: true } : {}), onchange: (event) => toggle(value, event.target.checked) }), shown(value)))));
     note.textContent = known === null ? "Loading" : matching.length > SHOWN_VALUES ? `${matching.length - SHOWN_VALUES} more. Type to search.` : matching.length ? "" : "No match. Press Enter to use this text.";
   };
   const loadList = async () => {
     showList();
     try {
-      known = (await get(`/api/suggest?filter=${encodeURIComponent(filter.name)}`)).values.map(String);
+      known = (await get(`/api/suggest?filter=${encodeURIComponent(filter.name)}`)).values.map(String).sort(naturalOrder);
       showList();
     } catch (error) {
       note.textContent = error.message;

@@ -50,7 +50,16 @@ export function valueText(value, column) {
   if (column.kind === "time" || column.kind === "date") return timeText(value);
   if (column.kind === "location") return value.map((degrees) => degrees.toFixed(3)).join(", ");
   if (column.kind === "yesno") return value === true || value === 1 || value === "Yes" ? "Yes" : "No";
-  return column.is_measure ? numberText(value, column) : nameText(value);
+  return column.is_measure ? numberText(value, column) : textOf(column.field)(value);
+}
+
+// How values of a field are shown. The id of a meter keeps its underscores.
+export function textOf(field) {
+  return field.endsWith(".meter_id") ? idText : nameText;
+}
+
+function idText(value) {
+  return shortened(visible(value), NAME_LENGTH);
 }
 
 export function nameText(value) {
