@@ -13,6 +13,7 @@ from iot_platform.layers.catalog import (
     BY_DEVICE_DAILY,
     BY_DEVICE_HOURLY,
     DERIVED_LAYERS,
+    HOURLY_ROWS,
     IMPOSSIBLE_TIMES,
     L2,
     L3,
@@ -167,7 +168,9 @@ def _rows(client: Client, layer: Layer) -> Rows:
     # L3 and L4 are views, which do not show the partitions of their tables.
     day = "_partition_id" if layer.name == layer.table else f"toString(toYYYYMMDD({layer.time_column}))"
     groups = " GROUP BY ALL" if layer in MARTS else ""
-    rows = client.query(f"SELECT {day}, {_COLUMNS[layer.name]} FROM {layer.name}{groups}").result_rows
+    # The view l4_power_agg_hourly shows energy as a float, this one as the exact decimal.
+    view = HOURLY_ROWS if layer is BY_DEVICE_HOURLY else layer.name
+    rows = client.query(f"SELECT {day}, {_COLUMNS[layer.name]} FROM {view}{groups}").result_rows
     for partition, *row in rows:
         if layer in MARTS:
             row[-3] = Decimal(row[-3])
