@@ -87,4 +87,5 @@ FROM l3_power_joined
 GROUP BY ALL
 ORDER BY ALL;
 
-SELECT * FROM device_current_versions ORDER BY device_id;
+SELECT device_id, valid_from, customer_id, building_type, latitude, longitude, has_metadata, time_zone
+FROM device_current_versions ORDER BY device_id;

@@ -26,6 +26,7 @@ TABLES = [
     "l4_power_by_building_type_hourly",
     "l4_power_by_device_daily",
     "device_metadata",
+    "device_current_versions",
 ]
 
 
