@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.statements import Migration
 from iot_platform.errors import MigrationError
 from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE_DAILY, BY_DEVICE_HOURLY, L3
-from iot_platform.layers.dictionaries import DICTIONARIES, reload_dictionaries
+from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.layers.partitions import grouped
 from iot_platform.layers.proof import prove_partitions
 
@@ -108,7 +108,7 @@ def fill(
     client: Client, pending: Sequence[Migration], progress: Callable[[int, int], None] = lambda done, total: None
 ) -> None:
     """Number the metadata, and fill the days of ``plan``; ``progress`` gets the readings done and those of all days."""
-    reload_dictionaries(client, *DICTIONARIES)  # later migrations make further ones
+    reload_dictionaries(client)
     days, run_id = _days(client, pending), _run_id(client)
     if run_id is None:
         raise MigrationError(f"The tables of {NEW_TABLES} do not exist yet. Run `iot-platform migrate`.")

@@ -140,7 +140,7 @@ def test_an_unknown_rule_is_refused(schema: Client) -> None:
 
 @pytest.mark.parametrize(("table", "rule"), [("l1_power_raw", "ignored"), ("device_metadata", "ignored"), ("", "kept")])
 def test_older_databases_ignore_leading_zeros(client: Client, other: OtherSql, table: str, rule: str) -> None:
-    (migration,) = other.directory.glob("098_*.sql")
+    (migration,) = other.directory.glob("099_*.sql")
     text = migration.read_text(encoding="utf-8")
     migration.unlink()
     migrate(client, other)
