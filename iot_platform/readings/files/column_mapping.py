@@ -30,6 +30,8 @@ class FileOptions:
     unit: Literal["Wh", "kWh", "MWh"] | None = None
     timezone: str = "UTC"
     device_ids: Literal["auto", "numeric", "external"] = "auto"
+    # Not a part of the mapping: it decides whether the last line is loaded, not what it means.
+    accept_last_line: bool = False
 
 
 @dataclass(frozen=True)
