@@ -22,12 +22,15 @@ SELECT * REPLACE (
 )
 FROM
 (
-    SELECT * FROM partition_proofs
-    WHERE layer IN {layers:Array(String)}
-    ORDER BY proved_at DESC
-    LIMIT 1 BY layer, partition_id
+    SELECT * FROM
+    (
+        SELECT * FROM partition_proofs
+        WHERE layer IN {layers:Array(String)}
+        ORDER BY proved_at DESC
+        LIMIT 1 BY layer, partition_id
+    )
+    WHERE is_equal AND source_version = transform(partition_id, {days:Array(String)}, {before:Array(String)}, 'other')
 )
-WHERE is_equal AND source_version = transform(partition_id, {days:Array(String)}, {before:Array(String)}, 'other')
 """
 
 

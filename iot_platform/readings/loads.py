@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.lock import is_alive
 from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import RAW_TABLE
-from iot_platform.readings.ledger import LedgerEntry
+from iot_platform.readings.ledger import EPOCH, LedgerEntry
 from iot_platform.readings.source_lease import lock_name, source_id
 
 FILE = "file:"
@@ -85,7 +85,8 @@ def batches_of(client: Client, source: str) -> list[LedgerEntry]:
 
 def _sources(client: Client, limit: int | None) -> list[str]:
     rows = client.query(
-        "SELECT source FROM ingestion_ledger GROUP BY source ORDER BY max(recorded_at) DESC, source"
+        "SELECT source FROM (SELECT source, recorded_at FROM ingestion_ledger UNION ALL "
+        "SELECT source, recorded_at FROM ingestion_leases) GROUP BY source ORDER BY max(recorded_at) DESC, source"
         + ("" if limit is None else f" LIMIT {int(limit)}")
     ).result_rows
     return [str(row[0]) for row in rows]
@@ -97,11 +98,11 @@ def _described(client: Client, sources: Sequence[str]) -> list[Load]:
     for source, state, *values in client.query(_SUMS, parameters=parameters).result_rows:
         sums[source][state] = values
     leases = client.query(
-        "SELECT source, argMax(description, recorded_at) FROM ingestion_leases "
+        "SELECT source, argMax(description, recorded_at), max(recorded_at) FROM ingestion_leases "
         "WHERE source IN {sources:Array(String)} GROUP BY source",
         parameters=parameters,
     ).result_rows
-    descriptions = {str(source): str(text) for source, text in leases}
+    known = {str(source): (str(text), written_at.replace(tzinfo=dt.UTC)) for source, text, written_at in leases}
     counts = client.query(
         f"SELECT source, uniqExact(device_id) FROM {RAW_TABLE} "
         "WHERE source IN {sources:Array(String)} AND source != '' GROUP BY source",
@@ -113,17 +114,22 @@ def _described(client: Client, sources: Sequence[str]) -> list[Load]:
         _load(
             source,
             sums[source],
-            descriptions.get(source, ""),
+            *known.get(source, ("", EPOCH)),
             meters.get(source),
             is_locked=f"lock_{lock_name(source)}" in locked,
         )
         for source in sources
-        if sums[source]
     ]
 
 
 def _load(
-    source: str, states: dict[str, Sequence[Any]], description: str, meters: int | None, *, is_locked: bool
+    source: str,
+    states: dict[str, Sequence[Any]],
+    description: str,
+    leased_at: dt.datetime,
+    meters: int | None,
+    *,
+    is_locked: bool,
 ) -> Load:
     live = [values for state, values in states.items() if state != "unloaded" and values[0]]
     counted = live or list(states.values())
@@ -134,7 +140,7 @@ def _load(
         source=source,
         description=description or next((values[9] for values in counted if values[9]), ""),
         state="writing" if is_locked else _state(source, states, is_unloaded=not live),
-        began_at=min(values[5] for values in counted).replace(tzinfo=dt.UTC),
+        began_at=min((values[5].replace(tzinfo=dt.UTC) for values in counted), default=leased_at),
         batches=sum(int(values[0]) for values in counted),
         readings=readings,
         total_kWh=float(sum(values[2] for values in counted)),
@@ -150,7 +156,7 @@ def _state(source: str, states: dict[str, Sequence[Any]], *, is_unloaded: bool) 
     if is_unloaded and "unloaded" in states:
         return "unloaded"
     committed = states.get("committed")
-    is_whole = "sending" not in states
+    is_whole = bool(states) and "sending" not in states
     if source.startswith(FILE):
         # The end of a file is known when it was read to its end; its ranges then have all of its positions.
         is_whole = is_whole and committed is not None and committed[7] > 0 and committed[6] >= committed[8]

@@ -36,8 +36,7 @@ _MUTATION_LOCK, _MUTATION_WAIT_S = "unload", 3600.0
 _SET_STATE = """
 INSERT INTO ingestion_ledger
 SELECT * REPLACE ('{state}' AS state, recorded_at + toIntervalMicrosecond(1) AS recorded_at)
-FROM ingestion_ledger FINAL
-WHERE {where} AND state IN {{states:Array(String)}}
+FROM (SELECT * FROM ingestion_ledger FINAL WHERE {where} AND state IN {{states:Array(String)}})
 """
 
 
@@ -80,13 +79,14 @@ class Contents:
     total_kWh: float = field(compare=False)
     meters: int
     days: tuple[str, ...]
-    uncovered: int
+    # Other loads go on meanwhile.
+    uncovered: int = field(compare=False)
 
 
 def contents(client: Client, selection: Selection) -> Contents:
     """What an unload of the selection takes. Raises PlatformError, with the way out, if it cannot be unloaded."""
-    entries = _selected(client, selection)
     found = _in_l1(client, selection)
+    entries = _selected(client, selection, is_in_l1=bool(found))
     _check_sources(entries, found)
     meters, kWh, days = client.query(
         "SELECT uniqExact(device_id), sumIf(power_usage_kWh, isFinite(power_usage_kWh)), groupUniqArray(_partition_id) "
@@ -95,7 +95,8 @@ def contents(client: Client, selection: Selection) -> Contents:
     ).result_rows[0]
     partitions = tuple(sorted(map(str, days), key=int))
     uncovered = _count_uncovered(client, selection, partitions)
-    return Contents(len(entries), sum(found.values()), float(kWh), int(meters), partitions, uncovered)
+    batches = len({entry.range for entry in entries} | found.keys())
+    return Contents(batches, sum(found.values()), float(kWh), int(meters), partitions, uncovered)
 
 
 def unload(client: Client, load: Load, selection: Selection, expected: Contents | None = None) -> list[Proof]:
@@ -133,8 +134,8 @@ def _held(client: Client, load: Load) -> Iterator[None]:
         yield
 
 
-def _selected(client: Client, selection: Selection) -> list[LedgerEntry]:
-    """The batches of a selection that are not unloaded yet."""
+def _selected(client: Client, selection: Selection, *, is_in_l1: bool) -> list[LedgerEntry]:
+    """The batches of a selection that are not unloaded yet. (Of a load that was killed, the ledger may lack some.)"""
     entries = [entry for entry in batches_of(client, selection.source) if entry.state != "unloaded"]
     if cut := next((entry for entry in entries if selection.meets(entry) and not selection.covers(entry)), None):
         raise PlatformError(
@@ -147,7 +148,7 @@ def _selected(client: Client, selection: Selection) -> list[LedgerEntry]:
             "was unloaded now: complete that one first, with --from and --to."
         )
     selected = [entry for entry in entries if selection.covers(entry)]
-    if not selected:
+    if not selected and not is_in_l1:
         raise PlatformError("There is nothing to unload: the layers have no readings of this load or these positions.")
     return selected
 
