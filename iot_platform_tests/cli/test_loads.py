@@ -15,7 +15,7 @@ from iot_platform.cli.layers import prove
 from iot_platform.cli.load import load
 from iot_platform.cli.loads import loads, unload
 from iot_platform.errors import PlatformError
-from iot_platform.layers.catalog import DERIVED_LAYERS, RAW_TABLE
+from iot_platform_tests.readings.test_unload import all_rows
 
 
 def run(command: Command, *arguments: object, **options: Any) -> Result:
@@ -38,11 +38,7 @@ def half_hours(path: Path, device: int, header: str) -> Path:
 def layers(client: Client) -> dict[str, list[Any]]:
     """All rows of all layers, proved, without the times at which they arrived."""
     assert run(prove).exit_code == 0
-    found = {}
-    for name in [RAW_TABLE, *(layer.name for layer in DERIVED_LAYERS)]:
-        columns = "*" if name.startswith("l4") else "* EXCEPT (ingested_at)"
-        found[name] = list(client.query(f"SELECT {columns} FROM {name} ORDER BY ALL").result_rows)
-    return found
+    return all_rows(client, "* EXCEPT (ingested_at)")
 
 
 def energy(client: Client) -> float:

@@ -65,8 +65,19 @@ def layers(client: Client) -> dict[str, list[Any]]:
     """All rows of L1 and, proved, of every layer. There are no unverified days."""
     list(prove_all(client, only_unverified=True))
     assert not any(unverified_by_layer(client, DERIVED_LAYERS).values())
-    names = [RAW_TABLE, *(layer.name for layer in DERIVED_LAYERS)]
-    return {name: list(client.query(f"SELECT * FROM {name} ORDER BY ALL").result_rows) for name in names}
+    return all_rows(client, "*")
+
+
+def all_rows(client: Client, columns: str) -> dict[str, list[Any]]:
+    """The rows of every layer: some columns, and the sums of the marts, whose rows merges combine."""
+    found = {}
+    for name in [RAW_TABLE, *(layer.name for layer in DERIVED_LAYERS)]:
+        text = f"SELECT {columns} FROM {name}"
+        if name.startswith("l4"):
+            sums = "sum(total_kWh), sum(readings), max(max_kWh)"
+            text = f"SELECT * EXCEPT (total_kWh, avg_kWh, readings, max_kWh), {sums} FROM {name} GROUP BY ALL"
+        found[name] = list(client.query(f"{text} ORDER BY ALL").result_rows)
+    return found
 
 
 def taken(client: Client, source: str, *bounds: int) -> Contents:
