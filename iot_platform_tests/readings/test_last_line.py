@@ -90,7 +90,7 @@ def test_rejects_are_told_again(schema: Client, tmp_path: Path) -> None:
     # A version that could not read the first row either loaded the file.
     schema.command(
         "INSERT INTO ingestion_ledger SELECT * REPLACE (0 AS readings, now64(6) AS recorded_at) "
-        "FROM ingestion_ledger FINAL WHERE readings = 1"
+        "FROM (SELECT * FROM ingestion_ledger FINAL WHERE readings = 1)"
     )
     assert load_file(schema, path).rejected == {"unreadable_value": 1, REJECTED_BEFORE: 1}
 
