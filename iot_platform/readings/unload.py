@@ -17,7 +17,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.errors import PlatformError
-from iot_platform.layers.catalog import L2, QUARANTINE, RAW_TABLE
+from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, L2, QUARANTINE, RAW_TABLE
 from iot_platform.layers.comparison import Proof
 from iot_platform.layers.invalidations import TABLE as INVALIDATIONS
 from iot_platform.layers.invalidations import invalidation
@@ -191,7 +191,7 @@ def _count_uncovered(client: Client, selection: Selection, partitions: Sequence[
 def _delete(client: Client, selection: Selection, days: Sequence[str], reason: str) -> None:
     """Delete the selection from L1. Its days are unverified before it begins."""
     # Both: L2 has lost valid readings, the quarantine others. The later layers follow when these are rebuilt.
-    possible = [day for day in days if day != "0"]
+    possible = [day for day in days if day != IMPOSSIBLE_TIMES]
     with (
         server_lock(client, _MUTATION_LOCK, wait_s=_MUTATION_WAIT_S),
         invalidation(client, {L2: possible, QUARANTINE: days}, reason),
