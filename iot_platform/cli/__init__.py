@@ -34,6 +34,8 @@ SECTIONS = {
     },
     "Bring in data": {
         "load": ("iot_platform.cli.load:load", "Load readings or device metadata from files."),
+        "loads": ("iot_platform.cli.loads:loads", "List what was loaded: files, streams, simulated meters."),
+        "unload": ("iot_platform.cli.loads:unload", "Take a load out of every layer again."),
         "ingest": ("iot_platform.cli.ingest:ingest", "Accept a stream of readings on standard input."),
         "simulate": ("iot_platform.cli.simulate:simulate", "Write the readings of the simulated meters."),
         "limits": ("iot_platform.cli.limits:limits", "Show and set which readings are plausible."),

@@ -22,10 +22,16 @@ from iot_platform.errors import PlatformError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.columns import UNITS
 from iot_platform.readings.files.file_digest import FileDigest
-from iot_platform.readings.files.loader import FileLoader, FileResult
+from iot_platform.readings.files.loader import REJECTED_BEFORE, FileLoader, FileResult
 from iot_platform.security.escaping import escape_lines
 from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
+
+LAST_LINES = {
+    "whole": "It is whole, as its form shows.",
+    "accepted": "It was loaded, as --accept-last-line says.",
+    "held back": "It may be cut off, and was not loaded. If it is whole, load the file again with --accept-last-line.",
+}
 
 
 @click.group()
@@ -57,7 +63,10 @@ def _zone(context: click.Context, parameter: click.Parameter, value: str) -> str
 @click.option(
     "--rejects", type=click.Path(path_type=Path), help="File for the report of bad rows. Default: in IOT_HOME/rejects."
 )
-@click.option("--strict", is_flag=True, help="Exit with code 1 if there are bad rows; good rows are still loaded.")
+@click.option("--strict", is_flag=True, help="Exit with code 1 if a file has bad rows; good rows are still loaded.")
+@click.option(
+    "--accept-last-line", is_flag=True, help="Load a last line without a line end, although it may be cut off."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
 def readings(files: tuple[Path, ...], rejects: Path | None, strict: bool, as_json: bool, **options: Any) -> None:
     """Load readings from CSV or Parquet files, uncompressed or compressed with gzip or zstd.
@@ -66,8 +75,11 @@ def readings(files: tuple[Path, ...], rejects: Path | None, strict: bool, as_jso
     infinite, negative and too large values are readings: they are loaded into L1, and L2 puts them into
     power_quarantine. Loading a file again adds nothing; an interrupted load continues where it stopped.
 
-    Exit code 0: every file was loaded, even if there are bad rows (see --strict). 1: a file could not be loaded; all
-    other files were.
+    A last line without a line end may be cut off, in the middle of a number. It is loaded if its form shows that it is
+    whole. Otherwise it is held back; load the file again with --accept-last-line to add it.
+
+    Exit code 0: every file was loaded, even if there are bad rows (see --strict). 1: a file could not be loaded, or not
+    one of its rows is a reading; all other files were loaded.
     """
     if rejects is not None and len(files) > 1:
         raise click.UsageError("--rejects works only with one file. Without it, each file has its own report.")
@@ -84,7 +96,9 @@ def readings(files: tuple[Path, ...], rejects: Path | None, strict: bool, as_jso
         for path in files:
             task = progress.add_task(escape_lines(path.name), total=1.0)
             try:
-                results.append(loader.load(path, partial(_show_progress, progress, task)))
+                results.append(result := loader.load(path, partial(_show_progress, progress, task)))
+                if result.has_no_readings:
+                    failed[str(path)] = f"{path}: not one of its {result.rows_read:,} rows is a reading."
             except PlatformError as error:
                 failed[str(path)] = str(error)
             progress.remove_task(task)
@@ -140,12 +154,12 @@ def _show(results: list[FileResult], summary: dict[str, Any]) -> None:
     for result in results:
         if result.was_complete:
             say(f"{result.file}: already loaded, nothing to do ({result.rows_read:,} rows).")
-            continue
-        known = f", {result.already_loaded:,} loaded before" if result.already_loaded else ""
-        say(
-            f"{result.file}: {result.rows_read:,} rows, {result.inserted:,} readings inserted{known} "
-            f"in {result.seconds:.1f} s.\n  Columns: {result.mapping}."
-        )
+        else:
+            known = f", {result.already_loaded:,} loaded before" if result.already_loaded else ""
+            say(
+                f"{result.file}: {result.rows_read:,} rows, {result.inserted:,} readings inserted{known} "
+                f"in {result.seconds:.1f} s.\n  Columns: {result.mapping}."
+            )
         for note in result.notes:
             say(f"  {note}")
         if result.rejected:
@@ -155,6 +169,10 @@ def _show(results: list[FileResult], summary: dict[str, Any]) -> None:
             )
             for reject in result.first_rejects:
                 say(f"    {result.place_name} {reject.place}: {reject.reason}: {reject.text[:120]!r}")
+        if result.last_line:
+            say(f"  The last line has no line end. {LAST_LINES[result.last_line]}")
+        if REJECTED_BEFORE in result.rejected:
+            say("  This version can read some of them. To load them, unload the file first (iot-platform unload).")
         if "device_id_not_1_to_999999999" in result.rejected:
             say("  To load ids that are not whole numbers from 1 to 999,999,999, leave out --device-ids numeric.")
     say(f"{summary['rows_per_s']:,} rows/s, peak memory {summary['peak_memory_bytes'] / 1e6:,.0f} MB.")

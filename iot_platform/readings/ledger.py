@@ -14,9 +14,12 @@ from typing import Literal
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.rows import insert_rows
+from iot_platform.errors import SourceError
 
 Range = tuple[int, int]
-State = Literal["sending", "committed"]
+State = Literal["sending", "committed", "unloading", "unloaded"]
+# How the names of streams begin.
+STREAM = "stream:"
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -26,6 +29,7 @@ class LedgerEntry:
     """One batch of a source: the half-open range of positions that it covers, and a summary of its readings.
 
     "sending": the outcome of its insert is not known. ``readings`` is 0 then, or what was sent, if it is known.
+    "unloading", "unloaded": its readings are being taken out of L1, or have been; see unload.py.
     """
 
     position_from: int
@@ -55,9 +59,19 @@ class Ledger:
         self.description = description
 
     def entries(self, position_from: int, position_to: int) -> list[LedgerEntry]:
-        """Entries that overlap a range, in order."""
+        """Entries that overlap a range, in order.
+
+        Ranges that were unloaded are left out, so that they can be written again. Those of a stream are not: what an
+        outbox sends once more is a repetition. Raises SourceError where an unload was interrupted.
+        """
         condition = "position_to > {from:Int64} AND position_from < {to:Int64}"
-        return self._select(condition, {"from": position_from, "to": position_to})
+        found = self._select(condition, {"from": position_from, "to": position_to})
+        if unfinished := next((entry for entry in found if entry.state == "unloading"), None):
+            raise SourceError(
+                f"Source {self.source}, positions {unfinished.range}: an unload of this load was interrupted. Nothing "
+                "was written. Run `iot-platform unload` again (`iot-platform loads` shows its ID), then try again."
+            )
+        return found
 
     def arrived_since(self, arrived_at: dt.datetime) -> list[LedgerEntry]:
         """Entries of batches that arrived at a time or later."""
@@ -66,16 +80,17 @@ class Ledger:
     def end(self) -> int | None:
         """Number of positions of the source; None until a load has reached its end."""
         rows = self._client.query(
-            "SELECT max(position_from) FROM ingestion_ledger "
-            "WHERE source = {source:String} AND position_from = position_to HAVING count() > 0",
+            "SELECT max(position_from) FROM ingestion_ledger FINAL WHERE source = {source:String} "
+            "AND position_from = position_to AND state = 'committed' HAVING count() > 0",
             parameters={"source": self.source},
         ).result_rows
         return int(rows[0][0]) if rows else None
 
     def is_known(self) -> bool:
-        """Whether anything of the source was ever sent."""
+        """Whether anything of the source was sent that was not unloaded since."""
         found = self._client.query(
-            "SELECT 1 FROM ingestion_ledger WHERE source = {source:String} LIMIT 1", parameters={"source": self.source}
+            "SELECT 1 FROM ingestion_ledger FINAL WHERE source = {source:String} AND state != 'unloaded' LIMIT 1",
+            parameters={"source": self.source},
         )
         return bool(found.result_rows)
 
@@ -102,8 +117,9 @@ class Ledger:
         rows = self._client.query(
             "SELECT position_from, position_to, toString(state), token, readings, total_kWh, first_timestamp, "
             "last_timestamp, ingested_at, recorded_at "
-            f"FROM ingestion_ledger FINAL WHERE source = {{source:String}} AND {condition} ORDER BY position_from",
-            parameters={"source": self.source, **parameters},
+            f"FROM ingestion_ledger FINAL WHERE source = {{source:String}} AND {condition} "
+            "AND (state != 'unloaded' OR {is_stream:Bool}) ORDER BY position_from",
+            parameters={"source": self.source, "is_stream": self.source.startswith(STREAM), **parameters},
         ).result_rows
         return [LedgerEntry(*row[:-4], *(time.replace(tzinfo=dt.UTC) for time in row[-4:])) for row in rows]
 

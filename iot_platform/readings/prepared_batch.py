@@ -70,7 +70,7 @@ class PreparedBatch:
 
 
 def prepare(client: Client, lease: SourceLease, batch: Batch) -> PreparedBatch | None:
-    """Prepare a batch; None if it was committed before.
+    """Prepare a batch; None if it was committed before (and perhaps unloaded since, if it is of a stream).
 
     Raises ValueError if the range is empty or overlaps a written range without being equal to it, and SourceError if
     the source returns other readings than at the first attempt.
@@ -80,7 +80,7 @@ def prepare(client: Client, lease: SourceLease, batch: Batch) -> PreparedBatch |
     if lease.doubtful:
         lease.resolve()
     known = None if lease.is_new(batch.range) else _known(lease, batch)
-    if known and known.state == "committed":
+    if known and known.state != "sending":
         return None
     arrived_at = known.ingested_at if known else batch.arrived_at or lease.arrival(batch.readings.num_rows)
     entry = _entry(lease, batch, arrived_at)

@@ -141,8 +141,7 @@ def source_lease(
     If the last writer did not close its lease, the ledger is completed from L1 first. Raises PlatformError when another
     process keeps the source for ``wait_s`` seconds.
     """
-    name = f"source_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
-    with server_lock(client, name, wait_s=wait_s) as lock:
+    with server_lock(client, lock_name(source), wait_s=wait_s) as lock:
         lease = SourceLease(client, Ledger(client, source, description), writer, lock)
         lease.resolve()
         try:
@@ -151,6 +150,16 @@ def source_lease(
             # A lease that cannot be closed costs the next writer a comparison.
             with contextlib.suppress(Error):
                 lease.close()
+
+
+def source_id(source: str) -> str:
+    """A short name of a source: 16 hexadecimal digits."""
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
+
+
+def lock_name(source: str) -> str:
+    """The name of the lock of a source."""
+    return f"source_{source_id(source)}"
 
 
 class _Positions:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from iot_platform.errors import OutboxFullError, PlatformError
 from iot_platform.readings.group_writer import SourceBatch
+from iot_platform.readings.ledger import STREAM
 from iot_platform.readings.outbox import Outbox, SealedBatch
 from iot_platform.readings.prepared_batch import Batch
 from iot_platform.readings.shared_writer import SharedWriter
@@ -42,7 +43,7 @@ class StreamWriter:
     def __init__(self, settings: Settings, name: str, writer: SharedWriter | None = None) -> None:
         self._settings = settings
         self._outbox = Outbox(state_directory(settings.root, "outbox") / name, settings.outbox_bytes)
-        self.source = f"stream:{name}:{self._outbox.stream_id}"
+        self.source = f"{STREAM}{name}:{self._outbox.stream_id}"
         self._description = f"stream {name}"
         self._owns_writer = writer is None
         self._writer = SharedWriter(settings) if writer is None else writer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,11 +14,14 @@ from unittest.mock import patch
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from iot_platform.clickhouse.blocks import insert_block
+from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import RAW_TABLE
 from iot_platform.layers.partitions import partition_rows
 from iot_platform.readings.arrival_times import with_arrival_times
+from iot_platform.readings.loads import find_load
 from iot_platform.readings.outbox import Outbox
 from iot_platform.readings.stream_writer import StreamWriter
+from iot_platform.readings.unload import Selection, contents, unload
 from iot_platform_tests.stateful.world import Row, Sent, World, arrivals, readings_table
 
 REFUSED = 60  # a code that is not tried again
@@ -105,6 +109,49 @@ class RetryOpen(Action):
             index = self.choice % len(world.open_batches)
             _write_new(world, world.open_batches[index])
             del world.open_batches[index]
+
+
+@dataclass(frozen=True)
+class Unload(Action):
+    """A batch, or all that a source has sent, is taken out of every layer. It may be sent again, by RetryOpen."""
+
+    choice: int
+    is_whole: bool
+
+    def repeatable(self, world: World) -> Callable[[], None]:
+        sent = [*world.sent, *world.open_batches]
+        if not sent:
+            return lambda: None
+        chosen = sent[self.choice % len(sent)]
+        selection = Selection(chosen.source)
+        if not self.is_whole:
+            selection = Selection(chosen.source, chosen.position, chosen.position + len(chosen.rows))
+        return partial(_unload, world, selection)
+
+    def run(self, world: World) -> None:
+        self.repeatable(world)()
+
+
+def _unload(world: World, selection: Selection) -> None:
+    try:
+        load = find_load(world.client, selection.source)
+        contents(world.client, selection)
+    except PlatformError as error:
+        # Done before the server was killed, or the server never knew the batch.
+        if not re.search("No load|nothing to unload", str(error)):
+            raise
+    else:
+        unload(world.client, load, selection)
+    kept = []
+    for sent in [*world.sent, *world.open_batches]:
+        ends_at = sent.position + len(sent.rows)
+        is_chosen = selection.position_from <= sent.position and ends_at <= selection.position_to
+        if sent.source == selection.source and is_chosen and sent.arrived_us is not None:
+            world.truth.withdraw(sent.rows, sent.arrived_us)
+            sent.arrived_us = None
+        kept.append(sent)
+    world.sent = [sent for sent in kept if sent.arrived_us is not None]
+    world.open_batches = [sent for sent in kept if sent.arrived_us is None]
 
 
 @dataclass(frozen=True)

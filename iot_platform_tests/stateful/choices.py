@@ -18,7 +18,7 @@ from iot_platform.layers.catalog import (
     partition_month,
 )
 from iot_platform_tests.stateful import changes
-from iot_platform_tests.stateful.actions import Action, FailedWrite, Resend, RetryOpen, Stream, Torn, Write
+from iot_platform_tests.stateful.actions import Action, FailedWrite, Resend, RetryOpen, Stream, Torn, Unload, Write
 from iot_platform_tests.stateful.metadata import HOUR_S, ZONES, DeviceRow
 from iot_platform_tests.stateful.model import DAY_S, YEAR_2000, Truth
 from iot_platform_tests.stateful.world import Row
@@ -60,13 +60,8 @@ LIMITS = [1e-9, 5.0, 10.0, 50.0, 100.0, 100.0000001, 1000.0, 1e9]
 TYPES = ["office", "shop", "hospital", "unknown"]
 VALID_FROM = [0, YEAR_2000, _unix(2021, 6, 30, 9), JANUARY + 9 * HOUR_S, JANUARY + DAY_S, _unix(2026, 1, 7, 15)]
 VALID_FROM += [_unix(2026, 1, 8, 23), _unix(2040, 1, 1)]
-NOW = [
-    JANUARY + 8 * HOUR_S + 60,
-    JANUARY + DAY_S,
-    _unix(2026, 1, 7, 9) + 1800,
-    _unix(2026, 1, 8, 15),
-    _unix(2026, 3, 1),
-]
+NOW = [JANUARY + 8 * HOUR_S + 60, JANUARY + DAY_S, _unix(2026, 1, 7, 9) + 1800]
+NOW += [_unix(2026, 1, 8, 15), _unix(2026, 3, 1)]
 OLDEST = [YEAR_2000, YEAR_2000 + 1800, _unix(2020, 2, 29, 9), _unix(2021, 7, 1), JANUARY + DAY_S + 1800]
 FUTURES_S = [0, 300, 600, 1800, 21_600, DAY_S]
 
@@ -106,6 +101,7 @@ class Choices:
             self.retry_open: 5,
             self.resend: 4,
             self.torn: 4,
+            self.unload: 4,
             self.refresh: 10,
             self.limit: 8,
             self.time_limit: 4,
@@ -142,6 +138,9 @@ class Choices:
 
     def resend(self) -> Resend:
         return Resend(self._random.randrange(1_000_000))
+
+    def unload(self) -> Unload:
+        return Unload(self._random.randrange(1_000_000), self._random.random() < 0.3)
 
     def torn(self) -> Torn:
         return Torn(self._rows(self._random.choice([1, 6])))
@@ -220,7 +219,9 @@ class Choices:
         return changes.Restart(self._random.random() < 0.5)
 
     def kill_during(self) -> changes.KillDuring:
-        inner = self._random.choice([self.write, self.write, self.refresh, self.prove_open, self.prove_all])()
+        inner = self._random.choice(
+            [self.write, self.write, self.unload, self.refresh, self.prove_open, self.prove_all]
+        )()
         return changes.KillDuring(inner, self._random.randrange(0, 250))
 
     def _rows(self, count: int) -> tuple[Row, ...]:

@@ -83,6 +83,18 @@ class Truth:
             seen[device, timestamp] += 1
             self.readings.append(Reading(timestamp, device, kWh, arrived_us + later))
 
+    def withdraw(self, rows: Sequence[tuple[int, int, float]], arrived_us: int) -> None:
+        """Take a batch out again."""
+        batch = Truth()
+        batch.accept(rows, arrived_us)
+        gone = batch.raw()
+        for index in reversed(range(len(self.readings))):
+            row = self.readings[index].row
+            if gone[row]:
+                gone[row] -= 1
+                del self.readings[index]
+        assert not gone.total(), "A batch was unloaded that was not accepted."
+
     def raw(self) -> Counter[tuple[Any, ...]]:
         """Rows of L1."""
         return Counter(reading.row for reading in self.readings)

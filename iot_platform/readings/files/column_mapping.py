@@ -31,6 +31,8 @@ class FileOptions:
     unit: Literal["Wh", "kWh", "MWh"] | None = None
     timezone: str = "UTC"
     device_ids: IdKind = "auto"
+    # Not a part of the mapping: it decides whether the last line is loaded, not what it means.
+    accept_last_line: bool = False
 
 
 @dataclass(frozen=True)

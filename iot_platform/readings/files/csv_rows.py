@@ -18,9 +18,11 @@ import pyarrow.csv as arrow_csv
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.csv_records import Record, RecordSplitter
 from iot_platform.readings.files.raw_rows import Column, RawRows, Reject
+from iot_platform.readings.files.unended_line import UnendedLine
 
 BLOCK_BYTES = 8 << 20
 LONGEST_LINE_BYTES = 64 << 20
+TAIL_BYTES = 16 << 10  # what a last line without a line end is compared with
 DELIMITERS = (",", ";", "\t", "|")
 BOM = b"\xef\xbb\xbf"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -31,7 +33,8 @@ class CsvRowSource:
     """A CSV file with a header line, which determines the delimiter: comma, semicolon, tab or bar.
 
     Fields may be quoted with ``"`` and contain line ends. Rows with another number of columns than the header are
-    malformed. After a quote that is not closed, reading continues with the next line. Blank lines are ignored.
+    malformed. After a quote that is not closed, reading continues with the next line. Blank lines are ignored. Lines
+    end with LF or CR LF; or with CR, if the file begins so.
     """
 
     place_name = "line"
@@ -42,6 +45,9 @@ class CsvRowSource:
         self._position = position
         self._size_bytes = size_bytes
         self._line = 1
+        self._ends_with_cr: bool | None = None
+        self._unended: tuple[bytes, bytes] | None = None
+        self._is_at_end = False
         self._blocks = self._read_blocks()
         self._first = self._read_header()
 
@@ -50,6 +56,11 @@ class CsvRowSource:
         """The header of the file."""
         return self._header
 
+    @property
+    def unended_line(self) -> UnendedLine | None:
+        """The last line, if it has no line end; known when the last rows were read."""
+        return UnendedLine(*self._unended, self._delimiter.encode()) if self._is_at_end and self._unended else None
+
     def rows(self, columns: list[str]) -> Iterator[RawRows]:
         """All rows of the file; places are line numbers, and the header is line 1."""
         wanted = [self._header.index(name) for name in columns]
@@ -57,6 +68,7 @@ class CsvRowSource:
         for following in self._blocks:
             yield from self._parse(block, columns, wanted, is_last=False)
             block = self._rest + following
+        self._is_at_end = True
         yield from self._parse(block, columns, wanted, is_last=True)
 
     def progress(self) -> float:
@@ -69,26 +81,29 @@ class CsvRowSource:
 
     def _read_blocks(self) -> Iterator[bytes]:
         """The file in blocks of whole lines."""
-        kept = b""
+        kept = tail = b""
         while piece := self._read():
             cut = piece.rfind(b"\n") + 1
             if not cut:
                 kept += piece
                 if len(kept) > LONGEST_LINE_BYTES:
-                    raise SourceError(
-                        f"{self._path}: a line is longer than {LONGEST_LINE_BYTES >> 20} MB: not a CSV file."
-                    )
+                    raise SourceError(f"{self._path}: a line is longer than {LONGEST_LINE_BYTES >> 20} MB: not CSV.")
                 continue
             yield kept + piece[:cut]
+            tail = piece[max(0, cut - TAIL_BYTES) : cut]
             kept = piece[cut:]
         if kept:
+            self._unended = kept, tail
             yield kept + b"\n"
 
     def _read(self) -> bytes:
         try:
-            return self._file.read(BLOCK_BYTES)
+            piece = self._file.read(BLOCK_BYTES)
         except OSError as error:
             raise SourceError(f"{self._path}, after line {self._line - 1}: cannot be unpacked: {error}.") from error
+        if self._ends_with_cr is None:
+            self._ends_with_cr = b"\r" in piece and b"\n" not in piece
+        return piece.replace(b"\r", b"\n") if self._ends_with_cr else piece
 
     def _read_header(self) -> bytes:
         """Read the header from the first block; returns the rest of the block."""
@@ -107,7 +122,10 @@ class CsvRowSource:
         if not text or "\0" in text:
             raise SourceError(f"{self._path}: no header line; neither a CSV nor a Parquet file.")
         self._delimiter = max(DELIMITERS, key=text.count)
-        self._header = [name.strip() for name in next(csv.reader([text], delimiter=self._delimiter))]
+        try:
+            self._header = [name.strip() for name in next(csv.reader([text], delimiter=self._delimiter))]
+        except csv.Error as error:
+            raise SourceError(f"{self._path}, line {self._line}: the header cannot be read: {error}.") from error
         self._splitter = RecordSplitter(self._delimiter, len(self._header))
         self._rest = b""
         self._line += 1

@@ -21,8 +21,9 @@ from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions, to_readings
 from iot_platform.readings.files.columns import choose_columns
 from iot_platform.readings.files.file_digest import FileDigest, digest_file
+from iot_platform.readings.files.last_line import LastLine, LastReading
 from iot_platform.readings.files.older_ids import older_kind
-from iot_platform.readings.files.open_file import open_row_source
+from iot_platform.readings.files.open_file import naming_errors, open_row_source
 from iot_platform.readings.files.raw_rows import RawRows, Reject, RowSource
 from iot_platform.readings.files.rejects import RejectReport
 from iot_platform.readings.ledger import Ledger
@@ -34,13 +35,19 @@ from iot_platform.readings.prepared_batch import Batch
 # names of all sources.
 WINDOW_ROWS = 4_000_000
 SCHEME = "1"
+# Rows that were not readings when the file was loaded, and that this version of the platform could read.
+REJECTED_BEFORE = "rejected_when_it_was_loaded"
 
 Progress = Callable[[float], None]
 
 
 @dataclass
 class FileResult:
-    """The result of loading one file. ``rows_read`` = ``inserted`` + ``already_loaded`` + all ``rejected``."""
+    """The result of loading one file. ``rows_read`` = ``inserted`` + ``already_loaded`` + all ``rejected``.
+
+    ``last_line``: of a file whose last line has no line end. "held back": it may be cut, and is one of ``rejected``; it
+    is loaded when the file is loaded again with ``accept_last_line``.
+    """
 
     file: str
     source: str
@@ -55,6 +62,12 @@ class FileResult:
     place_name: str = "row"
     was_complete: bool = False
     seconds: float = 0.0
+    last_line: LastLine = ""
+
+    @property
+    def has_no_readings(self) -> bool:
+        """Whether the file has rows, and not one of them is a reading."""
+        return bool(self.rows_read) and not self.inserted + self.already_loaded
 
 
 class FileLoader:
@@ -73,25 +86,38 @@ class FileLoader:
         """Load one file. Rows that are not readings are reported and skipped.
 
         Raises SourceError when the file cannot be used. Rows before a damaged place stay loaded, and a repeated load
-        does not load them again.
+        does not load them again. Of a file in which not one row is a reading, nothing is recorded.
         """
         started = time.monotonic()
         digest = digest_file(path)
-        with closing(open_row_source(path)) as source:
-            mapping, first, rows = self._mapping(path, source)
-            name, mapping = self._source(digest, mapping, first)
+        with naming_errors(path):
+            opened = open_row_source(path)
+        with closing(opened) as source:
+            with naming_errors(path):
+                mapping, first, rows = self._mapping(path, source)
+                name, mapping = self._source(digest, mapping, first)
             result = FileResult(file=str(path), source=name, mapping=mapping.describe(), place_name=source.place_name)
             writer = BatchWriter(self._client, name, f"{path.name}: {mapping.describe()}")
             report = RejectReport(self._rejects(digest), source.place_name)
             with writer.exclusive(), closing(report):
                 end = writer.end()
+                last = LastReading(self._options.accept_last_line)
+                parsed = self._parsed(rows, mapping, report, source, progress, result, last)
                 if end is not None and not writer.uncommitted_ranges(0, end):
                     result.rows_read = end
                     result.already_loaded = writer.committed_readings(0, end)
                     result.was_complete = True
+                    if end > result.already_loaded:
+                        # Report its bad rows again.
+                        for _ in parsed:
+                            pass
+                        more = end - result.already_loaded - report.counts.total()
+                        if more > 0:
+                            report.counts[REJECTED_BEFORE] = more
                 else:
-                    parsed = self._parsed(path, rows, mapping, report, source, progress)
-                    self._write(writer, parsed, result)
+                    self._write(writer, parsed, result, last)
+                    if last.reject:
+                        report.add([last.reject])
             result.notes = self._meter_ids.notes()
             result.rejected = dict(report.counts)
             result.first_rejects = report.first
@@ -131,33 +157,60 @@ class FileLoader:
 
     def _parsed(
         self,
-        path: Path,
         rows: Iterator[RawRows],
         mapping: ColumnMapping,
         report: RejectReport,
         source: RowSource,
         progress: Progress,
+        result: FileResult,
+        last: LastReading,
     ) -> Iterator[tuple[int, pa.Table]]:
-        """Number of rows and readings of each piece of the file."""
-        for piece in rows:
-            readings, rejects = to_readings(
-                piece, mapping, self._meter_ids, lambda place: f"{path}, {source.place_name} {place}"
-            )
+        """Number of rows and readings of each piece of the file. Sets ``last`` before the piece with the last row."""
+        while True:
+            with naming_errors(result.file):
+                piece = next(rows, None)
+                if piece is None:
+                    return
+                readings, rejects = to_readings(
+                    piece, mapping, self._meter_ids, lambda place: f"{result.file}, {source.place_name} {place}"
+                )
             report.add(rejects)
             progress(source.progress())
+            result.last_line = last.judge(source, mapping.columns.names, piece, readings, rejects)
             yield piece.records, readings
 
-    def _write(self, writer: BatchWriter, parsed: Iterator[tuple[int, pa.Table]], result: FileResult) -> None:
+    def _write(
+        self, writer: BatchWriter, parsed: Iterator[tuple[int, pa.Table]], result: FileResult, last: LastReading
+    ) -> None:
         position = 0
+        empty: list[Batch] = []
         for records, readings in windows(parsed, WINDOW_ROWS):
-            for start, stop in writer.ranges_to_write(position, position + records, self._batch_rows):
-                batch = Batch(start, stop, readings.slice(start - position, stop - start))
-                result.inserted += writer.write(batch)
+            spans = [(position, position + records)]
+            if last.reject:
+                # Leave its position open.
+                place = position + last.place_in(readings)
+                if writer.uncommitted_ranges(place, place + 1) == [(place, place + 1)]:
+                    spans = [(position, place), (place + 1, position + records)]
+                    result.already_loaded -= 1
+                else:
+                    last.reject, result.last_line = None, "accepted"
+            for span in spans:
+                for start, stop in writer.ranges_to_write(*span, self._batch_rows):
+                    batch = Batch(start, stop, readings.slice(start - position, stop - start))
+                    if batch.readings.num_rows:
+                        result.inserted += writer.write(batch)
+                    else:
+                        empty.append(batch)
             result.already_loaded += readings.num_rows
             position += records
         result.already_loaded -= result.inserted
         result.rows_read = position
-        writer.record_end(position)
+        if result.has_no_readings:
+            return
+        for batch in empty:
+            writer.write(batch)
+        if last.reject is None:
+            writer.record_end(position)
 
 
 def windows(parsed: Iterator[tuple[int, pa.Table]], size: int) -> Iterator[tuple[int, pa.Table]]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import IOBase
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
 import pyarrow as pa
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from iot_platform.errors import SourceError
+from iot_platform.errors import PlatformError, SourceError
 from iot_platform.readings.files.csv_rows import CsvRowSource
 from iot_platform.readings.files.parquet_rows import ParquetRowSource
 from iot_platform.readings.files.raw_rows import RowSource
@@ -41,6 +44,17 @@ def open_row_source(path: Path) -> RowSource:
     except BaseException:
         raw.close()
         raise
+
+
+@contextmanager
+def naming_errors(path: Path | str) -> Iterator[None]:
+    """Whatever cannot be read in a file is a SourceError of that file: it does not keep others from being loaded."""
+    try:
+        yield
+    except (PlatformError, ClickHouseError, OSError):
+        raise
+    except Exception as error:
+        raise SourceError(f"{path}: cannot be read: {type(error).__name__}: {error}.") from error
 
 
 def _starts_with(file: BinaryIO, magic: bytes) -> bool:

@@ -22,6 +22,7 @@ class ParquetRowSource:
     """A Parquet file, read a bounded number of rows at a time. Raises SourceError when it is damaged."""
 
     place_name = "row"
+    unended_line = None
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self._path = path

@@ -9,6 +9,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from iot_platform.readings.files.unended_line import UnendedLine
+
 # A column of a file: a pyarrow Array of any type, known only when the file is open.
 Column: TypeAlias = Any
 # Line numbers of a CSV file, row numbers of a Parquet file; both count from 1.
@@ -47,6 +49,11 @@ class RowSource(Protocol):
     @property
     def column_names(self) -> list[str]:
         """The header of the file."""
+        ...
+
+    @property
+    def unended_line(self) -> UnendedLine | None:
+        """The last line of a text, if it has no line end; known when the last rows were read."""
         ...
 
     def rows(self, columns: list[str]) -> Iterator[RawRows]:

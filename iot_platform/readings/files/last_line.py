@@ -1,0 +1,43 @@
+"""The last reading of a file whose last line has no line end: loaded, or held back; see unended_line.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import pyarrow as pa
+
+from iot_platform.readings.files.raw_rows import RawRows, Reject, RowSource
+
+LastLine = Literal["", "whole", "accepted", "held back"]
+LAST_LINE = "last_line_without_line_end"
+
+
+class LastReading:
+    """What is known of the last reading of a file. ``reject``: it is in doubt; this is what is reported of it."""
+
+    def __init__(self, is_accepted: bool) -> None:
+        self.reject: Reject | None = None
+        self._is_accepted = is_accepted
+        self._second = 0
+
+    def judge(
+        self, source: RowSource, columns: Sequence[str], piece: RawRows, readings: pa.Table, rejects: Sequence[Reject]
+    ) -> LastLine:
+        """Look at the newest piece of a file; ``columns``: those that are read. "": no such line, or no reading."""
+        unended = source.unended_line
+        if unended is None or not len(piece.places) or any(reject.place >= piece.places[-1] for reject in rejects):
+            return ""
+        # A cut can only have changed the last column.
+        if source.column_names[-1] not in columns or unended.is_whole():
+            return "whole"
+        if self._is_accepted:
+            return "accepted"
+        self.reject = Reject(int(piece.places[-1]), LAST_LINE, piece.text_of(len(piece.places) - 1))
+        self._second = readings["timestamp"].cast(pa.int64())[-1].as_py()
+        return "held back"
+
+    def place_in(self, window: pa.Table) -> int:
+        """The index of the reading in the last window, which is sorted by time: it is the last one with its time."""
+        times = window["timestamp"].cast(pa.int64()).to_numpy()
+        return int((times <= self._second).sum()) - 1
