@@ -161,7 +161,7 @@ def test_parquet_rows(schema: Client, tmp_path: Path) -> None:
 def test_another_unit_is_another_source(schema: Client, tmp_path: Path) -> None:
     path = write(tmp_path / "r.csv", ["2026-01-01,1,1500"])
     load_file(schema, path, unit="kWh")
-    assert load_file(schema, path, unit="Wh").inserted == 1
+    assert load_file(schema, path, unit="Wh", override_unit=True).inserted == 1
     assert [value for _, _, value in stored(schema)] == [1.5, 1500.0]
 
 

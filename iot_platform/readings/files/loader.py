@@ -19,11 +19,15 @@ from iot_platform.errors import SourceError
 from iot_platform.readings.batch_writer import BatchWriter
 from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions, decide_id_kind, to_readings
-from iot_platform.readings.files.columns import choose_columns
+from iot_platform.readings.files.columns import Header, read_header
 from iot_platform.readings.files.file_digest import FileDigest, digest_file
+from iot_platform.readings.files.inspection import Inspected, Inspection, inspect_file
+from iot_platform.readings.files.meter_zones import zones_of_meters
 from iot_platform.readings.files.open_file import open_row_source
 from iot_platform.readings.files.raw_rows import RawRows, Reject, RowSource
+from iot_platform.readings.files.registers import RegisterReader
 from iot_platform.readings.files.rejects import RejectReport
+from iot_platform.readings.files.units import TABLE
 from iot_platform.readings.prepared_batch import Batch
 
 # Rows are sorted by time within windows of this many rows before they are split into batches. Without that, each batch
@@ -34,11 +38,17 @@ WINDOW_ROWS = 4_000_000
 SCHEME = "1"
 
 Progress = Callable[[float], None]
+# Called with the path and what a file is taken for, before anything is inserted.
+Inspect = Callable[[Path, Inspection], None]
 
 
 @dataclass
 class FileResult:
-    """The result of loading one file. ``rows_read`` = ``inserted`` + ``already_loaded`` + all ``rejected``."""
+    """The result of loading one file.
+
+    ``rows_read`` = ``inserted`` + ``already_loaded`` + all ``rejected`` + ``without_interval`` (readings of a register
+    that end no interval, such as the first). ``inspection``: None if the file was loaded before.
+    """
 
     file: str
     source: str
@@ -52,6 +62,8 @@ class FileResult:
     place_name: str = "row"
     was_complete: bool = False
     seconds: float = 0.0
+    without_interval: int = 0
+    inspection: Inspection | None = None
 
 
 class FileLoader:
@@ -66,18 +78,39 @@ class FileLoader:
         self._rejects = rejects
         self._meter_ids = MeterIds(client)
 
-    def load(self, path: Path, progress: Progress = lambda share: None) -> FileResult:
+    def load(
+        self,
+        path: Path,
+        progress: Progress = lambda share: None,
+        inspected: Inspect = lambda path, inspection: None,
+        *,
+        dry_run: bool = False,
+    ) -> FileResult:
         """Load one file. Rows that are not readings are reported and skipped.
 
-        Raises SourceError when the file cannot be used. Rows before a damaged place stay loaded, and a repeated load
-        does not load them again.
+        The whole file is inspected first; ``dry_run`` stops there. Raises SourceError when the file cannot be used, or
+        can be read in two ways. Rows before a damaged place stay loaded, and a repeated load does not load them again.
         """
         started = time.monotonic()
         digest = digest_file(path)
         with closing(open_row_source(path)) as source:
-            mapping, rows = self._mapping(path, source)
+            header, mapping, rows = self._mapping(path, source)
+            found: Inspected | None = None
+            if dry_run or not self._was_loaded(digest, header, mapping):
+                found = self._inspect(path, header, mapping)
+                mapping = found.mapping
+                inspected(path, found.inspection)
             name = _source_name(digest, mapping)
-            result = FileResult(file=str(path), source=name, mapping=mapping.describe(), place_name=source.place_name)
+            result = FileResult(
+                file=str(path),
+                source=name,
+                mapping=mapping.describe(),
+                place_name=source.place_name,
+                inspection=found.inspection if found else None,
+            )
+            if dry_run:
+                result.seconds = time.monotonic() - started
+                return result
             writer = BatchWriter(self._client, name, f"{path.name}: {mapping.describe()}")
             report = RejectReport(self._rejects(digest), source.place_name)
             with writer.exclusive(), closing(report):
@@ -87,8 +120,10 @@ class FileLoader:
                     result.already_loaded = writer.committed_readings(0, end)
                     result.was_complete = True
                 else:
-                    parsed = self._parsed(rows, mapping, report, source, progress)
+                    register = RegisterReader(mapping.conventions.interval_s)
+                    parsed = self._parsed(rows, mapping, found, register, report, source, progress)
                     self._write(writer, parsed, result)
+                    result.without_interval = register.without_interval
             result.rejected = dict(report.counts)
             result.first_rejects = report.first
             result.rejects_file = str(report.path) if report.counts else None
@@ -97,34 +132,65 @@ class FileLoader:
         result.seconds = time.monotonic() - started
         return result
 
-    def _mapping(self, path: Path, source: RowSource) -> tuple[ColumnMapping, Iterator[RawRows]]:
+    def _mapping(self, path: Path, source: RowSource) -> tuple[Header, ColumnMapping, Iterator[RawRows]]:
+        """What the header and the first rows say."""
         options = self._options
         try:
-            columns = choose_columns(
+            header = read_header(
                 source.column_names,
                 timestamp=options.timestamp_column,
                 device=options.device_column,
                 value=options.value_column,
                 unit=options.unit,
+                override_unit=options.override_unit,
             )
         except SourceError as error:
             raise SourceError(f"{path}: {error}") from error
-        rows = source.rows(columns.names)
+        rows = source.rows(header.columns.names)
         first = next(rows, None)
-        kind = decide_id_kind(first, columns, options, str(path))
-        return ColumnMapping(columns, options.timezone, kind), chain([first] if first else [], rows)
+        kind = decide_id_kind(first, header.columns, options, str(path))
+        mapping = ColumnMapping(header.columns, options.timezone or "UTC", kind)
+        return header, mapping, chain([first] if first else [], rows)
+
+    def _was_loaded(self, digest: FileDigest, header: Header, mapping: ColumnMapping) -> bool:
+        """Whether a file with the usual conventions was loaded completely: then it need not be inspected again."""
+        options = self._options
+        if header.unit_column or (options.stamp or header.stamp) == "end" or options.interval_s or options.register:
+            return False
+        if options.timestamp_format or options.decimal or TABLE[mapping.columns.unit].quantity != "energy":
+            return False
+        writer = BatchWriter(self._client, _source_name(digest, mapping))
+        end = writer.end()
+        return end is not None and not writer.uncommitted_ranges(0, end)
+
+    def _inspect(self, path: Path, header: Header, mapping: ColumnMapping) -> Inspected:
+        try:
+            return inspect_file(
+                lambda: open_row_source(path),
+                mapping,
+                header,
+                self._options,
+                lambda names: zones_of_meters(self._client, names),
+            )
+        except SourceError as error:
+            raise SourceError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
 
     def _parsed(
         self,
         rows: Iterator[RawRows],
         mapping: ColumnMapping,
+        found: Inspected | None,
+        register: RegisterReader,
         report: RejectReport,
         source: RowSource,
         progress: Progress,
     ) -> Iterator[tuple[int, pa.Table]]:
         """Number of rows and readings of each piece of the file."""
         for piece in rows:
-            readings, rejects = to_readings(piece, mapping, self._meter_ids)
+            repeated_hours = found.repeated_hours if found else None
+            readings, rejects = to_readings(piece, mapping, self._meter_ids, repeated_hours)
+            if mapping.conventions.is_register:
+                readings = register.intervals(readings)
             report.add(rejects)
             progress(source.progress())
             yield piece.records, readings

@@ -1,0 +1,34 @@
+"""The time zones of meters, from their metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from clickhouse_connect.driver.client import Client
+
+from iot_platform.devices.meter_ids import LAST_NUMERIC_ID, MeterIds
+
+_UTC = ("", "UTC", "Etc/UTC", "Etc/GMT", "GMT", "Zulu", "Universal")
+_ZONES = """
+SELECT device_id, toString(argMax(time_zone, valid_from)) AS zone
+FROM device_metadata FINAL
+WHERE NOT is_removed AND time_zone NOT IN {utc:Array(String)}
+GROUP BY device_id
+"""
+
+
+def zones_of_meters(client: Client, names: Sequence[str]) -> dict[str, str]:
+    """The zones other than UTC of meters (by the ids in a file), and for each zone one of its meters."""
+    rows = client.query(_ZONES, parameters={"utc": list(_UTC)}).result_rows
+    if not rows:
+        return {}
+    zone_of_device = {device: zone for device, zone in rows}
+    stored = MeterIds(client).stored()
+    zones: dict[str, str] = {}
+    for name in names:
+        device = stored.get(name)
+        if device is None and name.isascii() and name.isdigit() and int(name) <= LAST_NUMERIC_ID:
+            device = int(name)
+        if device in zone_of_device:
+            zones.setdefault(zone_of_device[device], name)
+    return zones
