@@ -206,7 +206,8 @@ def test_a_register(schema: Client, tmp_path: Path) -> None:
     assert total(schema) == 9.4
     assert stored(schema)[0][0] == "2024-01-01 00:00"
     assert result.inspection is not None
-    assert (result.inspection.quantity, result.inspection.kWh) == ("register", pytest.approx(9.4))
+    assert result.inspection.quantity == "register"
+    assert result.inspection.kWh == pytest.approx(9.4)
 
 
 def test_a_dry_run_inserts_nothing(schema: Client, tmp_path: Path) -> None:

@@ -56,9 +56,8 @@ class FilePass:
             return
         self.first_rows = self.first_rows or rows
         columns, conventions = self.mapping.columns, self.mapping.conventions
-        column, _ = decoded(rows.columns[columns.timestamp])
+        column, values = _text(rows.columns[columns.timestamp]), _text(rows.columns[columns.value])
         self.time_forms.add(column)
-        values, _ = decoded(rows.columns[columns.value])
         self.number_forms.add(values)
         if self.unit_column is not None:
             self._add_units(rows.columns[self.unit_column])
@@ -98,8 +97,7 @@ class FilePass:
         return np.asarray(codes[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)])
 
     def _add_units(self, column: Column) -> None:
-        texts, _ = decoded(column)
-        for pair in pc.value_counts(texts.cast(pa.string()).drop_null()).to_pylist():
+        for pair in pc.value_counts(_text(column).cast(pa.string()).drop_null()).to_pylist():
             if pair["values"].strip():
                 self.units[pair["values"].strip()] += pair["counts"]
 
@@ -112,6 +110,14 @@ class FilePass:
             local = parse_timestamps(column.take(pa.array(found)), "UTC", self.mapping.conventions.time_format)
             for index, second in zip(found.tolist(), local.values.to_pylist(), strict=True):
                 self.twice.add(names[meters[index]], second, int(rows.places[index]))
+
+
+def _text(column: Column) -> Column:
+    """The column; text is decoded."""
+    kind = column.type
+    if pa.types.is_timestamp(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return column
+    return decoded(column)[0]
 
 
 def _has_local_times(column: Column) -> bool:
