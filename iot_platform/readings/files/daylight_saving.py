@@ -30,20 +30,22 @@ _CLEAR_SHARE = 0.9
 
 
 class HoursOfFile:
-    """Which hours occur in a file, in any meter, and in which a meter has two readings of the same time."""
+    """How many readings a file has in each hour, and how many of a time that the meter has had before."""
 
     def __init__(self) -> None:
-        self._present = np.zeros(_HOURS, dtype=bool)
+        self._readings = np.zeros(_HOURS, dtype=np.int64)
         self._repeats = np.zeros(_HOURS, dtype=np.int64)
 
     def add(self, seconds: npt.NDArray[np.int64], repeated: npt.NDArray[np.int64]) -> None:
         """Note the times of a piece, and those that a meter has had before."""
-        self._present[seconds // HOUR_S] = True
-        np.add.at(self._repeats, repeated // HOUR_S, 1)
+        for counts, times in ((self._readings, seconds), (self._repeats, repeated)):
+            if len(times):
+                found = np.bincount(times // HOUR_S)
+                counts[: len(found)] += found
 
     def sign_of_local_time(self) -> tuple[str, str] | None:
         """A zone whose clock changes are visible in the file, and what shows them, in words; None: there is none."""
-        hours = np.flatnonzero(self._present)
+        hours = np.flatnonzero(self._readings)
         if len(hours) < 2:
             return None
         gaps = hours[:-1][np.diff(hours) == 2] + 1
@@ -56,28 +58,27 @@ class HoursOfFile:
             zone = ZoneInfo(name)
             skipped = [hour for hour in gaps.tolist() if _is_skipped(hour, zone)]
             twice = [hour for hour in repeated.tolist() if _is_twice(hour, zone)]
-            explained = int(self._repeats[twice].sum()) >= _CLEAR_SHARE * int(self._repeats.sum())
-            if not skipped and not (twice and explained):
-                continue
-            if self._contradicts(int(hours[0]), int(hours[-1]), zone):
-                continue
-            return (
-                (name, f"no meter has a reading between {_shown(skipped[0])} and {_shown(skipped[0] + 1)}")
-                if (skipped)
-                else (name, f"meters have two readings of the same time from {_shown(twice[0])} on")
-            )
+            repeats = int(self._repeats[twice].sum())
+            if repeats < _CLEAR_SHARE * int(self._repeats.sum()):
+                repeats = 0
+            missing = int(self._readings[[hour - 1 for hour in skipped]].sum())
+            if repeats + missing > self._impossible(int(hours[0]), int(hours[-1]), zone):
+                if skipped:
+                    return name, f"no meter has a reading between {_shown(skipped[0])} and {_shown(skipped[0] + 1)}"
+                return name, f"meters have two readings of the same time from {_shown(twice[0])} on"
         return None
 
-    def _contradicts(self, first: int, last: int, zone: ZoneInfo) -> bool:
-        """Whether there are readings in an hour that the clocks of a zone skip."""
-        day = first // 24 * 24
-        offsets = [(start, _offset(start, zone)) for start in range(day, last + 25, 24)]
-        for (start, before), (_, after) in zip(offsets, offsets[1:], strict=False):
-            if after > before and any(
-                self._present[hour] and _is_skipped(hour, zone) for hour in range(start, start + 24)
-            ):
-                return True
-        return False
+    def _impossible(self, first: int, last: int, zone: ZoneInfo) -> int:
+        """Number of readings in hours that the clocks of a zone skip. A few of them are bad rows."""
+        days = range(first // 24 * 24, last + 25, 24)
+        offsets = [_offset(start, zone) for start in days]
+        return sum(
+            int(self._readings[hour])
+            for start, before, after in zip(days, offsets, offsets[1:], strict=False)
+            if after > before
+            for hour in range(start, start + 24)
+            if _is_skipped(hour, zone)
+        )
 
 
 def differs_from_utc(zone_name: str, first: int, last: int) -> bool:
