@@ -70,6 +70,14 @@ class Inspected:
     inspection: Inspection
 
 
+def may_be_usual(header: Header, options: FileOptions) -> bool:
+    """Whether header and options leave it open that a file has the usual conventions."""
+    is_energy = TABLE[header.columns.unit].quantity == "energy" and header.unit_column is None
+    is_end = (options.stamp or header.stamp) == "end"
+    named = options.interval_s or options.register or options.timestamp_format or options.decimal
+    return is_energy and not is_end and not named
+
+
 def inspect_file(
     open_source: Callable[[], RowSource],
     mapping: ColumnMapping,

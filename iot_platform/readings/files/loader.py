@@ -21,13 +21,12 @@ from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions, decide_id_kind, to_readings
 from iot_platform.readings.files.columns import Header, read_header
 from iot_platform.readings.files.file_digest import FileDigest, digest_file
-from iot_platform.readings.files.inspection import Inspected, Inspection, inspect_file
+from iot_platform.readings.files.inspection import Inspected, Inspection, inspect_file, may_be_usual
 from iot_platform.readings.files.meter_zones import zones_of_meters
 from iot_platform.readings.files.open_file import open_row_source
 from iot_platform.readings.files.raw_rows import RawRows, Reject, RowSource
 from iot_platform.readings.files.registers import RegisterReader
 from iot_platform.readings.files.rejects import RejectReport
-from iot_platform.readings.files.units import TABLE
 from iot_platform.readings.prepared_batch import Batch
 
 # Rows are sorted by time within windows of this many rows before they are split into batches. Without that, each batch
@@ -100,37 +99,47 @@ class FileLoader:
                 found = self._inspect(path, header, mapping)
                 mapping = found.mapping
                 inspected(path, found.inspection)
-            name = _source_name(digest, mapping)
             result = FileResult(
                 file=str(path),
-                source=name,
+                source=_source_name(digest, mapping),
                 mapping=mapping.describe(),
                 place_name=source.place_name,
                 inspection=found.inspection if found else None,
             )
-            if dry_run:
-                result.seconds = time.monotonic() - started
-                return result
-            writer = BatchWriter(self._client, name, f"{path.name}: {mapping.describe()}")
-            report = RejectReport(self._rejects(digest), source.place_name)
-            with writer.exclusive(), closing(report):
-                end = writer.end()
-                if end is not None and not writer.uncommitted_ranges(0, end):
-                    result.rows_read = end
-                    result.already_loaded = writer.committed_readings(0, end)
-                    result.was_complete = True
-                else:
-                    register = RegisterReader(mapping.conventions.interval_s)
-                    parsed = self._parsed(rows, mapping, found, register, report, source, progress)
-                    self._write(writer, parsed, result)
-                    result.without_interval = register.without_interval
-            result.rejected = dict(report.counts)
-            result.first_rejects = report.first
-            result.rejects_file = str(report.path) if report.counts else None
+            if not dry_run:
+                self._insert(digest, source, rows, mapping, found, result, progress)
         if path.stat().st_size != digest.size_bytes:
             raise SourceError(f"{path}: the file changed while it was read. Load a copy that nothing writes to.")
         result.seconds = time.monotonic() - started
         return result
+
+    def _insert(
+        self,
+        digest: FileDigest,
+        source: RowSource,
+        rows: Iterator[RawRows],
+        mapping: ColumnMapping,
+        found: Inspected | None,
+        result: FileResult,
+        progress: Progress,
+    ) -> None:
+        """Insert what is missing of a file, and complete its result."""
+        writer = BatchWriter(self._client, result.source, f"{digest.path.name}: {result.mapping}")
+        report = RejectReport(self._rejects(digest), source.place_name)
+        with writer.exclusive(), closing(report):
+            end = writer.end()
+            if end is not None and not writer.uncommitted_ranges(0, end):
+                result.rows_read = end
+                result.already_loaded = writer.committed_readings(0, end)
+                result.was_complete = True
+            else:
+                register = RegisterReader(mapping.conventions.interval_s)
+                parsed = self._parsed(rows, mapping, found, register, report, source, progress)
+                self._write(writer, parsed, result)
+                result.without_interval = register.without_interval
+        result.rejected = dict(report.counts)
+        result.first_rejects = report.first
+        result.rejects_file = str(report.path) if report.counts else None
 
     def _mapping(self, path: Path, source: RowSource) -> tuple[Header, ColumnMapping, Iterator[RawRows]]:
         """What the header and the first rows say."""
@@ -154,10 +163,7 @@ class FileLoader:
 
     def _was_loaded(self, digest: FileDigest, header: Header, mapping: ColumnMapping) -> bool:
         """Whether a file with the usual conventions was loaded completely: then it need not be inspected again."""
-        options = self._options
-        if header.unit_column or (options.stamp or header.stamp) == "end" or options.interval_s or options.register:
-            return False
-        if options.timestamp_format or options.decimal or TABLE[mapping.columns.unit].quantity != "energy":
+        if not may_be_usual(header, self._options):
             return False
         writer = BatchWriter(self._client, _source_name(digest, mapping))
         end = writer.end()
@@ -187,8 +193,7 @@ class FileLoader:
     ) -> Iterator[tuple[int, pa.Table]]:
         """Number of rows and readings of each piece of the file."""
         for piece in rows:
-            repeated_hours = found.repeated_hours if found else None
-            readings, rejects = to_readings(piece, mapping, self._meter_ids, repeated_hours)
+            readings, rejects = to_readings(piece, mapping, self._meter_ids, found.repeated_hours if found else None)
             if mapping.conventions.is_register:
                 readings = register.intervals(readings)
             report.add(rejects)
