@@ -62,7 +62,8 @@ class HoursOfFile:
             if repeats < _CLEAR_SHARE * int(self._repeats.sum()):
                 repeats = 0
             missing = int(self._readings[[hour - 1 for hour in skipped]].sum())
-            if repeats + missing > self._impossible(int(hours[0]), int(hours[-1]), zone):
+            signs = repeats + missing
+            if signs and signs > self._impossible(int(hours[0]), int(hours[-1]), zone):
                 if skipped:
                     return name, f"no meter has a reading between {_shown(skipped[0])} and {_shown(skipped[0] + 1)}"
                 return name, f"meters have two readings of the same time from {_shown(twice[0])} on"
