@@ -9,20 +9,21 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from iot_platform.cli.inspection_table import show_inspection
 from iot_platform.cli.load_devices import DEVICE_IDS, devices
 from iot_platform.cli.output import echo_json, say
+from iot_platform.cli.reading_options import reading_options
 from iot_platform.clickhouse.session import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.readings.files.column_mapping import FileOptions
-from iot_platform.readings.files.columns import UNITS
 from iot_platform.readings.files.file_digest import FileDigest
-from iot_platform.readings.files.loader import REJECTED_BEFORE, FileLoader, FileResult
+from iot_platform.readings.files.file_result import FileResult
+from iot_platform.readings.files.loader import REJECTED_BEFORE, FileLoader
 from iot_platform.security.escaping import escape_lines
 from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
@@ -42,23 +43,9 @@ def load() -> None:
 load.add_command(devices)
 
 
-def _zone(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise click.BadParameter(f"unknown time zone {value!r}. Use a name such as Europe/London.") from error
-    return value
-
-
 @load.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
-@click.option("--timestamp-column", help="Column with the start of the interval. Default: found by its name.")
-@click.option("--device-column", help="Column with the meter id. Default: found by its name.")
-@click.option("--value-column", help="Column with the energy used in the interval. Default: found by its name.")
-@click.option(
-    "--unit", type=click.Choice(UNITS), help="Unit of the energy. Default: Wh or MWh if in the column's name, else kWh."
-)
-@click.option("--timezone", default="UTC", show_default=True, callback=_zone, help="Time zone of times without one.")
+@reading_options
 @DEVICE_IDS
 @click.option(
     "--rejects", type=click.Path(path_type=Path), help="File for the report of bad rows. Default: in IOT_HOME/rejects."
@@ -67,16 +54,22 @@ def _zone(context: click.Context, parameter: click.Parameter, value: str) -> str
 @click.option(
     "--accept-last-line", is_flag=True, help="Load a last line without a line end, although it may be cut off."
 )
+@click.option("--dry-run", is_flag=True, help="Only show what each file is taken for, and its first readings.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
-def readings(files: tuple[Path, ...], rejects: Path | None, strict: bool, as_json: bool, **options: Any) -> None:
+def readings(
+    files: tuple[Path, ...], rejects: Path | None, strict: bool, dry_run: bool, as_json: bool, **options: Any
+) -> None:
     """Load readings from CSV or Parquet files, uncompressed or compressed with gzip or zstd.
 
     Bad rows (a missing value, an unreadable time or number ...) are skipped and reported with their line number. NaN,
     infinite, negative and too large values are readings: they are loaded into L1, and L2 puts them into
     power_quarantine. Loading a file again adds nothing; an interrupted load continues where it stopped.
 
+    Each file is inspected as a whole before anything of it is inserted: the command shows what it is taken for, and
+    refuses a file that can be read in several ways. The message names the option that decides.
+
     A last line without a line end may be cut off, in the middle of a number. It is loaded if its form shows that it is
-    whole. Otherwise it is held back; load the file again with --accept-last-line to add it.
+    whole. Otherwise it is held back (and a register refused); load the file again with --accept-last-line to add it.
 
     Exit code 0: every file was loaded, even if there are bad rows (see --strict). 1: a file could not be loaded, or not
     one of its rows is a reading; all other files were loaded.
@@ -89,6 +82,7 @@ def readings(files: tuple[Path, ...], rejects: Path | None, strict: bool, as_jso
     def rejects_of(file: FileDigest) -> Path:
         return rejects or state_directory(settings.root, "rejects") / f"{file.path.name}.{file.sha256[:16]}.csv"
 
+    show_inspected = partial(show_inspection, with_preview=dry_run, is_shown=not as_json)
     results: list[FileResult] = []
     failed: dict[str, str] = {}
     with migrated_session(settings) as client, _progress() as progress:
@@ -96,9 +90,10 @@ def readings(files: tuple[Path, ...], rejects: Path | None, strict: bool, as_jso
         for path in files:
             task = progress.add_task(escape_lines(path.name), total=1.0)
             try:
-                results.append(result := loader.load(path, partial(_show_progress, progress, task)))
+                show = partial(_show_progress, progress, task)
+                results.append(result := loader.load(path, show, show_inspected, dry_run=dry_run))
                 if result.has_no_readings:
-                    failed[str(path)] = f"{path}: not one of its {result.rows_read:,} rows is a reading."
+                    failed[str(path)] = f"{path}: not one of its {result.rows:,} rows is a reading."
             except PlatformError as error:
                 failed[str(path)] = str(error)
             progress.remove_task(task)
@@ -106,7 +101,7 @@ def readings(files: tuple[Path, ...], rejects: Path | None, strict: bool, as_jso
     summary = _summary(results, failed, seconds)
     if as_json:
         echo_json(summary)
-    else:
+    elif not dry_run:
         _show(results, summary)
     for message in failed.values():
         say(f"Error: {message}", err=True)
@@ -162,6 +157,8 @@ def _show(results: list[FileResult], summary: dict[str, Any]) -> None:
             )
         for note in result.notes:
             say(f"  {note}")
+        if result.without_interval:
+            say(f"  {result.without_interval:,} readings of registers end no interval (the first ones, repeated ones).")
         if result.rejected:
             reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(result.rejected.items()))
             say(

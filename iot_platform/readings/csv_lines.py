@@ -14,9 +14,10 @@ from iot_platform.devices.meter_ids import IdKind
 from iot_platform.errors import SourceError
 from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.files.column_mapping import ColumnMapping, to_named_readings
-from iot_platform.readings.files.columns import choose_columns
+from iot_platform.readings.files.columns import read_header
 from iot_platform.readings.files.csv_rows import CsvRowSource
 from iot_platform.readings.files.raw_rows import Reject
+from iot_platform.readings.files.units import TABLE
 from iot_platform.readings.named_readings import METER_ID
 
 PIECE_BYTES = 4 << 20
@@ -40,7 +41,18 @@ class LineParser:
         self._header = header.rstrip(b"\r\n") + b"\n"
         self._where = Path(where)
         source = self._open(b"")
-        columns = choose_columns(source.column_names, timestamp=None, device=None, value=None, unit=None)
+        found = read_header(source.column_names, timestamp=None, device=None, value=None, unit=None)
+        columns = found.columns
+        if found.stamp == "end" or TABLE[columns.unit].quantity != "energy":
+            raise SourceError(
+                f"{where}: a stream has the energy of each interval and its start; {columns.timestamp!r} is the "
+                f"{found.stamp} of the interval, and {columns.value!r} is in {columns.unit}. Convert them before."
+            )
+        if found.unit_column:
+            raise SourceError(
+                f"{where}: a stream has one unit, in the name of column {columns.value!r} (such as kWh), not in column "
+                f"{found.unit_column!r} of each line."
+            )
         self._mapping = ColumnMapping(columns, "UTC", device_ids)
 
     def parse(self, lines: bytes, first: int = 0) -> tuple[pa.Table, list[Reject]]:

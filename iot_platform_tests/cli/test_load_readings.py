@@ -25,7 +25,8 @@ from iot_platform.cli.load import load
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.readings.files import csv_rows, loader
 from iot_platform.readings.files.column_mapping import FileOptions
-from iot_platform.readings.files.loader import FileLoader, FileResult
+from iot_platform.readings.files.file_result import FileResult
+from iot_platform.readings.files.loader import FileLoader
 from iot_platform.settings import PACKAGE_DIR
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -154,7 +155,7 @@ def test_parquet_rows(schema: Client, tmp_path: Path) -> None:
 def test_another_unit_is_another_source(schema: Client, tmp_path: Path) -> None:
     path = write(tmp_path / "r.csv", ["2026-01-01,1,1500"])
     load_file(schema, path, unit="kWh")
-    assert load_file(schema, path, unit="Wh").inserted == 1
+    assert load_file(schema, path, unit="Wh", override_unit=True).inserted == 1
     assert [value for _, _, value in stored(schema)] == [1.5, 1500.0]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from iot_platform.errors import SourceError
-from iot_platform.readings.csv_lines import read_whole_lines
+from iot_platform.readings.csv_lines import LineParser, read_whole_lines
 from iot_platform.readings.files.raw_rows import Reject
 from iot_platform.readings.files.rejects import RejectReport
 
@@ -46,3 +46,16 @@ def test_reported_rejects_survive_a_kill(tmp_path: Path) -> None:
     # The report is not closed, as after kill -9.
     assert (tmp_path / "rejects.csv").read_text(encoding="utf-8").splitlines()[1] == '7,no number,"x,y,z"'
     report.close()
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (b"interval_end,device_id,kwh\n", "'interval_end' is the end of the interval"),
+        (b"time,device_id,power_kw\n", "'power_kw' is in kW. Convert them before"),
+        (b"time,device_id,usage,unit\n", "not in column 'unit' of each line"),
+    ],
+)
+def test_headers_that_only_a_file_can_have(header: bytes, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        LineParser(header, "plant")

@@ -193,7 +193,7 @@ def test_columns_are_found_by_their_names() -> None:
     # The platform's own names have priority over other matching names.
     own = choose("timestamp", "time", "device_id", "building_id", "power_usage_kWh", "energy")
     assert own == Columns("timestamp", "device_id", "power_usage_kWh", "kWh")
-    assert choose("a", "b", "c_wh", timestamp="a", device="b", value="c_wh", unit="kWh").unit == "kWh"
+    assert choose("a", "b", "c", timestamp="a", device="b", value="c", unit="MWh").unit == "MWh"
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,17 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from iot_platform.devices.meter_ids import IdKind, MeterIds, normalized, plain_numbers, refuse_scientific
 from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.files.columns import Columns
+from iot_platform.readings.files.conventions import Conventions
+from iot_platform.readings.files.local_times import RepeatedHours
 from iot_platform.readings.files.older_ids import older_numbers
-from iot_platform.readings.files.parsing import parse_energy, parse_ids, parse_timestamps, reasons_of
+from iot_platform.readings.files.parsing import Parsed, parse_energy, parse_ids, parse_timestamps, reasons_of
 from iot_platform.readings.files.raw_rows import Column, RawRows, Reject
+from iot_platform.readings.files.units import TABLE
 from iot_platform.readings.named_readings import METER_ID, named_columns
 
 BAD_DEVICE_ID = "device_id_not_1_to_999999999"
@@ -23,14 +27,24 @@ BAD_DEVICE_ID = "device_id_not_1_to_999999999"
 
 @dataclass(frozen=True)
 class FileOptions:
-    """How to read files; None or "auto": determined from the header and first rows of each file."""
+    """How to read files; None or "auto": determined from the header and the rows of each file.
+
+    ``register``: whether the values are totals of a register. ``override_unit``: ``unit`` holds even if the file names
+    another one.
+    """
 
     timestamp_column: str | None = None
     device_column: str | None = None
     value_column: str | None = None
-    unit: Literal["Wh", "kWh", "MWh"] | None = None
-    timezone: str = "UTC"
+    unit: str | None = None
+    timezone: str | None = None
     device_ids: IdKind = "auto"
+    override_unit: bool = False
+    stamp: Literal["start", "end"] | None = None
+    interval_s: int | None = None
+    timestamp_format: str | None = None
+    decimal: Literal["comma", "point"] | None = None
+    register: bool | None = None
     # Not a part of the mapping: it decides whether the last line is loaded, not what it means.
     accept_last_line: bool = False
 
@@ -46,28 +60,60 @@ class ColumnMapping:
     columns: Columns
     timezone: str
     device_ids: IdKind
+    conventions: Conventions = Conventions()
     by_older_rule: bool = False
 
     def key(self) -> str:
-        """A text that is the same for the same mapping; a part of the source's name."""
+        """A text that is the same for the same mapping; a part of the source's name.
+
+        Conventions are in it only if they are not the usual ones: files keep the names that they had before there were
+        conventions.
+        """
         fields = asdict(self)
-        del fields["by_older_rule"]
+        del fields["by_older_rule"], fields["conventions"]
         if self.device_ids == "external" and not self.by_older_rule:
             fields["device_ids"] = "auto"
+        if unusual := self.conventions.unusual():
+            fields["conventions"] = unusual
         return json.dumps(fields, sort_keys=True)
 
     def describe(self) -> str:
         """The mapping in words."""
         columns = self.columns
         names = " (names are rejected)" if self.device_ids == "numeric" and not self.by_older_rule else ""
+        quantity = "register" if self.conventions.is_register else TABLE[columns.unit].quantity
         return (
             f"time {columns.timestamp!r} ({self.timezone} unless it names a zone), meter {columns.device!r}{names}, "
-            f"energy {columns.value!r} in {columns.unit}"
+            f"{quantity} {columns.value!r} in {columns.unit}{self.conventions.describe()}"
         )
 
 
+def convert(
+    rows: RawRows, mapping: ColumnMapping, repeated_hours: RepeatedHours | None = None
+) -> tuple[Parsed, Parsed, Parsed]:
+    """The UTC starts of the intervals, the meter ids (text), and the kWh in the rows; registers are not differenced."""
+    columns, conventions = mapping.columns, mapping.conventions
+    times = parse_timestamps(rows.columns[columns.timestamp], mapping.timezone, conventions.time_format)
+    if repeated_hours is not None:
+        times.values = repeated_hours.fill(rows.places, times.values, times.reasons)
+    energy = parse_energy(rows.columns[columns.value], columns.unit, conventions.decimal)
+    ids = parse_ids(rows.columns[columns.device], by_older_rule=mapping.by_older_rule)
+    is_power, is_end = TABLE[columns.unit].quantity == "power", conventions.stamp == "end"
+    if is_power or is_end:
+        interval_s = conventions.interval_of(normalized(ids.values))
+        if is_power:
+            energy.values = pc.divide(pc.multiply(energy.values, interval_s.cast(pa.float64())), 3600.0)
+        if is_end:
+            times.values = _moved_back(times, interval_s)
+    return times, ids, energy
+
+
 def to_readings(
-    rows: RawRows, mapping: ColumnMapping, meter_ids: MeterIds, where: Callable[[int], str] = "row {}".format
+    rows: RawRows,
+    mapping: ColumnMapping,
+    meter_ids: MeterIds,
+    where: Callable[[int], str] = "row {}".format,
+    repeated_hours: RepeatedHours | None = None,
 ) -> tuple[pa.Table, list[Reject]]:
     """The readings in the rows, and the rows that are not readings, in the order of the file.
 
@@ -76,10 +122,11 @@ def to_readings(
     """
     if mapping.device_ids != "numeric":
         # Names are registered only for readings, so later.
-        found = _parsed(rows, mapping, None, where)
+        found = _good_rows(rows, mapping, None, where, repeated_hours)
         numbers = meter_ids.device_ids(found.ids)
     else:
-        found = _parsed(rows, mapping, older_numbers if mapping.by_older_rule else meter_ids.plain_device_ids, where)
+        only_numbers = older_numbers if mapping.by_older_rule else meter_ids.plain_device_ids
+        found = _good_rows(rows, mapping, only_numbers, where, repeated_hours)
         numbers = found.numbers
     table = pa.Table.from_arrays([found.times, numbers, found.energy], schema=READING_SCHEMA)
     return table, found.rejects
@@ -90,14 +137,14 @@ def to_named_readings(
 ) -> tuple[pa.Table, list[Reject]]:
     """Like ``to_readings``, if names get their numbers later: with the further column of named_readings.py."""
     only_numbers = (lambda ids: plain_numbers(normalized(ids), "kept")) if mapping.device_ids == "numeric" else None
-    found = _parsed(rows, mapping, only_numbers, where)
+    found = _good_rows(rows, mapping, only_numbers, where)
     numbers, names = named_columns(found.ids)
     table = pa.Table.from_arrays([found.times, numbers, found.energy], schema=READING_SCHEMA)
     return table.append_column(METER_ID, names), found.rejects
 
 
 @dataclass(frozen=True)
-class _Parsed:
+class _GoodRows:
     """The columns of the rows that are readings, and the rows that are not."""
 
     times: Column
@@ -107,17 +154,15 @@ class _Parsed:
     rejects: list[Reject]
 
 
-def _parsed(
+def _good_rows(
     rows: RawRows,
     mapping: ColumnMapping,
     only_numbers: Callable[[pa.StringArray], Column] | None,
     where: Callable[[int], str],
-) -> _Parsed:
+    repeated_hours: RepeatedHours | None = None,
+) -> _GoodRows:
     """``only_numbers``: gives the numbers of ids, and NULL for names: these are rejected."""
-    columns = mapping.columns
-    times = parse_timestamps(rows.columns[columns.timestamp], mapping.timezone)
-    energy = parse_energy(rows.columns[columns.value], columns.unit)
-    ids = parse_ids(rows.columns[columns.device], by_older_rule=mapping.by_older_rule)
+    times, ids, energy = convert(rows, mapping, repeated_hours)
     refuse_scientific(ids.values, lambda index: where(int(rows.places[index])))
     numbers: Column = None
     if only_numbers is not None:
@@ -128,13 +173,22 @@ def _parsed(
     good = pa.array(reasons == "")
     seconds = times.values.filter(good).cast(pa.int64()).cast(pa.timestamp("s", "UTC"))
     rejects = _in_order(rows, reasons.tolist()) if len(seconds) < rows.records else []
-    return _Parsed(
+    return _GoodRows(
         seconds,
         ids.values.filter(good),
         None if numbers is None else numbers.filter(good),
         energy.values.filter(good),
         rejects,
     )
+
+
+def _moved_back(times: Parsed, interval_s: Column) -> Column:
+    """Starts of intervals from their ends."""
+    starts: Column = pc.subtract(times.values.cast(pa.int64()), interval_s)
+    is_early: Column = pc.less(starts, pa.scalar(0))
+    too_early = np.asarray(is_early.fill_null(False).to_numpy(zero_copy_only=False), dtype=bool)
+    times.reasons[too_early & (times.reasons == "")] = "time_out_of_range"
+    return pc.if_else(pa.array(too_early), None, starts).cast(pa.uint32())
 
 
 def _in_order(rows: RawRows, reasons: Sequence[str]) -> list[Reject]:

@@ -13,6 +13,13 @@ LastLine = Literal["", "whole", "accepted", "held back"]
 LAST_LINE = "last_line_without_line_end"
 
 
+def may_be_cut(source: RowSource, columns: Sequence[str]) -> bool:
+    """Whether the last line of a file, of which all was read, may be cut off; ``columns``: those that are read."""
+    unended = source.unended_line
+    # A cut can only have changed the last column.
+    return unended is not None and source.column_names[-1] in columns and not unended.is_whole()
+
+
 class LastReading:
     """What is known of the last reading of a file. ``reject``: it is in doubt; this is what is reported of it."""
 
@@ -24,12 +31,12 @@ class LastReading:
     def judge(
         self, source: RowSource, columns: Sequence[str], piece: RawRows, readings: pa.Table, rejects: Sequence[Reject]
     ) -> LastLine:
-        """Look at the newest piece of a file; ``columns``: those that are read. "": no such line, or no reading."""
-        unended = source.unended_line
-        if unended is None or not len(piece.places) or any(reject.place >= piece.places[-1] for reject in rejects):
+        """Look at the newest piece of a file. "": no such line, or no reading."""
+        if source.unended_line is None or not len(piece.places):
             return ""
-        # A cut can only have changed the last column.
-        if source.column_names[-1] not in columns or unended.is_whole():
+        if any(reject.place >= piece.places[-1] for reject in rejects):
+            return ""
+        if not may_be_cut(source, columns):
             return "whole"
         if self._is_accepted:
             return "accepted"

@@ -6,26 +6,29 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.devices.meter_ids import MeterIds
 from iot_platform.errors import SourceError
 from iot_platform.readings.batch_writer import BatchWriter
-from iot_platform.readings.contract import READING_SCHEMA
-from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions, to_readings
-from iot_platform.readings.files.columns import choose_columns
+from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions
+from iot_platform.readings.files.columns import Header, read_header
 from iot_platform.readings.files.file_digest import FileDigest, digest_file
-from iot_platform.readings.files.last_line import LastLine, LastReading
+from iot_platform.readings.files.file_readings import FileReadings, Progress
+from iot_platform.readings.files.file_result import FileResult
+from iot_platform.readings.files.inspection import Inspected, Inspection, inspect_file, may_be_usual
+from iot_platform.readings.files.last_line import LastReading
+from iot_platform.readings.files.meter_zones import zones_of_meters
 from iot_platform.readings.files.older_ids import older_kind
 from iot_platform.readings.files.open_file import naming_errors, open_row_source
-from iot_platform.readings.files.raw_rows import RawRows, Reject, RowSource
+from iot_platform.readings.files.raw_rows import RawRows, RowSource
 from iot_platform.readings.files.rejects import RejectReport
+from iot_platform.readings.files.windows import windows
 from iot_platform.readings.ledger import Ledger
 from iot_platform.readings.prepared_batch import Batch
 
@@ -38,36 +41,8 @@ SCHEME = "1"
 # Rows that were not readings when the file was loaded, and that this version of the platform could read.
 REJECTED_BEFORE = "rejected_when_it_was_loaded"
 
-Progress = Callable[[float], None]
-
-
-@dataclass
-class FileResult:
-    """The result of loading one file. ``rows_read`` = ``inserted`` + ``already_loaded`` + all ``rejected``.
-
-    ``last_line``: of a file whose last line has no line end. "held back": it may be cut, and is one of ``rejected``; it
-    is loaded when the file is loaded again with ``accept_last_line``.
-    """
-
-    file: str
-    source: str
-    mapping: str
-    rows_read: int = 0
-    inserted: int = 0
-    already_loaded: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
-    rejects_file: str | None = None
-    first_rejects: list[Reject] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    place_name: str = "row"
-    was_complete: bool = False
-    seconds: float = 0.0
-    last_line: LastLine = ""
-
-    @property
-    def has_no_readings(self) -> bool:
-        """Whether the file has rows, and not one of them is a reading."""
-        return bool(self.rows_read) and not self.inserted + self.already_loaded
+# Called with the path and what a file is taken for, before anything is inserted.
+Inspect = Callable[[Path, Inspection], None]
 
 
 class FileLoader:
@@ -82,11 +57,19 @@ class FileLoader:
         self._rejects = rejects
         self._meter_ids = MeterIds(client)
 
-    def load(self, path: Path, progress: Progress = lambda share: None) -> FileResult:
+    def load(
+        self,
+        path: Path,
+        progress: Progress = lambda share: None,
+        inspected: Inspect = lambda path, inspection: None,
+        *,
+        dry_run: bool = False,
+    ) -> FileResult:
         """Load one file. Rows that are not readings are reported and skipped.
 
-        Raises SourceError when the file cannot be used. Rows before a damaged place stay loaded, and a repeated load
-        does not load them again. Of a file in which not one row is a reading, nothing is recorded.
+        The whole file is inspected first; ``dry_run`` stops there. Raises SourceError when the file cannot be used, or
+        can be read in two ways. Rows before a damaged place stay loaded, and a repeated load does not load them again.
+        Of a file in which not one row is a reading, nothing is recorded.
         """
         started = time.monotonic()
         digest = digest_file(path)
@@ -94,56 +77,57 @@ class FileLoader:
             opened = open_row_source(path)
         with closing(opened) as source:
             with naming_errors(path):
-                mapping, first, rows = self._mapping(path, source)
-                name, mapping = self._source(digest, mapping, first)
+                header, mapping, first, rows = self._columns(path, source)
+                name, mapping, found = self._take(digest, header, mapping, first, is_dry_run=dry_run)
             result = FileResult(file=str(path), source=name, mapping=mapping.describe(), place_name=source.place_name)
-            writer = BatchWriter(self._client, name, f"{path.name}: {mapping.describe()}")
-            report = RejectReport(self._rejects(digest), source.place_name)
-            with writer.exclusive(), closing(report):
-                end = writer.end()
+            if found:
+                result.inspection = found.inspection
+                inspected(path, found.inspection)
+            if not dry_run:
+                report = RejectReport(self._rejects(digest), source.place_name)
                 last = LastReading(self._options.accept_last_line)
-                parsed = self._parsed(rows, mapping, report, source, progress, result, last)
-                if end is not None and not writer.uncommitted_ranges(0, end):
-                    result.rows_read = end
-                    result.already_loaded = writer.committed_readings(0, end)
-                    result.was_complete = True
-                    if end > result.already_loaded:
-                        # Report its bad rows again.
-                        for _ in parsed:
-                            pass
-                        more = end - result.already_loaded - report.counts.total()
-                        if more > 0:
-                            report.counts[REJECTED_BEFORE] = more
-                else:
-                    self._write(writer, parsed, result, last)
-                    if last.reject:
-                        report.add([last.reject])
-            result.notes = self._meter_ids.notes()
-            result.rejected = dict(report.counts)
-            result.first_rejects = report.first
-            result.rejects_file = str(report.path) if report.counts else None
+                repeated_hours = found.repeated_hours if found else None
+                readings = FileReadings(path, source, rows, mapping, repeated_hours, report, last)
+                self._insert(path, readings, found, result, progress)
         if path.stat().st_size != digest.size_bytes:
             raise SourceError(f"{path}: the file changed while it was read. Load a copy that nothing writes to.")
         result.seconds = time.monotonic() - started
         return result
 
-    def _mapping(self, path: Path, source: RowSource) -> tuple[ColumnMapping, RawRows | None, Iterator[RawRows]]:
-        """The mapping of a file, its first rows, and all of its rows."""
+    def _columns(
+        self, path: Path, source: RowSource
+    ) -> tuple[Header, ColumnMapping, RawRows | None, Iterator[RawRows]]:
+        """What the header says, the mapping with the usual conventions, the first rows, and all rows."""
         options = self._options
         try:
-            columns = choose_columns(
+            header = read_header(
                 source.column_names,
                 timestamp=options.timestamp_column,
                 device=options.device_column,
                 value=options.value_column,
                 unit=options.unit,
+                override_unit=options.override_unit,
             )
         except SourceError as error:
             raise SourceError(f"{path}: {error}") from error
-        rows = source.rows(columns.names)
+        rows = source.rows(header.columns.names)
         first = next(rows, None)
-        mapping = ColumnMapping(columns, options.timezone, options.device_ids)
-        return mapping, first, chain([first] if first else [], rows)
+        mapping = ColumnMapping(header.columns, options.timezone or "UTC", options.device_ids)
+        return header, mapping, first, chain([first] if first else [], rows)
+
+    def _take(
+        self, digest: FileDigest, header: Header, usual: ColumnMapping, first: RawRows | None, *, is_dry_run: bool
+    ) -> tuple[str, ColumnMapping, Inspected | None]:
+        """The name of the source of a file, its mapping, and what an inspection has found.
+
+        A file with the usual conventions that was loaded completely need not be inspected again.
+        """
+        name, mapping = self._source(digest, usual, first)
+        if not is_dry_run and may_be_usual(header, self._options) and self._was_loaded(name):
+            return name, mapping, None
+        found = self._inspect(digest.path, header, usual)
+        name, mapping = self._source(digest, found.mapping, first)
+        return name, mapping, found
 
     def _source(self, digest: FileDigest, mapping: ColumnMapping, first: RawRows | None) -> tuple[str, ColumnMapping]:
         """The name of the source, and its mapping: as before if an older version has loaded the file, or begun to."""
@@ -155,40 +139,65 @@ class FileLoader:
                 return name, older
         return _source_name(digest, mapping), mapping
 
-    def _parsed(
-        self,
-        rows: Iterator[RawRows],
-        mapping: ColumnMapping,
-        report: RejectReport,
-        source: RowSource,
-        progress: Progress,
-        result: FileResult,
-        last: LastReading,
-    ) -> Iterator[tuple[int, pa.Table]]:
-        """Number of rows and readings of each piece of the file. Sets ``last`` before the piece with the last row."""
-        while True:
-            with naming_errors(result.file):
-                piece = next(rows, None)
-                if piece is None:
-                    return
-                readings, rejects = to_readings(
-                    piece, mapping, self._meter_ids, lambda place: f"{result.file}, {source.place_name} {place}"
-                )
-            report.add(rejects)
-            progress(source.progress())
-            result.last_line = last.judge(source, mapping.columns.names, piece, readings, rejects)
-            yield piece.records, readings
+    def _was_loaded(self, name: str) -> bool:
+        """Whether a source was loaded completely. (If not one row was a reading then, this version may read it.)"""
+        writer = BatchWriter(self._client, name)
+        end = writer.end()
+        return end is not None and not writer.uncommitted_ranges(0, end) and writer.committed_readings(0, end) > 0
+
+    def _inspect(self, path: Path, header: Header, mapping: ColumnMapping) -> Inspected:
+        try:
+            return inspect_file(
+                path, mapping, header, self._options, lambda names: zones_of_meters(self._client, names)
+            )
+        except SourceError as error:
+            raise SourceError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
+
+    def _insert(
+        self, path: Path, readings: FileReadings, found: Inspected | None, result: FileResult, progress: Progress
+    ) -> None:
+        """Insert what is missing of a file, and complete its result."""
+        writer = BatchWriter(self._client, result.source, f"{path.name}: {result.mapping}")
+        pieces = readings.pieces(self._meter_ids, progress)
+        report = readings.report
+        with writer.exclusive(), closing(report):
+            end = writer.end()
+            if end is not None and not writer.uncommitted_ranges(0, end):
+                result.rows_read, result.was_complete = end, True
+                result.already_loaded = writer.committed_readings(0, end)
+                if end > result.already_loaded:
+                    _report_again(pieces, readings, result)
+            else:
+                self._check_last_line(path, readings, found)
+                self._write(writer, windows(pieces, WINDOW_ROWS), readings, result)
+                if readings.last.reject:
+                    report.add([readings.last.reject])
+        result.notes = self._meter_ids.notes()
+        result.rejected = dict(report.counts)
+        result.first_rejects = report.first
+        result.rejects_file = str(report.path) if report.counts else None
+
+    def _check_last_line(self, path: Path, readings: FileReadings, found: Inspected | None) -> None:
+        """Refuse a register whose last line may be cut: other intervals than its own may depend on it."""
+        is_register = readings.mapping.conventions.is_register
+        if is_register and found and found.may_be_cut and not self._options.accept_last_line:
+            raise SourceError(
+                f"{path}: the last line has no line end, and may be cut off in its value. The energy of a register is "
+                "the difference of values, so nothing was loaded. If the line is whole, add --accept-last-line."
+            )
 
     def _write(
-        self, writer: BatchWriter, parsed: Iterator[tuple[int, pa.Table]], result: FileResult, last: LastReading
+        self, writer: BatchWriter, found: Iterator[tuple[int, pa.Table]], readings: FileReadings, result: FileResult
     ) -> None:
-        position = 0
+        """Write the windows of a file. Batches without a reading come last, as the file may have none at all."""
+        position, last = 0, readings.last
         empty: list[Batch] = []
-        for records, readings in windows(parsed, WINDOW_ROWS):
+        for records, window in found:
+            result.last_line = readings.last_line
             spans = [(position, position + records)]
             if last.reject:
                 # Leave its position open.
-                place = position + last.place_in(readings)
+                place = position + last.place_in(window)
                 if writer.uncommitted_ranges(place, place + 1) == [(place, place + 1)]:
                     spans = [(position, place), (place + 1, position + records)]
                     result.already_loaded -= 1
@@ -196,15 +205,16 @@ class FileLoader:
                     last.reject, result.last_line = None, "accepted"
             for span in spans:
                 for start, stop in writer.ranges_to_write(*span, self._batch_rows):
-                    batch = Batch(start, stop, readings.slice(start - position, stop - start))
+                    batch = Batch(start, stop, window.slice(start - position, stop - start))
                     if batch.readings.num_rows:
                         result.inserted += writer.write(batch)
                     else:
                         empty.append(batch)
-            result.already_loaded += readings.num_rows
+            result.already_loaded += window.num_rows
             position += records
         result.already_loaded -= result.inserted
         result.rows_read = position
+        result.without_interval = readings.without_interval
         if result.has_no_readings:
             return
         for batch in empty:
@@ -213,33 +223,16 @@ class FileLoader:
             writer.record_end(position)
 
 
-def windows(parsed: Iterator[tuple[int, pa.Table]], size: int) -> Iterator[tuple[int, pa.Table]]:
-    """Join the pieces of a file into windows: number of rows, and readings sorted by time.
-
-    A window ends with the piece that brings it to ``size`` rows or more. Only the file's content decides where pieces
-    end, so the windows are the same in each load. The positions of a window after its last reading stand for its
-    rejected rows.
-    """
-    tables: list[pa.Table] = []
-    records = 0
-    for count, table in parsed:
-        tables.append(table)
-        records += count
-        if records >= size:
-            yield records, _sorted(tables)
-            tables, records = [], 0
-    if records:
-        yield records, _sorted(tables)
-
-
-def _sorted(tables: list[pa.Table]) -> pa.Table:
-    table = pa.concat_tables(tables).combine_chunks() if tables else READING_SCHEMA.empty_table()
-    tables.clear()
-    times = table["timestamp"].cast(pa.int64())
-    if table.num_rows < 2 or pc.all(pc.less_equal(times[:-1], times[1:])).as_py():
-        return table
-    # A stable sort keeps readings of the same time in the order of the file, so positions are the same in each load.
-    return table.take(pc.sort_indices(times))
+def _report_again(pieces: Iterator[tuple[int, pa.Table]], readings: FileReadings, result: FileResult) -> None:
+    """Report the bad rows of a file that was loaded completely."""
+    for _ in pieces:
+        pass
+    # Its last line was accepted, or it would not be complete.
+    result.last_line = "accepted" if readings.last_line == "held back" else readings.last_line
+    result.without_interval = readings.without_interval
+    rejected = result.rows_read - result.already_loaded - result.without_interval
+    if rejected > readings.report.counts.total():
+        readings.report.counts[REJECTED_BEFORE] = rejected - readings.report.counts.total()
 
 
 def _source_name(digest: FileDigest, mapping: ColumnMapping) -> str:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 from pyarrow import compute
 
+from iot_platform.readings.files.decimals import Decimal, without_commas
 from iot_platform.readings.files.id_texts import id_texts, without_nan
+from iot_platform.readings.files.local_times import SKIPPED, TWICE, to_utc
 from iot_platform.readings.files.raw_rows import Column
+from iot_platform.readings.files.time_formats import TimeFormat, to_iso
+from iot_platform.readings.files.units import to_base
 
 # pyarrow's type stubs need the type of each array, which depends on the file.
 pc: Any = compute
@@ -44,12 +46,14 @@ class Parsed:
     reasons: npt.NDArray[np.object_]
 
 
-def parse_timestamps(column: Column, timezone: str) -> Parsed:
+def parse_timestamps(column: Column, timezone: str, time_format: TimeFormat = "") -> Parsed:
     """UTC seconds (uint32) from times with or without a zone, or from epoch seconds or milliseconds.
 
     Times without a zone are in ``timezone``. Fractions of a second are dropped.
     """
-    column, reasons = _decoded(column)
+    column, reasons = decoded(column)
+    if time_format:
+        column = to_iso(column, time_format)
     if pa.types.is_string(column.type):
         seconds = _seconds_of_text(column, timezone, reasons)
     elif pa.types.is_integer(column.type):
@@ -65,9 +69,14 @@ def parse_timestamps(column: Column, timezone: str) -> Parsed:
     return Parsed(seconds.cast(pa.uint32()), reasons)
 
 
-def parse_energy(column: Column, unit: str) -> Parsed:
-    """kWh (float64) from numbers in ``unit``. NaN, infinite and negative values are kept: L2 quarantines them."""
-    column, reasons = _decoded(column)
+def parse_energy(column: Column, unit: str, decimal: Decimal = ".") -> Parsed:
+    """kWh (of power: kW; float64) from numbers in ``unit``.
+
+    NaN, infinite and negative values are kept: L2 quarantines them.
+    """
+    column, reasons = decoded(column)
+    if decimal == ",":
+        column = without_commas(column)
     if pa.types.is_string(column.type):
         values = _cast_text(column, pa.float64(), NUMBER)
     elif _is_number(column.type):
@@ -75,11 +84,7 @@ def parse_energy(column: Column, unit: str) -> Parsed:
     else:
         return _all_bad(column, "unreadable_value")
     _explain_missing(reasons, column, values, "unreadable_value")
-    if unit == "Wh":
-        values = pc.divide(values, 1000.0)
-    elif unit == "MWh":
-        values = pc.multiply(values, 1000.0)
-    return Parsed(values, reasons)
+    return Parsed(to_base(values, unit), reasons)
 
 
 def parse_ids(column: Column, *, by_older_rule: bool = False) -> Parsed:
@@ -87,7 +92,7 @@ def parse_ids(column: Column, *, by_older_rule: bool = False) -> Parsed:
 
     ``by_older_rule``: as versions did for which NaN, written as text, was an id.
     """
-    column, reasons = _decoded(column)
+    column, reasons = decoded(column)
     column = column if by_older_rule else without_nan(column)
     texts = id_texts(column, MISSING)
     if texts is None:
@@ -104,8 +109,8 @@ def reasons_of(*parsed: Parsed) -> npt.NDArray[np.object_]:
     return reasons
 
 
-def _decoded(column: Column) -> tuple[Column, npt.NDArray[np.object_]]:
-    """The column with any type of text as string; text that is not UTF-8 becomes NULL with a reason."""
+def decoded(column: Column) -> tuple[Column, npt.NDArray[np.object_]]:
+    """The column with any type of text as string, and reasons: text that is not UTF-8 becomes NULL with a reason."""
     reasons = np.full(len(column), "", dtype=object)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -225,23 +230,7 @@ def _seconds_of_times(times: Column, timezone: str, reasons: npt.NDArray[np.obje
         return seconds
     # Times that are out of range are not converted: pandas cannot apply a time zone to them.
     known = pc.and_(pc.greater_equal(seconds, -DAY_S), pc.less_equal(seconds, LAST_EPOCH_S + DAY_S))
-    return pc.if_else(known, _localized(pc.if_else(known, seconds, None), timezone, reasons), seconds)
-
-
-def _localized(seconds: Column, timezone: str, reasons: npt.NDArray[np.object_]) -> Column:
-    """UTC seconds of local times; NULL in the hours that daylight saving time repeats or skips."""
-    local = pd.DatetimeIndex(seconds.cast(pa.timestamp("s")).to_numpy(zero_copy_only=False))
-    zone = ZoneInfo(timezone)
-    utc = local.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
-    unknown = np.asarray(utc.isna()) & ~np.asarray(local.isna())
-    if unknown.any():
-        skipped = np.zeros(len(local), dtype=bool)
-        either = local[unknown].tz_localize(zone, ambiguous=np.ones(int(unknown.sum()), dtype=bool), nonexistent="NaT")
-        skipped[np.flatnonzero(unknown)[np.asarray(either.isna())]] = True
-        _explain(reasons, pa.array(skipped), "time_skipped_by_daylight_saving")
-        _explain(reasons, pa.array(unknown), "time_twice_by_daylight_saving")
-    return (
-        pa.array(utc.tz_convert("UTC").tz_localize(None).to_numpy(), from_pandas=True)
-        .cast(pa.timestamp("s"))
-        .cast(pa.int64())
-    )
+    utc, skipped, twice = to_utc(pc.if_else(known, seconds, None), timezone)
+    _explain(reasons, pa.array(skipped), SKIPPED)
+    _explain(reasons, pa.array(twice), TWICE)
+    return pc.if_else(known, utc, seconds)

@@ -1,0 +1,94 @@
+"""The options of ``iot-platform load readings`` that say what the columns of a file mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+
+from iot_platform.readings.files.time_formats import TIME_FORMATS
+from iot_platform.readings.files.units import UNITS
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+def _zone(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise click.BadParameter(f"unknown time zone {value!r}. Use a name such as Europe/London.") from error
+    return value
+
+
+def _interval(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """Seconds of a text such as 30min."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,6})\s*([a-z]+)", value.strip().lower())
+    if found is None or found[2] not in _SECONDS or not int(found[1]):
+        raise click.BadParameter(f"{value!r} is not an interval. Use a number and s, min, h or d, such as 30min.")
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+_OPTIONS = (
+    click.option("--timestamp-column", help="Column with the time of the interval. Default: found by its name."),
+    click.option("--device-column", help="Column with the meter id. Default: found by its name."),
+    click.option("--value-column", help="Column with the energy or power of the interval. Default: found by its name."),
+    click.option(
+        "--unit",
+        type=click.Choice(UNITS),
+        help="Unit of the values. Default: that in the column's name or in a column of units, else kWh. Power (W, kW, "
+        "MW) becomes energy by the interval.",
+    ),
+    click.option("--override-unit", is_flag=True, help="Take --unit even if the file names another unit."),
+    click.option(
+        "--interval",
+        "interval_s",
+        callback=_interval,
+        metavar="TEXT",
+        help="Length of the intervals, such as 30min, where it is needed (power, ends of intervals). Default: found "
+        "from the times.",
+    ),
+    click.option(
+        "--stamp",
+        type=click.Choice(["start", "end"]),
+        help="Whether the time is the start or the end of the interval. Default: end if the column's name says so, "
+        "else start.",
+    ),
+    click.option(
+        "--timezone",
+        callback=_zone,
+        help="Time zone of times without one. Default: UTC; refused if the file, or the metadata of its meters, speaks "
+        "against it.",
+    ),
+    click.option(
+        "--timestamp-format",
+        type=click.Choice(TIME_FORMATS),
+        help="How to read times that can be read in several ways. Default: decided by all times of the file.",
+    ),
+    click.option(
+        "--decimal",
+        type=click.Choice(["point", "comma"]),
+        help="Decimal separator of the values. Default: decided by all values of the file.",
+    ),
+    click.option(
+        "--register/--interval-values",
+        "register",
+        default=None,
+        help="The values are totals of a register, or the energy of each interval. Default: intervals; a file that "
+        "looks like a register is refused.",
+    ),
+)
+
+
+def reading_options(command: Command) -> Command:
+    """Add these options to a command, in this order."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command

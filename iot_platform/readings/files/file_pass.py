@@ -1,0 +1,143 @@
+"""One pass over a file: what its times, values and meters look like. Memory is bounded by the number of meters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyarrow import compute
+
+from iot_platform.devices.meter_ids import normalized, refuse_scientific
+from iot_platform.readings.files.column_mapping import ColumnMapping
+from iot_platform.readings.files.daylight_saving import HoursOfFile
+from iot_platform.readings.files.decimals import NumberForms
+from iot_platform.readings.files.local_times import TWICE, RepeatedHourRows, RepeatedHours
+from iot_platform.readings.files.parsing import decoded, parse_energy, parse_ids, parse_timestamps
+from iot_platform.readings.files.raw_rows import Column, RawRows
+from iot_platform.readings.files.registers import RegisterReader, readings_table
+from iot_platform.readings.files.series import MeterSeries
+from iot_platform.readings.files.time_formats import TimeForms, to_iso
+
+# pyarrow's type stubs need the type of each array, which depends on the file.
+pc: Any = compute
+
+_LOCAL_TIME = r"^\s*[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T][0-9:.]*)?\s*$"
+
+
+@dataclass
+class FilePass:
+    """Collects what the pieces of a file contain, read with a mapping. Values are in the unit of the file."""
+
+    mapping: ColumnMapping
+    unit_column: str | None
+    repeated_hours: RepeatedHours | None
+    rows: int = 0
+    readable: int = 0
+    first: int = 2**32
+    last: int = -1
+    has_local_times: bool = False
+    may_be_cut: bool = False
+    time_forms: TimeForms = field(default_factory=TimeForms)
+    number_forms: NumberForms = field(default_factory=NumberForms)
+    series: MeterSeries = field(default_factory=MeterSeries)
+    hours: HoursOfFile = field(default_factory=HoursOfFile)
+    twice: RepeatedHourRows = field(default_factory=RepeatedHourRows)
+    units: Counter[str] = field(default_factory=Counter)
+    first_rows: RawRows | None = None
+    register: RegisterReader | None = None
+    register_total: float = 0.0
+
+    def add(self, rows: RawRows, where: Callable[[int], str]) -> None:
+        """Add a piece of the file. Raises SourceError for ids in scientific notation; ``where`` names a row's place."""
+        self.rows += rows.records
+        if not len(rows.places):
+            return
+        self.first_rows = self.first_rows or rows
+        columns, conventions = self.mapping.columns, self.mapping.conventions
+        column, values = _text(rows.columns[columns.timestamp]), _text(rows.columns[columns.value])
+        self.time_forms.add(column)
+        self.number_forms.add(values)
+        if self.unit_column is not None:
+            self._add_units(rows.columns[self.unit_column])
+        self.has_local_times = self.has_local_times or _has_local_times(
+            to_iso(column, conventions.time_format) if conventions.time_format else column
+        )
+        times = parse_timestamps(column, self.mapping.timezone, conventions.time_format)
+        if self.repeated_hours is not None:
+            times.values = self.repeated_hours.fill(rows.places, times.values, times.reasons)
+        energy = parse_energy(values, "kWh", conventions.decimal)
+        meters = self._meters(rows, where)
+        if times.values.null_count:
+            self._add_repeated_hours(rows, column, times.reasons, meters)
+        good = _as_numpy(pc.and_(times.values.is_valid(), energy.values.is_valid())) & (meters >= 0)
+        seconds = times.values.to_numpy(zero_copy_only=False)[good].astype(np.int64)
+        numbers = energy.values.to_numpy(zero_copy_only=False)[good]
+        if not len(seconds):
+            return
+        self.readable += len(seconds)
+        self.first, self.last = min(self.first, int(seconds.min())), max(self.last, int(seconds.max()))
+        repeated = self.series.add(meters[good], seconds, numbers)
+        if self.has_local_times:
+            self.hours.add(seconds, repeated)
+        if self.register is not None:
+            intervals = self.register.intervals(readings_table(seconds, meters[good], numbers))
+            energies = intervals["power_usage_kWh"].to_numpy()
+            self.register_total += float(energies[np.isfinite(energies)].sum())
+
+    def _meters(self, rows: RawRows, where: Callable[[int], str]) -> npt.NDArray[np.int64]:
+        """The number of each row's meter in ``series``; -1: none."""
+        column = rows.columns[self.mapping.columns.device]
+        encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+        ids = parse_ids(encoded.dictionary).values
+        # A dictionary of Parquet may have texts that these rows do not have.
+        used = encoded.indices.drop_null().unique()
+        refuse_scientific(
+            ids.take(used), lambda index: where(int(rows.places[pc.index(encoded.indices, used[index]).as_py()]))
+        )
+        names = normalized(ids).to_pylist()
+        known = [name for name in names if name is not None]
+        # The last one, which index -1 finds, is for rows without an id.
+        codes = np.full(len(names) + 1, -1, dtype=np.int64)
+        codes[[index for index, name in enumerate(names) if name is not None]] = self.series.codes(known)
+        return np.asarray(codes[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)])
+
+    def _add_units(self, column: Column) -> None:
+        for pair in pc.value_counts(_text(column).cast(pa.string()).drop_null()).to_pylist():
+            if pair["values"].strip():
+                self.units[pair["values"].strip()] += pair["counts"]
+
+    def _add_repeated_hours(
+        self, rows: RawRows, column: Column, reasons: npt.NDArray[np.object_], meters: npt.NDArray[np.int64]
+    ) -> None:
+        found = np.flatnonzero((reasons == TWICE) & (meters >= 0))
+        if len(found):
+            names = self.series.names
+            local = parse_timestamps(column.take(pa.array(found)), "UTC", self.mapping.conventions.time_format)
+            for index, second in zip(found.tolist(), local.values.to_pylist(), strict=True):
+                self.twice.add(names[meters[index]], second, int(rows.places[index]))
+
+
+def _text(column: Column) -> Column:
+    """The column; text is decoded."""
+    kind = column.type
+    if pa.types.is_timestamp(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return column
+    return decoded(column)[0]
+
+
+def _has_local_times(column: Column) -> bool:
+    """Whether a column contains times without a zone."""
+    if pa.types.is_timestamp(column.type):
+        return column.type.tz is None and column.null_count < len(column)
+    if pa.types.is_string(column.type):
+        return bool(pc.any(pc.match_substring_regex(column, _LOCAL_TIME), min_count=0).as_py())
+    return bool(pa.types.is_date(column.type))
+
+
+def _as_numpy(mask: Column) -> npt.NDArray[np.bool_]:
+    return np.asarray(mask.to_numpy(zero_copy_only=False), dtype=bool)
