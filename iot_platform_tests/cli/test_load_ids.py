@@ -17,10 +17,12 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.devices.meter_ids import FIRST_ASSIGNED_ID, MeterIds
 from iot_platform.errors import SourceError
-from iot_platform.readings.files import loader
+from iot_platform.readings.files import csv_rows, loader
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions
 from iot_platform.readings.files.columns import Columns
 from iot_platform.readings.ledger import Ledger
+from iot_platform.readings.loads import find_load
+from iot_platform.readings.unload import Selection, unload
 from iot_platform_tests.cli.test_load_readings import load_file, run, stored, write
 
 # The key of such a file in versions without a rule for all ids.
@@ -53,6 +55,22 @@ def test_ids_in_scientific_notation_are_refused(schema: Client, tmp_path: Path) 
     with pytest.raises(SourceError, match=r"r\.csv, line 4: the meter id '1.20006E\+12' is a number in scientific"):
         load_file(schema, path)
     assert stored(schema) == [] and schema.query("SELECT count() FROM meter_ids").result_rows == [(0,)]
+
+
+def test_nothing_of_a_file_with_such_an_id_is_loaded(
+    schema: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "WINDOW_ROWS", 2)
+    monkeypatch.setattr(csv_rows, "BLOCK_BYTES", 60)
+    path = file_of(tmp_path / "r.csv", "1", "2", "3", "4", "5", "6", "7", "1.23E+09")
+    with pytest.raises(SourceError, match=r"r\.csv, line 9: the meter id '1.23E\+09'"):
+        load_file(schema, path)
+    assert stored(schema) == []
+    ids = pa.array(["1", "2", "1.23E+09"]).dictionary_encode()
+    columns: dict[str, Any] = {"time": ["2024-01-01", "2024-01-02", "2024-01-03"], "meter": ids, "kwh": [1.0, 2.0, 3.0]}
+    pq.write_table(pa.table(columns), tmp_path / "r.parquet")
+    with pytest.raises(SourceError, match=r"r\.parquet, row 3: the meter id"):
+        load_file(schema, tmp_path / "r.parquet")
 
 
 @pytest.mark.parametrize("device_ids", ["auto", "numeric", "external"])
@@ -169,6 +187,41 @@ def test_an_interrupted_load_of_an_older_version_is_finished_by_its_rule(
     assert (result.inserted, result.already_loaded) == (13, 7)
     assert result.rejected == {"device_id_not_1_to_999999999": 1}
     assert [device for _, device, _ in stored(schema)] == [*range(1, 21)]
+
+
+def test_after_an_unload_the_rule_for_all_ids_holds(schema: Client, tmp_path: Path) -> None:
+    path = file_of(tmp_path / "r.csv", *map(str, range(1, 20)), "b1")
+    older_load(schema, path, "numeric")
+    assert len(stored(schema)) == 19
+    old_home(schema)
+    load = find_load(schema, load_file(schema, path).source)
+    unload(schema, load, Selection(load.source))
+    result = load_file(schema, path)
+    assert (result.inserted, result.rejected) == (20, {})
+    assert meters(schema)["b1"] == [20.0]
+
+
+def test_the_interval_of_a_meter_whose_id_is_written_in_two_ways(schema: Client, tmp_path: Path) -> None:
+    rows = [f"2024-01-01 0{hour}:{minute:02},{'7.0' if minute else '7'},4" for hour in range(2) for minute in (0, 30)]
+    rows += [f"2024-01-01 0{hour}:00,b1,4" for hour in range(2)]
+    result = load_file(schema, write(tmp_path / "r.csv", rows, "time,meter,power_kw"))
+    assert meters(schema) == {"7": [2.0] * 4, "b1": [4.0] * 2}
+    assert result.inspection is not None
+    assert (result.inspection.meters, result.inspection.kWh) == (2, 16.0)
+
+
+def test_the_zone_of_a_meter_with_a_name(schema: Client, tmp_path: Path) -> None:
+    [named] = MeterIds(schema).device_ids(pa.array(["0001005"])).to_pylist()
+    columns = ["device_id", "customer_id", "building_type", "latitude", "longitude", "time_zone"]
+    zones = [
+        [named, "c", "office", 52.5, 13.4, "Europe/Berlin"],
+        [1006, "c", "office", 40.7, -74.0, "America/New_York"],
+    ]
+    schema.insert("device_metadata", zones, column_names=columns)
+    with pytest.raises(SourceError, match="By its metadata, meter 0001005 is in Europe/Berlin"):
+        load_file(schema, file_of(tmp_path / "r.csv", "0001005", "0001006"))
+    # Another meter than 1006.
+    assert load_file(schema, file_of(tmp_path / "s.csv", "0001006")).inserted == 1
 
 
 def test_what_options_are_the_same_source() -> None:

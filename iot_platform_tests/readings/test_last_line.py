@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from clickhouse_connect.driver.client import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
+from iot_platform.errors import SourceError
+from iot_platform.readings.files.file_result import FileResult
 from iot_platform.readings.files.loader import REJECTED_BEFORE
 from iot_platform.readings.files.unended_line import FEWEST_LINES, UnendedLine
 from iot_platform_tests.cli.test_load_readings import load_file, stored
@@ -111,3 +114,29 @@ def test_carriage_returns_are_line_ends(schema: Client, tmp_path: Path) -> None:
     result = load_file(schema, path)
     assert (result.inserted, result.rejected) == (2, {"unreadable_value": 1})
     assert result.first_rejects[0].place == 3
+
+
+def test_a_register_whose_last_line_may_be_cut_is_refused(schema: Client, tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text(HEADER + lines(["100", "100.2", "100.25", "x"]) + "2024-01-01 23:00:00,423,100.5")
+    with pytest.raises(SourceError, match=r"r\.csv: the last line has no line end.*--accept-last-line"):
+        load_file(schema, path, register=True)
+    assert schema.query("SELECT count() FROM ingestion_ledger").result_rows == [(0,)]
+    result = load_file(schema, path, register=True, accept_last_line=True)
+    assert (result.last_line, result.inserted, result.without_interval) == ("accepted", 3, 1)
+    # Its first reading ends no interval, and was not rejected by an older version.
+    again = load_file(schema, path, register=True)
+    assert (again.was_complete, again.last_line, again.without_interval) == (True, "accepted", 1)
+    assert again.rejected == result.rejected == {"unreadable_value": 1}
+
+
+def test_a_file_that_no_version_could_read_before_is_read(
+    schema: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text(HEADER + "01.02.2024 00:00,312,1\n01.02.2024 01:00,312,2\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(FileResult, "has_no_readings", False)
+        assert load_file(schema, path, timestamp_format="iso").rejected == {"unreadable_time": 2}
+    assert load_file(schema, path).inserted == 2
+    assert load_file(schema, path).already_loaded == 2
