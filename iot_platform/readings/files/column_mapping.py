@@ -112,21 +112,19 @@ def to_readings(
     rows: RawRows,
     mapping: ColumnMapping,
     meter_ids: MeterIds,
-    where: Callable[[int], str] = "row {}".format,
     repeated_hours: RepeatedHours | None = None,
 ) -> tuple[pa.Table, list[Reject]]:
     """The readings in the rows, and the rows that are not readings, in the order of the file.
 
-    ``meter_ids`` gives the numbers of ids. Raises SourceError for ids in scientific notation: ``where`` names the place
-    of a row.
+    ``meter_ids`` gives the numbers of ids. The inspection of the file has refused ids in scientific notation.
     """
     if mapping.device_ids != "numeric":
         # Names are registered only for readings, so later.
-        found = _good_rows(rows, mapping, None, where, repeated_hours)
+        found = _good_rows(convert(rows, mapping, repeated_hours), rows, None)
         numbers = meter_ids.device_ids(found.ids)
     else:
         only_numbers = older_numbers if mapping.by_older_rule else meter_ids.plain_device_ids
-        found = _good_rows(rows, mapping, only_numbers, where, repeated_hours)
+        found = _good_rows(convert(rows, mapping, repeated_hours), rows, only_numbers)
         numbers = found.numbers
     table = pa.Table.from_arrays([found.times, numbers, found.energy], schema=READING_SCHEMA)
     return table, found.rejects
@@ -135,9 +133,14 @@ def to_readings(
 def to_named_readings(
     rows: RawRows, mapping: ColumnMapping, where: Callable[[int], str]
 ) -> tuple[pa.Table, list[Reject]]:
-    """Like ``to_readings``, if names get their numbers later: with the further column of named_readings.py."""
+    """Like ``to_readings``, if names get their numbers later: with the further column of named_readings.py.
+
+    Raises SourceError for ids in scientific notation: ``where`` names the place of a row.
+    """
+    converted = convert(rows, mapping)
+    refuse_scientific(converted[1].values, lambda index: where(int(rows.places[index])))
     only_numbers = (lambda ids: plain_numbers(normalized(ids), "kept")) if mapping.device_ids == "numeric" else None
-    found = _good_rows(rows, mapping, only_numbers, where)
+    found = _good_rows(converted, rows, only_numbers)
     numbers, names = named_columns(found.ids)
     table = pa.Table.from_arrays([found.times, numbers, found.energy], schema=READING_SCHEMA)
     return table.append_column(METER_ID, names), found.rejects
@@ -155,15 +158,12 @@ class _GoodRows:
 
 
 def _good_rows(
+    converted: tuple[Parsed, Parsed, Parsed],
     rows: RawRows,
-    mapping: ColumnMapping,
     only_numbers: Callable[[pa.StringArray], Column] | None,
-    where: Callable[[int], str],
-    repeated_hours: RepeatedHours | None = None,
 ) -> _GoodRows:
     """``only_numbers``: gives the numbers of ids, and NULL for names: these are rejected."""
-    times, ids, energy = convert(rows, mapping, repeated_hours)
-    refuse_scientific(ids.values, lambda index: where(int(rows.places[index])))
+    times, ids, energy = converted
     numbers: Column = None
     if only_numbers is not None:
         numbers = only_numbers(ids.values)

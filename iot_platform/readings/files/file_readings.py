@@ -57,7 +57,7 @@ class FileReadings:
                 piece = next(self._rows, None)
                 if piece is None:
                     return
-                readings, rejects = to_readings(piece, self.mapping, meter_ids, self._place, self._repeated_hours)
+                readings, rejects = to_readings(piece, self.mapping, meter_ids, self._repeated_hours)
                 columns = self.mapping.columns.names
                 self.last_line = self.last.judge(self._source, columns, piece, readings, rejects)
                 if self.mapping.conventions.is_register:
@@ -65,6 +65,3 @@ class FileReadings:
             self.report.add(rejects)
             progress(self._source.progress())
             yield piece.records, readings
-
-    def _place(self, place: int) -> str:
-        return f"{self._path}, {self._source.place_name} {place}"

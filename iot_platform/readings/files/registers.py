@@ -106,9 +106,11 @@ class RegisterReader:
     def _of_device(self, device: int, seconds: Numbers, values: Floats) -> pa.Table:
         last_time, last = self._last.get(device, (-1, float("nan")))
         if seconds[0] <= last_time:
-            # The inspection has refused times that go back further; this is the last time once more.
-            self.without_interval += 1
-            seconds, values = seconds[1:], values[1:]
+            # The last time once more; or an earlier one, of a meter whose id is written in two ways: the inspection has
+            # refused all others that go back.
+            is_new = seconds > last_time
+            self.without_interval += int((~is_new).sum())
+            seconds, values = seconds[is_new], values[is_new]
             if not len(seconds):
                 return READING_SCHEMA.empty_table()
         result, last = energies(values, last)
