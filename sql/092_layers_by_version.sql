@@ -25,12 +25,13 @@ SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'Table of l3_power_joined';
 
 -- An hour of UTC has two hours of the clock where that is off by a half hour: then it has two rows. A version begins at
--- a whole hour of UTC, so an hour has one; after a change of metadata it may have several until the day is proved.
+-- a whole hour of UTC, so an hour has one. After a change of metadata it may have several until the day is proved, each
+-- with its own row: were they combined, the marts made from this one could not tell whose energy it is.
 CREATE TABLE IF NOT EXISTS l4_power_hourly_by_version
 (
     ts_hour       DateTime('UTC') COMMENT 'Start of the UTC hour' CODEC(DoubleDelta, LZ4),
     device_id     UInt32 COMMENT 'The meter' CODEC(Delta, LZ4),
-    version       SimpleAggregateFunction(max, UInt32) COMMENT 'The version of its metadata; 0: none' CODEC(Delta, LZ4),
+    version       UInt32 COMMENT 'The version of its metadata; 0: none' CODEC(Delta, LZ4),
     total_kWh     SimpleAggregateFunction(sum, Decimal(38, 9)) COMMENT 'Energy of the hour' CODEC(ZSTD(1)),
     readings      SimpleAggregateFunction(sum, UInt64) COMMENT 'Number of readings' CODEC(ZSTD(1)),
     max_kWh       SimpleAggregateFunction(max, Float64) COMMENT 'Largest single reading' CODEC(ZSTD(1)),
@@ -39,7 +40,7 @@ CREATE TABLE IF NOT EXISTS l4_power_hourly_by_version
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMMDD(ts_hour)
-ORDER BY (device_id, ts_hour, local_hour)
+ORDER BY (device_id, ts_hour, local_hour, version)
 SETTINGS non_replicated_deduplication_window = 10000
 COMMENT 'Table of l4_power_agg_hourly: sum, never count its rows';
 
@@ -104,13 +105,13 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l3_to_l4_hourly_by_version TO l4_power
 SELECT
     toStartOfHour(timestamp) AS ts_hour,
     device_id,
-    max(version) AS version,
+    version,
     sum(toDecimal64(power_usage_kWh + 5e-10, 9)) AS total_kWh,  -- rounds: toDecimal64 alone cuts off
     count() AS readings,
     max(power_usage_kWh + 0) AS max_kWh,  -- 0 of -0
     toStartOfHour(local_time) AS local_hour
 FROM l3_power_by_version
-GROUP BY device_id, ts_hour, local_hour;
+GROUP BY device_id, ts_hour, local_hour, version;
 
 -- The newest version answers almost every reading. Its start and its number are one value (see 090).
 CREATE MATERIALIZED VIEW IF NOT EXISTS mv_l2_to_l3_by_version TO l3_power_by_version AS

@@ -31,7 +31,7 @@ ALTER TABLE mv_l3_to_l4_hourly MODIFY QUERY
 SELECT
     toStartOfHour(timestamp) AS ts_hour,
     device_id,
-    max(version) AS version,
+    version,
     sum(toDecimal64(power_usage_kWh + 5e-10, 9)) AS total_kWh,  -- rounds: toDecimal64 alone cuts off
     count() AS readings,
     max(power_usage_kWh + 0) AS max_kWh,  -- 0 of -0
@@ -39,7 +39,7 @@ SELECT
     minIf(voltage, isFinite(voltage)) AS min_voltage,
     maxIf(voltage, isFinite(voltage)) AS max_voltage
 FROM l3_power_by_version
-GROUP BY device_id, ts_hour, local_hour;
+GROUP BY device_id, ts_hour, local_hour, version;
 
 ALTER TABLE mv_l2_to_l3 MODIFY QUERY
 WITH

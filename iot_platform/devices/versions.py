@@ -31,8 +31,8 @@ class Difference:
     """The versions to store, and what they change.
 
     changes: one row per version to store, with device_id, valid_from, the attributes, is_removed; valid_to (NaT: still
-    valid); the attributes that were valid before (``OLD``); change: new, changed or closed; has_effect: whether the
-    attributes differ. new, changed, unchanged: numbers of rows of the source; closed: number of devices.
+    valid); the attributes that were valid before (``OLD``); change: new, changed or closed. new, changed, unchanged:
+    numbers of rows of the source; closed: number of devices.
     """
 
     changes: pd.DataFrame
@@ -53,8 +53,11 @@ class Difference:
 
     @property
     def periods(self) -> pd.DataFrame:
-        """The periods in which readings get other metadata: device_id, valid_from, valid_to (NaT: no end)."""
-        return self.changes.loc[self.changes["has_effect"], [*KEY, "valid_to"]].reset_index(drop=True)
+        """The periods in which readings get another version: device_id, valid_from, valid_to (NaT: no end).
+
+        Also where its attributes are the same: L3 keeps its number.
+        """
+        return self.changes[[*KEY, "valid_to"]]
 
 
 def difference(stored: pd.DataFrame, incoming: pd.DataFrame, now: dt.datetime, *, complete: bool = False) -> Difference:
@@ -155,8 +158,6 @@ def _changes(stored: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFrame:
     before = _in_force(versions, stored)
     had_metadata, has_metadata = before["is_removed"].eq(0), found["is_removed"].eq(0)
     found[OLD] = before[ATTRIBUTES].astype(object).where(had_metadata, None)
-    is_same = (found["is_removed"].eq(1) & ~had_metadata) | (has_metadata & _equal_to_stored(found, before))
     is_known = found["device_id"].isin(stored["device_id"])
     found["change"] = np.where(~has_metadata, "closed", np.where(is_known, "changed", "new"))
-    found["has_effect"] = ~is_same
     return found.sort_values(KEY).reset_index(drop=True)

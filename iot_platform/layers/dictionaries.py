@@ -6,8 +6,8 @@ import datetime as dt
 
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.clickhouse.client import quoted
-from iot_platform.layers.catalog import LIMIT_TABLES
+from iot_platform.clickhouse.client import quoted, server_time
+from iot_platform.layers.catalog import DEVICES, LIMIT_TABLES
 from iot_platform.layers.invalidations import NEVER, last_manual_changes
 from iot_platform.layers.version_numbers import number_versions
 
@@ -46,26 +46,34 @@ def reload_meter_ids(client: Client) -> None:
     _reload(client, METER_IDS)
 
 
-def take_up_manual_changes(client: Client) -> None:
-    """Reload the dictionaries if rows were written by hand to metadata or limits since they were loaded.
+def take_up_manual_changes(client: Client) -> dt.datetime:
+    """Make the views use rows that were written by hand to metadata or limits; returns the server's time before.
 
-    Without that, a proof would compare with what held before, and be valid for what holds now.
+    Without that, a proof would compare with what held before, and be valid for what holds now. A proof is no newer than
+    this time, so that a change that is made by hand during the proof invalidates it.
     """
-    changed_at = max(last_manual_changes(client, LIMIT_TABLES).values())
-    # A dictionary's time has whole seconds, and one that nobody has read yet has none.
-    if changed_at > NEVER and changed_at.replace(microsecond=0) >= _loaded_at(client):
-        reload_dictionaries(client)
+    at = server_time(client)
+    changes = last_manual_changes(client, LIMIT_TABLES)
+    if max(changes.values()) > NEVER:
+        loaded_at, numbered_at = _last_reload(client)
+        # A dictionary's time has whole seconds, and one that nobody has read yet has none. Rows without a number are
+        # unknown to a dictionary, whenever it was loaded.
+        if max(changes.values()).replace(microsecond=0) >= loaded_at or changes[DEVICES] >= numbered_at:
+            reload_dictionaries(client)
+    return at
 
 
 def _reload(client: Client, name: str) -> None:
     client.command(f"SYSTEM RELOAD DICTIONARY {quoted(str(client.database), name)}")
 
 
-def _loaded_at(client: Client) -> dt.datetime:
+def _last_reload(client: Client) -> tuple[dt.datetime, dt.datetime]:
+    """When the oldest of the dictionaries was loaded, and when a version of metadata was last numbered."""
     rows = client.query(
-        "SELECT toTimeZone(min(loading_start_time), 'UTC') FROM system.dictionaries "
-        "WHERE database = currentDatabase() AND name IN {names:Array(String)}",
+        "SELECT (SELECT toTimeZone(min(loading_start_time), 'UTC') FROM system.dictionaries "
+        "WHERE database = currentDatabase() AND name IN {names:Array(String)}), "
+        "(SELECT max(numbered_at) FROM device_metadata_versions)",
         parameters={"names": list(DICTIONARIES)},
     ).result_rows
-    loaded_at: dt.datetime = rows[0][0]
-    return loaded_at.replace(tzinfo=dt.UTC)
+    loaded_at, numbered_at = rows[0]
+    return loaded_at.replace(tzinfo=dt.UTC), numbered_at.replace(tzinfo=dt.UTC)

@@ -12,10 +12,12 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.clickhouse.client import server_time
 from iot_platform.clickhouse.statements import Migration
 from iot_platform.errors import MigrationError
 from iot_platform.layers.catalog import BY_BUILDING_TYPE, BY_DEVICE_DAILY, BY_DEVICE_HOURLY, L3
 from iot_platform.layers.dictionaries import reload_dictionaries
+from iot_platform.layers.invalidations import changed_since
 from iot_platform.layers.partitions import grouped
 from iot_platform.layers.proof import prove_partitions
 
@@ -27,6 +29,8 @@ LAYERS = (
     BY_BUILDING_TYPE,
     BY_DEVICE_DAILY,
 )
+# So often may metadata change while a group of days is filled.
+ROUNDS = 20
 # The guards of sql/092, in the order in which they are there.
 OWN_OBJECTS, UNFILLED_DAYS = 0, 1
 OLD_TABLES = (
@@ -108,17 +112,31 @@ def fill(
     client: Client, pending: Sequence[Migration], progress: Callable[[int, int], None] = lambda done, total: None
 ) -> None:
     """Number the metadata, and fill the days of ``plan``; ``progress`` gets the readings done and those of all days."""
-    reload_dictionaries(client)
+    reload_dictionaries(client)  # also if there are no days
     days, run_id = _days(client, pending), _run_id(client)
     if run_id is None:
         raise MigrationError(f"The tables of {NEW_TABLES} do not exist yet. Run `iot-platform migrate`.")
     total, done = sum(days.values()), 0
     progress(done, total)
     for group in grouped(list(days), days):
-        for layer in LAYERS:
-            prove_partitions(client, layer, group, run_id=run_id)
+        _fill_group(client, group, run_id)
         done += sum(days[day] for day in group)
         progress(done, total)
+
+
+def _fill_group(client: Client, group: Sequence[str], run_id: str) -> None:
+    """Fill days with the metadata and limits of now. The previous version reloads only its own dictionaries."""
+    for _ in range(ROUNDS):
+        since = server_time(client)
+        reload_dictionaries(client)
+        for layer in LAYERS:
+            prove_partitions(client, layer, group, run_id=run_id)
+        if not changed_since(client, since):
+            return
+    raise MigrationError(
+        f"Metadata or limits were changed {ROUNDS} times while the days {group[0]} to {group[-1]} were filled. Stop "
+        "what changes them, then run `iot-platform migrate` again: it continues with these days."
+    )
 
 
 def _days(client: Client, pending: Sequence[Migration]) -> dict[str, int]:

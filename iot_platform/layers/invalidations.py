@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import escaped, quoted, server_time
 from iot_platform.clickhouse.rows import insert_rows
-from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, L2, L3, QUARANTINE, Layer
+from iot_platform.layers.catalog import IMPOSSIBLE_TIMES, L2, L3, LIMIT_TABLES, QUARANTINE, Layer
 
 TABLE = "proof_requests"
 NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -90,6 +90,13 @@ def pending_invalidations(client: Client, layer: Layer, changed_table: str) -> s
         parameters={"layer": layer.name},
     ).result_rows
     return {str(row[0]) for row in rows}
+
+
+def changed_since(client: Client, time: dt.datetime) -> bool:
+    """Whether metadata or limits were changed since ``time`` (UTC), by the platform or by hand."""
+    rows = client.query(f"SELECT max(requested_at) FROM {TABLE}").result_rows
+    requested_at: dt.datetime = rows[0][0].replace(tzinfo=dt.UTC)
+    return max(requested_at, *last_manual_changes(client, LIMIT_TABLES).values()) >= time
 
 
 def last_manual_changes(client: Client, tables: Collection[str]) -> dict[str, dt.datetime]:

@@ -40,7 +40,6 @@ def prove_all(
     """
     drop_abandoned_locks(client)
     drop_abandoned_tables(client)
-    take_up_manual_changes(client)
     _, tables = table_states(client, [RAW_TABLE, *(layer.table for layer in layers)])
     names = all_partitions(tables.values()) if wanted is None else wanted
     for group in grouped(names, tables[RAW_TABLE].rows):
@@ -50,7 +49,7 @@ def prove_all(
             if only_unverified:
                 wanted_now = set(unverified[layer])
                 own = [name for name in own if name in wanted_now]
-            proofs = _prove_partitions(client, layer, own, repair=repair)
+            proofs = prove_partitions(client, layer, own, repair=repair)
             yield from proofs
             if only_unverified and proofs:
                 # The next layers are unverified if this one was rebuilt, or if readings have arrived meanwhile.
@@ -69,16 +68,13 @@ def prove_partitions(
     """
     if not wanted:
         return []
-    take_up_manual_changes(client)
-    return _prove_partitions(client, layer, wanted, repair=repair, run_id=run_id)
-
-
-def _prove_partitions(
-    client: Client, layer: Layer, wanted: Sequence[str], *, repair: bool, run_id: str = ""
-) -> list[Proof]:
-    if not wanted:
-        return []
-    proofs = with_definition(client, layer, lambda definition: _prove(client, definition, wanted, repair=repair))
+    taken_up_at = take_up_manual_changes(client)
+    proofs = {
+        name: replace(proof, compared_at=min(proof.compared_at, taken_up_at))
+        for name, proof in with_definition(
+            client, layer, lambda definition: _prove(client, definition, wanted, repair=repair)
+        ).items()
+    }
     _record(client, list(proofs.values()), run_id)
     if broken := next((proof for proof in proofs.values() if repair and not proof.is_equal), None):
         raise ProofError(

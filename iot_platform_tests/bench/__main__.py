@@ -89,8 +89,9 @@ class Run:
         parts: dict[str, Callable[[], Any]] = {}
         with running_server(settings) as endpoint, closing(connect(endpoint, settings, database="default")) as admin:
             self.results["machine"] = machine.facts(admin)
-            parts["inserts"] = lambda: measure_inserts(endpoint, settings, sizes, say)
+            # First: after the others the server still merges and removes parts.
             parts["small_batches"] = lambda: measure_small_batches(endpoint, settings, sizes, say)
+            parts["inserts"] = lambda: measure_inserts(endpoint, settings, sizes, say)
             parts["files"] = lambda: measure_files(admin, home, self._directory, sizes, self._cambridge, say)
             parts["proofs"] = lambda: measure_proofs(endpoint, settings, home, sizes, say)
             parts["dashboard"] = lambda: measure_dashboard(endpoint, settings, self._directory, sizes, say)

@@ -93,6 +93,17 @@ def hours_within(periods: pd.DataFrame) -> set[tuple[int, int]]:
     }
 
 
+def hours_of_versions(model: Model, versions: pd.DataFrame) -> set[tuple[int, int]]:
+    """The hours in which one of these versions is in force."""
+    starts = {(row["device_id"], row["valid_from"]) for row in versions.to_dict("records")}
+    return {
+        (device, hour)
+        for device, own in model.items()
+        for hour in range(-1, HOURS)
+        if (held := [start for start in own if start <= hour]) and (device, time(max(held))) in starts
+    }
+
+
 @settings(max_examples=50, deadline=None)
 @given(REFRESHES)
 def test_every_hour_has_the_owner_of_the_model(refreshes: list[tuple[Rows, bool, int]]) -> None:
@@ -106,9 +117,10 @@ def test_every_hour_has_the_owner_of_the_model(refreshes: list[tuple[Rows, bool,
         stored = store(stored, found)
         apply_to_model(model, rows, hour, complete=complete)
         assert modelled(stored) == model
-        # The periods are exactly the hours that differ.
-        after = owners(model)
-        assert hours_within(found.periods) == {key for key in after if before[key] != after[key]}
+        # The periods are exactly the hours of the versions that were stored, and no other hour differs.
+        after, within = owners(model), hours_within(found.periods)
+        assert within == hours_of_versions(model, found.versions)
+        assert {key for key in after if before[key] != after[key]} <= within
         assert found.new + found.changed + found.unchanged == len(rows)
         assert found.closed == (len(in_use - {row[0] for row in rows}) if complete else 0)
         assert len(change_rows(found.changes.assign(meter="m"))) == len(found.changes)

@@ -8,9 +8,8 @@ from pathlib import Path
 from iot_platform.clickhouse.client import connect
 from iot_platform.clickhouse.embedded_server import running_server
 from iot_platform.clickhouse.migrations import create_database
-from iot_platform.layers.proof import prove_all
 from iot_platform.settings import Settings
-from iot_platform_tests.layers.old_schema import OLD_LAYERS, hard_readings, old_database, write
+from iot_platform_tests.layers.old_schema import hard_readings, old_database, prove_old, write
 
 SOURCE = "old stream"
 
@@ -25,6 +24,6 @@ def make_old_home(home: Path, batches: int = 3) -> None:
             old_database(client, Path(sql))
             for number in range(batches):
                 write(client, SOURCE, number, hard_readings(number))
-            assert all(proof.is_equal for proof in prove_all(client, layers=OLD_LAYERS))
+            assert all(proof.is_equal for proof in prove_old(client))
         finally:
             client.close()

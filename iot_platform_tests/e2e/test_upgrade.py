@@ -24,11 +24,10 @@ from iot_platform.clickhouse.write_pause import wait_while_paused
 from iot_platform.clickhouse_embedded.directory import ServerDirectory
 from iot_platform.clickhouse_embedded.record import read_record
 from iot_platform.errors import PlatformError
-from iot_platform.layers.proof import prove_all
 from iot_platform.settings import Settings
 from iot_platform_tests.e2e.commands import environment, iot_platform
 from iot_platform_tests.e2e.old_home import SOURCE, make_old_home
-from iot_platform_tests.layers.old_schema import OLD_LAYERS, assert_equal_to_a_new_one, hard_readings, write
+from iot_platform_tests.layers.old_schema import assert_equal_to_a_new_one, hard_readings, prove_old, write
 
 BATCHES = 3
 # Each is true from some moment of the migration on: then it is killed.
@@ -112,7 +111,7 @@ class OldVersion:
             contextlib.suppress(ClickHouseError, PlatformError),
         ):
             while not self._stop.wait(1):
-                list(prove_all(client, layers=OLD_LAYERS, only_unverified=True))
+                prove_old(client, only_unverified=True)
 
 
 def is_true(client: Client, moment: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +13,12 @@ import pyarrow.compute as pc
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.blocks import insert_block
+from iot_platform.clickhouse.client import server_time
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.clickhouse.migrations import migrate
 from iot_platform.clickhouse.rows import insert_rows
 from iot_platform.layers.catalog import DERIVED_LAYERS, L2, L3, QUARANTINE, Layer
+from iot_platform.layers.comparison import Proof
 from iot_platform.layers.dictionaries import reload_dictionaries
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.status import unverified_by_layer
@@ -87,6 +90,14 @@ OLD_LAYERS = (
         table_piece_key="ts_hour",
     ),
 )
+
+
+def prove_old(client: Client, *, only_unverified: bool = False) -> list[Proof]:
+    """Prove the layers as that version did: it has no numbers of versions to give."""
+    with mock.patch("iot_platform.layers.proof.take_up_manual_changes", server_time):
+        return list(prove_all(client, layers=OLD_LAYERS, only_unverified=only_unverified))
+
+
 _LEDGER_COLUMNS = ["source", "position_from", "position_to", "state", "token", "ingested_at", "readings", "total_kWh"]
 _LEDGER_COLUMNS += ["first_timestamp", "last_timestamp", "description"]
 

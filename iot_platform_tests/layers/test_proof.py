@@ -249,15 +249,15 @@ def test_a_proof_needs_few_queries(schema: Client, monkeypatch: pytest.MonkeyPat
         return query(sql, *args, **kwargs)
 
     monkeypatch.setattr(schema, "query", counted)
-    # Once: locks, abandoned tables, changes made by hand, the states. For each layer: its definition and the states of
-    # its tables, twice each, and two reads of the data, for L2 three. The days of the marts by month are known,
-    # because the parts of their months have not changed.
+    # Once: locks, abandoned tables, the states. For each layer: the time, changes made by hand; its definition and the
+    # states of its tables, twice each, and two reads of the data, for L2 three. The days of the marts by month are
+    # known, because the parts of their months have not changed.
     list(prove_all(schema))
-    assert len(queries) == 4 + 6 * 6 + 1
+    assert len(queries) == 3 + 6 * 8 + 1
     assert sum("system.parts" in sql for sql in queries) == 1 + 6 * 2
     queries.clear()
     assert list(prove_all(schema, only_unverified=True)) == []
-    assert len(queries) == 4 + 3
+    assert len(queries) == 3 + 3
 
 
 def test_large_days_are_proved_in_slices(filled: Client, monkeypatch: pytest.MonkeyPatch) -> None:

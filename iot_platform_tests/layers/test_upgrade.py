@@ -18,9 +18,10 @@ from iot_platform.clickhouse.write_pause import wait_while_paused
 from iot_platform.errors import MigrationError, PlatformError, WaitingMigrationError
 from iot_platform.layers import filling
 from iot_platform.layers.catalog import L3
+from iot_platform.layers.comparison import Proof
 from iot_platform.layers.filling import fill, plan
 from iot_platform.layers.invalidations import invalidation
-from iot_platform.layers.proof import prove_all
+from iot_platform.layers.proof import prove_partitions
 from iot_platform.layers.upgrade import upgrade
 from iot_platform.readings.batch_writer import BatchWriter
 from iot_platform.readings.prepared_batch import Batch
@@ -29,11 +30,11 @@ from iot_platform_tests.databases import client_of
 from iot_platform_tests.layers.old_schema import (
     CONTENTS,
     NEW_FROM,
-    OLD_LAYERS,
     assert_equal_to_a_new_one,
     hard_readings,
     insert,
     old_database,
+    prove_old,
     reload_old_dictionaries,
     write,
 )
@@ -46,12 +47,29 @@ def old(client: Client, tmp_path: Path) -> Client:
     """A database of the version before, with metadata and readings of twelve days, verified."""
     old_database(client, tmp_path)
     insert(client, 1)
-    list(prove_all(client, layers=OLD_LAYERS))
+    prove_old(client)
     return client
 
 
 def new_files(first: str = NEW_FROM, last: str = "999") -> list[str]:
     return [found.name for found in read_migrations(Settings().sql_dir) if first <= found.name[:3] <= last]
+
+
+MOVED = "SELECT DISTINCT customer_id FROM l3_power_joined WHERE device_id = 7 AND timestamp >= '2026-04-01'"
+
+
+def refresh_by_the_old_version(old: Client) -> list[str]:
+    """Device 7 moves; returns the days that this changes."""
+    changed = [f"2026040{day}" for day in range(6, 0, -1)]
+    with invalidation(old, {L3: changed}, "a refresh") as changed_at:
+        old.command(
+            "INSERT INTO device_metadata (device_id, customer_id, building_type, latitude, longitude, time_zone, "
+            "valid_from, recorded_at) SELECT 7, 'moved', 'office', 1, 2, 'Asia/Tokyo', '2026-04-01 00:00:00', "
+            "{at:DateTime64(6, 'UTC')}",
+            parameters={"at": changed_at},
+        )
+        reload_old_dictionaries(old)
+    return changed
 
 
 def test_other_commands_begin_nothing(old: Client) -> None:
@@ -87,21 +105,29 @@ def test_the_version_before_goes_on_until_the_switch(old: Client, server: Endpoi
     fill(old, migrations.pending(old, Settings()))
     assert plan(old, migrations.pending(old, Settings())).days == ()
     insert(old, 2)
-    list(prove_all(old, layers=OLD_LAYERS))
+    prove_old(old)
     assert plan(old, migrations.pending(old, Settings())).days == ()
-    changed = [f"2026040{day}" for day in range(6, 0, -1)]
-    with invalidation(old, {L3: changed}, "a refresh") as changed_at:
-        old.command(
-            "INSERT INTO device_metadata (device_id, customer_id, building_type, latitude, longitude, time_zone, "
-            "valid_from, recorded_at) SELECT 7, 'moved', 'office', 1, 2, 'Asia/Tokyo', '2026-04-01 00:00:00', "
-            "{at:DateTime64(6, 'UTC')}",
-            parameters={"at": changed_at},
-        )
-        reload_old_dictionaries(old)
+    changed = refresh_by_the_old_version(old)
     assert plan(old, migrations.pending(old, Settings())).days == tuple(changed)
     upgrade(old, Settings())
-    moved = "SELECT DISTINCT customer_id FROM l3_power_joined WHERE device_id = 7 AND timestamp >= '2026-04-01'"
-    assert old.query(moved).result_rows == [("moved",)]
+    assert old.query(MOVED).result_rows == [("moved",)]
+    assert_equal_to_a_new_one(old, server)
+
+
+def test_a_refresh_by_the_old_version_while_days_are_filled(
+    old: Client, server: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = [refresh_by_the_old_version]
+
+    def prove_after_refresh(client: Client, *arguments: Any, **options: Any) -> list[Proof]:
+        if changes:
+            changes.pop()(client)
+            prove_old(client, only_unverified=True)
+        return prove_partitions(client, *arguments, **options)
+
+    monkeypatch.setattr(filling, "prove_partitions", prove_after_refresh)
+    upgrade(old, Settings())
+    assert old.query(MOVED).result_rows == [("moved",)]
     assert_equal_to_a_new_one(old, server)
 
 
@@ -119,7 +145,7 @@ def test_it_can_be_given_up_and_begun_again(old: Client, server: Endpoint) -> No
     for table in ("l4_power_hourly_by_type", "l4_power_daily_by_version"):
         old.command(f"DROP TABLE {table}")
     insert(old, 2)
-    assert all(proof.is_equal for proof in prove_all(old, layers=OLD_LAYERS))
+    assert all(proof.is_equal for proof in prove_old(old))
     # The proofs of the first fill do not count for tables that are made again.
     assert len(plan(old, migrations.pending(old, Settings())).days) == 12
     upgrade(old, Settings())
@@ -179,7 +205,7 @@ class InUse:
 
     def _prove(self, own: Client, number: int) -> None:
         if migrations.applied(own).keys().isdisjoint(new_files()):
-            list(prove_all(own, layers=OLD_LAYERS, only_unverified=True))
+            prove_old(own, only_unverified=True)
 
     def _rows(self, own: Client, name: str) -> int:
         return int(own.query(f"SELECT count() FROM {name}").result_rows[0][0])

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.layers.catalog import L3
-from iot_platform.layers.dictionaries import reload_dictionaries
+from iot_platform.layers.catalog import BY_DEVICE_DAILY, BY_DEVICE_HOURLY, HOURLY_ROWS, L3
+from iot_platform.layers.dictionaries import reload_dictionaries, take_up_manual_changes
 from iot_platform.layers.proof import prove_all, prove_partitions
 from iot_platform.layers.status import unverified_partitions
 from iot_platform.layers.version_numbers import number_versions
@@ -60,17 +60,58 @@ def test_numbers_are_dense_and_never_change(schema: Client) -> None:
     assert numbers(schema)[2:] == [(3, 7, "c", 0), (4, 9, "d", 0), (5, 7, "a", 0)]
 
 
+def write_by_hand(client: Client, customer: str) -> None:
+    client.insert("device_metadata", [[7, customer, "office", 1.0, 2.0, "UTC", EVER, 0]], column_names=COLUMNS)
+
+
 @pytest.mark.parametrize("by_layer", [False, True])
-def test_a_proof_takes_up_metadata_that_was_written_by_hand(schema: Client, by_layer: bool) -> None:
+@pytest.mark.parametrize("is_reloaded", [False, True])
+def test_a_proof_takes_up_metadata_that_was_written_by_hand(schema: Client, by_layer: bool, is_reloaded: bool) -> None:
     schema.insert("l1_power_raw", [[MARCH, 7, 1.0]], column_names=["timestamp", "device_id", "power_usage_kWh"])
     list(prove_all(schema))
-    full = [[7, "by hand", "office", 1.0, 2.0, "UTC", EVER, 0]]
-    schema.insert("device_metadata", full, column_names=COLUMNS)
+    write_by_hand(schema, "by hand")
+    if is_reloaded:  # by someone who does not know of the numbers, or by a restart of the server
+        schema.command("SYSTEM RELOAD DICTIONARIES")
     assert unverified_partitions(schema, L3) == ["20260301"]
     proofs = prove_partitions(schema, L3, ["20260301"]) if by_layer else list(prove_all(schema, layers=[L3]))
     assert [proof.was_rebuilt for proof in proofs] == [True]
     assert schema.query("SELECT customer_id FROM l3_power_joined").result_rows == [("by hand",)]
     assert unverified_partitions(schema, L3) == []
+
+
+def test_metadata_written_by_hand_during_proofs_is_taken_up_by_the_next(
+    schema: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema.insert("l1_power_raw", [[MARCH, 7, 1.0]], column_names=["timestamp", "device_id", "power_usage_kWh"])
+
+    def then_write(client: Client) -> dt.datetime:
+        at = take_up_manual_changes(client)
+        write_by_hand(client, "by hand")
+        return at
+
+    with monkeypatch.context() as patch:
+        patch.setattr("iot_platform.layers.proof.take_up_manual_changes", then_write)
+        prove_partitions(schema, L3, ["20260301"])
+    assert unverified_partitions(schema, L3) == ["20260301"]
+    list(prove_all(schema, only_unverified=True))
+    assert schema.query("SELECT customer_id FROM l3_power_joined").result_rows == [("by hand",)]
+
+
+def test_energy_is_of_the_customer_that_l3_says_if_the_version_changed_within_the_hour(schema: Client) -> None:
+    columns = ["timestamp", "device_id", "power_usage_kWh"]
+    store(schema, (7, "old", EVER, 0))
+    reload_dictionaries(schema)
+    schema.insert("l1_power_raw", [[MARCH, 7, 1.0]], column_names=columns)
+    list(prove_all(schema))
+    store(schema, (7, "new", MARCH, 0))
+    reload_dictionaries(schema)
+    schema.insert("l1_power_raw", [[MARCH + dt.timedelta(minutes=15), 7, 2.0]], column_names=columns)
+    list(prove_all(schema, only_unverified=True))
+    for is_merged in (False, True):
+        for mart in (BY_DEVICE_HOURLY.name, HOURLY_ROWS, BY_DEVICE_DAILY.name):
+            found = schema.query(f"SELECT customer_id, toFloat64(sum(total_kWh)) FROM {mart} GROUP BY 1").result_rows
+            assert found == [("new", 3.0)], (mart, is_merged)
+        schema.command(f"OPTIMIZE TABLE {BY_DEVICE_HOURLY.table} FINAL")
 
 
 def test_a_reading_gets_the_version_that_is_valid_at_its_time(schema: Client) -> None:
