@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.clickhouse.client import PINNED_SETTINGS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # An insert is atomic, and a deduplication token unambiguous, only for a single block. With these settings the server
 # does not split the rows, neither for the table nor for its views: it flushes nothing before the end of the insert.
@@ -37,6 +40,8 @@ def insert_block(client: Client, table: str, rows: pa.Table, *, token: str | Non
 
 
 def _arrow_stream(rows: pa.Table) -> bytes:
+    import pyarrow as pa  # proofs need the settings above, but not Arrow
+
     for index, field in enumerate(rows.schema):
         if field.type == pa.timestamp("s", "UTC"):
             seconds = rows.column(index).cast(pa.int64()).cast(pa.uint32())

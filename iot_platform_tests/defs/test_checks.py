@@ -171,9 +171,9 @@ def test_l4_that_differs_from_l3_fails(platform: Client, instance: dg.DagsterIns
     insert(platform, "l1_power_raw", *sent(f"{DAY} 00:00:00", f"{DAY} 01:00:00"), *sent(DAY, device=2))
     assert run_checks(instance, "l4_power_agg_hourly", day=DAY)["l4_equals_l3"].passed
     platform.command("ALTER TABLE l4_power_hourly_by_version DELETE WHERE device_id = 2 SETTINGS mutations_sync = 1")
-    platform.command(
-        "ALTER TABLE l4_power_hourly_by_version UPDATE version = 5 WHERE device_id = 1 SETTINGS mutations_sync = 1"
-    )
+    rows = "FROM l4_power_hourly_by_version WHERE device_id = 1"
+    platform.command(f"INSERT INTO l4_power_hourly_by_version SELECT * REPLACE (5 AS version) {rows}")
+    platform.command(f"DELETE {rows} AND version != 5")
     found = run_checks(instance, "l4_power_agg_hourly", day=DAY)["l4_equals_l3"]
     assert not found.passed and found.severity == ERROR
     assert entries(found)["offending_devices"] == 2
