@@ -63,11 +63,11 @@ def test_a_change_in_the_past_and_in_the_middle_of_a_day(filled: Client) -> None
     result, restated = load_and_restate(
         filled, (1, "new", "2026-01-06T09:00:00Z"), (1, "c1", "2026-01-07T03:00:00Z"), complete=False
     )
-    # The second row repeats what was valid anyway; from then on nothing changes.
+    # The second row repeats what was valid anyway; from then on only the number of the version changes.
     assert result.counts == {"new": 0, "changed": 2, "closed": 0, "unchanged": 0}
     assert result.affected.to_dict("records") == [
         {"partition_id": DAYS[1], "devices": 1, "readings": 30},
-        {"partition_id": DAYS[2], "devices": 1, "readings": 6},
+        {"partition_id": DAYS[2], "devices": 1, "readings": 48},
     ]
     for table in ("l3_power_joined", "l4_power_agg_hourly"):
         assert customers_by_hour(filled, 1, DAYS[0], table) == ["c1"] * 24
