@@ -14,6 +14,7 @@ def show_inspection(file: Path, found: Inspection, *, with_preview: bool, is_sho
         return
     say(f"{file}:")
     rows = [
+        ("format", found.format, found.format_from),
         ("quantity", found.quantity, ""),
         ("unit", found.unit, found.unit_from),
         ("time zone", found.time_zone, found.time_zone_from),

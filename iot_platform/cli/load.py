@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -19,11 +22,13 @@ from iot_platform.cli.load_devices import DEVICE_IDS, devices
 from iot_platform.cli.output import echo_json, say
 from iot_platform.cli.reading_options import reading_options
 from iot_platform.clickhouse.session import migrated_session
-from iot_platform.errors import PlatformError
+from iot_platform.errors import PlatformError, SourceError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.file_digest import FileDigest
 from iot_platform.readings.files.file_result import FileResult
+from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.files.loader import REJECTED_BEFORE, FileLoader
+from iot_platform.readings.formats.archives import expand
 from iot_platform.security.escaping import escape_lines
 from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
@@ -59,7 +64,10 @@ load.add_command(devices)
 def readings(
     files: tuple[Path, ...], rejects: Path | None, strict: bool, dry_run: bool, as_json: bool, **options: Any
 ) -> None:
-    """Load readings from CSV or Parquet files, uncompressed or compressed with gzip or zstd.
+    """Load readings from files: CSV, Parquet, Excel (.xlsx, .xls, .ods), NDJSON, NEM12 and Green Button XML.
+
+    The format is recognised by the content. Files may be compressed (gzip, zstd, bz2, xz). Each file in a zip archive
+    is loaded as a file of its own.
 
     Bad rows (a missing value, an unreadable time or number ...) are skipped and reported with their line number. NaN,
     infinite, negative and too large values are readings: they are loaded into L1, and L2 puts them into
@@ -85,17 +93,17 @@ def readings(
     show_inspected = partial(show_inspection, with_preview=dry_run, is_shown=not as_json)
     results: list[FileResult] = []
     failed: dict[str, str] = {}
-    with migrated_session(settings) as client, _progress() as progress:
+    with TemporaryDirectory() as unpacked, migrated_session(settings) as client, _progress() as progress:
         loader = FileLoader(client, FileOptions(**options), batch_rows=settings.batch_rows, rejects=rejects_of)
-        for path in files:
-            task = progress.add_task(escape_lines(path.name), total=1.0)
+        for file in _expanded(files, Path(unpacked), failed, several=rejects is None):
+            task = progress.add_task(escape_lines(file.name), total=1.0)
             try:
                 show = partial(_show_progress, progress, task)
-                results.append(result := loader.load(path, show, show_inspected, dry_run=dry_run))
+                results.append(result := loader.load(file, show, show_inspected, dry_run=dry_run))
                 if result.has_no_readings:
-                    failed[str(path)] = f"{path}: not one of its {result.rows:,} rows is a reading."
+                    failed[str(file.shown)] = f"{file.shown}: not one of its {result.rows:,} rows is a reading."
             except PlatformError as error:
-                failed[str(path)] = str(error)
+                failed[str(file.shown)] = str(error)
             progress.remove_task(task)
     seconds = time.monotonic() - started
     summary = _summary(results, failed, seconds)
@@ -107,6 +115,23 @@ def readings(
         say(f"Error: {message}", err=True)
     if failed or (strict and summary["rejected"]):
         sys.exit(1)
+
+
+def _expanded(files: Iterable[Path], directory: Path, failed: dict[str, str], *, several: bool) -> Iterator[InputFile]:
+    """The files, and those in archives, which are unpacked below a directory when their turn comes.
+
+    ``several``: whether an archive may have several files.
+    """
+    for number, path in enumerate(files):
+        folder = directory / str(number)
+        try:
+            found = expand(path, folder)
+            if len(found) > 1 and not several:
+                raise SourceError(f"{path}: the archive has {len(found):,} files. --rejects works only with one file.")
+            yield from found
+        except PlatformError as error:
+            failed[str(path)] = str(error)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _progress() -> Progress:

@@ -17,6 +17,7 @@ import pyarrow.csv as arrow_csv
 
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.csv_records import Record, RecordSplitter
+from iot_platform.readings.files.file_format import FileFormat
 from iot_platform.readings.files.raw_rows import Column, RawRows, Reject
 from iot_platform.readings.files.unended_line import UnendedLine
 
@@ -38,6 +39,7 @@ class CsvRowSource:
     """
 
     place_name = "line"
+    format = FileFormat("CSV", "its text")
 
     def __init__(self, path: Path, file: BinaryIO, position: Callable[[], int], size_bytes: int) -> None:
         self._path = path

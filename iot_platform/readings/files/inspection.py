@@ -6,14 +6,16 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
 
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions
 from iot_platform.readings.files.columns import Header
 from iot_platform.readings.files.conventions import Conventions
 from iot_platform.readings.files.decimals import decide_decimal
+from iot_platform.readings.files.file_format import FileFormat
 from iot_platform.readings.files.file_pass import FilePass
+from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.files.judgement import (
     check_registers,
     check_time_zone,
@@ -40,7 +42,7 @@ MOST_PASSES = 4
 class Inspection:
     """What a load takes a file for, and what it contains. Times are ISO 8601 in UTC; ``_from``: where it is known from.
 
-    ``kWh``: the sum of all finite values, before L2 refuses any.
+    ``kWh``: the sum of all finite values, before L2 refuses any. ``format_from``: by what it was recognised.
     """
 
     rows: int
@@ -61,6 +63,8 @@ class Inspection:
     kWh: float | None
     warnings: list[str] = field(default_factory=list)
     preview: list[tuple[str, str, float]] = field(default_factory=list)
+    format: str = ""
+    format_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,13 +89,13 @@ def may_be_usual(header: Header, options: FileOptions) -> bool:
 
 
 def inspect_file(
-    path: Path, mapping: ColumnMapping, header: Header, options: FileOptions, zones_of: ZonesOf = lambda names: {}
+    file: InputFile, mapping: ColumnMapping, header: Header, options: FileOptions, zones_of: ZonesOf = lambda names: {}
 ) -> Inspected:
     """Read a whole file, usually once, and decide how it is to be read.
 
     Raises SourceError, with the options that answer the question, when the file can be read in two ways.
     """
-    found = _read(path, mapping, header, options)
+    found, file_format = _read(file, mapping, header, options)
     mapping, unit_from = found.mapping, header.unit_from
     if header.unit_column is not None:
         unit, unit_from = unit_of_column(found.units, header, options)
@@ -102,12 +106,12 @@ def inspect_file(
     conventions = replace(mapping.conventions, stamp=stamp, is_register=bool(options.register))
     conventions = interval_conventions(found.series, conventions, mapping.columns.unit, header, options)
     mapping = replace(mapping, conventions=conventions)
-    inspection = _inspection(found, mapping, header, options, unit_from)
+    inspection = _inspection(found, mapping, header, options, unit_from, file_format)
     return Inspected(mapping, found.repeated_hours, inspection, found.may_be_cut)
 
 
-def _read(path: Path, mapping: ColumnMapping, header: Header, options: FileOptions) -> FilePass:
-    """The last pass over a file: the one that was made with the right formats."""
+def _read(file: InputFile, mapping: ColumnMapping, header: Header, options: FileOptions) -> tuple[FilePass, FileFormat]:
+    """The last pass over a file, the one that was made with the right formats, and what the file is."""
     conventions = Conventions()
     repeated_hours: RepeatedHours | None = None
     for _ in range(MOST_PASSES):
@@ -116,9 +120,11 @@ def _read(path: Path, mapping: ColumnMapping, header: Header, options: FileOptio
             replace(mapping, conventions=conventions), header.unit_column, repeated_hours, register=register
         )
         names = [*mapping.columns.names, *([header.unit_column] if header.unit_column else [])]
-        with closing(open_row_source(path)) as source:
+        with closing(open_row_source(file, options)) as source:
+            where = partial(_where, file, source.place_name)
             for rows in source.rows(names):
-                found.add(rows, f"{path}, {source.place_name} {{}}".format)
+                found.add(rows, where)
+            file_format = source.format
             found.may_be_cut = may_be_cut(source, mapping.columns.names)
         decided = Conventions(
             time_format=decide_time_format(found.time_forms, options.timestamp_format),
@@ -130,17 +136,24 @@ def _read(path: Path, mapping: ColumnMapping, header: Header, options: FileOptio
             repeated_hours = found.twice.resolve(mapping.timezone, newest_first=newest_first)
             decided = replace(decided, repeated_hours=len(repeated_hours.places) > 0)
         if decided == conventions:
-            return found
+            return found, file_format
         conventions = decided
     raise SourceError("The formats of the file cannot be decided. Set --timestamp-format and --decimal.")
 
 
 def _inspection(
-    found: FilePass, mapping: ColumnMapping, header: Header, options: FileOptions, unit_from: str
+    found: FilePass,
+    mapping: ColumnMapping,
+    header: Header,
+    options: FileOptions,
+    unit_from: str,
+    file_format: FileFormat,
 ) -> Inspection:
     conventions = mapping.conventions
     moved = conventions.interval_s if conventions.stamp == "end" else 0
-    if not found.has_local_times:
+    if file_format.time_zone:
+        zone, zone_from = file_format.time_zone, file_format.time_zone_from
+    elif not found.has_local_times:
         zone, zone_from = "UTC", "in the times"
     else:
         zone, zone_from = mapping.timezone, "given" if options.timezone else "assumed"
@@ -161,9 +174,15 @@ def _inspection(
         first=_iso(found.first - moved) if found.readable else None,
         last=_iso(found.last - moved) if found.readable else None,
         kWh=energy_of(found, mapping),
-        warnings=warnings_of(found, mapping, options),
+        warnings=[*file_format.notes(), *warnings_of(found, mapping, options)],
         preview=preview(found.first_rows, mapping, found.repeated_hours),
+        format=file_format.name,
+        format_from=file_format.recognised_by,
     )
+
+
+def _where(file: InputFile, place_name: str, place: int) -> str:
+    return f"{file.shown}, {place_name} {place}"
 
 
 def _iso(second: int) -> str:

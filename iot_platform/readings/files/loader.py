@@ -17,10 +17,12 @@ from iot_platform.devices.meter_ids import MeterIds
 from iot_platform.errors import SourceError
 from iot_platform.readings.batch_writer import BatchWriter
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions
-from iot_platform.readings.files.columns import Header, read_header
+from iot_platform.readings.files.columns import Header
 from iot_platform.readings.files.file_digest import FileDigest, digest_file
 from iot_platform.readings.files.file_readings import FileReadings, Progress
 from iot_platform.readings.files.file_result import FileResult
+from iot_platform.readings.files.header import header_of
+from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.files.inspection import Inspected, Inspection, inspect_file, may_be_usual
 from iot_platform.readings.files.last_line import LastReading
 from iot_platform.readings.files.meter_zones import zones_of_meters
@@ -59,7 +61,7 @@ class FileLoader:
 
     def load(
         self,
-        path: Path,
+        file: Path | InputFile,
         progress: Progress = lambda share: None,
         inspected: Inspect = lambda path, inspection: None,
         *,
@@ -72,13 +74,15 @@ class FileLoader:
         Of a file in which not one row is a reading, nothing is recorded.
         """
         started = time.monotonic()
-        digest = digest_file(path)
+        known = InputFile.of(file)
+        path = known.shown
+        digest = digest_file(known)
         with naming_errors(path):
-            opened = open_row_source(path)
+            opened = open_row_source(known, self._options)
         with closing(opened) as source:
             with naming_errors(path):
                 header, mapping, first, rows = self._columns(path, source)
-                name, mapping, found = self._take(digest, header, mapping, first, is_dry_run=dry_run)
+                name, mapping, found = self._take(known, digest, header, mapping, first, is_dry_run=dry_run)
             result = FileResult(file=str(path), source=name, mapping=mapping.describe(), place_name=source.place_name)
             if found:
                 result.inspection = found.inspection
@@ -88,8 +92,8 @@ class FileLoader:
                 last = LastReading(self._options.accept_last_line)
                 repeated_hours = found.repeated_hours if found else None
                 readings = FileReadings(path, source, rows, mapping, repeated_hours, report, last)
-                self._insert(path, readings, found, result, progress)
-        if path.stat().st_size != digest.size_bytes:
+                self._insert(known, readings, found, result, progress)
+        if known.path.stat().st_size != digest.size_bytes:
             raise SourceError(f"{path}: the file changed while it was read. Load a copy that nothing writes to.")
         result.seconds = time.monotonic() - started
         return result
@@ -100,23 +104,23 @@ class FileLoader:
         """What the header says, the mapping with the usual conventions, the first rows, and all rows."""
         options = self._options
         try:
-            header = read_header(
-                source.column_names,
-                timestamp=options.timestamp_column,
-                device=options.device_column,
-                value=options.value_column,
-                unit=options.unit,
-                override_unit=options.override_unit,
-            )
+            header = header_of(source, options)
         except SourceError as error:
             raise SourceError(f"{path}: {error}") from error
         rows = source.rows(header.columns.names)
         first = next(rows, None)
-        mapping = ColumnMapping(header.columns, options.timezone or "UTC", options.device_ids)
+        mapping = ColumnMapping(header.columns, options.timezone or "UTC", options.device_ids, format=source.format.key)
         return header, mapping, first, chain([first] if first else [], rows)
 
     def _take(
-        self, digest: FileDigest, header: Header, usual: ColumnMapping, first: RawRows | None, *, is_dry_run: bool
+        self,
+        file: InputFile,
+        digest: FileDigest,
+        header: Header,
+        usual: ColumnMapping,
+        first: RawRows | None,
+        *,
+        is_dry_run: bool,
     ) -> tuple[str, ColumnMapping, Inspected | None]:
         """The name of the source of a file, its mapping, and what an inspection has found.
 
@@ -125,7 +129,7 @@ class FileLoader:
         name, mapping = self._source(digest, usual, first)
         if not is_dry_run and may_be_usual(header, self._options) and self._was_loaded(name):
             return name, mapping, None
-        found = self._inspect(digest.path, header, usual)
+        found = self._inspect(file, header, usual)
         name, mapping = self._source(digest, found.mapping, first)
         return name, mapping, found
 
@@ -145,19 +149,20 @@ class FileLoader:
         end = writer.end()
         return end is not None and not writer.uncommitted_ranges(0, end) and writer.committed_readings(0, end) > 0
 
-    def _inspect(self, path: Path, header: Header, mapping: ColumnMapping) -> Inspected:
+    def _inspect(self, file: InputFile, header: Header, mapping: ColumnMapping) -> Inspected:
         try:
             return inspect_file(
-                path, mapping, header, self._options, lambda names: zones_of_meters(self._client, names)
+                file, mapping, header, self._options, lambda names: zones_of_meters(self._client, names)
             )
         except SourceError as error:
-            raise SourceError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
+            shown = str(file.shown)
+            raise SourceError(str(error) if str(error).startswith(shown) else f"{shown}: {error}") from error
 
     def _insert(
-        self, path: Path, readings: FileReadings, found: Inspected | None, result: FileResult, progress: Progress
+        self, file: InputFile, readings: FileReadings, found: Inspected | None, result: FileResult, progress: Progress
     ) -> None:
         """Insert what is missing of a file, and complete its result."""
-        writer = BatchWriter(self._client, result.source, f"{path.name}: {result.mapping}")
+        writer = BatchWriter(self._client, result.source, f"{file.name}: {result.mapping}")
         pieces = readings.pieces(self._meter_ids, progress)
         report = readings.report
         with writer.exclusive(), closing(report):
@@ -168,7 +173,7 @@ class FileLoader:
                 if end > result.already_loaded:
                     _report_again(pieces, readings, result)
             else:
-                self._check_last_line(path, readings, found)
+                self._check_last_line(file.shown, readings, found)
                 self._write(writer, windows(pieces, WINDOW_ROWS), readings, result)
                 if readings.last.reject:
                     report.add([readings.last.reject])
