@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -46,6 +47,7 @@ CHANNELS = {
 }
 QUALITIES = {"S": "substituted", "F": "finally substituted", "E": "estimated"}
 NULL, VARIES = "N", "V"
+QUALITY = re.compile(r"[AEFNSVaefnsv][0-9]{0,2}")
 
 
 @dataclass(frozen=True)
@@ -170,8 +172,9 @@ class Nem12RowSource:
             intervals = DAY_MIN // channel.interval_min
             start = _midnight(record[1] if len(record) > 1 else "", self._zone)
             reason = "" if isinstance(start, int) else start
-            if not reason and len(record) < intervals + 3:
-                reason = "wrong_number_of_values"
+            if not reason and (len(record) < intervals + 3 or not QUALITY.fullmatch(record[intervals + 2])):
+                # One value more or less, and another field is in the place of the quality.
+                reason = "no_quality_after_the_values"
             if not reason and isinstance(start, int):
                 quality = record[intervals + 2]
                 values = record[2 : intervals + 2]
@@ -204,7 +207,7 @@ def _set_quality(day: _Day, record: list[str]) -> None:
         first, last, quality = int(record[1]), int(record[2]), record[3]
     except (IndexError, ValueError):
         return
-    if 1 <= first <= last <= len(day.qualities):
+    if 1 <= first <= last <= len(day.qualities) and QUALITY.fullmatch(quality):
         day.qualities[first - 1 : last] = [quality] * (last - first + 1)
 
 
