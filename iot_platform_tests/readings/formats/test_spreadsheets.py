@@ -91,9 +91,8 @@ def ods(path: Path) -> Path:
         '<table:table-cell office:value-type="float" office:value="426"/>'
         '<table:table-cell office:value-type="float" office:value="0.1"/>'
     )
-    spaces = "".join(
-        f' xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text")
-    )
+    of = "urn:oasis:names:tc:opendocument:xmlns"
+    spaces = "".join(f' xmlns:{name}="{of}:{name}:1.0"' for name in ("office", "table", "text"))
     rest = '<table:table-row table:number-rows-repeated="1048570"><table:table-cell/></table:table-row>'
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
