@@ -62,7 +62,9 @@ def _recognise(content: Content) -> Recognised:
     with content.seekable() as file:
         found = kind_of_zip(file)
     if found.format == "zip":
-        raise NotReadingsError("it is a zip archive in another archive, or not unpacked. Unpack it, and load its files.")
+        raise NotReadingsError(
+            "it is a zip archive in another archive, or not unpacked. Unpack it, and load its files."
+        )
     return found
 
 

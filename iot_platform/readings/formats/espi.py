@@ -102,7 +102,7 @@ class EspiRowSource:
 
     def _first_pass(self) -> bool:
         """Find out what each block is. Returns whether the unit is from --unit."""
-        if not sum(1 for _ in self._intervals()):
+        if not sum(1 for _ in self._intervals(with_fields=False)):
             raise SourceError(f"{self._shown}: the Green Button file has no IntervalReading.")
         unit, device = self._options.unit, self._options.device
         as_it_is = {block: self._feed.series(*block, device=device, scale=None) for block in set(self._blocks)}
@@ -160,7 +160,7 @@ class EspiRowSource:
             self.format.counts[f"values are {quality}."] += 1
         rows.add(place, series.meter, [int(start)], [kWh])
 
-    def _intervals(self) -> Iterator[tuple[int, dict[str, str]]]:
+    def _intervals(self, *, with_fields: bool = True) -> Iterator[tuple[int, dict[str, str]]]:
         """Each reading with the number of its block. Notes all other entries, and the links of the blocks."""
         self._file.seek(0)
         self._blocks = []
@@ -176,7 +176,7 @@ class EspiRowSource:
                     continue
                 path.pop()
                 if name == "IntervalReading":
-                    yield len(self._blocks) + entry.blocks - 1, entry_fields(element)
+                    yield len(self._blocks) + entry.blocks - 1, entry_fields(element) if with_fields else {}
                 elif name == "link":
                     _add_link(entry, element)
                 elif name in RESOURCES:

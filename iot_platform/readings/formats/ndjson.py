@@ -30,6 +30,9 @@ class _Number(str):
     __slots__ = ()
 
 
+_DECODER = json.JSONDecoder(parse_float=_Number, parse_int=_Number)
+
+
 class NdjsonRowSource:
     """A file with one JSON object a line. The columns are the names in the first lines. Blank lines are ignored."""
 
@@ -82,7 +85,7 @@ class _Texts:
 def _record(text: bytes) -> Record | None:
     """The members of a line, or None if it is no object."""
     try:
-        value = json.loads(text, parse_float=_Number, parse_int=_Number)
+        value = _DECODER.decode(text.decode())
     except (ValueError, RecursionError):
         return None
     return dict(_members(value)) if isinstance(value, dict) else None
