@@ -100,11 +100,7 @@ def _members(value: Record, prefix: str = "", depth: int = 1) -> Iterator[tuple[
 
 
 def _column(values: Sequence[Any]) -> Column:
-    """Values as a column. Numbers have a decimal point in JSON; as long as they all are short, they stay numbers."""
-    known = [value for value in values if value is not None]
-    if known and all(type(value) is _Number and len(value) <= 15 and "e" not in value.lower() for value in known):
-        texts = pa.array([None if value is None else str(value) for value in values], pa.string())
-        return texts.cast(pa.float64() if any("." in value for value in known) else pa.int64())
+    """Values as texts, numbers as they are written: what an id or a value means must not depend on its neighbours."""
     return pa.array([None if value is None else _text(value) for value in values], pa.string())
 
 
