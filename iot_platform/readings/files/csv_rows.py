@@ -25,8 +25,7 @@ BLOCK_BYTES = 8 << 20
 LONGEST_LINE_BYTES = 64 << 20
 TAIL_BYTES = 16 << 10  # what a last line without a line end is compared with
 DELIMITERS = (",", ";", "\t", "|")
-BOM = b"\xef\xbb\xbf"
-UTF16 = (b"\xff\xfe", b"\xfe\xff")
+BOM, UTF16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 WRONG_COLUMN_COUNT = "wrong_column_count"
 
 
