@@ -48,6 +48,8 @@ def test_channels_that_are_no_usage_are_left_out_and_told(tmp_path: Path) -> Non
         "1 days of channel B1 (export) were left out.",
         "1 days of channel Q1 (reactive energy) were left out.",
     ]
+    with pytest.raises(SourceError, match=r"no record 300 of NEM12 is consumption.*1 days of channel B1 \(export\)"):
+        rows_of(write(tmp_path, channel("B1"), day([1] * 48)))
     # The second register alone has the same meter.
     assert rows_of(write(tmp_path, channel("E2"), day([1] * 48))).readings[0][1] == "NMI0000001-E2"
 
