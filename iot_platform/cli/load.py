@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from iot_platform.cli.files_progress import FilesProgress, progress_bar
 from iot_platform.cli.inspection_table import show_inspection
 from iot_platform.cli.load_devices import DEVICE_IDS, devices
 from iot_platform.cli.output import echo_json, say
@@ -24,7 +23,6 @@ from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.file_digest import FileDigest
 from iot_platform.readings.files.file_result import FileResult
 from iot_platform.readings.files.loader import REJECTED_BEFORE, FileLoader
-from iot_platform.security.escaping import escape_lines
 from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
 
@@ -85,18 +83,16 @@ def readings(
     show_inspected = partial(show_inspection, with_preview=dry_run, is_shown=not as_json)
     results: list[FileResult] = []
     failed: dict[str, str] = {}
-    with migrated_session(settings) as client, _progress() as progress:
+    with migrated_session(settings) as client, progress_bar() as progress:
         loader = FileLoader(client, FileOptions(**options), batch_rows=settings.batch_rows, rejects=rejects_of)
-        for path in files:
-            task = progress.add_task(escape_lines(path.name), total=1.0)
-            try:
-                show = partial(_show_progress, progress, task)
-                results.append(result := loader.load(path, show, show_inspected, dry_run=dry_run))
-                if result.has_no_readings:
-                    failed[str(path)] = f"{path}: not one of its {result.rows:,} rows is a reading."
-            except PlatformError as error:
-                failed[str(path)] = str(error)
-            progress.remove_task(task)
+        outcomes = loader.load_files(files, FilesProgress(progress, files), show_inspected, dry_run=dry_run)
+    for path, outcome in zip(files, outcomes, strict=True):
+        if not isinstance(outcome, FileResult):
+            failed[str(path)] = str(outcome) if isinstance(outcome, PlatformError) else f"{path}: {outcome}"
+            continue
+        results.append(outcome)
+        if outcome.has_no_readings:
+            failed[str(path)] = f"{path}: not one of its {outcome.rows:,} rows is a reading."
     seconds = time.monotonic() - started
     summary = _summary(results, failed, seconds)
     if as_json:
@@ -105,18 +101,9 @@ def readings(
         _show(results, summary)
     for message in failed.values():
         say(f"Error: {message}", err=True)
-    if failed or (strict and summary["rejected"]):
+    has_bad_rows = bool(summary["rejected"]) or any(result.bad_rows_found for result in results)
+    if failed or (strict and has_bad_rows):
         sys.exit(1)
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _show_progress(progress: Progress, task: TaskID, share: float) -> None:
-    progress.update(task, completed=share)
 
 
 def _summary(results: list[FileResult], failed: dict[str, str], seconds: float) -> dict[str, Any]:

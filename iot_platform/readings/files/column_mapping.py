@@ -98,14 +98,20 @@ def convert(
         times.values = repeated_hours.fill(rows.places, times.values, times.reasons)
     energy = parse_energy(rows.columns[columns.value], columns.unit, conventions.decimal)
     ids = parse_ids(rows.columns[columns.device], by_older_rule=mapping.by_older_rule)
-    is_power, is_end = TABLE[columns.unit].quantity == "power", conventions.stamp == "end"
+    apply_interval(times, lambda: ids.values, energy, mapping)
+    return times, ids, energy
+
+
+def apply_interval(times: Parsed, ids: Callable[[], Column], energy: Parsed, mapping: ColumnMapping) -> None:
+    """Make energy of power, and starts of intervals of their ends, as far as the mapping says so."""
+    conventions = mapping.conventions
+    is_power, is_end = TABLE[mapping.columns.unit].quantity == "power", conventions.stamp == "end"
     if is_power or is_end:
-        interval_s = conventions.interval_of(normalized(ids.values))
+        interval_s = conventions.interval_of(normalized(ids()))
         if is_power:
             energy.values = pc.divide(pc.multiply(energy.values, interval_s.cast(pa.float64())), 3600.0)
         if is_end:
             times.values = _moved_back(times, interval_s)
-    return times, ids, energy
 
 
 def to_readings(
@@ -172,7 +178,7 @@ def _good_rows(
     reasons = reasons_of(times, ids, energy)
     good = pa.array(reasons == "")
     seconds = times.values.filter(good).cast(pa.int64()).cast(pa.timestamp("s", "UTC"))
-    rejects = _in_order(rows, reasons.tolist()) if len(seconds) < rows.records else []
+    rejects = in_order(rows, reasons.tolist()) if len(seconds) < rows.records else []
     return _GoodRows(
         seconds,
         ids.values.filter(good),
@@ -191,7 +197,8 @@ def _moved_back(times: Parsed, interval_s: Column) -> Column:
     return pc.if_else(pa.array(too_early), None, starts).cast(pa.uint32())
 
 
-def _in_order(rows: RawRows, reasons: Sequence[str]) -> list[Reject]:
+def in_order(rows: RawRows, reasons: Sequence[str]) -> list[Reject]:
+    """The rows with a reason, and the malformed ones, in the order of the file."""
     rejects = list(rows.malformed)
     for index, reason in enumerate(reasons):
         if reason:

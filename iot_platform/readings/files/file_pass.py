@@ -16,6 +16,8 @@ from iot_platform.devices.meter_ids import normalized, refuse_scientific
 from iot_platform.readings.files.column_mapping import ColumnMapping
 from iot_platform.readings.files.daylight_saving import HoursOfFile
 from iot_platform.readings.files.decimals import NumberForms
+from iot_platform.readings.files.kept_rows import KeptRows
+from iot_platform.readings.files.last_line import LastRow
 from iot_platform.readings.files.local_times import TWICE, RepeatedHourRows, RepeatedHours
 from iot_platform.readings.files.parsing import decoded, parse_energy, parse_ids, parse_timestamps
 from iot_platform.readings.files.raw_rows import Column, RawRows
@@ -41,7 +43,8 @@ class FilePass:
     first: int = 2**32
     last: int = -1
     has_local_times: bool = False
-    may_be_cut: bool = False
+    last_row: LastRow | None = None
+    last_rows: RawRows | None = None
     time_forms: TimeForms = field(default_factory=TimeForms)
     number_forms: NumberForms = field(default_factory=NumberForms)
     series: MeterSeries = field(default_factory=MeterSeries)
@@ -51,11 +54,14 @@ class FilePass:
     first_rows: RawRows | None = None
     register: RegisterReader | None = None
     register_total: float = 0.0
+    kept: KeptRows = field(default_factory=KeptRows)
 
     def add(self, rows: RawRows, where: Callable[[int], str]) -> None:
         """Add a piece of the file. Raises SourceError for ids in scientific notation; ``where`` names a row's place."""
         self.rows += rows.records
+        self.last_rows = rows
         if not len(rows.places):
+            self.kept.add_malformed(rows)
             return
         self.first_rows = self.first_rows or rows
         columns, conventions = self.mapping.columns, self.mapping.conventions
@@ -71,10 +77,12 @@ class FilePass:
         if self.repeated_hours is not None:
             times.values = self.repeated_hours.fill(rows.places, times.values, times.reasons)
         energy = parse_energy(values, "kWh", conventions.decimal)
-        meters = self._meters(rows, where)
+        ids = self._ids(rows, where)
+        meters = self._meters(ids)
         if times.values.null_count:
             self._add_repeated_hours(rows, column, times.reasons, meters)
         good = _as_numpy(pc.and_(times.values.is_valid(), energy.values.is_valid())) & (meters >= 0)
+        self.kept.add(rows, good, (times.values, ids, energy.values), self.mapping, self.repeated_hours)
         seconds = times.values.to_numpy(zero_copy_only=False)[good].astype(np.int64)
         numbers = energy.values.to_numpy(zero_copy_only=False)[good]
         if not len(seconds):
@@ -89,8 +97,8 @@ class FilePass:
             energies = intervals["power_usage_kWh"].to_numpy()
             self.register_total += float(energies[np.isfinite(energies)].sum())
 
-    def _meters(self, rows: RawRows, where: Callable[[int], str]) -> npt.NDArray[np.int64]:
-        """The number of each row's meter in ``series``; -1: none."""
+    def _ids(self, rows: RawRows, where: Callable[[int], str]) -> Column:
+        """The id of each row as text, encoded as a dictionary."""
         column = rows.columns[self.mapping.columns.device]
         encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         ids = parse_ids(encoded.dictionary).values
@@ -99,12 +107,16 @@ class FilePass:
         refuse_scientific(
             ids.take(used), lambda index: where(int(rows.places[pc.index(encoded.indices, used[index]).as_py()]))
         )
-        names = normalized(ids).to_pylist()
+        return pa.DictionaryArray.from_arrays(encoded.indices, ids)
+
+    def _meters(self, ids: Column) -> npt.NDArray[np.int64]:
+        """The number of each row's meter in ``series``; -1: none."""
+        names = normalized(ids.dictionary).to_pylist()
         known = [name for name in names if name is not None]
         # The last one, which index -1 finds, is for rows without an id.
         codes = np.full(len(names) + 1, -1, dtype=np.int64)
         codes[[index for index, name in enumerate(names) if name is not None]] = self.series.codes(known)
-        return np.asarray(codes[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)])
+        return np.asarray(codes[ids.indices.fill_null(-1).to_numpy(zero_copy_only=False)])
 
     def _add_units(self, column: Column) -> None:
         for pair in pc.value_counts(_text(column).cast(pa.string()).drop_null()).to_pylist():

@@ -23,7 +23,8 @@ from iot_platform.readings.files.judgement import (
     unit_of_column,
     warnings_of,
 )
-from iot_platform.readings.files.last_line import may_be_cut
+from iot_platform.readings.files.kept_rows import KeptRows
+from iot_platform.readings.files.last_line import LastRow, last_row
 from iot_platform.readings.files.local_times import RepeatedHours
 from iot_platform.readings.files.open_file import open_row_source
 from iot_platform.readings.files.preview import preview
@@ -67,13 +68,19 @@ class Inspection:
 class Inspected:
     """The result of an inspection: the mapping with all conventions, and the times of the repeated hours.
 
-    ``may_be_cut``: the last line has no line end, and may be incomplete.
+    ``kept``: the rows, if they are few enough to be kept. ``last_row``: the last one, if its line has no line end.
     """
 
     mapping: ColumnMapping
     repeated_hours: RepeatedHours | None
     inspection: Inspection
-    may_be_cut: bool
+    kept: KeptRows
+    last_row: LastRow | None
+
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether the last line may be incomplete."""
+        return self.last_row is not None and self.last_row.may_be_cut
 
 
 def may_be_usual(header: Header, options: FileOptions) -> bool:
@@ -85,13 +92,18 @@ def may_be_usual(header: Header, options: FileOptions) -> bool:
 
 
 def inspect_file(
-    path: Path, mapping: ColumnMapping, header: Header, options: FileOptions, zones_of: ZonesOf = lambda names: {}
+    path: Path,
+    mapping: ColumnMapping,
+    header: Header,
+    options: FileOptions,
+    zones_of: ZonesOf = lambda names: {},
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Inspected:
     """Read a whole file, usually once, and decide how it is to be read.
 
     Raises SourceError, with the options that answer the question, when the file can be read in two ways.
     """
-    found = _read(path, mapping, header, options)
+    found = _read(path, mapping, header, options, progress)
     mapping, unit_from = found.mapping, header.unit_from
     if header.unit_column is not None:
         unit, unit_from = unit_of_column(found.units, header, options)
@@ -103,10 +115,16 @@ def inspect_file(
     conventions = interval_conventions(found.series, conventions, mapping.columns.unit, header, options)
     mapping = replace(mapping, conventions=conventions)
     inspection = _inspection(found, mapping, header, options, unit_from)
-    return Inspected(mapping, found.repeated_hours, inspection, found.may_be_cut)
+    return Inspected(mapping, found.repeated_hours, inspection, found.kept, found.last_row)
 
 
-def _read(path: Path, mapping: ColumnMapping, header: Header, options: FileOptions) -> FilePass:
+def _read(
+    path: Path,
+    mapping: ColumnMapping,
+    header: Header,
+    options: FileOptions,
+    progress: Callable[[float], None],
+) -> FilePass:
     """The last pass over a file: the one that was made with the right formats."""
     conventions = Conventions()
     repeated_hours: RepeatedHours | None = None
@@ -119,7 +137,8 @@ def _read(path: Path, mapping: ColumnMapping, header: Header, options: FileOptio
         with closing(open_row_source(path)) as source:
             for rows in source.rows(names):
                 found.add(rows, f"{path}, {source.place_name} {{}}".format)
-            found.may_be_cut = may_be_cut(source, mapping.columns.names)
+                progress(source.progress())
+            found.last_row = last_row(source, mapping.columns.names, found.last_rows)
         decided = Conventions(
             time_format=decide_time_format(found.time_forms, options.timestamp_format),
             decimal=decide_decimal(found.number_forms, options.decimal),

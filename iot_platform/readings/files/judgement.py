@@ -190,7 +190,7 @@ def warnings_of(found: FilePass, mapping: ColumnMapping, options: FileOptions) -
         if falls:
             warnings.append(f"The register falls {falls:,} times (reset, jitter or negative energy).")
         warnings.append("After a gap, the energy of the whole gap is put into its last interval.")
-    if found.may_be_cut and not options.accept_last_line:
+    if found.last_row and found.last_row.may_be_cut and not options.accept_last_line:
         warnings.append("The last line has no line end, and may be cut off: see --accept-last-line.")
     unread = found.rows - found.readable
     if unread:
