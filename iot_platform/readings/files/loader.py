@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
@@ -17,7 +18,7 @@ from iot_platform.devices.meter_ids import MeterIds
 from iot_platform.errors import SourceError
 from iot_platform.readings.batch_writer import BatchWriter
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions
-from iot_platform.readings.files.columns import Header, read_header
+from iot_platform.readings.files.columns import Header
 from iot_platform.readings.files.file_digest import FileDigest, digest_file
 from iot_platform.readings.files.file_readings import FileReadings, Progress
 from iot_platform.readings.files.file_result import FileResult
@@ -25,8 +26,9 @@ from iot_platform.readings.files.inspection import Inspected, Inspection, inspec
 from iot_platform.readings.files.last_line import LastReading
 from iot_platform.readings.files.meter_zones import zones_of_meters
 from iot_platform.readings.files.older_ids import older_kind
-from iot_platform.readings.files.open_file import naming_errors, open_row_source
-from iot_platform.readings.files.raw_rows import RawRows, RowSource
+from iot_platform.readings.files.open_file import naming_errors
+from iot_platform.readings.files.open_readings import OpenFile, open_readings
+from iot_platform.readings.files.raw_rows import RawRows
 from iot_platform.readings.files.rejects import RejectReport
 from iot_platform.readings.files.windows import windows
 from iot_platform.readings.ledger import Ledger
@@ -41,6 +43,7 @@ SCHEME = "1"
 # Rows that were not readings when the file was loaded, and that this version of the platform could read.
 REJECTED_BEFORE = "rejected_when_it_was_loaded"
 
+Result = TypeVar("Result")
 # Called with the path and what a file is taken for, before anything is inserted.
 Inspect = Callable[[Path, Inspection], None]
 
@@ -74,10 +77,10 @@ class FileLoader:
         started = time.monotonic()
         digest = digest_file(path)
         with naming_errors(path):
-            opened = open_row_source(path)
-        with closing(opened) as source:
+            opened = _naming(path, lambda: open_readings(path, self._options))
+        with closing(opened.source) as source:
             with naming_errors(path):
-                header, mapping, first, rows = self._columns(path, source)
+                header, mapping, first, rows = self._columns(path, opened)
                 name, mapping, found = self._take(digest, header, mapping, first, is_dry_run=dry_run)
             result = FileResult(file=str(path), source=name, mapping=mapping.describe(), place_name=source.place_name)
             if found:
@@ -94,24 +97,12 @@ class FileLoader:
         result.seconds = time.monotonic() - started
         return result
 
-    def _columns(
-        self, path: Path, source: RowSource
-    ) -> tuple[Header, ColumnMapping, RawRows | None, Iterator[RawRows]]:
+    def _columns(self, path: Path, opened: OpenFile) -> tuple[Header, ColumnMapping, RawRows | None, Iterator[RawRows]]:
         """What the header says, the mapping with the usual conventions, the first rows, and all rows."""
         options = self._options
-        try:
-            header = read_header(
-                source.column_names,
-                timestamp=options.timestamp_column,
-                device=options.device_column,
-                value=options.value_column,
-                unit=options.unit,
-                override_unit=options.override_unit,
-            )
-        except SourceError as error:
-            raise SourceError(f"{path}: {error}") from error
-        rows = source.rows(header.columns.names)
-        first = next(rows, None)
+        header = _naming(path, lambda: opened.header(options))
+        rows = opened.source.rows(header.columns.names)
+        first = _naming(path, lambda: next(rows, None))
         mapping = ColumnMapping(header.columns, options.timezone or "UTC", options.device_ids)
         return header, mapping, first, chain([first] if first else [], rows)
 
@@ -146,12 +137,10 @@ class FileLoader:
         return end is not None and not writer.uncommitted_ranges(0, end) and writer.committed_readings(0, end) > 0
 
     def _inspect(self, path: Path, header: Header, mapping: ColumnMapping) -> Inspected:
-        try:
-            return inspect_file(
-                path, mapping, header, self._options, lambda names: zones_of_meters(self._client, names)
-            )
-        except SourceError as error:
-            raise SourceError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
+        def zones_of(names: Sequence[str]) -> dict[str, str]:
+            return zones_of_meters(self._client, names)
+
+        return _naming(path, lambda: inspect_file(path, mapping, header, self._options, zones_of))
 
     def _insert(
         self, path: Path, readings: FileReadings, found: Inspected | None, result: FileResult, progress: Progress
@@ -233,6 +222,14 @@ def _report_again(pieces: Iterator[tuple[int, pa.Table]], readings: FileReadings
     rejected = result.rows_read - result.already_loaded - result.without_interval
     if rejected > readings.report.counts.total():
         readings.report.counts[REJECTED_BEFORE] = rejected - readings.report.counts.total()
+
+
+def _naming(path: Path, read: Callable[[], Result]) -> Result:
+    """The result of a function; its SourceError names the file."""
+    try:
+        return read()
+    except SourceError as error:
+        raise SourceError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
 
 
 def _source_name(digest: FileDigest, mapping: ColumnMapping) -> str:
