@@ -69,8 +69,8 @@ def read_header(
     """The given column names; a name that is not given is guessed from the header if only one column matches.
 
     ``is_end``: the given time is the end of the interval, as its column says. Without ``unit`` the energy is in the
-    unit that the column's name contains, else in kWh. Raises SourceError when a column is missing, several columns match, or
-    the column's name contains another unit than ``unit`` (unless ``override_unit``).
+    unit that the column's name contains, else in kWh. Raises SourceError when a column is missing, several columns
+    match, or the column's name contains another unit than ``unit`` (unless ``override_unit``).
     """
     chosen_value = _choose(header, value, _value_names(), "energy", "set it with --value-column")
     chosen_time = timestamp if is_end and timestamp else _choose_time(header, timestamp)

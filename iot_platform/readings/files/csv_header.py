@@ -18,7 +18,7 @@ COMMENT = "#"
 MOST_LINES = 200
 # So many lines after the header show how many columns there are.
 LINES_OF_ROWS = 20
-_SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+_SEPARATOR = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def find_header(start: bytes, where: str, hints: HeaderHints | None, *, is_whole
     Raises SourceError if there is no header.
     """
     lines = list(_lines(start, 1 if hints is None else MOST_LINES, is_whole=is_whole))
-    separator = _SEPARATOR.fullmatch(lines[0].text.strip()) if lines and hints else None
+    separator = _SEPARATOR.fullmatch(lines[0].text) if lines and hints else None
     candidates = lines[1:] if separator else lines
     if not candidates or "\0" in lines[0].text:
         raise SourceError(f"{where}: no header line; neither a CSV nor a Parquet file.")

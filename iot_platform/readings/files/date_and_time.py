@@ -138,8 +138,8 @@ class JoinedDateAndTime:
             if before[0] == dates[index].as_py() and (before[1] or "") > "00:01":
                 raise SourceError(
                     f"{self.place_name} {rows.places[index]}: the interval that ends at 00:00 follows {before[1]} of "
-                    f"the same date, {before[0]}. So its end is on the next day, but its date is not. Use the column with "
-                    "the start of the interval (--time-column), or write 24:00."
+                    f"the same date, {before[0]}. So its end is on the next day, but its date is not. Use the column "
+                    "with the start of the interval (--time-column), or write 24:00."
                 )
         if len(dates):
             self._last = dates[-1].as_py(), times[-1].as_py()

@@ -57,8 +57,8 @@ def check_times(found: FilePass, header: Header, options: FileOptions) -> None:
     """Raise SourceError if the times seem to lack the time of day, or to be the ends of intervals without saying so."""
     if header.is_date and found.repeats * 2 > found.readable:
         raise SourceError(
-            f"Column {header.columns.timestamp!r} has dates, and most of them occur several times for a meter: the time "
-            "of day is missing. Set --timestamp-column, or --date-column and --time-column."
+            f"Column {header.columns.timestamp!r} has dates, and most of them occur several times for a meter: the "
+            "time of day is missing. Set --timestamp-column, or --date-column and --time-column."
         )
     if found.time_forms.at_24 and not found.at_0 and options.stamp is None and header.stamp_from == "assumed":
         raise SourceError(
