@@ -81,6 +81,8 @@ def test_months_in_several_languages() -> None:
         (("Datum", "Uhrzeit", "Verbrauch"), DateAndTime("Datum", "Uhrzeit", False, False)),
         (("Datum", "Zeit bis", "Verbrauch"), DateAndTime("Datum", "Zeit bis", True, False)),
         (("Fecha", "Hora", "Consumo"), DateAndTime("Fecha", "Hora", False, False)),
+        (("Datum von", "Zeit von", "Datum bis", "Zeit bis"), DateAndTime("Datum von", "Zeit von", False, False)),
+        (("Start Date", "Start Time", "End Date", "End Time"), DateAndTime("Start Date", "Start Time", False, False)),
         (("timestamp", "date", "time", "kwh"), None),
         (("date", "kwh"), None),
         (("date", "von", "zeit", "kwh"), None),

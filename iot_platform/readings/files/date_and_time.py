@@ -154,7 +154,7 @@ def _only(names: Sequence[str], subject: Subject) -> str | None:
 
 
 def _has_full_time(header: Sequence[str], date: str) -> bool:
-    parts = all_names("clock", "clock_end", "date")
+    parts = all_names("clock", "clock_end", "date", "date_end")
     return any(normal(name) in all_names("time", "end") - parts for name in header if name != date)
 
 

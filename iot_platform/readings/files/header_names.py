@@ -10,7 +10,9 @@ from functools import cache
 from importlib import resources
 from typing import Literal
 
-Subject = Literal["time", "end", "date", "clock", "clock_end", "part_of_day", "meter", "value", "power", "unit"]
+Subject = Literal[
+    "time", "end", "date", "date_end", "clock", "clock_end", "part_of_day", "meter", "value", "power", "unit"
+]
 # Letters that Unicode does not take apart into a letter and an accent.
 _LETTERS = str.maketrans({"ł": "l", "ø": "o", "æ": "ae", "å": "a", "đ": "d", "ß": "ss", "œ": "oe", "ı": "i"})
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
