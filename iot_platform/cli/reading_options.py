@@ -9,8 +9,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from iot_platform.readings.files.time_formats import TIME_FORMATS
+from iot_platform.readings.files.csv_text import known_encoding
+from iot_platform.readings.files.time_formats import TIME_FORMATS, check_time_format
 from iot_platform.readings.files.units import UNITS
+from iot_platform.readings.files.whole_file_meter import check_name_pattern
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
@@ -36,9 +38,30 @@ def _interval(context: click.Context, parameter: click.Parameter, value: str | N
     return int(found[1]) * _SECONDS[found[2]]
 
 
+def _checked_by(check: Callable[[str], str]) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """A callback that turns the ValueError of a check into the error of an option."""
+
+    def callback(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+        try:
+            return None if value is None else check(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return callback
+
+
 _OPTIONS = (
     click.option("--timestamp-column", help="Column with the time of the interval. Default: found by its name."),
+    click.option("--date-column", help="Column with the date, if the time of day is in another one."),
+    click.option("--time-column", help="Column with the time of day, beside the date. Default: both found by name."),
     click.option("--device-column", help="Column with the meter id. Default: found by its name."),
+    click.option("--device", metavar="ID", help="Meter id of the whole file, if no column has it."),
+    click.option(
+        "--device-from-name",
+        metavar="PATTERN",
+        callback=_checked_by(check_name_pattern),
+        help="Meter id of the whole file from its name, such as 'meter_{}.csv'; {} stands for the id, * for any text.",
+    ),
     click.option("--value-column", help="Column with the energy or power of the interval. Default: found by its name."),
     click.option(
         "--unit",
@@ -69,13 +92,20 @@ _OPTIONS = (
     ),
     click.option(
         "--timestamp-format",
-        type=click.Choice(TIME_FORMATS),
-        help="How to read times that can be read in several ways. Default: decided by all times of the file.",
+        callback=_checked_by(check_time_format),
+        metavar="FORMAT",
+        help=f"How to read times: {', '.join(TIME_FORMATS)}, or in strftime notation, such as '%d.%m.%Y %H:%M'. "
+        "Default: decided by all times of the file.",
     ),
     click.option(
         "--decimal",
         type=click.Choice(["point", "comma"]),
         help="Decimal separator of the values. Default: decided by all values of the file.",
+    ),
+    click.option(
+        "--encoding",
+        callback=_checked_by(known_encoding),
+        help="Encoding of the text. Default: UTF-8 or UTF-16, and Windows-1252 if the header or the ids are not UTF-8.",
     ),
     click.option(
         "--register/--interval-values",

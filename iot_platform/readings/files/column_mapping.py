@@ -30,11 +30,16 @@ class FileOptions:
     """How to read files; None or "auto": determined from the header and the rows of each file.
 
     ``register``: whether the values are totals of a register. ``override_unit``: ``unit`` holds even if the file names
-    another one.
+    another one. ``date_column``, ``time_column``: instead of ``timestamp_column``. ``device``: the meter of the whole
+    file; ``device_from_name``: a pattern of its name.
     """
 
     timestamp_column: str | None = None
+    date_column: str | None = None
+    time_column: str | None = None
     device_column: str | None = None
+    device: str | None = None
+    device_from_name: str | None = None
     value_column: str | None = None
     unit: str | None = None
     timezone: str | None = None
@@ -45,6 +50,7 @@ class FileOptions:
     timestamp_format: str | None = None
     decimal: Literal["comma", "point"] | None = None
     register: bool | None = None
+    encoding: str | None = None
     # Not a part of the mapping: it decides whether the last line is loaded, not what it means.
     accept_last_line: bool = False
 
@@ -93,11 +99,14 @@ def convert(
 ) -> tuple[Parsed, Parsed, Parsed]:
     """The UTC starts of the intervals, the meter ids (text), and the kWh in the rows; registers are not differenced."""
     columns, conventions = mapping.columns, mapping.conventions
-    times = parse_timestamps(rows.columns[columns.timestamp], mapping.timezone, conventions.time_format)
+    encoding = conventions.encoding
+    times = parse_timestamps(
+        rows.columns[columns.timestamp], mapping.timezone, conventions.time_format, encoding=encoding
+    )
     if repeated_hours is not None:
         times.values = repeated_hours.fill(rows.places, times.values, times.reasons)
-    energy = parse_energy(rows.columns[columns.value], columns.unit, conventions.decimal)
-    ids = parse_ids(rows.columns[columns.device], by_older_rule=mapping.by_older_rule)
+    energy = parse_energy(rows.columns[columns.value], columns.unit, conventions.decimal, encoding=encoding)
+    ids = parse_ids(rows.columns[columns.device], by_older_rule=mapping.by_older_rule, encoding=encoding)
     apply_interval(times, lambda: ids.values, energy, mapping)
     return times, ids, energy
 

@@ -12,11 +12,12 @@ from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions
 from iot_platform.readings.files.columns import Header
 from iot_platform.readings.files.conventions import Conventions
-from iot_platform.readings.files.decimals import decide_decimal
+from iot_platform.readings.files.decimals import decide_decimal, describe_decimal
 from iot_platform.readings.files.file_pass import FilePass
 from iot_platform.readings.files.judgement import (
     check_registers,
     check_time_zone,
+    check_times,
     energy_of,
     interval_conventions,
     interval_summary,
@@ -26,8 +27,9 @@ from iot_platform.readings.files.judgement import (
 from iot_platform.readings.files.kept_rows import KeptRows
 from iot_platform.readings.files.last_line import LastRow, last_row
 from iot_platform.readings.files.local_times import RepeatedHours
-from iot_platform.readings.files.open_file import open_row_source
+from iot_platform.readings.files.open_readings import open_readings
 from iot_platform.readings.files.preview import preview
+from iot_platform.readings.files.raw_rows import Fact, encoding_of, facts_of
 from iot_platform.readings.files.registers import RegisterReader
 from iot_platform.readings.files.time_formats import decide_time_format
 from iot_platform.readings.files.units import TABLE
@@ -60,6 +62,7 @@ class Inspection:
     first: str | None
     last: str | None
     kWh: float | None
+    facts: list[Fact] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     preview: list[tuple[str, str, float]] = field(default_factory=list)
 
@@ -87,7 +90,7 @@ def may_be_usual(header: Header, options: FileOptions) -> bool:
     """Whether header and options leave it open that a file has the usual conventions."""
     is_energy = TABLE[header.columns.unit].quantity == "energy" and header.unit_column is None
     is_end = (options.stamp or header.stamp) == "end"
-    named = options.interval_s or options.register or options.timestamp_format or options.decimal
+    named = options.interval_s or options.register or options.timestamp_format or options.decimal or options.encoding
     return is_energy and not is_end and not named
 
 
@@ -108,6 +111,7 @@ def inspect_file(
     if header.unit_column is not None:
         unit, unit_from = unit_of_column(found.units, header, options)
         mapping = replace(mapping, columns=replace(mapping.columns, unit=unit))
+    check_times(found, header, options)
     check_time_zone(found, options, zones_of)
     check_registers(found, mapping, options)
     stamp = "start" if options.register else (options.stamp or header.stamp)
@@ -126,7 +130,7 @@ def _read(
     progress: Callable[[float], None],
 ) -> FilePass:
     """The last pass over a file: the one that was made with the right formats."""
-    conventions = Conventions()
+    conventions, formats = Conventions(), None
     repeated_hours: RepeatedHours | None = None
     for _ in range(MOST_PASSES):
         register = RegisterReader() if options.register else None
@@ -134,16 +138,15 @@ def _read(
             replace(mapping, conventions=conventions), header.unit_column, repeated_hours, register=register
         )
         names = [*mapping.columns.names, *([header.unit_column] if header.unit_column else [])]
-        with closing(open_row_source(path)) as source:
+        with closing(open_readings(path, options).source) as source:
             for rows in source.rows(names):
                 found.add(rows, f"{path}, {source.place_name} {{}}".format)
                 progress(source.progress())
             found.last_row = last_row(source, mapping.columns.names, found.last_rows)
-        decided = Conventions(
-            time_format=decide_time_format(found.time_forms, options.timestamp_format),
-            decimal=decide_decimal(found.number_forms, options.decimal),
-            repeated_hours=conventions.repeated_hours,
-        )
+            found.facts = facts_of(source)
+            # The first pass decides: it counts what cannot be read without a format.
+            formats = formats or _formats(found, options, encoding_of(source))
+        decided = replace(formats, repeated_hours=conventions.repeated_hours)
         if decided == conventions and found.twice.rows and repeated_hours is None:
             newest_first = found.series.net_direction < 0
             repeated_hours = found.twice.resolve(mapping.timezone, newest_first=newest_first)
@@ -152,6 +155,14 @@ def _read(
             return found
         conventions = decided
     raise SourceError("The formats of the file cannot be decided. Set --timestamp-format and --decimal.")
+
+
+def _formats(found: FilePass, options: FileOptions, encoding: str) -> Conventions:
+    return Conventions(
+        time_format=decide_time_format(found.time_forms, options.timestamp_format),
+        decimal=decide_decimal(found.number_forms, options.decimal),
+        encoding=encoding or (found.text_forms.encoding() if options.encoding is None else ""),
+    )
 
 
 def _inspection(
@@ -175,11 +186,12 @@ def _inspection(
         stamp=conventions.stamp,
         stamp_from="given" if options.stamp else header.stamp_from,
         time_format=conventions.time_format or "ISO 8601 or epoch",
-        decimal="comma" if conventions.decimal == "," else "point",
+        decimal=describe_decimal(conventions.decimal),
         interval=interval_summary(found.series),
         first=_iso(found.first - moved) if found.readable else None,
         last=_iso(found.last - moved) if found.readable else None,
         kWh=energy_of(found, mapping),
+        facts=found.facts,
         warnings=warnings_of(found, mapping, options),
         preview=preview(found.first_rows, mapping, found.repeated_hours),
     )

@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.devices.meter_ids import MeterIds
 from iot_platform.errors import PlatformError, SourceError
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions
-from iot_platform.readings.files.columns import Header, read_header
+from iot_platform.readings.files.columns import Header
 from iot_platform.readings.files.file_digest import FileDigest, digest_file
 from iot_platform.readings.files.file_group import INSPECTION_SHARE, FileGroup, FileLoad, FileProgress
 from iot_platform.readings.files.file_readings import FileReadings, Progress, kept_pieces, read_pieces
@@ -23,7 +24,8 @@ from iot_platform.readings.files.inspection import Inspected, Inspection, inspec
 from iot_platform.readings.files.last_line import LastReading
 from iot_platform.readings.files.meter_zones import MeterZones
 from iot_platform.readings.files.older_ids import older_kind
-from iot_platform.readings.files.open_file import naming_errors, open_row_source
+from iot_platform.readings.files.open_file import naming_errors
+from iot_platform.readings.files.open_readings import OpenFile, open_readings
 from iot_platform.readings.files.raw_rows import RowSource
 from iot_platform.readings.files.rejects import RejectReport
 from iot_platform.readings.files.window_writer import FileTarget, WindowWriter
@@ -40,6 +42,7 @@ SCHEME = "1"
 # Rows that were not readings when the file was loaded, and that this version of the platform could read.
 REJECTED_BEFORE = "rejected_when_it_was_loaded"
 
+Result = TypeVar("Result")
 # Called with the path and what a file is taken for, before anything is inserted.
 Inspect = Callable[[Path, Inspection], None]
 
@@ -106,10 +109,10 @@ class FileLoader:
         started = time.monotonic()
         digest = digest_file(path)
         with naming_errors(path):
-            opened = open_row_source(path)
-        with closing(opened) as source:
+            opened = _naming(path, lambda: open_readings(path, self._options))
+        with closing(opened.source) as source:
             with naming_errors(path):
-                header, mapping = self._columns(path, source)
+                header, mapping = self._columns(path, opened)
                 name, mapping, found = self._take(digest, header, mapping, progress, is_dry_run=dry_run)
             result = FileResult(file=str(path), source=name, mapping=mapping.describe(), place_name=source.place_name)
             if found:
@@ -160,20 +163,10 @@ class FileLoader:
         target = FileTarget(f"{path.name}: {result.mapping}", result, LastReading(self._options.accept_last_line))
         return FileLoad(digest, FileReadings(path, pieces, mapping, report), target)
 
-    def _columns(self, path: Path, source: RowSource) -> tuple[Header, ColumnMapping]:
+    def _columns(self, path: Path, opened: OpenFile) -> tuple[Header, ColumnMapping]:
         """What the header says, and the mapping with the usual conventions."""
         options = self._options
-        try:
-            header = read_header(
-                source.column_names,
-                timestamp=options.timestamp_column,
-                device=options.device_column,
-                value=options.value_column,
-                unit=options.unit,
-                override_unit=options.override_unit,
-            )
-        except SourceError as error:
-            raise SourceError(f"{path}: {error}") from error
+        header = _naming(path, lambda: opened.header(options))
         return header, ColumnMapping(header.columns, options.timezone or "UTC", options.device_ids)
 
     def _take(
@@ -196,7 +189,7 @@ class FileLoader:
         if self._meter_ids.is_older_than_the_rule:
             kind = mapping.device_ids
             if kind == "auto":
-                with closing(open_row_source(digest.path)) as source:
+                with closing(open_readings(digest.path, self._options).source) as source:
                     kind = older_kind(next(source.rows(mapping.columns.names), None), mapping.columns)
             older = replace(mapping, device_ids=kind, by_older_rule=True)
             name = _source_name(digest, older)
@@ -212,10 +205,7 @@ class FileLoader:
         def show(share: float) -> None:
             progress(path, share * INSPECTION_SHARE)
 
-        try:
-            return inspect_file(path, mapping, header, self._options, self._zones.of, show)
-        except SourceError as error:
-            raise SourceError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
+        return _naming(path, lambda: inspect_file(path, mapping, header, self._options, self._zones.of, show))
 
     def _check_last_line(self, path: Path, mapping: ColumnMapping, found: Inspected | None) -> None:
         """Refuse a register whose last line may be cut: other intervals than its own may depend on it."""
@@ -247,6 +237,14 @@ def _report_again(load: FileLoad, end: int, already_loaded: int) -> None:
         if rejected > readings.report.counts.total():
             readings.report.counts[REJECTED_BEFORE] = rejected - readings.report.counts.total()
     load.complete()
+
+
+def _naming(path: Path, read: Callable[[], Result]) -> Result:
+    """The result of a function; its SourceError names the file."""
+    try:
+        return read()
+    except SourceError as error:
+        raise SourceError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
 
 
 def _source_name(digest: FileDigest, mapping: ColumnMapping) -> str:
