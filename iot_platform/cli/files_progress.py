@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from iot_platform.readings.files.input_file import InputFile
 from iot_platform.security.escaping import escape_lines
 
 
@@ -26,6 +27,12 @@ class FilesProgress:
         self._sizes = {path: _size(path) for path in files}
         self._done: dict[Path, float] = {}
         self._task = progress.add_task("", total=sum(self._sizes.values()))
+
+    def expand(self, path: Path, files: Sequence[InputFile]) -> None:
+        """Count the files in an archive instead of the archive."""
+        self._sizes.pop(path, None)
+        self._sizes |= {file.shown: _size(file.path) for file in files}
+        self._progress.update(self._task, total=sum(self._sizes.values()))
 
     def __call__(self, path: Path, share: float) -> None:
         self._done[path] = max(share, self._done.get(path, 0.0))

@@ -14,6 +14,7 @@ def show_inspection(file: Path, found: Inspection, *, with_preview: bool, is_sho
         return
     say(f"{file}:")
     rows = [
+        ("format", found.format, found.format_from),
         *((fact.name, fact.taken_as, fact.known_from) for fact in found.facts),
         ("quantity", found.quantity, ""),
         ("unit", found.unit, found.unit_from),

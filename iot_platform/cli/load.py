@@ -5,9 +5,11 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -22,7 +24,10 @@ from iot_platform.errors import PlatformError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.file_digest import FileDigest
 from iot_platform.readings.files.file_result import FileResult
+from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.files.loader import REJECTED_BEFORE, FileLoader
+from iot_platform.readings.formats.archives import expanded
+from iot_platform.readings.group_commit import BatchError
 from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
 
@@ -57,7 +62,10 @@ load.add_command(devices)
 def readings(
     files: tuple[Path, ...], rejects: Path | None, strict: bool, dry_run: bool, as_json: bool, **options: Any
 ) -> None:
-    """Load readings from CSV or Parquet files, uncompressed or compressed with gzip or zstd.
+    """Load readings from files: CSV, Parquet, Excel (.xlsx, .xls, .ods), NDJSON, NEM12 and Green Button XML.
+
+    The format is recognised by the content. Files may be compressed (gzip, zstd, bz2, xz). Each file in a zip archive
+    is loaded as a file of its own.
 
     Bad rows (a missing value, an unreadable time or number ...) are skipped and reported with their line number. NaN,
     infinite, negative and too large values are readings: they are loaded into L1, and L2 puts them into
@@ -78,21 +86,21 @@ def readings(
     started = time.monotonic()
 
     def rejects_of(file: FileDigest) -> Path:
-        return rejects or state_directory(settings.root, "rejects") / f"{file.path.name}.{file.sha256[:16]}.csv"
+        return rejects or state_directory(settings.root, "rejects") / f"{file.file.path.name}.{file.sha256[:16]}.csv"
 
     show_inspected = partial(show_inspection, with_preview=dry_run, is_shown=not as_json)
     results: list[FileResult] = []
     failed: dict[str, str] = {}
-    with migrated_session(settings) as client, progress_bar() as progress:
+    with migrated_session(settings) as client:
         loader = FileLoader(client, FileOptions(**options), batch_rows=settings.batch_rows, rejects=rejects_of)
-        outcomes = loader.load_files(files, FilesProgress(progress, files), show_inspected, dry_run=dry_run)
-    for path, outcome in zip(files, outcomes, strict=True):
-        if not isinstance(outcome, FileResult):
-            failed[str(path)] = str(outcome) if isinstance(outcome, PlatformError) else f"{path}: {outcome}"
-            continue
-        results.append(outcome)
-        if outcome.has_no_readings:
-            failed[str(path)] = f"{path}: not one of its {outcome.rows:,} rows is a reading."
+        load_all = partial(loader.load_files, inspected=show_inspected, dry_run=dry_run)
+        for file, outcome in _outcomes(files, load_all, failed, several=rejects is None):
+            if not isinstance(outcome, FileResult):
+                failed[file] = str(outcome) if isinstance(outcome, PlatformError) else f"{file}: {outcome}"
+                continue
+            results.append(outcome)
+            if outcome.has_no_readings:
+                failed[file] = f"{file}: not one of its {outcome.rows:,} rows is a reading."
     seconds = time.monotonic() - started
     summary = _summary(results, failed, seconds)
     if as_json:
@@ -104,6 +112,28 @@ def readings(
     has_bad_rows = bool(summary["rejected"]) or any(result.bad_rows_found for result in results)
     if failed or (strict and has_bad_rows):
         sys.exit(1)
+
+
+def _outcomes(
+    paths: Sequence[Path],
+    load_all: Callable[[Iterable[InputFile], FilesProgress], list[FileResult | BatchError]],
+    failed: dict[str, str],
+    *,
+    several: bool,
+) -> list[tuple[str, FileResult | BatchError]]:
+    """Load all files, and those in archives; returns each file and its outcome. ``failed``: archives that are none."""
+    inputs: list[InputFile] = []
+    with TemporaryDirectory() as unpacked, progress_bar() as progress:
+        show = FilesProgress(progress, paths)
+
+        def all_files() -> Iterator[InputFile]:
+            for path, found in expanded(paths, Path(unpacked), failed, several=several):
+                show.expand(path, found)
+                inputs.extend(found)
+                yield from found
+
+        outcomes = load_all(all_files(), show)
+    return [(str(file.shown), outcome) for file, outcome in zip(inputs, outcomes, strict=True)]
 
 
 def _summary(results: list[FileResult], failed: dict[str, str], seconds: float) -> dict[str, Any]:

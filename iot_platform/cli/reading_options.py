@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from iot_platform.readings.files.csv_text import known_encoding
+from iot_platform.readings.files.file_format import FORMATS
 from iot_platform.readings.files.time_formats import TIME_FORMATS, check_time_format
 from iot_platform.readings.files.units import UNITS
 from iot_platform.readings.files.whole_file_meter import check_name_pattern
@@ -113,6 +114,19 @@ _OPTIONS = (
         default=None,
         help="The values are totals of a register, or the energy of each interval. Default: intervals; a file that "
         "looks like a register is refused.",
+    ),
+    click.option(
+        "--format",
+        type=click.Choice(FORMATS),
+        default="auto",
+        help="Format of the file. Default: recognised by its content.",
+    ),
+    click.option("--sheet", help="Sheet of a workbook. Default: the first one with readings."),
+    click.option(
+        "--wide",
+        type=click.Choice(["day", "meters"]),
+        help="Each row has the values of a day (one column per interval), or of several meters (one column per meter). "
+        "Default: days are recognised by their columns.",
     ),
 )
 

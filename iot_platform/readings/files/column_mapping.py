@@ -31,7 +31,8 @@ class FileOptions:
 
     ``register``: whether the values are totals of a register. ``override_unit``: ``unit`` holds even if the file names
     another one. ``date_column``, ``time_column``: instead of ``timestamp_column``. ``device``: the meter of the whole
-    file; ``device_from_name``: a pattern of its name.
+    file; ``device_from_name``: a pattern of its name. ``format``: one of file_format.FORMATS. ``sheet``: the sheet of a
+    workbook. ``wide``: each row holds the values of a day, or of several meters.
     """
 
     timestamp_column: str | None = None
@@ -51,6 +52,9 @@ class FileOptions:
     decimal: Literal["comma", "point"] | None = None
     register: bool | None = None
     encoding: str | None = None
+    format: str = "auto"
+    sheet: str | None = None
+    wide: Literal["day", "meters"] | None = None
     # Not a part of the mapping: it decides whether the last line is loaded, not what it means.
     accept_last_line: bool = False
 
@@ -60,7 +64,8 @@ class ColumnMapping:
     """Everything that decides how the bytes of a file become readings.
 
     ``device_ids``: "numeric" rejects rows whose id is a name. ``by_older_rule``: the file was loaded by a version in
-    which the ids of a file were all numbers or all names; ``device_ids`` says which.
+    which the ids of a file were all numbers or all names; ``device_ids`` says which. ``format``: the key of a
+    FileFormat.
     """
 
     columns: Columns
@@ -68,6 +73,7 @@ class ColumnMapping:
     device_ids: IdKind
     conventions: Conventions = Conventions()
     by_older_rule: bool = False
+    format: str = ""
 
     def key(self) -> str:
         """A text that is the same for the same mapping; a part of the source's name.
@@ -79,6 +85,8 @@ class ColumnMapping:
         del fields["by_older_rule"], fields["conventions"]
         if self.device_ids == "external" and not self.by_older_rule:
             fields["device_ids"] = "auto"
+        if not self.format:
+            del fields["format"]
         if unusual := self.conventions.unusual():
             fields["conventions"] = unusual
         return json.dumps(fields, sort_keys=True)
@@ -88,8 +96,10 @@ class ColumnMapping:
         columns = self.columns
         names = " (names are rejected)" if self.device_ids == "numeric" and not self.by_older_rule else ""
         quantity = "register" if self.conventions.is_register else TABLE[columns.unit].quantity
+        known = f"{self.format}: " if self.format else ""
         return (
-            f"time {columns.timestamp!r} ({self.timezone} unless it names a zone), meter {columns.device!r}{names}, "
+            f"{known}time {columns.timestamp!r} ({self.timezone} unless it names a zone), "
+            f"meter {columns.device!r}{names}, "
             f"{quantity} {columns.value!r} in {columns.unit}{self.conventions.describe()}"
         )
 

@@ -17,6 +17,7 @@ from iot_platform.readings.files.csv_blocks import LazyLines, is_plain, one_chun
 from iot_platform.readings.files.csv_header import COMMENT, HeaderHints, find_header
 from iot_platform.readings.files.csv_records import Record, RecordSplitter
 from iot_platform.readings.files.csv_text import UTF8, WINDOWS, Utf8Text, name_of_encoding, transcoded
+from iot_platform.readings.files.file_format import FileFormat
 from iot_platform.readings.files.raw_rows import Fact, RawRows, Reject
 from iot_platform.readings.files.unended_line import UnendedLine
 
@@ -36,6 +37,7 @@ class CsvRowSource:
     """
 
     place_name = "line"
+    format = FileFormat("CSV", "its text")
 
     def __init__(
         self,

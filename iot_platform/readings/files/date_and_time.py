@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from iot_platform.errors import SourceError
+from iot_platform.readings.files.file_format import FileFormat
 from iot_platform.readings.files.header_names import Subject, all_names, normal, tiers
 from iot_platform.readings.files.parsing import decoded
 from iot_platform.readings.files.raw_rows import Column, Fact, RawRows, RowSource, encoding_of, facts_of
@@ -88,6 +89,11 @@ class JoinedDateAndTime:
         self._pair = pair
         self._last: tuple[str | None, str | None] = (None, None)
         self.place_name = source.place_name
+
+    @property
+    def format(self) -> FileFormat:
+        """What the file is."""
+        return self._source.format
 
     @property
     def column_names(self) -> list[str]:

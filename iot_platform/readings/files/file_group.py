@@ -41,8 +41,8 @@ class FileLoad:
 
     @property
     def path(self) -> Path:
-        """The path of the file."""
-        return self.digest.path
+        """The path of the file, for messages."""
+        return self.digest.file.shown
 
     @property
     def result(self) -> FileResult:

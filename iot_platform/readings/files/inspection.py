@@ -6,14 +6,16 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
 
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions
 from iot_platform.readings.files.columns import Header
 from iot_platform.readings.files.conventions import Conventions
 from iot_platform.readings.files.decimals import decide_decimal, describe_decimal
+from iot_platform.readings.files.file_format import FileFormat
 from iot_platform.readings.files.file_pass import FilePass
+from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.files.judgement import (
     check_registers,
     check_time_zone,
@@ -65,6 +67,8 @@ class Inspection:
     facts: list[Fact] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     preview: list[tuple[str, str, float]] = field(default_factory=list)
+    format: str = ""
+    format_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def may_be_usual(header: Header, options: FileOptions) -> bool:
 
 
 def inspect_file(
-    path: Path,
+    file: InputFile,
     mapping: ColumnMapping,
     header: Header,
     options: FileOptions,
@@ -106,7 +110,7 @@ def inspect_file(
 
     Raises SourceError, with the options that answer the question, when the file can be read in two ways.
     """
-    found = _read(path, mapping, header, options, progress)
+    found, file_format = _read(file, mapping, header, options, progress)
     mapping, unit_from = found.mapping, header.unit_from
     if header.unit_column is not None:
         unit, unit_from = unit_of_column(found.units, header, options)
@@ -118,18 +122,18 @@ def inspect_file(
     conventions = replace(mapping.conventions, stamp=stamp, is_register=bool(options.register))
     conventions = interval_conventions(found.series, conventions, mapping.columns.unit, header, options)
     mapping = replace(mapping, conventions=conventions)
-    inspection = _inspection(found, mapping, header, options, unit_from)
+    inspection = _inspection(found, mapping, header, options, unit_from, file_format)
     return Inspected(mapping, found.repeated_hours, inspection, found.kept, found.last_row)
 
 
 def _read(
-    path: Path,
+    file: InputFile,
     mapping: ColumnMapping,
     header: Header,
     options: FileOptions,
     progress: Callable[[float], None],
-) -> FilePass:
-    """The last pass over a file: the one that was made with the right formats."""
+) -> tuple[FilePass, FileFormat]:
+    """The last pass over a file: the one that was made with the right formats; and what the file is."""
     conventions, formats = Conventions(), None
     repeated_hours: RepeatedHours | None = None
     for _ in range(MOST_PASSES):
@@ -138,12 +142,12 @@ def _read(
             replace(mapping, conventions=conventions), header.unit_column, repeated_hours, register=register
         )
         names = [*mapping.columns.names, *([header.unit_column] if header.unit_column else [])]
-        with closing(open_readings(path, options).source) as source:
+        with closing(open_readings(file, options).source) as source:
             for rows in source.rows(names):
-                found.add(rows, f"{path}, {source.place_name} {{}}".format)
+                found.add(rows, partial(_where, file, source.place_name))
                 progress(source.progress())
             found.last_row = last_row(source, mapping.columns.names, found.last_rows)
-            found.facts = facts_of(source)
+            found.facts, file_format = facts_of(source), source.format
             # The first pass decides: it counts what cannot be read without a format.
             formats = formats or _formats(found, options, encoding_of(source))
         decided = replace(formats, repeated_hours=conventions.repeated_hours)
@@ -152,7 +156,7 @@ def _read(
             repeated_hours = found.twice.resolve(mapping.timezone, newest_first=newest_first)
             decided = replace(decided, repeated_hours=len(repeated_hours.places) > 0)
         if decided == conventions:
-            return found
+            return found, file_format
         conventions = decided
     raise SourceError("The formats of the file cannot be decided. Set --timestamp-format and --decimal.")
 
@@ -166,11 +170,18 @@ def _formats(found: FilePass, options: FileOptions, encoding: str) -> Convention
 
 
 def _inspection(
-    found: FilePass, mapping: ColumnMapping, header: Header, options: FileOptions, unit_from: str
+    found: FilePass,
+    mapping: ColumnMapping,
+    header: Header,
+    options: FileOptions,
+    unit_from: str,
+    file_format: FileFormat,
 ) -> Inspection:
     conventions = mapping.conventions
     moved = conventions.interval_s if conventions.stamp == "end" else 0
-    if not found.has_local_times:
+    if file_format.time_zone:
+        zone, zone_from = file_format.time_zone, file_format.time_zone_from
+    elif not found.has_local_times:
         zone, zone_from = "UTC", "in the times"
     else:
         zone, zone_from = mapping.timezone, "given" if options.timezone else "assumed"
@@ -192,9 +203,15 @@ def _inspection(
         last=_iso(found.last - moved) if found.readable else None,
         kWh=energy_of(found, mapping),
         facts=found.facts,
-        warnings=warnings_of(found, mapping, options),
+        warnings=[*file_format.notes(), *warnings_of(found, mapping, options)],
         preview=preview(found.first_rows, mapping, found.repeated_hours),
+        format=file_format.name,
+        format_from=file_format.recognised_by,
     )
+
+
+def _where(file: InputFile, place_name: str, place: int) -> str:
+    return f"{file.shown}, {place_name} {place}"
 
 
 def _iso(second: int) -> str:

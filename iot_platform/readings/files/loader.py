@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from iot_platform.readings.files.file_digest import FileDigest, digest_file
 from iot_platform.readings.files.file_group import INSPECTION_SHARE, FileGroup, FileLoad, FileProgress
 from iot_platform.readings.files.file_readings import FileReadings, Progress, kept_pieces, read_pieces
 from iot_platform.readings.files.file_result import FileResult
+from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.files.inspection import Inspected, Inspection, inspect_file, may_be_usual
 from iot_platform.readings.files.last_line import LastReading
 from iot_platform.readings.files.meter_zones import MeterZones
@@ -62,21 +63,21 @@ class FileLoader:
 
     def load(
         self,
-        path: Path,
+        file: Path | InputFile,
         progress: Progress = lambda share: None,
         inspected: Inspect = lambda path, inspection: None,
         *,
         dry_run: bool = False,
     ) -> FileResult:
         """Load one file; like ``load_files``, but raises the error of the file."""
-        [outcome] = self.load_files([path], lambda path, share: progress(share), inspected, dry_run=dry_run)
+        [outcome] = self.load_files([file], lambda path, share: progress(share), inspected, dry_run=dry_run)
         if isinstance(outcome, FileResult):
             return outcome
         raise outcome
 
     def load_files(
         self,
-        paths: Sequence[Path],
+        files: Iterable[Path | InputFile],
         progress: FileProgress = lambda path, share: None,
         inspected: Inspect = lambda path, inspection: None,
         *,
@@ -94,22 +95,23 @@ class FileLoader:
         with GroupWriter(self._client) as writer:
             windows = WindowWriter(self._client, writer, self._batch_rows)
             group = FileGroup(windows, self._meter_ids, progress, WINDOW_ROWS)
-            for path in paths:
+            for file in files:
                 try:
-                    outcomes.append(self._load(path, group, progress, inspected, dry_run=dry_run))
+                    outcomes.append(self._load(InputFile.of(file), group, progress, inspected, dry_run=dry_run))
                 except PlatformError as error:
                     outcomes.append(error)
             group.write()
         return [found.outcome() if isinstance(found, FileLoad) else found for found in outcomes]
 
     def _load(
-        self, path: Path, group: FileGroup, progress: FileProgress, inspected: Inspect, *, dry_run: bool
+        self, file: InputFile, group: FileGroup, progress: FileProgress, inspected: Inspect, *, dry_run: bool
     ) -> FileLoad | FileResult:
         """Inspect a file, and write it or add it to those that are written together."""
         started = time.monotonic()
-        digest = digest_file(path)
+        digest = digest_file(file)
+        path = file.shown
         with naming_errors(path):
-            opened = _naming(path, lambda: open_readings(path, self._options))
+            opened = _naming(path, lambda: open_readings(file, self._options))
         with closing(opened.source) as source:
             with naming_errors(path):
                 header, mapping = self._columns(path, opened)
@@ -148,7 +150,7 @@ class FileLoader:
         progress: FileProgress,
     ) -> FileLoad:
         """A file that is ready to be written."""
-        path = digest.path
+        path = digest.file.shown
         if found and found.kept.fits(mapping):
             pieces = kept_pieces(found, mapping, self._meter_ids)
         else:
@@ -160,14 +162,18 @@ class FileLoader:
 
             pieces = read_pieces(source, rows, mapping, repeated_hours, self._meter_ids, show)
         report = RejectReport(self._rejects(digest), source.place_name)
-        target = FileTarget(f"{path.name}: {result.mapping}", result, LastReading(self._options.accept_last_line))
+        target = FileTarget(
+            f"{digest.file.name}: {result.mapping}", result, LastReading(self._options.accept_last_line)
+        )
         return FileLoad(digest, FileReadings(path, pieces, mapping, report), target)
 
     def _columns(self, path: Path, opened: OpenFile) -> tuple[Header, ColumnMapping]:
         """What the header says, and the mapping with the usual conventions."""
         options = self._options
         header = _naming(path, lambda: opened.header(options))
-        return header, ColumnMapping(header.columns, options.timezone or "UTC", options.device_ids)
+        return header, ColumnMapping(
+            header.columns, options.timezone or "UTC", options.device_ids, format=opened.source.format.key
+        )
 
     def _take(
         self, digest: FileDigest, header: Header, usual: ColumnMapping, progress: FileProgress, *, is_dry_run: bool
@@ -180,7 +186,7 @@ class FileLoader:
         if not is_dry_run and may_be_usual(header, self._options) and (self._loaded_to(name) or (0, 0))[1]:
             # (If not one row was a reading then, this version may read it.)
             return name, mapping, None
-        found = self._inspect(digest.path, header, usual, progress)
+        found = self._inspect(digest.file, header, usual, progress)
         name, mapping = self._source(digest, found.mapping)
         return name, mapping, found
 
@@ -189,7 +195,7 @@ class FileLoader:
         if self._meter_ids.is_older_than_the_rule:
             kind = mapping.device_ids
             if kind == "auto":
-                with closing(open_readings(digest.path, self._options).source) as source:
+                with closing(open_readings(digest.file, self._options).source) as source:
                     kind = older_kind(next(source.rows(mapping.columns.names), None), mapping.columns)
             older = replace(mapping, device_ids=kind, by_older_rule=True)
             name = _source_name(digest, older)
@@ -201,11 +207,11 @@ class FileLoader:
         """The number of positions and of readings of a source that was loaded completely."""
         return loaded_to(entries_of(self._client, [name])[name])
 
-    def _inspect(self, path: Path, header: Header, mapping: ColumnMapping, progress: FileProgress) -> Inspected:
+    def _inspect(self, file: InputFile, header: Header, mapping: ColumnMapping, progress: FileProgress) -> Inspected:
         def show(share: float) -> None:
-            progress(path, share * INSPECTION_SHARE)
+            progress(file.shown, share * INSPECTION_SHARE)
 
-        return _naming(path, lambda: inspect_file(path, mapping, header, self._options, self._zones.of, show))
+        return _naming(file.shown, lambda: inspect_file(file, mapping, header, self._options, self._zones.of, show))
 
     def _check_last_line(self, path: Path, mapping: ColumnMapping, found: Inspected | None) -> None:
         """Refuse a register whose last line may be cut: other intervals than its own may depend on it."""
@@ -218,8 +224,10 @@ class FileLoader:
 
 
 def _check_size(digest: FileDigest) -> None:
-    if digest.path.stat().st_size != digest.size_bytes:
-        raise SourceError(f"{digest.path}: the file changed while it was read. Load a copy that nothing writes to.")
+    if digest.file.path.stat().st_size != digest.size_bytes:
+        raise SourceError(
+            f"{digest.file.shown}: the file changed while it was read. Load a copy that nothing writes to."
+        )
 
 
 def _report_again(load: FileLoad, end: int, already_loaded: int) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from iot_platform.readings.files.unended_line import UnendedLine
+
+if TYPE_CHECKING:
+    from iot_platform.readings.files.file_format import FileFormat
 
 # A column of a file: a pyarrow Array of any type, known only when the file is open.
 Column: TypeAlias = Any
@@ -51,12 +54,17 @@ class Fact:
 
 
 class RowSource(Protocol):
-    """An open file of readings. ``place_name`` is what the places count: "line" or "row".
+    """An open file of readings. ``place_name`` is what the places count, such as "line" or "row".
 
     It may also have ``facts``, a list of ``Fact``, and ``encoding``; see ``facts_of`` and ``encoding_of``.
     """
 
     place_name: str
+
+    @property
+    def format(self) -> FileFormat:
+        """What the file is; its counts are complete when the last rows were read."""
+        ...
 
     @property
     def column_names(self) -> list[str]:

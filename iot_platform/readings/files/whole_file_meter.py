@@ -11,6 +11,7 @@ import pyarrow as pa
 from pyarrow import compute as pc
 
 from iot_platform.errors import SourceError
+from iot_platform.readings.files.file_format import FileFormat
 from iot_platform.readings.files.parsing import parse_ids
 from iot_platform.readings.files.raw_rows import Fact, RawRows, RowSource, encoding_of, facts_of
 from iot_platform.readings.files.unended_line import UnendedLine
@@ -57,6 +58,11 @@ class WholeFileMeter:
         self._seen: str | None = None
         self.place_name = source.place_name
         self.name = f"{meter} (whole file)"
+
+    @property
+    def format(self) -> FileFormat:
+        """What the file is."""
+        return self._source.format
 
     @property
     def column_names(self) -> list[str]:
