@@ -89,6 +89,11 @@ def test_empty_columns_at_the_end(file: Path, header: str, row: str, names: list
     )
 
 
+def test_commas_in_a_header_with_semicolons(file: Path) -> None:
+    content = "Zeit;Verbrauch (kWh, netto, gesamt);Zähler\n1;2;3\n".encode()
+    assert read(file, content)[0] == ["Zeit", "Verbrauch (kWh, netto, gesamt)", "Zähler"]
+
+
 def test_a_last_field_that_is_not_empty_is_no_empty_column(file: Path) -> None:
     # Decimal commas and commas between the fields cannot be told apart.
     assert read(file, b"time,meter,kwh\n2024-01-01,a,0,5\n")[2] == [2]
