@@ -14,35 +14,36 @@ import pyarrow as pa
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from iot_platform.errors import PlatformError, SourceError
+from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.csv_header import HeaderHints
 from iot_platform.readings.files.csv_rows import CsvRowSource
 from iot_platform.readings.files.parquet_rows import ParquetRowSource
 from iot_platform.readings.files.raw_rows import RowSource
 
+AUTO = FileOptions()
 PARQUET = b"PAR1"
 Compression = Literal["gzip", "zstd"]
 COMPRESSIONS: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 CHUNK_BYTES = 1 << 20
 
 
-def open_row_source(path: Path, hints: HeaderHints | None = None) -> RowSource:
+def open_row_source(path: Path, options: FileOptions = AUTO) -> RowSource:
     """Open a CSV or Parquet file, uncompressed or compressed with gzip or zstd.
 
     A compressed Parquet file is unpacked to a temporary file first, because its metadata is in the footer. Raises
     SourceError when the file is neither CSV nor Parquet.
     """
     size = path.stat().st_size
-    hints = hints or HeaderHints()
     raw = path.open("rb")
     try:
         compression = next((name for magic, name in COMPRESSIONS.items() if _starts_with(raw, magic)), None)
         if compression is None:
             if _starts_with(raw, PARQUET):
                 return ParquetRowSource(path, raw)
-            return CsvRowSource(path, raw, raw.tell, size, hints)
+            return CsvRowSource(path, raw, raw.tell, size, _hints(options))
         if _unpacked_start(path, compression) == PARQUET:
             return ParquetRowSource(path, _to_temporary_file(_unpacked(raw, compression), path))
-        return CsvRowSource(path, _unpacked(raw, compression), raw.tell, size, hints)
+        return CsvRowSource(path, _unpacked(raw, compression), raw.tell, size, _hints(options))
     except BaseException:
         raw.close()
         raise
@@ -57,6 +58,11 @@ def naming_errors(path: Path | str) -> Iterator[None]:
         raise
     except Exception as error:
         raise SourceError(f"{path}: cannot be read: {type(error).__name__}: {error}.") from error
+
+
+def _hints(options: FileOptions) -> HeaderHints:
+    time = options.timestamp_column or options.date_column or options.time_column
+    return HeaderHints(options.encoding, time, options.value_column)
 
 
 def _starts_with(file: BinaryIO, magic: bytes) -> bool:

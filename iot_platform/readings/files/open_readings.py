@@ -9,7 +9,6 @@ from pathlib import Path
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.columns import Header, read_header
-from iot_platform.readings.files.csv_header import HeaderHints
 from iot_platform.readings.files.date_and_time import (
     DateAndTime,
     JoinedDateAndTime,
@@ -46,7 +45,7 @@ class OpenFile:
 def open_readings(path: Path, options: FileOptions) -> OpenFile:
     """Open a file. Raises SourceError when it cannot be used, or when the options contradict each other."""
     _check_options(options)
-    source = _open(path, options)
+    source = open_row_source(path, options)
     try:
         joined = _date_and_time(path, options, source)
         if joined:
@@ -64,18 +63,13 @@ def open_readings(path: Path, options: FileOptions) -> OpenFile:
         raise
 
 
-def _open(path: Path, options: FileOptions) -> RowSource:
-    time = options.timestamp_column or options.date_column or options.time_column
-    return open_row_source(path, HeaderHints(options.encoding, time, options.value_column))
-
-
 def _date_and_time(path: Path, options: FileOptions, source: RowSource) -> DateAndTime | None:
     if options.timestamp_column is not None:
         return None
     found = find_date_and_time(source.column_names, options.date_column, options.time_column)
     if found is None or found.is_given:
         return found
-    with closing(_open(path, options)) as other:
+    with closing(open_row_source(path, options)) as other:
         rows = next(other.rows([found.date, found.time]), None)
     return found if rows is not None and is_date_and_time(rows, found) else None
 
