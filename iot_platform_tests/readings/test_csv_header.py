@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from iot_platform.errors import SourceError
 from iot_platform.readings.files import csv_rows
-from iot_platform.readings.files.csv_header import HeaderHints
+from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.csv_text import known_encoding
-from iot_platform.readings.files.open_file import open_row_source
+from iot_platform.readings.files.open_file import AUTO, open_row_source
 from iot_platform.readings.files.raw_rows import encoding_of, facts_of
 
 Rows = list[tuple[int, list[str]]]
@@ -21,10 +21,10 @@ COLUMNS = ["time", "meter", "kwh"]
 ROWS = [(0, ["2024-01-01", "Küche", "1"]), (1, ["2024-01-02", "b", "2"])]
 
 
-def read(path: Path, content: bytes, hints: HeaderHints | None = None) -> tuple[list[str], Rows, list[int]]:
+def read(path: Path, content: bytes, options: FileOptions = AUTO) -> tuple[list[str], Rows, list[int]]:
     """The header, (line, fields) of each row, and the lines that are malformed."""
     path.write_bytes(content)
-    source = open_row_source(path, hints)
+    source = open_row_source(path, options)
     names = [name for name in source.column_names if name]
     rows: Rows = []
     malformed = []
@@ -57,7 +57,7 @@ def file(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
 def test_what_comes_before_the_header(file: Path, before: str, first_line: int, encoding: str) -> None:
     content = (before + "time,meter,kwh\n2024-01-01,Küche,1\nbad\n2024-01-02,b,2\n").encode(encoding)
-    given = HeaderHints(encoding="cp1252") if encoding == "cp1252" else None
+    given = FileOptions(encoding="cp1252") if encoding == "cp1252" else AUTO
     names, rows, malformed = read(file, content, given)
     assert names == COLUMNS
     assert rows == [(first_line, ["2024-01-01", "Küche", "1"]), (first_line + 2, ["2024-01-02", "b", "2"])]
@@ -89,6 +89,11 @@ def test_empty_columns_at_the_end(file: Path, header: str, row: str, names: list
     )
 
 
+def test_commas_in_a_header_with_semicolons(file: Path) -> None:
+    content = "Zeit;Verbrauch (kWh, netto, gesamt);Zähler\n1;2;3\n".encode()
+    assert read(file, content)[0] == ["Zeit", "Verbrauch (kWh, netto, gesamt)", "Zähler"]
+
+
 def test_a_last_field_that_is_not_empty_is_no_empty_column(file: Path) -> None:
     # Decimal commas and commas between the fields cannot be told apart.
     assert read(file, b"time,meter,kwh\n2024-01-01,a,0,5\n")[2] == [2]
@@ -96,7 +101,7 @@ def test_a_last_field_that_is_not_empty_is_no_empty_column(file: Path) -> None:
 
 def test_the_header_contains_the_given_names(file: Path) -> None:
     content = b"when,where\nwhen,where,what\n2024-01-01,a,1\n"
-    names, rows, _ = read(file, content, HeaderHints(timestamp="when", value="what"))
+    names, rows, _ = read(file, content, FileOptions(timestamp_column="when", value_column="what"))
     assert (names, rows) == (["when", "where", "what"], [(3, ["2024-01-01", "a", "1"])])
     # Nothing is known: the first line with as many fields as those after it.
     assert read(file, b"title\n\nwhen;where;what\n1;2;3\n4;5;6\n")[0] == ["when", "where", "what"]

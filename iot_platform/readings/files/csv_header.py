@@ -71,7 +71,7 @@ def find_header(start: bytes, where: str, hints: HeaderHints | None, *, is_whole
     given = separator[1] if separator else None
     index = _index_of_header(candidates, given, hints) if hints else 0
     header, after = candidates[index], candidates[index + 1 :]
-    delimiter = given or _delimiter(header.text)
+    delimiter = given or _delimiter(header.text, hints)
     try:
         names = [name.strip() for name in _split(header.text, delimiter)]
     except csv.Error as error:
@@ -110,12 +110,11 @@ def _decode_line(line: bytes) -> tuple[str, bool]:
 
 def _index_of_header(lines: list[Line], given: str | None, hints: HeaderHints) -> int:
     for index, line in enumerate(lines):
-        names = _names(line.text, given or _delimiter(line.text))
-        if names_a_reading(names, hints.timestamp, hints.value):
+        if _is_header(line.text, given or _delimiter(line.text, hints), hints):
             return index
     rows = [index for index, line in enumerate(lines) if not line.text.startswith(COMMENT)]
     for index, *after in (rows[n : n + 6] for n in range(len(rows))):
-        delimiter = given or _delimiter(lines[index].text)
+        delimiter = given or _delimiter(lines[index].text, None)
         width = len(_names(lines[index].text, delimiter))
         same = sum(len(_names(lines[other].text, delimiter)) == width for other in after)
         if width > 1 and after and same * 2 > len(after):
@@ -142,8 +141,14 @@ def _with_empty_columns(names: list[str], rows: list[Line], delimiter: str) -> l
     return names[:named] + [""] * (width - named)
 
 
-def _delimiter(text: str) -> str:
-    return max(DELIMITERS, key=text.count)
+def _delimiter(text: str, hints: HeaderHints | None) -> str:
+    """The most frequent delimiter with which a line is a header; if there is none, the most frequent one."""
+    found = sorted(DELIMITERS, key=text.count, reverse=True)
+    return next((each for each in found if hints and each in text and _is_header(text, each, hints)), found[0])
+
+
+def _is_header(text: str, delimiter: str, hints: HeaderHints) -> bool:
+    return names_a_reading(_names(text, delimiter), hints.timestamp, hints.value)
 
 
 def _split(text: str, delimiter: str) -> list[str]:

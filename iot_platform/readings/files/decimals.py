@@ -91,7 +91,11 @@ def decide_decimal(forms: NumberForms, given: str | None) -> Decimal:
         return "." + thousands
     if not points and not forms.both_by_point and has_decimal_comma:
         return "," + thousands
-    problem = "1,125 may be 1125 or 1.125" if not points else "Some values have a comma, others a point"
+    problem = (
+        "1,125 may be 1125 or 1.125"
+        if not points and not forms.both_by_point
+        else "Some values have a comma, others a point"
+    )
     raise SourceError(f"The decimal separator is not certain: {problem}. Choose: --decimal comma or --decimal point.")
 
 

@@ -16,6 +16,7 @@ from iot_platform.readings.files.raw_rows import Column
 # pyarrow's type stubs need the type of each array, which depends on the file.
 pc: Any = compute
 
+LONGEST_NAME = 200
 # A word with letters that are not ASCII, and characters of names; or a number with blanks that do not break.
 _PLAUSIBLE = re.compile(
     r"(?:[\w .,:;/()+#&'\u2019°§-]|\u2013)*[^\W\d_]{2}(?:[\w .,:;/()+#&'\u2019°§-]|\u2013)*|[\d \xa0.,+-]+"
@@ -45,7 +46,7 @@ class TextForms:
             self.utf8 += 1
         except UnicodeDecodeError:
             text = value.decode(WINDOWS, errors="replace").strip()
-            is_word = bool(_PLAUSIBLE.fullmatch(text)) and "\ufffd" not in text
+            is_word = len(text) <= LONGEST_NAME and bool(_PLAUSIBLE.fullmatch(text)) and "\ufffd" not in text
             self.windows += is_word
             self.broken += not is_word
 

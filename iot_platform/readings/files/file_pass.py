@@ -24,9 +24,9 @@ from iot_platform.readings.files.parsing import decoded, parse_energy, parse_ids
 from iot_platform.readings.files.raw_rows import Column, Fact, RawRows
 from iot_platform.readings.files.registers import RegisterReader, readings_table
 from iot_platform.readings.files.series import MeterSeries
-from iot_platform.readings.files.time_formats import CLOCK_24, to_iso
+from iot_platform.readings.files.time_formats import to_iso
 from iot_platform.readings.files.time_forms import TimeForms
-from iot_platform.readings.files.written_times import AT_0
+from iot_platform.readings.files.written_times import AT_0, AT_24
 
 # pyarrow's type stubs need the type of each array, which depends on the file.
 pc: Any = compute
@@ -52,6 +52,7 @@ class FilePass:
     number_forms: NumberForms = field(default_factory=NumberForms)
     text_forms: TextForms = field(default_factory=TextForms)
     at_0: int = 0
+    at_24: int = 0
     repeats: int = 0
     series: MeterSeries = field(default_factory=MeterSeries)
     hours: HoursOfFile = field(default_factory=HoursOfFile)
@@ -113,8 +114,9 @@ class FilePass:
             self.time_forms.add_unread(column.filter(times.is_null()))
         if energy.null_count:
             self.number_forms.add_unread(values.filter(energy.is_null()))
-        if CLOCK_24 in self.mapping.conventions.time_format and pa.types.is_string(column.type):
+        if self.mapping.conventions.time_format and pa.types.is_string(column.type):
             self.at_0 += pc.sum(pc.match_substring_regex(column, AT_0), min_count=0).as_py()
+            self.at_24 += pc.sum(pc.match_substring_regex(column, AT_24), min_count=0).as_py()
 
     def _ids(self, rows: RawRows, where: Callable[[int], str]) -> Column:
         """The id of each row as text, encoded as a dictionary."""

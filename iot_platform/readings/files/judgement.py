@@ -60,7 +60,7 @@ def check_times(found: FilePass, header: Header, options: FileOptions) -> None:
             f"Column {header.columns.timestamp!r} has dates, and most of them occur several times for a meter: the "
             "time of day is missing. Set --timestamp-column, or --date-column and --time-column."
         )
-    if found.time_forms.at_24 and not found.at_0 and options.stamp is None and header.stamp_from == "assumed":
+    if found.at_24 and not found.at_0 and options.stamp is None and header.stamp_from == "assumed":
         raise SourceError(
             "The times go up to 24:00 and have no 00:00, as the ends of intervals do. Say --stamp end, or --stamp "
             "start if they are the starts."

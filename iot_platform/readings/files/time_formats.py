@@ -104,7 +104,7 @@ def to_iso(texts: Column, time_format: TimeFormat) -> Column:
     base, _, clock = ("", "", time_format) if time_format in (CLOCK_12, CLOCK_24) else time_format.partition(" ")
     texts = _to_iso_date(texts, base)
     if pa.types.is_string(texts.type) and clock:
-        texts = padded_hours(pc.ascii_trim_whitespace(texts))
+        texts = pc.ascii_trim_whitespace(texts)
         texts = from_12_hours(texts) if clock == CLOCK_12 else from_24_00(texts)
     return texts
 

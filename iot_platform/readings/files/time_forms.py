@@ -12,7 +12,7 @@ from pyarrow import compute
 
 from iot_platform.readings.files.month_names import month_numbers
 from iot_platform.readings.files.raw_rows import Column
-from iot_platform.readings.files.written_times import AT_24, NAMED_DATES, TWELVE_HOURS, YEAR_FIRST
+from iot_platform.readings.files.written_times import AT_24, ISO_AM_PM, NAMED_DATES, TWELVE_HOURS, YEAR_FIRST
 
 # pyarrow's type stubs need the type of each array, which depends on the file.
 pc: Any = compute
@@ -20,6 +20,8 @@ pc: Any = compute
 COMPACT: dict[int, str] = {10: "YYMMDDhhmm", 12: "YYYYMMDDhhmm", 14: "YYYYMMDDhhmmss"}
 _ISO = r"^\s*[0-9]{4}-"
 _DATE = r"^\s*(?P<first>[0-9]{1,2})[./-](?P<second>[0-9]{1,2})[./-][0-9]{4}(?:[^0-9]|$)"
+# Among them, those that are written as ISO 8601 has it, but for their clock.
+_ISO_DATES = rf"^\s*[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[ T][0-9]{{2}}(?:[^0-9].*)?)?\s*$|{ISO_AM_PM}"
 _DOTTED = r"^\s*[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}(?:[^0-9]|$)"
 _MICROSECONDS, _NANOSECONDS = r"^\s*[0-9]{15,16}\s*$", r"^\s*[0-9]{18,19}\s*$"
 _DAY_NUMBERS = r"^\s*[2-6][0-9]{4}(?:[.,][0-9]+)?\s*$"
@@ -70,7 +72,7 @@ class TimeForms:
         if not pa.types.is_string(texts.type):
             return
         texts = texts.drop_null()
-        self.year_first += _matching(texts, YEAR_FIRST)
+        self.year_first += _matching(texts, YEAR_FIRST) - _matching(texts, _ISO_DATES)
         self.twelve_hours += _matching(texts, TWELVE_HOURS)
         self.at_24 += _matching(texts, AT_24)
         self.microseconds += _matching(texts, _MICROSECONDS)
