@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
+from iot_platform.cli.device_ids import DEVICE_IDS
 from iot_platform.cli.files_progress import FilesProgress, progress_bar
 from iot_platform.cli.inspection_table import show_inspection
-from iot_platform.cli.load_devices import DEVICE_IDS, devices
 from iot_platform.cli.output import echo_json, say
 from iot_platform.cli.reading_options import reading_options
 from iot_platform.clickhouse.session import migrated_session
@@ -33,12 +33,23 @@ LAST_LINES = {
 }
 
 
-@click.group()
+class _LoadGroup(click.Group):
+    """``load devices`` imports much that ``load readings`` need not wait for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return ["devices", *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "devices":
+            from iot_platform.cli.load_devices import devices
+
+            return devices
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_LoadGroup)
 def load() -> None:
     """Load readings or device metadata from files."""
-
-
-load.add_command(devices)
 
 
 @load.command()
@@ -86,7 +97,7 @@ def readings(
     with migrated_session(settings) as client, progress_bar() as progress:
         loader = FileLoader(client, FileOptions(**options), batch_rows=settings.batch_rows, rejects=rejects_of)
         outcomes = loader.load_files(files, FilesProgress(progress, files), show_inspected, dry_run=dry_run)
-    for path, outcome in zip(files, outcomes, strict=True):
+    for path, outcome in outcomes:
         if not isinstance(outcome, FileResult):
             failed[str(path)] = str(outcome) if isinstance(outcome, PlatformError) else f"{path}: {outcome}"
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -66,20 +66,22 @@ class FileLoader:
         dry_run: bool = False,
     ) -> FileResult:
         """Load one file; like ``load_files``, but raises the error of the file."""
-        [outcome] = self.load_files([path], lambda path, share: progress(share), inspected, dry_run=dry_run)
+        [(_, outcome)] = self.load_files([path], lambda path, share: progress(share), inspected, dry_run=dry_run)
         if isinstance(outcome, FileResult):
             return outcome
         raise outcome
 
     def load_files(
         self,
-        paths: Sequence[Path],
+        paths: Iterable[Path],
         progress: FileProgress = lambda path, share: None,
         inspected: Inspect = lambda path, inspection: None,
         *,
         dry_run: bool = False,
-    ) -> list[FileResult | BatchError]:
+    ) -> list[tuple[Path, FileResult | BatchError]]:
         """Load files; returns the result of each, or the error for which it was not loaded, or not completely.
+
+        A file need not exist any more when the next one is asked for.
 
         Rows that are not readings are reported and skipped. Each file is inspected as a whole before anything of it is
         inserted; ``dry_run`` stops there. A file that cannot be used, or can be read in two ways, is refused
@@ -87,17 +89,17 @@ class FileLoader:
         load does not load rows again. Of a file in which not one row is a reading, nothing is recorded. Raises
         clickhouse_connect's Error when the server refuses a query or stays unreachable.
         """
-        outcomes: list[FileLoad | FileResult | BatchError] = []
+        outcomes: list[tuple[Path, FileLoad | FileResult | BatchError]] = []
         with GroupWriter(self._client) as writer:
             windows = WindowWriter(self._client, writer, self._batch_rows)
             group = FileGroup(windows, self._meter_ids, progress, WINDOW_ROWS)
             for path in paths:
                 try:
-                    outcomes.append(self._load(path, group, progress, inspected, dry_run=dry_run))
+                    outcomes.append((path, self._load(path, group, progress, inspected, dry_run=dry_run)))
                 except PlatformError as error:
-                    outcomes.append(error)
+                    outcomes.append((path, error))
             group.write()
-        return [found.outcome() if isinstance(found, FileLoad) else found for found in outcomes]
+        return [(path, found.outcome() if isinstance(found, FileLoad) else found) for path, found in outcomes]
 
     def _load(
         self, path: Path, group: FileGroup, progress: FileProgress, inspected: Inspect, *, dry_run: bool
@@ -122,6 +124,7 @@ class FileLoader:
             load.seconds = time.monotonic() - started
             if name in group:
                 group.write()
+            # (A file with the usual conventions was looked up before its inspection.)
             if end := self._loaded_to(name):
                 _report_again(load, *end)
                 return load
