@@ -36,7 +36,8 @@ class FilesProgress:
 
     def __call__(self, path: Path, share: float) -> None:
         self._done[path] = max(share, self._done.get(path, 0.0))
-        done = sum(self._sizes[file] * share for file, share in self._done.items())
+        # Those of an archive are not among the files of the command.
+        done = sum(self._sizes.get(file, 0) * share for file, share in self._done.items())
         self._progress.update(self._task, completed=done, description=escape_lines(path.name))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pyarrow as pa
 
-from iot_platform.cli.load_devices import DEVICE_IDS
+from iot_platform.cli.device_ids import DEVICE_IDS
 from iot_platform.cli.output import echo_json, say
 from iot_platform.devices.meter_ids import IdKind
 from iot_platform.errors import OutboxFullError, PlatformError

@@ -38,3 +38,6 @@ def show_inspection(file: Path, found: Inspection, *, with_preview: bool, is_sho
         say(f"  Note: {warning}")
     if with_preview:
         show_table(("start (UTC)", "meter", "kWh"), found.preview, text=str)
+        shown = len({meter for _, meter, _ in found.preview})
+        if shown < found.meters:
+            say(f"  These are the first readings of {shown} of {found.meters:,} meters.")

@@ -14,9 +14,9 @@ from typing import Any
 
 import click
 
+from iot_platform.cli.device_ids import DEVICE_IDS
 from iot_platform.cli.files_progress import FilesProgress, progress_bar
 from iot_platform.cli.inspection_table import show_inspection
-from iot_platform.cli.load_devices import DEVICE_IDS, devices
 from iot_platform.cli.output import echo_json, say
 from iot_platform.cli.reading_options import reading_options
 from iot_platform.clickhouse.session import migrated_session
@@ -38,12 +38,23 @@ LAST_LINES = {
 }
 
 
-@click.group()
+class _LoadGroup(click.Group):
+    """``load devices`` imports much that ``load readings`` need not wait for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return ["devices", *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "devices":
+            from iot_platform.cli.load_devices import devices
+
+            return devices
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_LoadGroup)
 def load() -> None:
     """Load readings or device metadata from files."""
-
-
-load.add_command(devices)
 
 
 @load.command()
@@ -94,13 +105,13 @@ def readings(
     with migrated_session(settings) as client:
         loader = FileLoader(client, FileOptions(**options), batch_rows=settings.batch_rows, rejects=rejects_of)
         load_all = partial(loader.load_files, inspected=show_inspected, dry_run=dry_run)
-        for file, outcome in _outcomes(files, load_all, failed, several=rejects is None):
+        for path, outcome in _outcomes(files, load_all, failed, several=rejects is None):
             if not isinstance(outcome, FileResult):
-                failed[file] = str(outcome) if isinstance(outcome, PlatformError) else f"{file}: {outcome}"
+                failed[str(path)] = str(outcome) if isinstance(outcome, PlatformError) else f"{path}: {outcome}"
                 continue
             results.append(outcome)
             if outcome.has_no_readings:
-                failed[file] = f"{file}: not one of its {outcome.rows:,} rows is a reading."
+                failed[str(path)] = f"{path}: not one of its {outcome.rows:,} rows is a reading."
     seconds = time.monotonic() - started
     summary = _summary(results, failed, seconds)
     if as_json:
@@ -116,24 +127,21 @@ def readings(
 
 def _outcomes(
     paths: Sequence[Path],
-    load_all: Callable[[Iterable[InputFile], FilesProgress], list[FileResult | BatchError]],
+    load_all: Callable[[Iterable[InputFile], FilesProgress], list[tuple[Path, FileResult | BatchError]]],
     failed: dict[str, str],
     *,
     several: bool,
-) -> list[tuple[str, FileResult | BatchError]]:
+) -> list[tuple[Path, FileResult | BatchError]]:
     """Load all files, and those in archives; returns each file and its outcome. ``failed``: archives that are none."""
-    inputs: list[InputFile] = []
     with TemporaryDirectory() as unpacked, progress_bar() as progress:
         show = FilesProgress(progress, paths)
 
         def all_files() -> Iterator[InputFile]:
             for path, found in expanded(paths, Path(unpacked), failed, several=several):
                 show.expand(path, found)
-                inputs.extend(found)
                 yield from found
 
-        outcomes = load_all(all_files(), show)
-    return [(str(file.shown), outcome) for file, outcome in zip(inputs, outcomes, strict=True)]
+        return load_all(all_files(), show)
 
 
 def _summary(results: list[FileResult], failed: dict[str, str], seconds: float) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class FileLoader:
         dry_run: bool = False,
     ) -> FileResult:
         """Load one file; like ``load_files``, but raises the error of the file."""
-        [outcome] = self.load_files([file], lambda path, share: progress(share), inspected, dry_run=dry_run)
+        [(_, outcome)] = self.load_files([file], lambda path, share: progress(share), inspected, dry_run=dry_run)
         if isinstance(outcome, FileResult):
             return outcome
         raise outcome
@@ -82,8 +82,10 @@ class FileLoader:
         inspected: Inspect = lambda path, inspection: None,
         *,
         dry_run: bool = False,
-    ) -> list[FileResult | BatchError]:
+    ) -> list[tuple[Path, FileResult | BatchError]]:
         """Load files; returns the result of each, or the error for which it was not loaded, or not completely.
+
+        A file need not exist any more when the next one is asked for.
 
         Rows that are not readings are reported and skipped. Each file is inspected as a whole before anything of it is
         inserted; ``dry_run`` stops there. A file that cannot be used, or can be read in two ways, is refused
@@ -91,17 +93,17 @@ class FileLoader:
         load does not load rows again. Of a file in which not one row is a reading, nothing is recorded. Raises
         clickhouse_connect's Error when the server refuses a query or stays unreachable.
         """
-        outcomes: list[FileLoad | FileResult | BatchError] = []
+        outcomes: list[tuple[Path, FileLoad | FileResult | BatchError]] = []
         with GroupWriter(self._client) as writer:
             windows = WindowWriter(self._client, writer, self._batch_rows)
             group = FileGroup(windows, self._meter_ids, progress, WINDOW_ROWS)
-            for file in files:
+            for file in map(InputFile.of, files):
                 try:
-                    outcomes.append(self._load(InputFile.of(file), group, progress, inspected, dry_run=dry_run))
+                    outcomes.append((file.shown, self._load(file, group, progress, inspected, dry_run=dry_run)))
                 except PlatformError as error:
-                    outcomes.append(error)
+                    outcomes.append((file.shown, error))
             group.write()
-        return [found.outcome() if isinstance(found, FileLoad) else found for found in outcomes]
+        return [(path, found.outcome() if isinstance(found, FileLoad) else found) for path, found in outcomes]
 
     def _load(
         self, file: InputFile, group: FileGroup, progress: FileProgress, inspected: Inspect, *, dry_run: bool
@@ -127,6 +129,7 @@ class FileLoader:
             load.seconds = time.monotonic() - started
             if name in group:
                 group.write()
+            # (A file with the usual conventions was looked up before its inspection.)
             if end := self._loaded_to(name):
                 _report_again(load, *end)
                 return load
