@@ -14,13 +14,12 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from iot_platform.cli.inspection_table import show_inspection
+from iot_platform.cli.inspection_table import InspectionView
 from iot_platform.cli.load_devices import DEVICE_IDS, devices
 from iot_platform.cli.output import echo_json, say
-from iot_platform.cli.reading_options import reading_options
+from iot_platform.cli.reading_options import reading_options, resolved_options
 from iot_platform.clickhouse.session import migrated_session
 from iot_platform.errors import PlatformError
-from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.file_digest import FileDigest
 from iot_platform.readings.files.file_result import FileResult
 from iot_platform.readings.files.loader import REJECTED_BEFORE, FileLoader
@@ -55,9 +54,21 @@ load.add_command(devices)
     "--accept-last-line", is_flag=True, help="Load a last line without a line end, although it may be cut off."
 )
 @click.option("--dry-run", is_flag=True, help="Only show what each file is taken for, and its first readings.")
+@click.option(
+    "--explain",
+    "with_explanation",
+    is_flag=True,
+    help="Like --dry-run, and show the value of each option for each file, and where it is known from.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
 def readings(
-    files: tuple[Path, ...], rejects: Path | None, strict: bool, dry_run: bool, as_json: bool, **options: Any
+    files: tuple[Path, ...],
+    rejects: Path | None,
+    strict: bool,
+    dry_run: bool,
+    with_explanation: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Load readings from CSV or Parquet files, uncompressed or compressed with gzip or zstd.
 
@@ -76,22 +87,24 @@ def readings(
     """
     if rejects is not None and len(files) > 1:
         raise click.UsageError("--rejects works only with one file. Without it, each file has its own report.")
+    resolved = resolved_options(options)
+    dry_run = dry_run or with_explanation
     settings = Settings()
     started = time.monotonic()
 
     def rejects_of(file: FileDigest) -> Path:
         return rejects or state_directory(settings.root, "rejects") / f"{file.path.name}.{file.sha256[:16]}.csv"
 
-    show_inspected = partial(show_inspection, with_preview=dry_run, is_shown=not as_json)
+    view = InspectionView(resolved, with_preview=dry_run, with_explanation=with_explanation, as_json=as_json)
     results: list[FileResult] = []
     failed: dict[str, str] = {}
     with migrated_session(settings) as client, _progress() as progress:
-        loader = FileLoader(client, FileOptions(**options), batch_rows=settings.batch_rows, rejects=rejects_of)
+        loader = FileLoader(client, resolved.options, batch_rows=settings.batch_rows, rejects=rejects_of)
         for path in files:
             task = progress.add_task(escape_lines(path.name), total=1.0)
             try:
                 show = partial(_show_progress, progress, task)
-                results.append(result := loader.load(path, show, show_inspected, dry_run=dry_run))
+                results.append(result := loader.load(path, show, view.show, dry_run=dry_run))
                 if result.has_no_readings:
                     failed[str(path)] = f"{path}: not one of its {result.rows:,} rows is a reading."
             except PlatformError as error:
@@ -100,7 +113,7 @@ def readings(
     seconds = time.monotonic() - started
     summary = _summary(results, failed, seconds)
     if as_json:
-        echo_json(summary)
+        echo_json(summary | {"explained": view.explained} if with_explanation else summary)
     elif not dry_run:
         _show(results, summary)
     for message in failed.values():
