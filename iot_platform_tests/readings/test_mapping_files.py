@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -133,6 +134,12 @@ def test_a_mapping_that_is_not_there() -> None:
         find_mapping("./enedis.toml")
     with pytest.raises(SourceError, match="not a regular file"):
         find_mapping("/dev/zero")
+
+
+def test_the_mapping_in_the_documentation_is_one() -> None:
+    page = (Path(__file__).parents[2] / "docs/mappings.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)
+    assert parse_mapping(block.encode(), "docs").options["interval_s"] == 900
 
 
 def test_every_option_of_files_is_a_key() -> None:
