@@ -16,7 +16,8 @@ HEAD = """# Mapping files
 <!-- Made by `make docs` from iot_platform/readings/mappings/ and the options of `load readings`; the texts are in
 iot_platform_tests/docs/mappings_page.py. -->
 
-A mapping file says once what the files of a supplier mean: their columns, unit, time zone, stamp. `load readings`, `ingest` and the
+A mapping file says once what the files of a supplier mean: their columns, unit, time zone, stamp. `load readings`,
+`ingest` and the
 [inbox](operators-guide.md#inbox) use it:
 
 <!-- not run: the files are yours -->
@@ -27,14 +28,18 @@ iot-platform load readings --mapping enedis --timezone UTC --explain curve.csv
 ```
 
 - **Options of the command line override the mapping**, and the command says so.
-- `--explain` shows the value of each option for each file, and where it is known from: given, the mapping, the header, the content of the file, or
+- `--explain` shows the value of each option for each file, and where it is known from: given, the mapping, the
+  header, the content of the file, or
   assumed. Like `--dry-run` it loads nothing.
-- A file that was loaded with the same options without a mapping file is [the same load](load-data.md#take-a-load-back): it is not loaded again.
-- The check of what a file contains is the same as without a mapping. A mapping that does not fit a file is refused, with the option that decides.
+- A file that was loaded with the same options without a mapping file is [the same
+  load](load-data.md#take-a-load-back): it is not loaded again.
+- The check of what a file contains is the same as without a mapping. A mapping that does not fit a file is refused,
+  with the option that decides.
 
 ## Ready mappings
 
-`iot-platform mappings list` lists them, and `iot-platform mappings show enedis` prints one, with an example of the files.
+`iot-platform mappings list` lists them, and `iot-platform mappings show enedis` prints one, with an example of the
+files.
 
 | Name | Files |
 | --- | --- |
@@ -43,7 +48,8 @@ iot-platform load readings --mapping enedis --timezone UTC --explain curve.csv
 WRITE = """
 ## Write a mapping file
 
-A mapping file is [TOML](https://toml.io). Start from a ready one that is similar, and leave out what the files say themselves:
+A mapping file is [TOML](https://toml.io). Start from a ready one that is similar, and leave out what the files say
+themselves:
 
 ```toml
 description = "Load curves of our grid operator: mean power in W, stamped at the end of the quarter hour."
@@ -57,7 +63,8 @@ timezone = "Europe/Vienna"
 decimal = "comma"
 ```
 
-Names of columns are compared without regard to case. `iot-platform mappings check FILE` checks the file: an unknown key, or a value that is not
+Names of columns are compared without regard to case. `iot-platform mappings check FILE` checks the file: an unknown
+key, or a value that is not
 allowed, is refused with the keys and values that are. `example` may hold a few lines of such a file, for people.
 
 `ingest` refuses what a stream cannot have: `register`, and power or ends of intervals without `interval`.

@@ -65,8 +65,8 @@ class Look:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Requests a run for the new and changed files of the inbox (`IOT_INBOX`), once their size and time "
     "have not changed between two looks and for `IOT_INBOX_SETTLE_S`. At most `IOT_INBOX_FILES_PER_RUN` files per run, "
-    "the oldest first, one run at a time. What became of each file is remembered in ClickHouse (table `inbox_files`), and "
-    "each reading is stored once; the cursor only says since when files are unchanged, and may be reset.",
+    "the oldest first, one run at a time. What became of each file is remembered in ClickHouse (table `inbox_files`), "
+    "and each reading is stored once; the cursor only says since when files are unchanged, and may be reset.",
 )
 def inbox_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Request a run for the files that are due and complete."""
