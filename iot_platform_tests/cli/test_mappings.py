@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,3 +82,32 @@ def test_a_load_with_a_mapping(env: dict[str, str], client: Client, tmp_path: Pa
     # The same options without the mapping are the same source; the zone plays no part, as the times have one.
     same = ["--stamp", "end", "--timezone", "Europe/Paris"]
     assert "already loaded" in run("load", "readings", *same, str(file), env=env).stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--register"], "a stream has no totals of registers"),
+        (["--mapping", "home_assistant"], "a stream has no totals of registers"),
+        (["--mapping", "enedis"], "--stamp end: set --interval"),
+        (["--unit", "kW"], "--unit kW is power: set --interval"),
+        (["--mapping", "nothing"], "There is no mapping 'nothing'"),
+    ],
+)
+def test_bad_options_of_a_stream_are_errors_before_it_opens(
+    env: dict[str, str], tmp_path: Path, options: list[str], message: str
+) -> None:
+    with pytest.raises(SourceError, match=message):
+        run("ingest", "plant", *options, env=env)
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_stream_with_a_mapping(env: dict[str, str], client: Client, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from iot_platform.cli import main; main()", "ingest", "plant", "--json"]
+    command += ["--mapping", "enedis", "--interval", "30min"]
+    lines = ENEDIS + "2023-01-01T01:30:00+01:00;many;14012345678901\n"
+    result = subprocess.run(command, input=lines, env=os.environ | env, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout.splitlines()[-1]) == {"accepted": 3, "delivered": True, "rejected": 1}
+    rows = client.query("SELECT toString(timestamp), power_usage_kWh FROM l2_power_cleaned ORDER BY 1").result_rows
+    assert rows == [("2022-12-31 23:00:00", 0.23), ("2022-12-31 23:30:00", 0.239)]

@@ -1,8 +1,9 @@
-"""Load files of the inbox, each one by itself: one that cannot be loaded never keeps the others from being loaded."""
+"""Load files of the inbox: one that cannot be loaded never keeps the others from being loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from iot_platform.readings.inbox.inbox_memory import (
     MOST_ATTEMPTS,
     Entry,
     KnownFile,
-    State,
     is_due,
     known_files,
     record,
@@ -29,6 +29,9 @@ from iot_platform.readings.inbox.inbox_memory import (
 from iot_platform.readings.mapping_files import resolve
 from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
+
+# Files of an object store are copied to the disk as long as they are loaded.
+MOST_BYTES_TOGETHER = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -40,29 +43,31 @@ class LoadedFile:
 
 
 def load_due(
-    client: Client, settings: Settings, inbox: Inbox, names: Iterable[str] | None, run_id: str
+    client: Client, settings: Settings, inbox: Inbox, paths: Iterable[str] | None, run_id: str
 ) -> Iterator[LoadedFile]:
     """Load the files of some paths (None: all) that are due, and yield what became of each.
 
-    It is remembered in ClickHouse before the next one is begun. Files whose load was not completed before come last.
-    Raises ServerError and ClickHouse's errors: they are no fault of a file.
+    It is remembered in ClickHouse before more files are begun. Files whose load was begun before and did not end come
+    last, each by itself: one of them may have killed its process. Raises ServerError: it is no fault of a file.
     """
     known = known_files(client)
     record(client, vanished(known, inbox.files), run_id)
-    wanted = None if names is None else set(names)
+    wanted = None if paths is None else set(paths)
     due = [
         file
         for file in inbox.files
         if (wanted is None or file.path in wanted) and is_due(file, inbox.mapping_version(file), known.get(file.path))
     ]
-    due.sort(key=lambda file: attempts_of(file, known.get(file.path)))
-    loaders = _Loaders(client, settings)
-    for file in due[: settings.inbox_files_per_run]:
-        record(client, [Entry(file, inbox.mapping_version(file), "loading")], run_id)
-        attempts = attempts_of(file, known.get(file.path))
-        found = _load(loaders, settings, inbox, file, attempts)
-        record(client, [found.entry], run_id)
-        yield found
+    attempts = {file.path: attempts_of(file, known.get(file.path)) for file in due}
+    due.sort(key=lambda file: attempts[file.path])
+    loader = _InboxLoader(client, settings, inbox)
+    for group in _groups(due[: settings.inbox_files_per_run], attempts):
+        record(client, [Entry(file, inbox.mapping_version(file), "loading") for file in group], run_id)
+        found, error = loader.load(group, attempts)
+        record(client, [file.entry for file in found], run_id)
+        yield from found
+        if error is not None:
+            raise error
 
 
 def attempts_of(file: InboxFile, known: KnownFile | None) -> int:
@@ -70,53 +75,87 @@ def attempts_of(file: InboxFile, known: KnownFile | None) -> int:
     return known.attempts if known and known.version == file.version else 0
 
 
-class _Loaders:
-    """One loader for each mapping: it keeps the numbers of the meters."""
+def _groups(files: Sequence[InboxFile], attempts: dict[str, int]) -> Iterator[list[InboxFile]]:
+    """The files that are loaded together."""
+    group: list[InboxFile] = []
+    for file in files:
+        size = sum(other.size_bytes for other in group) + file.size_bytes
+        if group and (attempts[file.path] or size > MOST_BYTES_TOGETHER):
+            yield group
+            group = []
+        group.append(file)
+    if group:
+        yield group
 
-    def __init__(self, client: Client, settings: Settings) -> None:
+
+class _InboxLoader:
+    """Loads files with one loader for each mapping: it keeps the numbers of the meters."""
+
+    def __init__(self, client: Client, settings: Settings, inbox: Inbox) -> None:
         self._client = client
         self._settings = settings
+        self._inbox = inbox
         self._loaders: dict[FileOptions, FileLoader] = {}
 
-    def of(self, options: FileOptions) -> FileLoader:
-        """The loader for these options."""
+    def load(self, files: Sequence[InboxFile], attempts: dict[str, int]) -> tuple[list[LoadedFile], ServerError | None]:
+        """What became of files; and the error for which the rest was not loaded."""
+        found: list[LoadedFile] = []
+        opened: dict[FileOptions, list[tuple[InboxFile, Path]]] = {}
+        with ExitStack() as stack:
+            for file in files:
+                try:
+                    if reason := _reason_to_refuse(self._settings, file, attempts[file.path]):
+                        raise SourceError(f"{file.path}: {reason}")
+                    options = resolve({}, self._inbox.mapping(file)).options
+                    path = stack.enter_context(self._inbox.folder.opened(file, self._settings.inbox_max_bytes))
+                except SourceError as error:
+                    found.append(self._not_loaded(file, error, None))
+                else:
+                    opened.setdefault(options, []).append((file, path))
+            for options, of_mapping in opened.items():
+                for (file, path), outcome in zip(
+                    of_mapping, self._outcomes(options, [path for _, path in of_mapping]), strict=False
+                ):
+                    if isinstance(outcome, ServerError):
+                        return found, outcome
+                    found.append(
+                        self._loaded(file, path, outcome)
+                        if isinstance(outcome, FileResult)
+                        else self._not_loaded(file, outcome, path)
+                    )
+        return found, None
+
+    def _outcomes(self, options: FileOptions, paths: Sequence[Path]) -> Iterator[FileResult | PlatformError]:
+        """The result of each file, or its error."""
         if options not in self._loaders:
             self._loaders[options] = FileLoader(
                 self._client, options, batch_rows=self._settings.batch_rows, rejects=self._rejects
             )
-        return self._loaders[options]
+        for path in paths:
+            try:
+                yield self._loaders[options].load(path)
+            except PlatformError as error:
+                yield error
+
+    def _loaded(self, file: InboxFile, path: Path, result: FileResult) -> LoadedFile:
+        if result.has_no_readings:
+            report = f" (see {result.rejects_file})" if result.rejects_file else ""
+            message = f"{file.path}: not one of its {result.rows:,} rows is a reading{report}."
+            return self._not_loaded(file, SourceError(message), path)
+        version = self._inbox.mapping_version(file)
+        return LoadedFile(Entry(file, version, "loaded", result.source, result.source, result.mapping), result)
+
+    def _not_loaded(self, file: InboxFile, error: PlatformError, path: Path | None) -> LoadedFile:
+        # Other errors: for example, another process is loading the same content.
+        is_wrong = isinstance(error, SourceError) and not isinstance(error, NotNowError)
+        content = (_content(path) if path and is_wrong else "") or file.version
+        message = str(error).replace(str(path), file.path) if path else str(error)
+        version = self._inbox.mapping_version(file)
+        return LoadedFile(Entry(file, version, "failed" if is_wrong else "later", content, message=message))
 
     def _rejects(self, file: FileDigest) -> Path:
         # Not the name of the file, which anybody may have chosen.
         return state_directory(self._settings.root, "rejects") / f"inbox.{file.sha256[:CONTENT_DIGITS]}.csv"
-
-
-def _load(loaders: _Loaders, settings: Settings, inbox: Inbox, file: InboxFile, attempts: int) -> LoadedFile:
-    mapping_version = inbox.mapping_version(file)
-    try:
-        if reason := _reason_to_refuse(settings, file, attempts):
-            raise _FailedError(f"{file.path}: {reason}")
-        options = resolve({}, inbox.mapping(file)).options
-        with inbox.folder.opened(file, settings.inbox_max_bytes) as path:
-            result = _result(loaders.of(options), path, file)
-    except _FailedError as error:
-        return LoadedFile(Entry(file, mapping_version, "failed", error.content or file.version, message=str(error)))
-    except ServerError:
-        raise
-    except (NotNowError, PlatformError) as error:
-        is_wrong = isinstance(error, SourceError) and not isinstance(error, NotNowError)
-        # Other errors: for example, another process is loading the same content.
-        state: State = "failed" if is_wrong else "later"
-        return LoadedFile(Entry(file, mapping_version, state, file.version, message=str(error)))
-    return LoadedFile(Entry(file, mapping_version, "loaded", result.source, result.source, result.mapping), result)
-
-
-class _FailedError(SourceError):
-    """A file that cannot be loaded. ``content``: the begin of the SHA-256 of its content, if it was read."""
-
-    def __init__(self, message: str, content: str = "") -> None:
-        super().__init__(message)
-        self.content = content
 
 
 def _reason_to_refuse(settings: Settings, file: InboxFile, attempts: int) -> str:
@@ -131,18 +170,6 @@ def _reason_to_refuse(settings: Settings, file: InboxFile, attempts: int) -> str
             "for example for lack of memory. It is not tried again until it is written again."
         )
     return ""
-
-
-def _result(loader: FileLoader, path: Path, file: InboxFile) -> FileResult:
-    try:
-        result = loader.load(path)
-    except SourceError as error:
-        raise _FailedError(str(error).replace(str(path), file.path), _content(path)) from error
-    if result.has_no_readings:
-        report = f" (see {result.rejects_file})" if result.rejects_file else ""
-        message = f"{file.path}: not one of its {result.rows:,} rows is a reading{report}."
-        raise _FailedError(message, _content(path))
-    return result
 
 
 def _content(path: Path) -> str:
