@@ -40,7 +40,13 @@ def test_power_at_the_end_of_intervals_in_local_times() -> None:
 
 
 def test_named_columns_and_a_format() -> None:
-    options = FileOptions("When", "Zähler", "Verbrauch", unit="Wh", timestamp_format="day-first")
+    options = FileOptions(
+        timestamp_column="When",
+        device_column="Zähler",
+        value_column="Verbrauch",
+        unit="Wh",
+        timestamp_format="day-first",
+    )
     found, _ = read("when,Zähler,Verbrauch,value", ["01.02.2024 10:15,a-1,250,9"], options)
     assert found == [("02-01 10:15", "a-1", 0.25)]
 
