@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,9 @@ MOST_WAITING = 2_000
 
 @dataclass
 class Look:
-    """What the last look at the inbox found. ``waiting``: by path, version and first time of files that are due.
+    """What the last look at the inbox found.
+
+    ``waiting``: by path, the version of a file that is due, with that of its mapping, and when it was first seen.
 
     ``done``: the version of a listing in which nothing was due, and when that was found.
     """
@@ -90,12 +92,13 @@ def _look(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReaso
     if not due and not has_vanished:
         look = Look(done=(inbox.version, now.isoformat()))
         return _skipped("No file is new or was changed.", look)
-    look, complete = _settled(last, due, now, settings)
+    versions = {file.path: f"{file.version} {inbox.mapping_version(file)}" for file in due[:MOST_WAITING]}
+    look, complete = _settled(last, versions, now, settings)
     if not complete and not has_vanished:
         return _skipped(f"{len(due):,} files are new or were changed. They must not change any more first.", look)
     if wait := _pause(context, now):
         return _skipped(f"The last run of the inbox failed. The next one is requested in {wait:.0f} s.", look)
-    chosen = [file.path for file in complete[: settings.inbox_files_per_run]]
+    chosen = complete[: settings.inbox_files_per_run]
     # No run_key: a run that failed must be requested again. What it has loaded is not due any more.
     request = dg.RunRequest(run_config={"ops": {NAME: {"config": {"paths": chosen}}}})
     return dg.SensorResult([request], cursor=look.cursor())
@@ -114,19 +117,17 @@ def _due(settings: Settings, inbox: Inbox) -> tuple[list[InboxFile], bool]:
     return due, bool(vanished(known, inbox.files))
 
 
-def _settled(
-    last: Look, due: Sequence[InboxFile], now: dt.datetime, settings: Settings
-) -> tuple[Look, list[InboxFile]]:
+def _settled(last: Look, versions: Mapping[str, str], now: dt.datetime, settings: Settings) -> tuple[Look, list[str]]:
     """This look, and the files that have not changed for long enough, and since an earlier look."""
     waiting: dict[str, tuple[str, str]] = {}
     complete = []
-    for file in due[:MOST_WAITING]:
-        version, since = last.waiting.get(file.path, ("", ""))
-        if version != file.version:
+    for path, version in versions.items():
+        known, since = last.waiting.get(path, ("", ""))
+        if known != version:
             since = now.isoformat()
         elif (now - dt.datetime.fromisoformat(since)).total_seconds() >= settings.inbox_settle_s:
-            complete.append(file)
-        waiting[file.path] = (file.version, since)
+            complete.append(path)
+        waiting[path] = (version, since)
     return Look(waiting), complete
 
 
