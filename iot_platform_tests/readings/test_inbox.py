@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def settings_of(tmp_path: Path, url: str | Path, **more: object) -> Settings:
-    return Settings(home=tmp_path / "home", inbox=str(url), **more)  # type: ignore[arg-type]
+    return Settings(home=tmp_path / "home", inbox=str(url), **{"inbox_settle_s": 0, **more})  # type: ignore[arg-type]
 
 
 def write(folder: Path, files: dict[str, str]) -> None:
@@ -153,6 +154,17 @@ def test_a_file_that_kills_its_process_goes_last_and_is_given_up(schema: Client,
     assert load(schema, settings) == {"a_killer.csv": "loaded"}
 
 
+def test_what_was_written_just_now_is_left_for_later(schema: Client, tmp_path: Path, folder: Path) -> None:
+    settings = settings_of(tmp_path, folder, inbox_settle_s=60)
+    now = time.time()
+    write(folder, {"new.csv": GOOD, "old.csv": GOOD, "ahead.csv": GOOD, "wh/a.csv": WATTS, "wh/mapping.toml": ""})
+    for name, age_s in {"old.csv": 61, "ahead.csv": -3600, "wh/a.csv": 61}.items():
+        os.utime(folder / name, (now - age_s, now - age_s))
+    assert [*load(schema, settings)] == ["old.csv", "ahead.csv"]
+    os.utime(folder / "wh/mapping.toml", (now - 61, now - 61))
+    assert [*load(schema, settings)] == ["wh/a.csv"]
+
+
 def test_only_named_files_of_the_inbox_are_loaded(schema: Client, tmp_path: Path, folder: Path) -> None:
     settings = settings_of(tmp_path, folder)
     write(folder, {"a.csv": GOOD, "b.csv": GOOD})
@@ -190,7 +202,7 @@ def test_an_object_store(schema: Client, tmp_path: Path, bucket: str) -> None:
     files.pipe("/bucket/in/bad.csv", GOOD.replace("m1", "m7").encode())
     assert load(schema, settings) == {"bad.csv": "loaded"}
     # The copies are gone.
-    assert list((tmp_path / "home" / "inbox").iterdir()) == []
+    assert list((tmp_path / "home" / "inbox_copies").iterdir()) == []
     with pytest.raises(SourceError, match="memory://bucket/nothing: the inbox is not there"):
         Inbox(settings_of(tmp_path, "memory://bucket/nothing"))
 

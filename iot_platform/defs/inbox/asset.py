@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from iot_platform.alerts.problem import one_line
 from iot_platform.defs.decoration import decoration
 from iot_platform.defs.inbox.entries import entries_of, failing_entries
 from iot_platform.defs.jobs import PRIORITY, SOON
@@ -58,7 +59,7 @@ def inbox_files(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> No
         inbox = Inbox(settings)
         for file in load_due(client, settings, inbox, paths, context.run.run_id):
             loaded.append(file)
-            context.log.info(f"{file.entry.file.path!r}: {file.entry.state}. {file.entry.message}")
+            context.log.info(f"{file.entry.file.path!r}: {file.entry.state}. {one_line(file.entry.message)}")
         context.add_output_metadata(entries_of(inbox.folder.location, loaded))
         context.add_output_metadata(failing_entries(failing(known_files(client))))
         with decoration(context, "The list of the run's queries"):

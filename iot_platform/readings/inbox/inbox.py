@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -53,6 +54,14 @@ class Inbox:
         own = mapping_of(file.path, self._mappings)
         return f"{own.path} {own.version}" if own else self._default_version
 
+    def is_being_written(self, file: InboxFile, settle_s: float) -> bool:
+        """Whether a file, or its mapping, was written to just now: half of a mapping file is often one, too."""
+        now = time.time()
+        own = mapping_of(file.path, self._mappings)
+        times = [found.modified_at for found in (file, own) if found and found.modified_at is not None]
+        # The clock of a file system may be ahead. Its files are not new for ever.
+        return any(0 <= now - modified_at < settle_s for modified_at in times)
+
     def mapping(self, file: InboxFile) -> MappingFile | None:
         """The mapping of a file: mapping.toml of its folder, or of the next one above; else IOT_INBOX_MAPPING.
 
@@ -99,5 +108,5 @@ def _folder(settings: Settings) -> Folder:
     if is_url(location):
         from iot_platform.readings.inbox.remote_inbox import RemoteInbox
 
-        return RemoteInbox(location, state_directory(settings.root, "inbox"))
+        return RemoteInbox(location, state_directory(settings.root, "inbox_copies"))
     return LocalInbox(Path(location))

@@ -56,7 +56,9 @@ def load_due(
     due = [
         file
         for file in inbox.files
-        if (wanted is None or file.path in wanted) and is_due(file, inbox.mapping_version(file), known.get(file.path))
+        if (wanted is None or file.path in wanted)
+        and is_due(file, inbox.mapping_version(file), known.get(file.path))
+        and not inbox.is_being_written(file, settings.inbox_settle_s)
     ]
     attempts = {file.path: attempts_of(file, known.get(file.path)) for file in due}
     due.sort(key=lambda file: attempts[file.path])
