@@ -124,7 +124,9 @@ def test_a_file_is_loaded_once_it_does_not_change_any_more(dagster: Dagster, inb
     write(inbox / "a.csv", GOOD + "2024-01-01 01:00,m1,4\n")
     assert dagster.look() is None
     assert dagster.look() == ["a.csv"] and dagster.run()["added_readings"] == 3
-    assert platform.query("SELECT sum(power_usage_kWh) FROM l2_power_cleaned FINAL").result_rows == [(7.0,)]
+    # What was in it before is a duplicate, until the day is proved.
+    distinct = "SELECT DISTINCT timestamp, device_id, power_usage_kWh FROM l1_power_raw"
+    assert platform.query(f"SELECT sum(power_usage_kWh), count() FROM ({distinct})").result_rows == [(7.0, 3)]
     dagster.cursor = "nonsense"
     assert dagster.look() is None and dagster.look() is None
 
@@ -185,6 +187,7 @@ def test_a_run_that_failed_is_requested_again_after_a_pause(
     dagster: Dagster, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(inbox / "a.csv", GOOD)
+    dagster.now -= dt.timedelta(minutes=2)
     dagster.look()
     assert dagster.look() == ["a.csv"]
     with monkeypatch.context() as away:
@@ -192,9 +195,8 @@ def test_a_run_that_failed_is_requested_again_after_a_pause(
         assert dagster.run(raise_on_error=False) == {}
         with pytest.raises(SourceError, match="the inbox cannot be read: No such file"):
             dagster.look()
-    dagster.now = dt.datetime.now(dt.UTC)
     assert dagster.look() is None and "last run of the inbox failed" in dagster.skipped
-    assert dagster.look(dt.timedelta(minutes=2)) == ["a.csv"]
+    assert dagster.look(dt.timedelta(minutes=10)) == ["a.csv"]
     assert dagster.run()["files_loaded"] == 1
 
 
