@@ -16,12 +16,11 @@ import click
 
 from iot_platform.cli.device_ids import DEVICE_IDS
 from iot_platform.cli.files_progress import FilesProgress, progress_bar
-from iot_platform.cli.inspection_table import show_inspection
+from iot_platform.cli.inspection_table import InspectionView
 from iot_platform.cli.output import echo_json, say
-from iot_platform.cli.reading_options import reading_options
+from iot_platform.cli.reading_options import reading_options, resolved_options
 from iot_platform.clickhouse.session import migrated_session
 from iot_platform.errors import PlatformError
-from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.file_digest import FileDigest
 from iot_platform.readings.files.file_result import FileResult
 from iot_platform.readings.files.input_file import InputFile
@@ -69,9 +68,21 @@ def load() -> None:
     "--accept-last-line", is_flag=True, help="Load a last line without a line end, although it may be cut off."
 )
 @click.option("--dry-run", is_flag=True, help="Only show what each file is taken for, and its first readings.")
+@click.option(
+    "--explain",
+    "with_explanation",
+    is_flag=True,
+    help="Like --dry-run, and show the value of each option for each file, and where it is known from.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
 def readings(
-    files: tuple[Path, ...], rejects: Path | None, strict: bool, dry_run: bool, as_json: bool, **options: Any
+    files: tuple[Path, ...],
+    rejects: Path | None,
+    strict: bool,
+    dry_run: bool,
+    with_explanation: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Load readings from files: CSV, Parquet, Excel (.xlsx, .xls, .ods), NDJSON, NEM12 and Green Button XML.
 
@@ -93,18 +104,20 @@ def readings(
     """
     if rejects is not None and len(files) > 1:
         raise click.UsageError("--rejects works only with one file. Without it, each file has its own report.")
+    resolved = resolved_options(options)
+    dry_run = dry_run or with_explanation
     settings = Settings()
     started = time.monotonic()
 
     def rejects_of(file: FileDigest) -> Path:
         return rejects or state_directory(settings.root, "rejects") / f"{file.file.path.name}.{file.sha256[:16]}.csv"
 
-    show_inspected = partial(show_inspection, with_preview=dry_run, is_shown=not as_json)
+    view = InspectionView(resolved, with_preview=dry_run, with_explanation=with_explanation, as_json=as_json)
     results: list[FileResult] = []
     failed: dict[str, str] = {}
     with migrated_session(settings) as client:
-        loader = FileLoader(client, FileOptions(**options), batch_rows=settings.batch_rows, rejects=rejects_of)
-        load_all = partial(loader.load_files, inspected=show_inspected, dry_run=dry_run)
+        loader = FileLoader(client, resolved.options, batch_rows=settings.batch_rows, rejects=rejects_of)
+        load_all = partial(loader.load_files, inspected=view.show, dry_run=dry_run)
         for path, outcome in _outcomes(files, load_all, failed, several=rejects is None):
             if not isinstance(outcome, FileResult):
                 failed[str(path)] = str(outcome) if isinstance(outcome, PlatformError) else f"{path}: {outcome}"
@@ -115,7 +128,7 @@ def readings(
     seconds = time.monotonic() - started
     summary = _summary(results, failed, seconds)
     if as_json:
-        echo_json(summary)
+        echo_json(summary | {"explained": view.explained} if with_explanation else summary)
     elif not dry_run:
         _show(results, summary)
     for message in failed.values():

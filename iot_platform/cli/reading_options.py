@@ -1,57 +1,40 @@
-"""The options of ``iot-platform load readings`` that say what the columns of a file mean."""
+"""The options of ``load readings`` and ``ingest`` that say what the columns of their input mean."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
+from click.core import ParameterSource
 
-from iot_platform.readings.files.csv_text import known_encoding
+from iot_platform.cli.output import say
 from iot_platform.readings.files.file_format import FORMATS
-from iot_platform.readings.files.time_formats import TIME_FORMATS, check_time_format
+from iot_platform.readings.files.option_values import CHECKS
+from iot_platform.readings.files.time_formats import TIME_FORMATS
 from iot_platform.readings.files.units import UNITS
-from iot_platform.readings.files.whole_file_meter import check_name_pattern
+from iot_platform.readings.mapping_files import ResolvedOptions, find_mapping, resolve
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-_SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
-def _zone(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    if value is None:
-        return None
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise click.BadParameter(f"unknown time zone {value!r}. Use a name such as Europe/London.") from error
-    return value
-
-
-def _interval(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    """Seconds of a text such as 30min."""
-    if value is None:
-        return None
-    found = re.fullmatch(r"([0-9]{1,6})\s*([a-z]+)", value.strip().lower())
-    if found is None or found[2] not in _SECONDS or not int(found[1]):
-        raise click.BadParameter(f"{value!r} is not an interval. Use a number and s, min, h or d, such as 30min.")
-    return int(found[1]) * _SECONDS[found[2]]
-
-
-def _checked_by(check: Callable[[str], str]) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
-    """A callback that turns the ValueError of a check into the error of an option."""
-
-    def callback(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+def _checked(check: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    def convert(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
         try:
             return None if value is None else check(value)
         except ValueError as error:
             raise click.BadParameter(str(error)) from error
 
-    return callback
+    return convert
 
 
 _OPTIONS = (
+    click.option(
+        "--mapping",
+        metavar="NAME|FILE",
+        help="Take the options below from a mapping file, or from a ready mapping (`iot-platform mappings list`). "
+        "Options of the command line override it.",
+    ),
     click.option("--timestamp-column", help="Column with the time of the interval. Default: found by its name."),
     click.option("--date-column", help="Column with the date, if the time of day is in another one."),
     click.option("--time-column", help="Column with the time of day, beside the date. Default: both found by name."),
@@ -60,7 +43,7 @@ _OPTIONS = (
     click.option(
         "--device-from-name",
         metavar="PATTERN",
-        callback=_checked_by(check_name_pattern),
+        callback=_checked(CHECKS["device_from_name"]),
         help="Meter id of the whole file from its name, such as 'meter_{}.csv'; {} stands for the id, * for any text.",
     ),
     click.option("--value-column", help="Column with the energy or power of the interval. Default: found by its name."),
@@ -74,7 +57,7 @@ _OPTIONS = (
     click.option(
         "--interval",
         "interval_s",
-        callback=_interval,
+        callback=_checked(CHECKS["interval_s"]),
         metavar="TEXT",
         help="Length of the intervals, such as 30min, where it is needed (power, ends of intervals). Default: found "
         "from the times.",
@@ -87,13 +70,13 @@ _OPTIONS = (
     ),
     click.option(
         "--timezone",
-        callback=_zone,
+        callback=_checked(CHECKS["timezone"]),
         help="Time zone of times without one. Default: UTC; refused if the file, or the metadata of its meters, speaks "
         "against it.",
     ),
     click.option(
         "--timestamp-format",
-        callback=_checked_by(check_time_format),
+        callback=_checked(CHECKS["timestamp_format"]),
         metavar="FORMAT",
         help=f"How to read times: {', '.join(TIME_FORMATS)}, or in strftime notation, such as '%d.%m.%Y %H:%M'. "
         "Default: decided by all times of the file.",
@@ -105,7 +88,7 @@ _OPTIONS = (
     ),
     click.option(
         "--encoding",
-        callback=_checked_by(known_encoding),
+        callback=_checked(CHECKS["encoding"]),
         help="Encoding of the text. Default: UTF-8 or UTF-16, and Windows-1252 if the header or the ids are not UTF-8.",
     ),
     click.option(
@@ -136,3 +119,20 @@ def reading_options(command: Command) -> Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def resolved_options(options: dict[str, Any]) -> ResolvedOptions:
+    """The options of files from those of a command: given ones override those of ``--mapping``, which is told.
+
+    Raises SourceError when the mapping is wrong.
+    """
+    name = options.pop("mapping")
+    given = {
+        field: value
+        for field, value in options.items()
+        if click.get_current_context().get_parameter_source(field) is not ParameterSource.DEFAULT
+    }
+    resolved = resolve(given, find_mapping(name) if name else None)
+    for text in resolved.overridden:
+        say(text, err=True)
+    return resolved

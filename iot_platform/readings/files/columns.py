@@ -163,6 +163,10 @@ def _choose(header: Sequence[str], named: str | None, known: Sequence[Tier], mea
     listing = ", ".join(repr(name) for name in header)
     if named is not None:
         option = f"--{'timestamp' if meaning == 'time' else 'device' if meaning == 'meter' else 'value'}-column"
+        # The names in a mapping file hold for all files of a supplier, whose headers differ in case and blanks.
+        alike = [name for name in header if name.strip().lower() == named.strip().lower()]
+        if named not in header and len(alike) == 1:
+            return alike[0]
         if named not in header:
             raise SourceError(f"There is no column {named!r} ({option}). Columns: {listing}.")
         if header.count(named) > 1:

@@ -10,7 +10,7 @@ from functools import partial
 
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions
-from iot_platform.readings.files.columns import Header
+from iot_platform.readings.files.columns import Columns, Header
 from iot_platform.readings.files.conventions import Conventions
 from iot_platform.readings.files.decimals import decide_decimal, describe_decimal
 from iot_platform.readings.files.file_format import FileFormat
@@ -48,6 +48,7 @@ class Inspection:
     ``kWh``: the sum of all finite values, before L2 refuses any.
     """
 
+    columns: Columns
     rows: int
     readable: int
     meters: int
@@ -186,6 +187,7 @@ def _inspection(
     else:
         zone, zone_from = mapping.timezone, "given" if options.timezone else "assumed"
     return Inspection(
+        columns=mapping.columns,
         rows=found.rows,
         readable=found.readable,
         meters=int((found.series.column("readings") > 0).sum()),
