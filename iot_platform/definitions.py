@@ -19,6 +19,8 @@ from iot_platform.defs.devices.schedule import (
     refresh_metadata_schedule,
 )
 from iot_platform.defs.devices.sensor import metadata_csv_sensor
+from iot_platform.defs.inbox.asset import inbox_files, inbox_job
+from iot_platform.defs.inbox.sensor import inbox_sensor
 from iot_platform.defs.layers import assets as layers
 from iot_platform.defs.layers import checks
 from iot_platform.defs.layers.automation import layer_automation_sensor
@@ -30,11 +32,15 @@ from iot_platform.defs.old_runs import remove_old_runs_job, remove_old_runs_sche
 from iot_platform.defs.readings import assets as readings
 from iot_platform.defs.readings.sensor import simulated_ingestion_sensor
 from iot_platform.defs.resources import ClickHouse, no_values
+from iot_platform.settings import Settings
+
+HAS_INBOX = Settings().inbox is not None
 
 defs = dg.Definitions(
     assets=[
         *dg.with_source_code_references(dg.load_assets_from_modules([readings, layers, devices])),
         *looker_assets(),
+        *([inbox_files] if HAS_INBOX else []),
     ],
     asset_checks=[*checks.layer_checks, schema_is_as_in_sql, *metadata_checks, *looker_checks],
     jobs=[
@@ -45,6 +51,7 @@ defs = dg.Definitions(
         jobs.metadata_checks_job,
         looker_checks_job,
         remove_old_runs_job,
+        *([inbox_job] if HAS_INBOX else []),
     ],
     schedules=[
         prove_today_schedule,
@@ -61,6 +68,7 @@ defs = dg.Definitions(
         alerts_sensor,
         metadata_csv_sensor,
         day_status_sensor,
+        *([inbox_sensor] if HAS_INBOX else []),
     ],
     resources={"clickhouse": ClickHouse(), "io_manager": no_values},
     # The work is ClickHouse's: a process for each step would only add seconds of start.

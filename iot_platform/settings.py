@@ -98,6 +98,32 @@ class Settings(BaseSettings):
         description="Maximum size on disk of one stream's accepted readings that are not in ClickHouse yet.",
     )
 
+    # Not shown: a URL may carry a password or a signature.
+    inbox: str | None = Field(
+        default=None,
+        repr=False,
+        description="Folder, or URL of an object store (s3, gs, ...), from which Dagster loads new and changed files "
+        "of readings. Unset: there is no inbox.",
+    )
+    inbox_mapping: str | None = Field(
+        default=None,
+        description="Mapping for the files of the inbox: the name of a ready one, or the path of a mapping file. A "
+        "file mapping.toml in a folder of the inbox holds for the files in it instead.",
+    )
+    inbox_settle_s: float = Field(
+        default=20,
+        ge=0,
+        le=DAY_S,
+        description="A file of the inbox is loaded when its size and time have not changed for this long, and at least "
+        "between two looks (every 30 s).",
+    )
+    inbox_files_per_run: int = Field(
+        default=100, gt=0, le=10_000, description="Maximum number of files of the inbox that one run loads."
+    )
+    inbox_max_bytes: int = Field(
+        default=4 * 1024**3, gt=0, description="Maximum size of a file of the inbox. A larger one is refused."
+    )
+
     first_day: dt.date = Field(
         default=dt.date(2026, 1, 1),
         ge=FIRST_DAYS[0],

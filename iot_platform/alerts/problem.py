@@ -11,7 +11,7 @@ from iot_platform.security.escaping import escape_line
 
 MAX_TEXT = 300
 
-Kind = Literal["run", "check", "stale", "tick", "server"]
+Kind = Literal["run", "check", "stale", "tick", "server", "file"]
 
 # user:password@ in a URL: error texts of libraries may contain it, and messages go to other machines.
 _LOGIN = re.compile(r"(?<=://)[^/@\s]+@")

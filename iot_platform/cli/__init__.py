@@ -36,6 +36,7 @@ SECTIONS = {
         "load": ("iot_platform.cli.load:load", "Load readings or device metadata from files."),
         "loads": ("iot_platform.cli.loads:loads", "List what was loaded: files, streams, simulated meters."),
         "unload": ("iot_platform.cli.loads:unload", "Take a load out of every layer again."),
+        "mappings": ("iot_platform.cli.mappings:mappings", "List, show and check mapping files for other suppliers."),
         "ingest": ("iot_platform.cli.ingest:ingest", "Accept a stream of readings on standard input."),
         "simulate": ("iot_platform.cli.simulate:simulate", "Write the readings of the simulated meters."),
         "limits": ("iot_platform.cli.limits:limits", "Show and set which readings are plausible."),

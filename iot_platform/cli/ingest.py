@@ -10,16 +10,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 import pyarrow as pa
 
-from iot_platform.cli.load_devices import DEVICE_IDS
+from iot_platform.cli.device_ids import DEVICE_IDS
 from iot_platform.cli.output import echo_json, say
-from iot_platform.devices.meter_ids import IdKind
+from iot_platform.cli.reading_options import reading_options, resolved_options
 from iot_platform.errors import OutboxFullError, PlatformError
 from iot_platform.readings.csv_lines import LineParser, read_whole_lines
+from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.rejects import RejectReport
+from iot_platform.readings.stream_options import check_stream_options
 from iot_platform.readings.stream_writer import StreamWriter
 from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
@@ -36,9 +39,10 @@ FULL_PAUSE_S = 0.2
 @click.option(
     "--flush-wait", "flush_wait_s", default=60.0, show_default=True, help="Seconds for the last delivery at the end."
 )
+@reading_options
 @DEVICE_IDS
 @click.option("--json", "as_json", is_flag=True, help="Acknowledge accepted lines by lines of JSON on standard output.")
-def ingest(name: str, full_wait_s: float, flush_wait_s: float, device_ids: IdKind, as_json: bool) -> None:
+def ingest(name: str, full_wait_s: float, flush_wait_s: float, as_json: bool, **options: Any) -> None:
     """Accept readings of the stream NAME as CSV lines on standard input. The first line names the columns.
 
     Accepted lines are stored on disk (IOT_HOME/outbox/NAME) and delivered to L1 in the background, each exactly once,
@@ -51,14 +55,23 @@ def ingest(name: str, full_wait_s: float, flush_wait_s: float, device_ids: IdKin
 
     Meter ids may be numbers or text, as in `load readings`; names get their numbers when they are delivered.
 
-    Lines that are not readings are reported in IOT_HOME/rejects. A last line without a line end is refused, because it
-    may be incomplete, and so are lines with an id in scientific notation, which a spreadsheet has shortened.
+    The options that say what the columns mean are those of `load readings`. But a stream is not inspected as a whole:
+    what is not given is not found from the values. Times are ISO 8601 or epoch numbers, in UTC if they name no zone,
+    and decimals have a point. Power (W, kW) and ends of intervals need --interval. --register is refused.
 
-    Exit code 0: all accepted readings were delivered. 1: input was refused, or some readings are still in the outbox;
-    the next `ingest NAME` delivers them.
+    Lines that are not readings (a missing value, an unreadable time or number ...) are rejected: they are reported with
+    their position in IOT_HOME/rejects, count as accepted, and do not change the exit code. NaN, infinite, negative and
+    too large values are readings: they reach L1, and L2 puts them into power_quarantine. A last line without a line end
+    is refused, because it may be incomplete, and so are lines with an id in scientific notation, which a spreadsheet
+    has shortened.
+
+    Exit code 0: all accepted readings were delivered; lines may have been rejected. 1: an option or input was refused,
+    or some readings are still in the outbox; the next `ingest NAME` delivers them.
     """
     if not name.isidentifier():
         raise click.BadParameter(f"{name!r}: use only letters, digits and _.", param_hint="NAME")
+    resolved = resolved_options(options)
+    check_stream_options(resolved.options)
     stopped = _stop_flag()
     settings = Settings()
     acknowledge: Callable[[object], None] = echo_json if as_json else lambda state: None
@@ -66,7 +79,7 @@ def ingest(name: str, full_wait_s: float, flush_wait_s: float, device_ids: IdKin
         rejects = RejectReport(_rejects_path(settings, name, writer.position), "position")
         acknowledge({"stream": writer.source, "accepted": writer.position})
         try:
-            _accept_all(writer, rejects, name, device_ids, full_wait_s, acknowledge, stopped)
+            _accept_all(writer, rejects, name, resolved.options, full_wait_s, acknowledge, stopped)
         finally:
             # Also when input was refused: deliver what was accepted before.
             is_delivered = writer.close(flush_wait_s)
@@ -102,7 +115,7 @@ def _accept_all(
     writer: StreamWriter,
     rejects: RejectReport,
     name: str,
-    device_ids: IdKind,
+    options: FileOptions,
     full_wait_s: float,
     acknowledge: Callable[[object], None],
     stopped: threading.Event,
@@ -116,7 +129,7 @@ def _accept_all(
         lines = piece
         if lines and parser is None:
             header, _, lines = lines.partition(b"\n")
-            parser = LineParser(header, f"stream {name}", device_ids)
+            parser = LineParser(header, f"stream {name}", options)
         if lines and parser is not None:
             first = writer.position
             readings, bad = parser.parse(lines, first)

@@ -1,45 +1,51 @@
-"""The options of ``iot-platform load readings`` that say what the columns of a file mean."""
+"""The options of ``load readings`` and ``ingest`` that say what the columns of their input mean."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
+from click.core import ParameterSource
 
+from iot_platform.cli.output import say
 from iot_platform.readings.files.file_format import FORMATS
+from iot_platform.readings.files.option_values import CHECKS
 from iot_platform.readings.files.time_formats import TIME_FORMATS
 from iot_platform.readings.files.units import UNITS
+from iot_platform.readings.mapping_files import ResolvedOptions, find_mapping, resolve
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-_SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
-def _zone(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    if value is None:
-        return None
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise click.BadParameter(f"unknown time zone {value!r}. Use a name such as Europe/London.") from error
-    return value
+def _checked(check: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    def convert(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+        try:
+            return None if value is None else check(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
 
-
-def _interval(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    """Seconds of a text such as 30min."""
-    if value is None:
-        return None
-    found = re.fullmatch(r"([0-9]{1,6})\s*([a-z]+)", value.strip().lower())
-    if found is None or found[2] not in _SECONDS or not int(found[1]):
-        raise click.BadParameter(f"{value!r} is not an interval. Use a number and s, min, h or d, such as 30min.")
-    return int(found[1]) * _SECONDS[found[2]]
+    return convert
 
 
 _OPTIONS = (
+    click.option(
+        "--mapping",
+        metavar="NAME|FILE",
+        help="Take the options below from a mapping file, or from a ready mapping (`iot-platform mappings list`). "
+        "Options of the command line override it.",
+    ),
     click.option("--timestamp-column", help="Column with the time of the interval. Default: found by its name."),
+    click.option("--date-column", help="Column with the date, if the time of day is in another one."),
+    click.option("--time-column", help="Column with the time of day, beside the date. Default: both found by name."),
     click.option("--device-column", help="Column with the meter id. Default: found by its name."),
+    click.option("--device", metavar="ID", help="Meter id of the whole file, if no column has it."),
+    click.option(
+        "--device-from-name",
+        metavar="PATTERN",
+        callback=_checked(CHECKS["device_from_name"]),
+        help="Meter id of the whole file from its name, such as 'meter_{}.csv'; {} stands for the id, * for any text.",
+    ),
     click.option("--value-column", help="Column with the energy or power of the interval. Default: found by its name."),
     click.option(
         "--unit",
@@ -51,7 +57,7 @@ _OPTIONS = (
     click.option(
         "--interval",
         "interval_s",
-        callback=_interval,
+        callback=_checked(CHECKS["interval_s"]),
         metavar="TEXT",
         help="Length of the intervals, such as 30min, where it is needed (power, ends of intervals). Default: found "
         "from the times.",
@@ -64,19 +70,26 @@ _OPTIONS = (
     ),
     click.option(
         "--timezone",
-        callback=_zone,
+        callback=_checked(CHECKS["timezone"]),
         help="Time zone of times without one. Default: UTC; refused if the file, or the metadata of its meters, speaks "
         "against it.",
     ),
     click.option(
         "--timestamp-format",
-        type=click.Choice(TIME_FORMATS),
-        help="How to read times that can be read in several ways. Default: decided by all times of the file.",
+        callback=_checked(CHECKS["timestamp_format"]),
+        metavar="FORMAT",
+        help=f"How to read times: {', '.join(TIME_FORMATS)}, or in strftime notation, such as '%d.%m.%Y %H:%M'. "
+        "Default: decided by all times of the file.",
     ),
     click.option(
         "--decimal",
         type=click.Choice(["point", "comma"]),
         help="Decimal separator of the values. Default: decided by all values of the file.",
+    ),
+    click.option(
+        "--encoding",
+        callback=_checked(CHECKS["encoding"]),
+        help="Encoding of the text. Default: UTF-8 or UTF-16, and Windows-1252 if the header or the ids are not UTF-8.",
     ),
     click.option(
         "--register/--interval-values",
@@ -106,3 +119,20 @@ def reading_options(command: Command) -> Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def resolved_options(options: dict[str, Any]) -> ResolvedOptions:
+    """The options of files from those of a command: given ones override those of ``--mapping``, which is told.
+
+    Raises SourceError when the mapping is wrong.
+    """
+    name = options.pop("mapping")
+    given = {
+        field: value
+        for field, value in options.items()
+        if click.get_current_context().get_parameter_source(field) is not ParameterSource.DEFAULT
+    }
+    resolved = resolve(given, find_mapping(name) if name else None)
+    for text in resolved.overridden:
+        say(text, err=True)
+    return resolved

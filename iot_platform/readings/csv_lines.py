@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from iot_platform.devices.meter_ids import IdKind
 from iot_platform.errors import SourceError
 from iot_platform.readings.contract import READING_SCHEMA
-from iot_platform.readings.files.column_mapping import ColumnMapping, to_named_readings
+from iot_platform.readings.files.column_mapping import FileOptions, to_named_readings
 from iot_platform.readings.files.columns import read_header
 from iot_platform.readings.files.csv_rows import CsvRowSource
 from iot_platform.readings.files.raw_rows import Reject
-from iot_platform.readings.files.units import TABLE
 from iot_platform.readings.named_readings import METER_ID
+from iot_platform.readings.stream_options import DigitsCheck, check_stream_options, stream_mapping
 
 PIECE_BYTES = 4 << 20
 LONGEST_LINE_BYTES = 1 << 20
@@ -29,36 +28,35 @@ _NOTHING = READING_SCHEMA.append(pa.field(METER_ID, pa.null())).empty_table()
 class LineParser:
     """Parses lines that belong to one CSV header. Each line is one reading.
 
-    Times without a zone are UTC. Quoted fields must not contain line ends. The readings have the column ``meter_id``
-    (named_readings.py): ClickHouse assigns the numbers of names, and a stream is accepted while it is unreachable.
+    Quoted fields must not contain line ends. The readings have the column ``meter_id`` (named_readings.py): ClickHouse
+    assigns the numbers of names, and a stream is accepted while it is unreachable.
     """
 
-    def __init__(self, header: bytes, where: str, device_ids: IdKind = "auto") -> None:
-        """``header``: the first line. Raises SourceError when it does not name each column of a reading once.
+    def __init__(self, header: bytes, where: str, options: FileOptions | None = None) -> None:
+        """``header``: the first line. ``options``: see stream_options.py; times without a zone are UTC by default.
 
-        ``device_ids``: "numeric" rejects lines whose id is a name, or has leading zeros.
+        Raises SourceError when the header does not name each column of a reading once, or needs other options.
         """
+        options = options or FileOptions()
+        check_stream_options(options)
         self._header = header.rstrip(b"\r\n") + b"\n"
         self._where = Path(where)
-        source = self._open(b"")
-        found = read_header(source.column_names, timestamp=None, device=None, value=None, unit=None)
-        columns = found.columns
-        if found.stamp == "end" or TABLE[columns.unit].quantity != "energy":
-            raise SourceError(
-                f"{where}: a stream has the energy of each interval and its start; {columns.timestamp!r} is the "
-                f"{found.stamp} of the interval, and {columns.value!r} is in {columns.unit}. Convert them before."
-            )
-        if found.unit_column:
-            raise SourceError(
-                f"{where}: a stream has one unit, in the name of column {columns.value!r} (such as kWh), not in column "
-                f"{found.unit_column!r} of each line."
-            )
-        self._mapping = ColumnMapping(columns, "UTC", device_ids)
+        found = read_header(
+            self._open(b"").column_names,
+            timestamp=options.timestamp_column,
+            device=options.device_column,
+            value=options.value_column,
+            unit=options.unit,
+            override_unit=options.override_unit,
+        )
+        self._mapping = stream_mapping(found, options, where)
+        self._digits = None if options.timestamp_format else DigitsCheck()
 
     def parse(self, lines: bytes, first: int = 0) -> tuple[pa.Table, list[Reject]]:
         """The readings in whole lines, and the lines that are not readings (place 1 is the first line).
 
-        ``first``: the position of the stream before these lines. Raises SourceError for ids in scientific notation.
+        ``first``: the position of the stream before these lines. Raises SourceError for ids in scientific notation, and
+        for times that may be dates or epoch numbers.
         """
 
         def where(place: int) -> str:
@@ -66,6 +64,8 @@ class LineParser:
 
         tables, rejects = [_NOTHING], []
         for rows in self._open(lines).rows(self._mapping.columns.names):
+            if self._digits:
+                self._digits.add(rows.columns[self._mapping.columns.timestamp])
             readings, bad = to_named_readings(rows, self._mapping, where)
             tables.append(readings)
             # The header counts as line 1.

@@ -138,4 +138,9 @@ def _absolute_paths(settings: Settings) -> dict[str, str]:
     # With a colon it is a URL.
     if settings.devices_csv and ":" not in settings.devices_csv:
         paths["IOT_DEVICES_CSV"] = settings.devices_csv
+    if settings.inbox and ":" not in settings.inbox:
+        paths["IOT_INBOX"] = settings.inbox
+    # Without a slash and .toml it is the name of a ready mapping.
+    if settings.inbox_mapping and ("/" in settings.inbox_mapping or settings.inbox_mapping.endswith(".toml")):
+        paths["IOT_INBOX_MAPPING"] = settings.inbox_mapping
     return {name: os.path.abspath(os.path.expanduser(path)) for name, path in paths.items()}

@@ -10,6 +10,7 @@ from pathlib import Path
 from iot_platform.looker.dictionary import field_dictionary
 from iot_platform.looker.project import load_project
 from iot_platform_tests.docs.cli_page import cli_page
+from iot_platform_tests.docs.mappings_page import mappings_page
 from iot_platform_tests.docs.settings_page import settings_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GENERATED: Mapping[Path, Callable[[], str]] = {
     ROOT / "docs/settings.md": settings_page,
     ROOT / "docs/cli.md": cli_page,
+    ROOT / "docs/mappings.md": mappings_page,
     ROOT / "docs/field-dictionary.md": lambda: field_dictionary(load_project()),
 }
 

@@ -30,6 +30,7 @@ SECTIONS = {
     "home": "General",
     "clickhouse_url": "ClickHouse",
     "batch_rows": "Ingestion",
+    "inbox": "Inbox",
     "first_day": "Partitions",
     "simulator_enabled": "Simulated meters",
     "automation_enabled": "Schedules and checks",

@@ -52,7 +52,7 @@ def test_reported_rejects_survive_a_kill(tmp_path: Path) -> None:
     ("header", "message"),
     [
         (b"interval_end,device_id,kwh\n", "'interval_end' is the end of the interval"),
-        (b"time,device_id,power_kw\n", "'power_kw' is in kW. Convert them before"),
+        (b"time,device_id,power_kw\n", "'power_kw' is in kW. Set --interval"),
         (b"time,device_id,usage,unit\n", "not in column 'unit' of each line"),
     ],
 )

@@ -10,6 +10,7 @@ from iot_platform.devices.meter_ids import FIRST_ASSIGNED_ID, MeterIds
 from iot_platform.errors import SourceError
 from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.csv_lines import LineParser
+from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.named_readings import with_device_ids
 from iot_platform.readings.outbox import Outbox
 from iot_platform.readings.stream_writer import StreamWriter
@@ -38,7 +39,9 @@ def test_lines_keep_the_names_of_meters() -> None:
 
 
 def test_names_are_rejected_if_that_is_asked_for() -> None:
-    readings, rejects = LineParser(HEADER, "stream s", "numeric").parse(NAMED + b"7,2013-01-01,1\n7.0,2013-01-01,1\n")
+    readings, rejects = LineParser(HEADER, "stream s", FileOptions(device_ids="numeric")).parse(
+        NAMED + b"7,2013-01-01,1\n7.0,2013-01-01,1\n"
+    )
     assert readings["device_id"].to_pylist() == [7, None] and readings["meter_id"].to_pylist() == [None, "7.0"]
     assert [(reject.place, reject.reason) for reject in rejects] == [
         (1, "device_id_not_1_to_999999999"),

@@ -30,7 +30,8 @@ def _start_status(settings: Settings) -> dg.DefaultSensorStatus:
     minimum_interval_seconds=MINIMUM_INTERVAL_S,
     default_status=_start_status(Settings()),
     description="Sends alerts by webhook and mail about failed runs, failed checks, stale assets, failed schedules and "
-    "sensors, and an unreachable ClickHouse: one message per outage, new problems at most every hour, a reminder every "
+    "sensors, files of the inbox that cannot be loaded, and an unreachable ClickHouse: one message per outage, new "
+    "problems at most every hour, a reminder every "
     "day, and one message when all is well again. The cursor holds the known problems and the messages that a channel "
     "has not accepted yet. After a reset, current problems are reported again. If a tick is killed after sending and "
     "before storing the cursor, a message arrives twice; none is lost.",

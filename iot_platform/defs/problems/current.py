@@ -18,6 +18,7 @@ from iot_platform.defs.dagster_internals import (
 )
 from iot_platform.defs.problems.checks import check_problems, evaluations
 from iot_platform.defs.problems.context import ProblemContext, cause_of
+from iot_platform.defs.problems.inbox import inbox_problems
 from iot_platform.defs.problems.runs import run_problems
 from iot_platform.defs.times import from_dagster
 from iot_platform.errors import MissingDatabaseError, ServerError
@@ -28,7 +29,7 @@ PROBE_TIMEOUT_S = 5
 
 
 def current_problems(context: ProblemContext, known_runs: Sequence[str], now: dt.datetime) -> list[Problem]:
-    """Failed runs, failed checks, stale assets, failed schedules and sensors, and an unreachable ClickHouse.
+    """Failed runs, checks, schedules and sensors, stale assets, files that were not loaded, no answer of ClickHouse.
 
     ``known_runs``: failed runs that count whatever their age.
     """
@@ -39,6 +40,7 @@ def current_problems(context: ProblemContext, known_runs: Sequence[str], now: dt
         *run_problems(context, evaluated, failed_checks, known_runs, now),
         *stale_assets(context),
         *failed_ticks(context),
+        *inbox_problems(context),
         *unreachable_clickhouse(context, now),
     ]
     return list({problem.key: problem for problem in found}.values())

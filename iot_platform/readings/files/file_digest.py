@@ -12,9 +12,9 @@ from iot_platform.readings.files.input_file import InputFile
 
 @dataclass(frozen=True)
 class FileDigest:
-    """A file's path, the SHA-256 of its bytes in hexadecimal digits, and its size."""
+    """A file, the SHA-256 of its bytes in hexadecimal digits, and its size."""
 
-    path: Path
+    file: InputFile
     sha256: str
     size_bytes: int
 
@@ -30,4 +30,4 @@ def digest_file(file: Path | InputFile) -> FileDigest:
         raise SourceError(f"{known.shown}: cannot be read: {error.strerror}.") from error
     if not size:
         raise SourceError(f"{known.shown}: the file is empty.")
-    return FileDigest(known.path, sha256, size)
+    return FileDigest(known, sha256, size)

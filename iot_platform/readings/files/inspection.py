@@ -10,25 +10,28 @@ from functools import partial
 
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions
-from iot_platform.readings.files.columns import Header
+from iot_platform.readings.files.columns import Columns, Header
 from iot_platform.readings.files.conventions import Conventions
-from iot_platform.readings.files.decimals import decide_decimal
+from iot_platform.readings.files.decimals import decide_decimal, describe_decimal
 from iot_platform.readings.files.file_format import FileFormat
 from iot_platform.readings.files.file_pass import FilePass
 from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.files.judgement import (
     check_registers,
     check_time_zone,
+    check_times,
     energy_of,
     interval_conventions,
     interval_summary,
     unit_of_column,
     warnings_of,
 )
-from iot_platform.readings.files.last_line import may_be_cut
+from iot_platform.readings.files.kept_rows import KeptRows
+from iot_platform.readings.files.last_line import LastRow, last_row
 from iot_platform.readings.files.local_times import RepeatedHours
-from iot_platform.readings.files.open_file import open_row_source
+from iot_platform.readings.files.open_readings import open_readings
 from iot_platform.readings.files.preview import preview
+from iot_platform.readings.files.raw_rows import Fact, encoding_of, facts_of
 from iot_platform.readings.files.registers import RegisterReader
 from iot_platform.readings.files.time_formats import decide_time_format
 from iot_platform.readings.files.units import TABLE
@@ -42,9 +45,10 @@ MOST_PASSES = 4
 class Inspection:
     """What a load takes a file for, and what it contains. Times are ISO 8601 in UTC; ``_from``: where it is known from.
 
-    ``kWh``: the sum of all finite values, before L2 refuses any. ``format_from``: by what it was recognised.
+    ``kWh``: the sum of all finite values, before L2 refuses any.
     """
 
+    columns: Columns
     rows: int
     readable: int
     meters: int
@@ -61,6 +65,7 @@ class Inspection:
     first: str | None
     last: str | None
     kWh: float | None
+    facts: list[Fact] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     preview: list[tuple[str, str, float]] = field(default_factory=list)
     format: str = ""
@@ -71,35 +76,47 @@ class Inspection:
 class Inspected:
     """The result of an inspection: the mapping with all conventions, and the times of the repeated hours.
 
-    ``may_be_cut``: the last line has no line end, and may be incomplete.
+    ``kept``: the rows, if they are few enough to be kept. ``last_row``: the last one, if its line has no line end.
     """
 
     mapping: ColumnMapping
     repeated_hours: RepeatedHours | None
     inspection: Inspection
-    may_be_cut: bool
+    kept: KeptRows
+    last_row: LastRow | None
+
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether the last line may be incomplete."""
+        return self.last_row is not None and self.last_row.may_be_cut
 
 
 def may_be_usual(header: Header, options: FileOptions) -> bool:
     """Whether header and options leave it open that a file has the usual conventions."""
     is_energy = TABLE[header.columns.unit].quantity == "energy" and header.unit_column is None
     is_end = (options.stamp or header.stamp) == "end"
-    named = options.interval_s or options.register or options.timestamp_format or options.decimal
+    named = options.interval_s or options.register or options.timestamp_format or options.decimal or options.encoding
     return is_energy and not is_end and not named
 
 
 def inspect_file(
-    file: InputFile, mapping: ColumnMapping, header: Header, options: FileOptions, zones_of: ZonesOf = lambda names: {}
+    file: InputFile,
+    mapping: ColumnMapping,
+    header: Header,
+    options: FileOptions,
+    zones_of: ZonesOf = lambda names: {},
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Inspected:
     """Read a whole file, usually once, and decide how it is to be read.
 
     Raises SourceError, with the options that answer the question, when the file can be read in two ways.
     """
-    found, file_format = _read(file, mapping, header, options)
+    found, file_format = _read(file, mapping, header, options, progress)
     mapping, unit_from = found.mapping, header.unit_from
     if header.unit_column is not None:
         unit, unit_from = unit_of_column(found.units, header, options)
         mapping = replace(mapping, columns=replace(mapping.columns, unit=unit))
+    check_times(found, header, options)
     check_time_zone(found, options, zones_of)
     check_registers(found, mapping, options)
     stamp = "start" if options.register else (options.stamp or header.stamp)
@@ -107,12 +124,18 @@ def inspect_file(
     conventions = interval_conventions(found.series, conventions, mapping.columns.unit, header, options)
     mapping = replace(mapping, conventions=conventions)
     inspection = _inspection(found, mapping, header, options, unit_from, file_format)
-    return Inspected(mapping, found.repeated_hours, inspection, found.may_be_cut)
+    return Inspected(mapping, found.repeated_hours, inspection, found.kept, found.last_row)
 
 
-def _read(file: InputFile, mapping: ColumnMapping, header: Header, options: FileOptions) -> tuple[FilePass, FileFormat]:
-    """The last pass over a file, the one that was made with the right formats, and what the file is."""
-    conventions = Conventions()
+def _read(
+    file: InputFile,
+    mapping: ColumnMapping,
+    header: Header,
+    options: FileOptions,
+    progress: Callable[[float], None],
+) -> tuple[FilePass, FileFormat]:
+    """The last pass over a file: the one that was made with the right formats; and what the file is."""
+    conventions, formats = Conventions(), None
     repeated_hours: RepeatedHours | None = None
     for _ in range(MOST_PASSES):
         register = RegisterReader() if options.register else None
@@ -120,17 +143,15 @@ def _read(file: InputFile, mapping: ColumnMapping, header: Header, options: File
             replace(mapping, conventions=conventions), header.unit_column, repeated_hours, register=register
         )
         names = [*mapping.columns.names, *([header.unit_column] if header.unit_column else [])]
-        with closing(open_row_source(file, options)) as source:
-            where = partial(_where, file, source.place_name)
+        with closing(open_readings(file, options).source) as source:
             for rows in source.rows(names):
-                found.add(rows, where)
-            file_format = source.format
-            found.may_be_cut = may_be_cut(source, mapping.columns.names)
-        decided = Conventions(
-            time_format=decide_time_format(found.time_forms, options.timestamp_format),
-            decimal=decide_decimal(found.number_forms, options.decimal),
-            repeated_hours=conventions.repeated_hours,
-        )
+                found.add(rows, partial(_where, file, source.place_name))
+                progress(source.progress())
+            found.last_row = last_row(source, mapping.columns.names, found.last_rows)
+            found.facts, file_format = facts_of(source), source.format
+            # The first pass decides: it counts what cannot be read without a format.
+            formats = formats or _formats(found, options, encoding_of(source))
+        decided = replace(formats, repeated_hours=conventions.repeated_hours)
         if decided == conventions and found.twice.rows and repeated_hours is None:
             newest_first = found.series.net_direction < 0
             repeated_hours = found.twice.resolve(mapping.timezone, newest_first=newest_first)
@@ -139,6 +160,14 @@ def _read(file: InputFile, mapping: ColumnMapping, header: Header, options: File
             return found, file_format
         conventions = decided
     raise SourceError("The formats of the file cannot be decided. Set --timestamp-format and --decimal.")
+
+
+def _formats(found: FilePass, options: FileOptions, encoding: str) -> Conventions:
+    return Conventions(
+        time_format=decide_time_format(found.time_forms, options.timestamp_format),
+        decimal=decide_decimal(found.number_forms, options.decimal),
+        encoding=encoding or (found.text_forms.encoding() if options.encoding is None else ""),
+    )
 
 
 def _inspection(
@@ -158,6 +187,7 @@ def _inspection(
     else:
         zone, zone_from = mapping.timezone, "given" if options.timezone else "assumed"
     return Inspection(
+        columns=mapping.columns,
         rows=found.rows,
         readable=found.readable,
         meters=int((found.series.column("readings") > 0).sum()),
@@ -169,11 +199,12 @@ def _inspection(
         stamp=conventions.stamp,
         stamp_from="given" if options.stamp else header.stamp_from,
         time_format=conventions.time_format or "ISO 8601 or epoch",
-        decimal="comma" if conventions.decimal == "," else "point",
+        decimal=describe_decimal(conventions.decimal),
         interval=interval_summary(found.series),
         first=_iso(found.first - moved) if found.readable else None,
         last=_iso(found.last - moved) if found.readable else None,
         kWh=energy_of(found, mapping),
+        facts=found.facts,
         warnings=[*file_format.notes(), *warnings_of(found, mapping, options)],
         preview=preview(found.first_rows, mapping, found.repeated_hours),
         format=file_format.name,

@@ -11,6 +11,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from iot_platform.errors import PlatformError, SourceError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.content import Content
+from iot_platform.readings.files.csv_header import HeaderHints
 from iot_platform.readings.files.csv_rows import CsvRowSource
 from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.files.parquet_rows import ParquetRowSource
@@ -94,7 +95,9 @@ def _open(content: Content, found: Recognised, options: FileOptions) -> RowSourc
             from iot_platform.readings.formats.ndjson import NdjsonRowSource
 
             return NdjsonRowSource(stream, found.by)
-        return CsvRowSource(content.shown, stream.file, stream.position, stream.size_bytes)
+        time = options.timestamp_column or options.date_column or options.time_column
+        hints = HeaderHints(options.encoding, time, options.value_column)
+        return CsvRowSource(content.shown, stream.file, stream.position, stream.size_bytes, hints)
     except BaseException:
         stream.close()
         raise

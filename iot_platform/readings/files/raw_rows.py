@@ -44,8 +44,20 @@ class RawRows:
         return len(self.places) + len(self.malformed)
 
 
+@dataclass(frozen=True)
+class Fact:
+    """What a file was taken for, and where that is known from: a row of the table that an inspection shows."""
+
+    name: str
+    taken_as: str
+    known_from: str
+
+
 class RowSource(Protocol):
-    """An open file of readings. ``place_name`` is what the places count, such as "line" or "row"."""
+    """An open file of readings. ``place_name`` is what the places count, such as "line" or "row".
+
+    It may also have ``facts``, a list of ``Fact``, and ``encoding``; see ``facts_of`` and ``encoding_of``.
+    """
 
     place_name: str
 
@@ -75,3 +87,15 @@ class RowSource(Protocol):
     def close(self) -> None:
         """Close the file."""
         ...
+
+
+def facts_of(source: RowSource) -> list[Fact]:
+    """What a file was taken for before its rows were looked at. Most formats leave nothing open."""
+    facts: list[Fact] = getattr(source, "facts", [])
+    return facts
+
+
+def encoding_of(source: RowSource) -> str:
+    """The encoding of a text; "" for UTF-8 and for files that are no text."""
+    encoding: str = getattr(source, "encoding", "")
+    return encoding

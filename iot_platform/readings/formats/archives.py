@@ -7,11 +7,13 @@ in an archive decides about a path. What is unpacked is bounded; an archive in a
 from __future__ import annotations
 
 import re
+import shutil
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from iot_platform.errors import SourceError
+from iot_platform.errors import PlatformError, SourceError
 from iot_platform.readings.files.content import CHUNK_BYTES
 from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.formats.recognition import EMPTY_ZIP, ZIP, NotReadingsError, kind_of_zip
@@ -26,6 +28,26 @@ SMALL_BYTES = 64 << 20
 _NO_FILES = re.compile(r"(?:^|/)(?:__MACOSX/|\.DS_Store$|Thumbs\.db$|desktop\.ini$|\._)")
 _ODD = re.compile(r"[^\w.()+ -]")
 LONGEST_NAME = 120
+
+
+def expanded(
+    files: Iterable[Path], directory: Path, failed: dict[str, str], *, several: bool = True
+) -> Iterator[tuple[Path, list[InputFile]]]:
+    """Each path and its files; those in archives are unpacked below a directory, and removed when the next path comes.
+
+    Errors are added to ``failed``, by path. ``several``: whether an archive may have several files.
+    """
+    for number, path in enumerate(files):
+        folder = directory / str(number)
+        try:
+            found = expand(path, folder)
+            if len(found) > 1 and not several:
+                raise SourceError(f"{path}: the archive has {len(found):,} files. --rejects works only with one file.")
+        except PlatformError as error:
+            failed[str(path)] = str(error)
+        else:
+            yield path, found
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def expand(path: Path, directory: Path) -> list[InputFile]:

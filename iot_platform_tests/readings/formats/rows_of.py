@@ -9,8 +9,7 @@ from typing import Any
 
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions, convert
 from iot_platform.readings.files.file_format import FileFormat
-from iot_platform.readings.files.header import header_of
-from iot_platform.readings.files.open_file import open_row_source
+from iot_platform.readings.files.open_readings import open_readings
 from iot_platform.readings.files.parsing import reasons_of
 
 
@@ -28,8 +27,9 @@ def rows_of(path: Path, **options: Any) -> Rows:
     """All rows of a file, converted with the usual conventions."""
     chosen = FileOptions(**options)
     found = Rows([], [], [], FileFormat("", ""))
-    with closing(open_row_source(path, chosen)) as source:
-        header = header_of(source, chosen)
+    opened = open_readings(path, chosen)
+    with closing(opened.source) as source:
+        header = opened.header(chosen)
         mapping = ColumnMapping(header.columns, chosen.timezone or "UTC", "auto")
         for rows in source.rows(header.columns.names):
             times, ids, energy = convert(rows, mapping)

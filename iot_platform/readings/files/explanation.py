@@ -1,0 +1,54 @@
+"""How a file is read: each option of files, its value for this file, and where that is known from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from iot_platform.readings.files.column_mapping import FileOptions
+from iot_platform.readings.files.inspection import Inspection
+from iot_platform.readings.mapping_files import NOT_IN_FILES, ResolvedOptions, key_of
+
+# Field, value, and origin, as they are shown.
+Line = tuple[str, str, str]
+
+_IN_HEADER, _IN_FILE, _ASSUMED, _UNSET = "column's name", "found in the file", "assumed", "not set"
+# What an inspection finds for options that are not set.
+_FOUND: Mapping[str, Callable[[Inspection], tuple[str, str]]] = {
+    "timestamp_column": lambda found: (found.columns.timestamp, _IN_HEADER),
+    "device_column": lambda found: (found.columns.device, _IN_HEADER),
+    "value_column": lambda found: (found.columns.value, _IN_HEADER),
+    "unit": lambda found: (found.unit, found.unit_from),
+    "timezone": lambda found: (found.time_zone, found.time_zone_from),
+    "stamp": lambda found: (found.stamp, found.stamp_from),
+    "interval_s": lambda found: (found.interval, _IN_FILE),
+    "timestamp_format": lambda found: (found.time_format, _IN_FILE),
+    "decimal": lambda found: (found.decimal, _IN_FILE),
+    "register": lambda found: ("false", _ASSUMED),
+}
+
+
+def explain(found: Inspection, resolved: ResolvedOptions) -> list[Line]:
+    """The options of a file that was inspected, in the order of FileOptions."""
+    lines = []
+    for field in fields(FileOptions):
+        if field.name in NOT_IN_FILES:
+            continue
+        if field.name in resolved.origins:
+            value: str = _text(field.name, getattr(resolved.options, field.name))
+            origin = resolved.origins[field.name]
+        elif field.name in _FOUND:
+            value, origin = _FOUND[field.name](found)
+        else:
+            value, origin = _text(field.name, field.default), _UNSET
+        lines.append((key_of(field.name), value, origin))
+    return lines
+
+
+def _text(field: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value} s" if field == "interval_s" else str(value)
