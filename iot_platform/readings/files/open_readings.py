@@ -15,14 +15,14 @@ from iot_platform.readings.files.date_and_time import (
     find_date_and_time,
     is_date_and_time,
 )
-from iot_platform.readings.files.header_names import all_names, normal
+from iot_platform.readings.files.header_names import all_names, is_value, normal
 from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.files.open_file import open_row_source
 from iot_platform.readings.files.raw_rows import RowSource
 from iot_platform.readings.files.whole_file_meter import WholeFileMeter, meter_from_name
 
-# With more columns than these, a header that names no reading may name meters.
-MANY_COLUMNS = 8
+# A time and two meters: a header that names no value may name meters.
+FEWEST_COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class OpenFile:
                 is_end=bool(made.is_end if made else self.joined and self.joined.is_end),
             )
         except SourceError as error:
-            if made is None and len(self.source.column_names) > MANY_COLUMNS:
+            names = self.source.column_names
+            if made is None and len(names) >= FEWEST_COLUMNS and not any(is_value(name) for name in names):
                 raise SourceError(f"{error} If each column is a meter, say --wide meters.") from error
             raise
 
