@@ -15,7 +15,7 @@ from typing import Any
 import click
 import pyarrow as pa
 
-from iot_platform.cli.load_devices import DEVICE_IDS
+from iot_platform.cli.device_ids import DEVICE_IDS
 from iot_platform.cli.output import echo_json, say
 from iot_platform.cli.reading_options import reading_options, resolved_options
 from iot_platform.errors import OutboxFullError, PlatformError

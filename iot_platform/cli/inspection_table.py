@@ -24,6 +24,8 @@ def show_inspection(
         return (origins or {}).get(field, origin) if origin == "given" else origin
 
     rows = [
+        ("format", found.format, found.format_from),
+        *((fact.name, fact.taken_as, fact.known_from) for fact in found.facts),
         ("quantity", found.quantity, ""),
         ("unit", found.unit, known_from("unit", found.unit_from)),
         ("time zone", found.time_zone, known_from("timezone", found.time_zone_from)),
@@ -46,6 +48,9 @@ def show_inspection(
         say(f"  Note: {warning}")
     if with_preview:
         show_table(("start (UTC)", "meter", "kWh"), found.preview, text=str)
+        shown = len({meter for _, meter, _ in found.preview})
+        if shown < found.meters:
+            say(f"  These are the first readings of {shown} of {found.meters:,} meters.")
 
 
 class InspectionView:

@@ -5,25 +5,28 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from iot_platform.cli.device_ids import DEVICE_IDS
+from iot_platform.cli.files_progress import FilesProgress, progress_bar
 from iot_platform.cli.inspection_table import InspectionView
-from iot_platform.cli.load_devices import DEVICE_IDS, devices
 from iot_platform.cli.output import echo_json, say
 from iot_platform.cli.reading_options import reading_options, resolved_options
 from iot_platform.clickhouse.session import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.readings.files.file_digest import FileDigest
 from iot_platform.readings.files.file_result import FileResult
+from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.files.loader import REJECTED_BEFORE, FileLoader
-from iot_platform.security.escaping import escape_lines
+from iot_platform.readings.formats.archives import expanded
+from iot_platform.readings.group_commit import BatchError
 from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
 
@@ -34,12 +37,23 @@ LAST_LINES = {
 }
 
 
-@click.group()
+class _LoadGroup(click.Group):
+    """``load devices`` imports much that ``load readings`` need not wait for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return ["devices", *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "devices":
+            from iot_platform.cli.load_devices import devices
+
+            return devices
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_LoadGroup)
 def load() -> None:
     """Load readings or device metadata from files."""
-
-
-load.add_command(devices)
 
 
 @load.command()
@@ -70,7 +84,10 @@ def readings(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Load readings from CSV or Parquet files, uncompressed or compressed with gzip or zstd.
+    """Load readings from files: CSV, Parquet, Excel (.xlsx, .xls, .ods), NDJSON, NEM12 and Green Button XML.
+
+    The format is recognised by the content. Files may be compressed (gzip, zstd, bz2, xz). Each file in a zip archive
+    is loaded as a file of its own.
 
     Bad rows (a missing value, an unreadable time or number ...) are skipped and reported with their line number. NaN,
     infinite, negative and too large values are readings: they are loaded into L1, and L2 puts them into
@@ -93,23 +110,21 @@ def readings(
     started = time.monotonic()
 
     def rejects_of(file: FileDigest) -> Path:
-        return rejects or state_directory(settings.root, "rejects") / f"{file.path.name}.{file.sha256[:16]}.csv"
+        return rejects or state_directory(settings.root, "rejects") / f"{file.file.path.name}.{file.sha256[:16]}.csv"
 
     view = InspectionView(resolved, with_preview=dry_run, with_explanation=with_explanation, as_json=as_json)
     results: list[FileResult] = []
     failed: dict[str, str] = {}
-    with migrated_session(settings) as client, _progress() as progress:
+    with migrated_session(settings) as client:
         loader = FileLoader(client, resolved.options, batch_rows=settings.batch_rows, rejects=rejects_of)
-        for path in files:
-            task = progress.add_task(escape_lines(path.name), total=1.0)
-            try:
-                show = partial(_show_progress, progress, task)
-                results.append(result := loader.load(path, show, view.show, dry_run=dry_run))
-                if result.has_no_readings:
-                    failed[str(path)] = f"{path}: not one of its {result.rows:,} rows is a reading."
-            except PlatformError as error:
-                failed[str(path)] = str(error)
-            progress.remove_task(task)
+        load_all = partial(loader.load_files, inspected=view.show, dry_run=dry_run)
+        for path, outcome in _outcomes(files, load_all, failed, several=rejects is None):
+            if not isinstance(outcome, FileResult):
+                failed[str(path)] = str(outcome) if isinstance(outcome, PlatformError) else f"{path}: {outcome}"
+                continue
+            results.append(outcome)
+            if outcome.has_no_readings:
+                failed[str(path)] = f"{path}: not one of its {outcome.rows:,} rows is a reading."
     seconds = time.monotonic() - started
     summary = _summary(results, failed, seconds)
     if as_json:
@@ -118,18 +133,28 @@ def readings(
         _show(results, summary)
     for message in failed.values():
         say(f"Error: {message}", err=True)
-    if failed or (strict and summary["rejected"]):
+    has_bad_rows = bool(summary["rejected"]) or any(result.bad_rows_found for result in results)
+    if failed or (strict and has_bad_rows):
         sys.exit(1)
 
 
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+def _outcomes(
+    paths: Sequence[Path],
+    load_all: Callable[[Iterable[InputFile], FilesProgress], list[tuple[Path, FileResult | BatchError]]],
+    failed: dict[str, str],
+    *,
+    several: bool,
+) -> list[tuple[Path, FileResult | BatchError]]:
+    """Load all files, and those in archives; returns each file and its outcome. ``failed``: archives that are none."""
+    with TemporaryDirectory() as unpacked, progress_bar() as progress:
+        show = FilesProgress(progress, paths)
 
+        def all_files() -> Iterator[InputFile]:
+            for path, found in expanded(paths, Path(unpacked), failed, several=several):
+                show.expand(path, found)
+                yield from found
 
-def _show_progress(progress: Progress, task: TaskID, share: float) -> None:
-    progress.update(task, completed=share)
+        return load_all(all_files(), show)
 
 
 def _summary(results: list[FileResult], failed: dict[str, str], seconds: float) -> dict[str, Any]:

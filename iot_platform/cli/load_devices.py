@@ -11,6 +11,7 @@ import click
 from clickhouse_connect.driver.client import Client
 from rich.progress import Progress
 
+from iot_platform.cli.device_ids import DEVICE_IDS
 from iot_platform.cli.output import echo_json, say, show_table
 from iot_platform.clickhouse.session import migrated_session
 from iot_platform.devices.describe import CHANGE_COLUMNS, ENERGY_COLUMNS, bounded, change_rows, energy_rows
@@ -24,15 +25,6 @@ from iot_platform.layers.catalog import partition_day
 from iot_platform.settings import Settings
 
 ROWS_SHOWN = 20
-
-DEVICE_IDS = click.option(
-    "--device-ids",
-    type=click.Choice(["auto", "numeric", "external"]),
-    default="auto",
-    show_default=True,
-    help="An id from 1 to 999,999,999 without leading zeros is a number, any other text a name. numeric: refuse names. "
-    "auto, external: take both.",
-)
 
 
 @click.command()

@@ -66,10 +66,14 @@ def show_summary(summary: Summary) -> None:
             L2.name: f"duplicates in L1: {summary.duplicates:,}",
             L3.name: f"without metadata: {summary.unenriched:,}",
         }.get(layer.name, "")
-        verified = "yes" if layer.proved else f"{len(layer.unproved):,} days unverified"
+        verified = "yes" if layer.proved else f"{_days(len(layer.unproved))} unverified"
         if layer.name == RAW_TABLE:
             verified = "(source)"
         rows.append((layer.name, layer.rows, layer.readings, layer.kWh, layer.partitions, verified, notes))
     show_table(("layer", "rows", "readings", "kWh", "days", "verified", "notes"), rows)
     say(f"L1 = L2 + quarantine + duplicates, L2 = L3 = L4: {_text(summary.readings_conserved)}")
     say(f"kWh L2 = L3 = L4: {_text(summary.kWh_conserved)}")
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count:,} days"

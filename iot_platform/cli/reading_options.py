@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from iot_platform.cli.output import say
+from iot_platform.readings.files.file_format import FORMATS
 from iot_platform.readings.files.option_values import CHECKS
 from iot_platform.readings.files.time_formats import TIME_FORMATS
 from iot_platform.readings.files.units import UNITS
@@ -35,7 +36,16 @@ _OPTIONS = (
         "Options of the command line override it.",
     ),
     click.option("--timestamp-column", help="Column with the time of the interval. Default: found by its name."),
+    click.option("--date-column", help="Column with the date, if the time of day is in another one."),
+    click.option("--time-column", help="Column with the time of day, beside the date. Default: both found by name."),
     click.option("--device-column", help="Column with the meter id. Default: found by its name."),
+    click.option("--device", metavar="ID", help="Meter id of the whole file, if no column has it."),
+    click.option(
+        "--device-from-name",
+        metavar="PATTERN",
+        callback=_checked(CHECKS["device_from_name"]),
+        help="Meter id of the whole file from its name, such as 'meter_{}.csv'; {} stands for the id, * for any text.",
+    ),
     click.option("--value-column", help="Column with the energy or power of the interval. Default: found by its name."),
     click.option(
         "--unit",
@@ -66,8 +76,10 @@ _OPTIONS = (
     ),
     click.option(
         "--timestamp-format",
-        type=click.Choice(TIME_FORMATS),
-        help="How to read times that can be read in several ways. Default: decided by all times of the file.",
+        callback=_checked(CHECKS["timestamp_format"]),
+        metavar="FORMAT",
+        help=f"How to read times: {', '.join(TIME_FORMATS)}, or in strftime notation, such as '%d.%m.%Y %H:%M'. "
+        "Default: decided by all times of the file.",
     ),
     click.option(
         "--decimal",
@@ -75,11 +87,29 @@ _OPTIONS = (
         help="Decimal separator of the values. Default: decided by all values of the file.",
     ),
     click.option(
+        "--encoding",
+        callback=_checked(CHECKS["encoding"]),
+        help="Encoding of the text. Default: UTF-8 or UTF-16, and Windows-1252 if the header or the ids are not UTF-8.",
+    ),
+    click.option(
         "--register/--interval-values",
         "register",
         default=None,
         help="The values are totals of a register, or the energy of each interval. Default: intervals; a file that "
         "looks like a register is refused.",
+    ),
+    click.option(
+        "--format",
+        type=click.Choice(FORMATS),
+        default="auto",
+        help="Format of the file. Default: recognised by its content.",
+    ),
+    click.option("--sheet", help="Sheet of a workbook. Default: the first one with readings."),
+    click.option(
+        "--wide",
+        type=click.Choice(["day", "meters"]),
+        help="Each row has the values of a day (one column per interval), or of several meters (one column per meter). "
+        "Default: days are recognised by their columns.",
     ),
 )
 

@@ -28,6 +28,10 @@ _STALE_MARK = "_stale_"
 _wanted: set[str] = set()
 
 
+class LockHeldError(PlatformError):
+    """Another process holds a lock, or this one does already."""
+
+
 class HeldLock:
     """A lock that this process holds, as ``server_lock`` yields it."""
 
@@ -74,7 +78,7 @@ def server_lock(client: Client, name: str, *, wait_s: float = 60) -> Iterator[He
 
     ClickHouse has no locks, but only one of several ``CREATE TABLE`` of the same name succeeds; that table is the
     lock, and its comment says who holds it. A lock whose holder died on this machine is taken over at once; a lock of
-    another machine when it is older than STALE_S seconds. Raises PlatformError after ``wait_s`` seconds.
+    another machine when it is older than STALE_S seconds. Raises LockHeldError after ``wait_s`` seconds.
     """
     table = f"lock_{name}"
     holder = this_process()
@@ -85,7 +89,7 @@ def server_lock(client: Client, name: str, *, wait_s: float = 60) -> Iterator[He
             _break_if_stale(client, table)
             if time.monotonic() > deadline:
                 found = _comment(client, table) or "an unknown process"
-                raise PlatformError(
+                raise LockHeldError(
                     f"Lock {name!r} is still held after {wait_s:.0f} s by {found}. "
                     f"If that process is gone: DROP TABLE {quoted(table)}."
                 )

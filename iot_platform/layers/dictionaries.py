@@ -56,9 +56,10 @@ def take_up_manual_changes(client: Client) -> dt.datetime:
     changes = last_manual_changes(client, LIMIT_TABLES)
     if max(changes.values()) > NEVER:
         loaded_at, numbered_at = _last_reload(client)
-        # A dictionary's time has whole seconds, and one that nobody has read yet has none. Rows without a number are
-        # unknown to a dictionary, whenever it was loaded.
-        if max(changes.values()).replace(microsecond=0) >= loaded_at or changes[DEVICES] >= numbered_at:
+        # A dictionary's time has whole seconds, and one that nobody has read yet has none. Versions without a number
+        # are unknown to a dictionary, whenever it was loaded.
+        is_new = changes[DEVICES] >= numbered_at and number_versions(client)
+        if is_new or max(*changes.values(), numbered_at).replace(microsecond=0) >= loaded_at:
             reload_dictionaries(client)
     return at
 

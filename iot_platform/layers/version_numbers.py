@@ -56,12 +56,19 @@ FROM
 """
 
 
-def number_versions(client: Client) -> None:
+def number_versions(client: Client) -> bool:
     """Give numbers to the versions in ``device_metadata`` that have none; see sql/090_metadata_versions.sql.
 
-    One process does it at a time. A number, once given, is never changed or given again.
+    One process does it at a time. A number, once given, is never changed or given again. Returns whether there were
+    versions without a number.
     """
     with server_lock(client, _LOCK):
+        before = _last_number(client)
         client.command(_VERSIONS, settings=dict(_SETTINGS))
         for kind in _KINDS:
             client.command(_NAMES.format(**kind), settings=dict(_SETTINGS))
+        return _last_number(client) > before
+
+
+def _last_number(client: Client) -> int:
+    return int(str(client.command("SELECT max(version) FROM device_metadata_versions")))

@@ -6,11 +6,13 @@ Arrival times tell which of two readings of the same meter and time is newer, an
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 INGESTED_AT = "ingested_at"
 
@@ -81,6 +83,8 @@ def _keys(readings: pa.Table) -> _Keys:
 
 
 def _comparable(rows: pa.Table) -> pd.DataFrame:
+    import pandas as pd  # takes half a second, and is needed only after a crash
+
     values = np.ascontiguousarray(rows["power_usage_kWh"].to_numpy(), dtype=np.float64)
     return pd.DataFrame(
         {

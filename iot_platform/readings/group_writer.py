@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from uuid import uuid4
@@ -11,11 +12,15 @@ from uuid import uuid4
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
+from iot_platform.clickhouse import retries
+from iot_platform.clickhouse.lock import LockHeldError, server_lock
 from iot_platform.devices.meter_ids import MeterIds
+from iot_platform.errors import SourceError
 from iot_platform.readings.group_commit import BATCH_ERRORS, BatchError, commit, is_lost
+from iot_platform.readings.ledger import Ledger, LedgerEntry, entries_of, record_entries
 from iot_platform.readings.named_readings import with_device_ids
 from iot_platform.readings.prepared_batch import Batch, PreparedBatch, prepare
-from iot_platform.readings.source_lease import SourceLease, source_lease
+from iot_platform.readings.source_lease import SourceLease, close_all, lock_name, open_all, resolve_all, source_lease
 
 # A source that another process writes must not hold up the others: its batches fail, and may be offered again.
 _LOCK_WAIT_S = 0.5
@@ -46,8 +51,7 @@ class GroupWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for source in list(self._leases):
-            self.release(source)
+        self.release(*self._leases)
 
     def write(self, batches: Sequence[SourceBatch]) -> list[int | BatchError]:
         """Write batches as one block; returns for each its readings (0: it was committed before) or its error.
@@ -75,16 +79,60 @@ class GroupWriter:
                 lost = error if is_lost(error) else None
         errors = commit(self._client, list(prepared))
         results.update({prepared[ready]: error for ready, error in errors.items()})
-        for ready in errors:
-            self.release(ready.source)
+        self.release(*{ready.source for ready in errors})
         return [results[item] for item in batches]
 
-    def release(self, source: str) -> None:
-        """End the lease of a source: other processes may write it."""
-        if source in self._leases:
-            # A lock that cannot be dropped is broken by the next writer: this process does not want it any more.
+    def hold(self, sources: Mapping[str, str]) -> tuple[dict[str, list[LedgerEntry]], dict[str, BatchError]]:
+        """Take the leases of sources (with their descriptions) before their batches are written, all at once.
+
+        Returns all that the ledger has of each, and the errors of those that cannot be written now, such as
+        LockHeldError while another process keeps one. It does not wait: who holds leases must not wait for others.
+        """
+        errors: dict[str, BatchError] = {}
+        taken: list[SourceLease] = []
+        for source, description in sources.items():
+            try:
+                taken.append(self._take(source, description))
+            except LockHeldError as error:
+                errors[source] = error
+        if not taken:
+            return {}, errors
+        resolve_all(self._client, taken)
+        entries = entries_of(self._client, [lease.source for lease in taken])
+        for lease in taken:
+            try:
+                lease.know(lease.ledger.writable(entries[lease.source]))
+            except SourceError as error:
+                errors[lease.source] = error
+                del entries[lease.source]
+        return entries, errors
+
+    def open(self, arrived_at: dt.datetime) -> None:
+        """Record with one insert that batches which arrive at ``arrived_at`` or later are sent, for all leases held."""
+        open_all(self._client, [lease for lease, _ in self._leases.values()], arrived_at)
+
+    def record(self, entries: Iterable[tuple[str, LedgerEntry]]) -> None:
+        """Write entries of sources whose leases are held, such as the ends of files."""
+        found = [(self._leases[source][0].ledger, entry) for source, entry in entries]
+        retries.with_retries(lambda: record_entries(self._client, found))
+
+    def release(self, *sources: str) -> None:
+        """End the leases of sources: other processes may write them."""
+        held = [self._leases.pop(source) for source in sources if source in self._leases]
+        # A lease that cannot be closed costs the next writer a comparison. A lock that cannot be dropped is broken by
+        # the next writer: this process does not want it any more.
+        with contextlib.suppress(Error):
+            close_all(self._client, [lease for lease, _ in held])
+        for _, lock in held:
             with contextlib.suppress(Error):
-                self._leases.pop(source)[1].close()
+                lock.close()
+
+    def _take(self, source: str, description: str) -> SourceLease:
+        with ExitStack() as stack:
+            lock = stack.enter_context(server_lock(self._client, lock_name(source), wait_s=0))
+            lease = SourceLease(self._client, Ledger(self._client, source, description), self._writer, lock)
+            self._leases[source] = lease, stack.pop_all()
+        return lease
 
     def _lease(self, item: SourceBatch) -> SourceLease:
         if item.source in self._leases and not self._leases[item.source][0].is_renewable:

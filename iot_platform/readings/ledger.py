@@ -7,9 +7,9 @@ without readings, of batches that were completed after a crash, and the end of a
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from clickhouse_connect.driver.client import Client
 
@@ -20,6 +20,11 @@ Range = tuple[int, int]
 State = Literal["sending", "committed", "unloading", "unloaded"]
 # How the names of streams begin.
 STREAM = "stream:"
+
+_COLUMNS = (
+    "position_from, position_to, toString(state), token, readings, total_kWh, first_timestamp, last_timestamp, "
+    "ingested_at, recorded_at"
+)
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -65,7 +70,12 @@ class Ledger:
         outbox sends once more is a repetition. Raises SourceError where an unload was interrupted.
         """
         condition = "position_to > {from:Int64} AND position_from < {to:Int64}"
-        found = self._select(condition, {"from": position_from, "to": position_to})
+        return self.writable(self._select(condition, {"from": position_from, "to": position_to}))
+
+    def writable(self, entries: Iterable[LedgerEntry]) -> list[LedgerEntry]:
+        """Of all entries of this source, those that ``entries`` returns, with the same error."""
+        is_stream = self.source.startswith(STREAM)
+        found = [entry for entry in entries if entry.state != "unloaded" or is_stream]
         if unfinished := next((entry for entry in found if entry.state == "unloading"), None):
             raise SourceError(
                 f"Source {self.source}, positions {unfinished.range}: an unload of this load was interrupted. Nothing "
@@ -110,18 +120,45 @@ class Ledger:
         return LedgerEntry(*bounds, "sending", self.token(bounds), ingested_at=arrived_at)
 
     def record_end(self, position: int) -> None:
-        """Store that the source ends at ``position``: as an empty range, which overlaps no other."""
-        self.record(LedgerEntry(position, position, "committed", token=""))
+        """Store that the source ends at ``position``."""
+        self.record(end_of(position))
 
     def _select(self, condition: str, parameters: Mapping[str, object]) -> list[LedgerEntry]:
         rows = self._client.query(
-            "SELECT position_from, position_to, toString(state), token, readings, total_kWh, first_timestamp, "
-            "last_timestamp, ingested_at, recorded_at "
-            f"FROM ingestion_ledger FINAL WHERE source = {{source:String}} AND {condition} "
+            f"SELECT {_COLUMNS} FROM ingestion_ledger FINAL WHERE source = {{source:String}} AND {condition} "
             "AND (state != 'unloaded' OR {is_stream:Bool}) ORDER BY position_from",
             parameters={"source": self.source, "is_stream": self.source.startswith(STREAM), **parameters},
         ).result_rows
-        return [LedgerEntry(*row[:-4], *(time.replace(tzinfo=dt.UTC) for time in row[-4:])) for row in rows]
+        return [_entry(row) for row in rows]
+
+
+def end_of(position: int) -> LedgerEntry:
+    """The entry of the end of a source: an empty range, which overlaps no other."""
+    return LedgerEntry(position, position, "committed", token="")
+
+
+def entries_of(client: Client, sources: Sequence[str]) -> dict[str, list[LedgerEntry]]:
+    """All entries of sources, in order: what ``Ledger.entries`` and ``Ledger.end`` choose from, with one query."""
+    rows = client.query(
+        f"SELECT source, {_COLUMNS} FROM ingestion_ledger FINAL WHERE source IN {{sources:Array(String)}} "
+        "ORDER BY source, position_from, position_to",
+        parameters={"sources": list(sources)},
+    ).result_rows
+    found: dict[str, list[LedgerEntry]] = {source: [] for source in sources}
+    for source, *row in rows:
+        found[str(source)].append(_entry(row))
+    return found
+
+
+def loaded_to(entries: Iterable[LedgerEntry]) -> tuple[int, int] | None:
+    """From all entries of a source: its number of positions and of readings, if it was written to its end."""
+    committed = [entry for entry in entries if entry.state == "committed"]
+    end = max((entry.position_to for entry in committed if entry.position_from == entry.position_to), default=None)
+    if end is None or uncommitted_ranges(
+        (entry for entry in committed if entry.position_from < entry.position_to), 0, end
+    ):
+        return None
+    return end, sum(entry.readings for entry in committed if entry.position_from < end)
 
 
 def record_entries(client: Client, entries: Iterable[tuple[Ledger, LedgerEntry]]) -> None:
@@ -144,6 +181,10 @@ def record_entries(client: Client, entries: Iterable[tuple[Ledger, LedgerEntry]]
     ]
     if rows:
         insert_rows(client, "ingestion_ledger", [list(row.values()) for row in rows], list(rows[0]))
+
+
+def _entry(row: Sequence[Any]) -> LedgerEntry:
+    return LedgerEntry(*row[:-4], *(time.replace(tzinfo=dt.UTC) for time in row[-4:]))
 
 
 def uncommitted_ranges(

@@ -7,7 +7,7 @@ import contextlib
 import datetime as dt
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from clickhouse_connect.driver.client import Client
@@ -17,8 +17,8 @@ from iot_platform.clickhouse import retries
 from iot_platform.clickhouse.client import server_time
 from iot_platform.clickhouse.lock import HeldLock, server_lock
 from iot_platform.clickhouse.rows import insert_rows
-from iot_platform.readings.ledger import EPOCH, Ledger, Range
-from iot_platform.readings.takeover import complete_ledger
+from iot_platform.readings.ledger import EPOCH, Ledger, LedgerEntry, Range
+from iot_platform.readings.takeover import LeftOpen, complete_ledgers
 
 # A lease is renewed by the first batch after this time, so that a takeover counts a minute of batches, and that a
 # process on another machine sees a young lock (it takes over one that is older than lock.STALE_S).
@@ -26,10 +26,17 @@ RENEW_S = 60.0
 LOCK_WAIT_S = 60.0
 _LAST_POSITION = 2**63 - 1
 
-_NEWEST = (
-    "SELECT now64(6, 'UTC'), argMax(toString(state), recorded_at), argMax(writer, recorded_at), "
-    "argMax(arrivals_from, recorded_at), max(recorded_at) FROM ingestion_leases WHERE source = {source:String}"
+_LEFT_OPEN = """
+SELECT now64(6, 'UTC'), groupArray((source, writer, arrivals_from, newest))
+FROM (
+    SELECT source, argMax(writer, recorded_at) AS writer, argMax(arrivals_from, recorded_at) AS arrivals_from,
+        max(recorded_at) AS newest
+    FROM ingestion_leases
+    WHERE source IN {sources:Array(String)}
+    GROUP BY source
+    HAVING argMax(toString(state), recorded_at) = 'open'
 )
+"""
 
 
 class SourceLease:
@@ -57,15 +64,23 @@ class SourceLease:
 
     def resolve(self) -> None:
         """After an unclean end of an earlier writer, or doubtful ranges of this one: complete the ledger."""
-        now, state, writer, *times = self._client.query(_NEWEST, parameters={"source": self.source}).result_rows[0]
-        self._set_clock(now.replace(tzinfo=dt.UTC))
-        if state == "open":
-            arrivals_from, recorded_at = (moment.replace(tzinfo=dt.UTC) for moment in times)
-            complete_ledger(self._client, self.ledger, writer, arrivals_from, recorded_at)
+        resolve_all(self._client, [self])
+
+    def resolved(self, server_time: dt.datetime, *, was_left_open: bool) -> None:
+        """The ledger is complete; ``was_left_open``: it was completed, and the lease is open in the database."""
+        self._set_clock(server_time)
+        if was_left_open:
             # The lease of the other writer is closed at the end, or replaced by ours with the first batch.
             self._is_open, self._was_left_open = False, True
             self.doubtful.clear()
         self._known_from = None
+
+    def know(self, entries: Iterable[LedgerEntry]) -> None:
+        """All entries of the source, read while the lease is held."""
+        self._written = _Positions()
+        for entry in entries:
+            self._written.add(entry.range)
+        self._known_from = -_LAST_POSITION
 
     def now(self) -> dt.datetime:
         """The server's time, computed from the last time that was asked for."""
@@ -91,18 +106,13 @@ class SourceLease:
             retries.with_retries(self._lock.renew)
             self._renewed_at = time.monotonic()
             self._set_clock(server_time(self._client))
-        # Every batch before this one was answered.
-        self._arrivals_from = min(arrived_at, self._arrivals_from) if self.doubtful else arrived_at
-        retries.with_retries(lambda: self._record("open"))
-        self._is_open = True
+        self._is_open = False
+        open_all(self._client, [self], arrived_at)
 
     def is_new(self, bounds: Range) -> bool:
         """Whether no part of a range was sent before. The ledger is read once, and again for earlier positions."""
         if self._known_from is None or bounds[0] < self._known_from:
-            entries = retries.with_retries(lambda: self.ledger.entries(bounds[0], _LAST_POSITION))
-            self._written = _Positions()
-            for entry in entries:
-                self._written.add(entry.range)
+            self.know(retries.with_retries(lambda: self.ledger.entries(bounds[0], _LAST_POSITION)))
             self._known_from = bounds[0]
         return not self._written.overlap(bounds)
 
@@ -113,23 +123,39 @@ class SourceLease:
 
     def close(self) -> None:
         """Record that the ledger is complete. The lease stays open when the outcome of a batch is not known."""
+        close_all(self._client, [self])
+
+    def will_open(self, arrived_at: dt.datetime) -> bool:
+        """Whether the lease is to be recorded as open before batches of ``arrived_at`` are sent."""
+        if not self._is_open:
+            # Every batch before this one was answered.
+            self._arrivals_from = min(arrived_at, self._arrivals_from) if self.doubtful else arrived_at
+        return not self._is_open
+
+    def opened(self) -> None:
+        """The lease was recorded as open."""
+        self._is_open = True
+
+    def closed(self) -> bool:
+        """Whether the lease is to be recorded as closed now."""
         is_ours = self._lock.is_renewable or self._lock.is_held()
-        if (self._is_open or self._was_left_open) and not self.doubtful and is_ours:
-            self._record("closed")
-            self._is_open = self._was_left_open = False
+        if not (self._is_open or self._was_left_open) or self.doubtful or not is_ours:
+            return False
+        self._is_open = self._was_left_open = False
+        return True
 
-    def _set_clock(self, server_time: dt.datetime) -> None:
-        self._server_time, self._asked_at = server_time, time.monotonic()
-
-    def _record(self, state: str) -> None:
-        columns = {
+    def row(self, state: str) -> dict[str, object]:
+        """The lease as a row of the table ``ingestion_leases``."""
+        return {
             "source": self.source,
             "description": self.ledger.description,
             "writer": self.writer,
             "state": state,
             "arrivals_from": self._arrivals_from,
         }
-        insert_rows(self._client, "ingestion_leases", [list(columns.values())], list(columns))
+
+    def _set_clock(self, server_time: dt.datetime) -> None:
+        self._server_time, self._asked_at = server_time, time.monotonic()
 
 
 @contextmanager
@@ -150,6 +176,40 @@ def source_lease(
             # A lease that cannot be closed costs the next writer a comparison.
             with contextlib.suppress(Error):
                 lease.close()
+
+
+def resolve_all(client: Client, leases: Sequence[SourceLease]) -> None:
+    """Complete the ledgers of those leases that are open in the database."""
+    [(now, rows)] = client.query(_LEFT_OPEN, parameters={"sources": [lease.source for lease in leases]}).result_rows
+    ledgers = {lease.source: lease.ledger for lease in leases}
+    left_open = [
+        LeftOpen(ledgers[source], writer, *(time.replace(tzinfo=dt.UTC) for time in times))
+        for source, writer, *times in rows
+    ]
+    if left_open:
+        complete_ledgers(client, left_open)
+    found = {lease.ledger.source for lease in left_open}
+    for lease in leases:
+        lease.resolved(now.replace(tzinfo=dt.UTC), was_left_open=lease.source in found)
+
+
+def open_all(client: Client, leases: Iterable[SourceLease], arrived_at: dt.datetime) -> None:
+    """Record that batches that arrive at ``arrived_at`` or later are sent: for all leases that are not open yet."""
+    opened = [lease for lease in leases if lease.will_open(arrived_at)]
+    retries.with_retries(lambda: _record(client, opened, "open"))
+    for lease in opened:
+        lease.opened()
+
+
+def close_all(client: Client, leases: Iterable[SourceLease]) -> None:
+    """Record that the ledgers are complete."""
+    _record(client, [lease for lease in leases if lease.closed()], "closed")
+
+
+def _record(client: Client, leases: Sequence[SourceLease], state: str) -> None:
+    rows = [lease.row(state) for lease in leases]
+    if rows:
+        insert_rows(client, "ingestion_leases", [list(row.values()) for row in rows], list(rows[0]))
 
 
 def source_id(source: str) -> str:

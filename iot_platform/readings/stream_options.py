@@ -13,7 +13,8 @@ from iot_platform.readings.files.conventions import Conventions
 from iot_platform.readings.files.decimals import NumberForms, decide_decimal
 from iot_platform.readings.files.parsing import decoded
 from iot_platform.readings.files.raw_rows import Column
-from iot_platform.readings.files.time_formats import TimeForms, decide_time_format
+from iot_platform.readings.files.time_formats import decide_time_format
+from iot_platform.readings.files.time_forms import TimeForms
 from iot_platform.readings.files.units import TABLE
 from iot_platform.readings.mapping_files import NOT_IN_FILES, option_of
 

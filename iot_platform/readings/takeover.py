@@ -1,4 +1,4 @@
-"""Complete the ledger of a source whose last writer ended without closing its lease: it may have been killed.
+"""Complete the ledgers of sources whose last writer ended without closing its leases: it may have been killed.
 
 The ledger entry of a batch is written by a view of L1. ClickHouse promises no order between a table and its views, and
 a batch of several days is several parts of L1. So nothing is assumed of what a killed insert has left: the readings of
@@ -9,38 +9,55 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.errors import PlatformError
 from iot_platform.layers.catalog import RAW_TABLE
-from iot_platform.readings.ledger import Ledger, LedgerEntry, Range
+from iot_platform.readings.ledger import Ledger, LedgerEntry, Range, record_entries
 
 RUNNING_INSERT_WAIT_S = 600.0
 
 
-def complete_ledger(
-    client: Client, ledger: Ledger, writer: str, arrivals_from: dt.datetime, recorded_at: dt.datetime
-) -> None:
+@dataclass(frozen=True)
+class LeftOpen:
+    """A lease that its writer did not close: its ledger, and the writer, arrivals_from and recorded_at of the lease."""
+
+    ledger: Ledger
+    writer: str
+    arrivals_from: dt.datetime
+    recorded_at: dt.datetime
+
+
+def complete_ledgers(client: Client, leases: Sequence[LeftOpen]) -> None:
     """Record each range as "sending" that L1 and the ledger do not have with the same number of readings.
 
-    Such a range is compared reading by reading when it is written the next time. ``writer``, ``arrivals_from`` and
-    ``recorded_at`` are those of the lease: only batches that arrived at ``arrivals_from`` or later are counted, and
-    entries from before ``recorded_at`` were confirmed by the server.
+    Such a range is compared reading by reading when it is written the next time. Only batches that arrived at
+    ``arrivals_from`` or later are counted, and entries from before ``recorded_at`` were confirmed by the server.
     """
-    wait_for_running_inserts(client, f"{ledger.source}/", f"{writer}/")
-    known = {entry.range: entry for entry in ledger.arrived_since(arrivals_from)}
-    found = _in_l1(client, ledger.source, arrivals_from)
+    prefixes = {f"{prefix}/" for lease in leases for prefix in (lease.ledger.source, lease.writer)}
+    wait_for_running_inserts(client, *sorted(prefixes))
+    in_l1 = _in_l1(client, leases)
+    unknown = [(lease.ledger, entry) for lease in leases for entry in _unknown(lease, in_l1[lease.ledger.source])]
+    record_entries(client, unknown)
+
+
+def _unknown(lease: LeftOpen, found: Mapping[Range, tuple[int, dt.datetime]]) -> list[LedgerEntry]:
+    """The ranges of a lease whose outcome is not known. ``found``: number of readings and arrival time in L1."""
+    ledger = lease.ledger
+    known = {entry.range: entry for entry in ledger.arrived_since(lease.arrivals_from)}
     unknown: dict[Range, LedgerEntry] = {}
     for bounds, (_, arrived_at) in found.items():
         if bounds not in known:
             unknown[bounds] = ledger.unknown_outcome(bounds, arrived_at)
     for bounds, entry in known.items():
         count, arrived_at = found.get(bounds, (0, entry.ingested_at))
-        is_new = entry.state == "committed" and entry.recorded_at >= recorded_at
+        is_new = entry.state == "committed" and entry.recorded_at >= lease.recorded_at
         if is_new and entry.readings != count:
             unknown[bounds] = ledger.unknown_outcome(bounds, arrived_at)
-    ledger.record(*unknown.values())
+    return list(unknown.values())
 
 
 def wait_for_running_inserts(client: Client, *token_prefixes: str) -> None:
@@ -63,12 +80,18 @@ def wait_for_running_inserts(client: Client, *token_prefixes: str) -> None:
         time.sleep(0.1)
 
 
-def _in_l1(client: Client, source: str, arrivals_from: dt.datetime) -> dict[Range, tuple[int, dt.datetime]]:
-    """The ranges of a source that L1 has readings of: their number, and the arrival time of the batch."""
+def _in_l1(client: Client, leases: Sequence[LeftOpen]) -> dict[str, dict[Range, tuple[int, dt.datetime]]]:
+    """The ranges of each source that L1 has readings of: their number, and the arrival time of the batch."""
+    since = {lease.ledger.source: lease.arrivals_from for lease in leases}
+    found: dict[str, dict[Range, tuple[int, dt.datetime]]] = {source: {} for source in since}
     rows = client.query(
-        "SELECT position_from, position_to, count(), min(ingested_at) "
-        f"FROM {RAW_TABLE} WHERE ingested_at >= {{since:DateTime64(6, 'UTC')}} AND source = {{source:String}} "
-        "GROUP BY position_from, position_to",
-        parameters={"source": source, "since": arrivals_from},
+        "SELECT source, position_from, position_to, count(), min(ingested_at) "
+        f"FROM {RAW_TABLE} WHERE ingested_at >= {{since:DateTime64(6, 'UTC')}} AND source IN {{sources:Array(String)}} "
+        "GROUP BY source, position_from, position_to",
+        parameters={"sources": list(since), "since": min(since.values())},
     ).result_rows
-    return {(start, stop): (int(count), arrived_at.replace(tzinfo=dt.UTC)) for start, stop, count, arrived_at in rows}
+    for source, start, stop, count, moment in rows:
+        arrived_at = moment.replace(tzinfo=dt.UTC)
+        if arrived_at >= since[source]:
+            found[source][start, stop] = int(count), arrived_at
+    return found

@@ -27,12 +27,13 @@ from iot_platform_tests.bench.dashboard import measure_dashboard
 from iot_platform_tests.bench.demo import measure_demo
 from iot_platform_tests.bench.files import CAMBRIDGE, measure_files
 from iot_platform_tests.bench.inserts import Say, measure_inserts
+from iot_platform_tests.bench.many_files import measure_many_files
 from iot_platform_tests.bench.proofs import measure_proofs
 from iot_platform_tests.bench.report import show
 from iot_platform_tests.bench.sizes import FULL, QUICK, Sizes
 from iot_platform_tests.bench.small_batches import measure_small_batches
 
-PARTS = ("inserts", "small_batches", "files", "proofs", "dashboard", "dagster", "demo")
+PARTS = ("inserts", "small_batches", "files", "many_files", "proofs", "dashboard", "dagster", "demo")
 
 
 @click.command()
@@ -93,6 +94,7 @@ class Run:
             parts["small_batches"] = lambda: measure_small_batches(endpoint, settings, sizes, say)
             parts["inserts"] = lambda: measure_inserts(endpoint, settings, sizes, say)
             parts["files"] = lambda: measure_files(admin, home, self._directory, sizes, self._cambridge, say)
+            parts["many_files"] = lambda: measure_many_files(admin, home, self._directory, sizes, say)
             parts["proofs"] = lambda: measure_proofs(endpoint, settings, home, sizes, say)
             parts["dashboard"] = lambda: measure_dashboard(endpoint, settings, self._directory, sizes, say)
             for name in (name for name in parts if name in names):

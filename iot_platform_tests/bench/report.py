@@ -9,7 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from iot_platform_tests.bench import dashboard, small_batches
+from iot_platform_tests.bench import dashboard, many_files, small_batches
 from iot_platform_tests.bench.contestants import BARE, BOOK, MEANING
 from iot_platform_tests.bench.dagster_runs import summary
 from iot_platform_tests.bench.figures import text
@@ -34,6 +34,7 @@ def show(results: dict[str, Any], console: Console | None = None) -> None:
         ("inserts", _inserts),
         ("small_batches", _small_batches),
         ("files", _files),
+        ("many_files", _many_files),
         ("proofs", _proofs),
         ("dashboard", _dashboard),
         ("dagster", _dagster),
@@ -111,6 +112,11 @@ def _files(out: Console, files: list[dict[str, Any]]) -> None:
     ]
     columns = ("file", "rows", "MB", "rows/s", "seconds with start", "peak memory of the loader, MB")
     _table(out, "iot-platform load readings", columns, rows)
+
+
+def _many_files(out: Console, part: dict[str, Any]) -> None:
+    columns = ("files", "rows", "seconds with start, least", "rows/s", "peak memory, MB", "a file alone, s")
+    _table(out, "One file per meter in one command", (*columns, "one by one (computed), s"), many_files.summary(part))
 
 
 def _proofs(out: Console, proofs: dict[str, Any]) -> None:

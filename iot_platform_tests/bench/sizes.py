@@ -27,6 +27,8 @@ class Sizes:
     file_loads: int
     file_limit_s: float
     with_cambridge: bool
+    many_files: int
+    many_files_rows: int
     proof_day_readings: int
     proof_devices: int
     # Proofs are measured for each of these numbers of days: time may grow with it, memory must not.
@@ -58,6 +60,8 @@ FULL = Sizes(
     file_loads=3,
     file_limit_s=30,
     with_cambridge=True,
+    many_files=100,
+    many_files_rows=16_747,
     proof_day_readings=1_000_000,
     proof_devices=10_000,
     proof_days=(3, 10, 30),
@@ -78,6 +82,8 @@ QUICK = Sizes(
     file_loads=1,
     file_limit_s=30,
     with_cambridge=False,
+    many_files=4,
+    many_files_rows=500,
     proof_day_readings=20_000,
     proof_devices=100,
     proof_days=(1, 2),

@@ -20,7 +20,7 @@ from iot_platform_tests.bench.report import RATIOS
 from iot_platform_tests.bench.sizes import QUICK
 
 TIMEOUT_S = 600
-PARTS = ("inserts", "small_batches", "files", "proofs", "dashboard")
+PARTS = ("inserts", "small_batches", "files", "many_files", "proofs", "dashboard")
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +101,14 @@ def test_files_are_loaded_completely_in_a_separate_process(results: dict[str, An
         assert file["rows_per_s"]["median"] > 0 and file["seconds"]["median"] > 0
         # The memory of an interpreter with Arrow, without the engine.
         assert 30e6 < file["peak_memory_bytes"] < 2e9
+
+
+def test_many_files_are_loaded_together_and_one_by_one(results: dict[str, Any]) -> None:
+    found = results["many_files"]
+    assert found["files"] == QUICK.many_files
+    assert found["inserted"] == found["rows"] == QUICK.many_files * QUICK.many_files_rows
+    assert found["seconds_one_by_one"] > found["seconds"] > 0
+    assert 30e6 < found["peak_memory_bytes"] < 2e9
 
 
 def test_proofs_cover_every_layer(results: dict[str, Any]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+import time
+from unittest import mock
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -77,6 +79,27 @@ def test_a_proof_takes_up_metadata_that_was_written_by_hand(schema: Client, by_l
     assert [proof.was_rebuilt for proof in proofs] == [True]
     assert schema.query("SELECT customer_id FROM l3_power_joined").result_rows == [("by hand",)]
     assert unverified_partitions(schema, L3) == []
+
+
+def test_dictionaries_are_not_reloaded_again_for_a_row_by_hand_that_changes_nothing(schema: Client) -> None:
+    for _ in range(2):
+        write_by_hand(schema, "by hand")
+        time.sleep(1.1)  # the time at which a dictionary was loaded has whole seconds
+        take_up_manual_changes(schema)
+    with mock.patch("iot_platform.layers.dictionaries.reload_dictionaries") as reload:
+        take_up_manual_changes(schema)
+    reload.assert_not_called()
+    assert len(numbers(schema)) == 1
+
+
+def test_a_number_that_was_given_before_a_kill_is_taken_up(schema: Client) -> None:
+    write_by_hand(schema, "by hand")
+    time.sleep(1.1)
+    schema.command("SYSTEM RELOAD DICTIONARIES")
+    number_versions(schema)
+    take_up_manual_changes(schema)
+    schema.insert("l1_power_raw", [[MARCH, 7, 1.0]], column_names=["timestamp", "device_id", "power_usage_kWh"])
+    assert schema.query("SELECT customer_id FROM l3_power_joined").result_rows == [("by hand",)]
 
 
 def test_metadata_written_by_hand_during_proofs_is_taken_up_by_the_next(

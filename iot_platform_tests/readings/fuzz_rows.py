@@ -192,7 +192,7 @@ def _write(row: Row, chance: Random, delimiter: bytes, temper: Temper) -> None:
     ]
     end = chance.choice(temper.line_ends)
     if temper.malformed and chance.random() < 0.03:
-        row.text = _malformed(chance, delimiter, texts, open_quotes=temper.open_quotes) + end
+        row.text = malformed(chance, delimiter, texts, open_quotes=temper.open_quotes) + end
         row.verdict, row.key = WRONG_COLUMN_COUNT, None
         return
     row.text = delimiter.join(_quoted(chance, text, delimiter, temper) for text in texts) + end
@@ -219,7 +219,7 @@ def _note(chance: Random, delimiter: bytes, temper: Temper) -> bytes:
     return chance.choice(notes)
 
 
-def _malformed(chance: Random, delimiter: bytes, texts: list[bytes], *, open_quotes: bool) -> bytes:
+def malformed(chance: Random, delimiter: bytes, texts: list[bytes], *, open_quotes: bool) -> bytes:
     """A malformed line: too few or too many fields, an unclosed quote, or random bytes."""
     # Without quotes and line ends in the fields, their number is certainly wrong.
     plain = [text.translate(None, b'"\r\n' + delimiter) for text in texts]

@@ -100,11 +100,9 @@ def test_byte_order_mark_and_compression(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"", "is empty"),
-        ("time,kwh\n".encode("utf-16"), "UTF-16"),
         (b"\x00\x01\x02", "neither a CSV nor a Parquet"),
         (b"PAR1 and nothing else", "not a readable Parquet"),
         (gzip.compress(HEADER + b"a,1,2\n" * 100, mtime=0)[:-9], "cannot be unpacked"),
-        (b"\xff,\xfe\n", "not UTF-8"),
     ],
 )
 def test_errors_name_the_unusable_file(tmp_path: Path, content: bytes, message: str) -> None:

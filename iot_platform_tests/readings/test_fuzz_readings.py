@@ -24,13 +24,16 @@ from iot_platform.layers.catalog import L2, RAW_TABLE
 from iot_platform.layers.proof import prove_all
 from iot_platform.layers.summary import summarize
 from iot_platform.readings.files import csv_rows, parquet_rows
+from iot_platform_tests.readings import fuzz_dress
+from iot_platform_tests.readings.fuzz_dress import write_dressed
 from iot_platform_tests.readings.fuzz_parquet import write_numbers, write_texts
 from iot_platform_tests.readings.fuzz_rows import ACCEPTED, Row, write_csv
 
 SEED = int(os.environ.get("IOT_FUZZ_SEED", "20260101"))
 ROWS = int(os.environ.get("IOT_FUZZ_ROWS", "60000"))
-SHARES = {"csv": 4, "texts": 1, "numbers": 1}
-WRITERS = {"csv": write_csv, "texts": write_texts, "numbers": write_numbers}
+SHARES = {"csv": 4, "dressed": 2, "texts": 1, "numbers": 1}
+WRITERS = {"csv": write_csv, "dressed": write_dressed, "texts": write_texts, "numbers": write_numbers}
+OPTIONS = {"dressed": fuzz_dress.OPTIONS}
 SHOWN = 10
 
 Places = dict[tuple[int, int], list[tuple[str, str]]]
@@ -58,15 +61,15 @@ def test_every_row_is_in_exactly_one_place(
     path = tmp_path / f"readings.{kind}"
     count = ROWS * SHARES[kind] // sum(SHARES.values())
     rows = WRITERS[kind](path, chance, count, int(time.time()))
-    outcome = load_by_command(platform, path)
+    outcome = load_by_command(platform, path, OPTIONS.get(kind, []))
     wrong = list(differences(rows, outcome))
     assert not wrong, f"seed {SEED}, {kind}: {len(wrong):,} rows, such as\n" + "\n".join(wrong[:SHOWN])
     assert_sums(platform, rows, outcome)
 
 
-def load_by_command(client: Client, path: Path) -> Outcome:
+def load_by_command(client: Client, path: Path, options: list[str]) -> Outcome:
     report = path.with_suffix(".rejects.csv")
-    arguments = ["readings", "--json", "--device-ids", "numeric", "--rejects", str(report), str(path)]
+    arguments = ["readings", "--json", "--device-ids", "numeric", "--rejects", str(report), *options, str(path)]
     ended = CliRunner().invoke(load, arguments, catch_exceptions=False)
     assert ended.exit_code == 0, ended.output
     assert all(proof.is_equal for proof in prove_all(client))

@@ -12,7 +12,8 @@ from iot_platform.errors import SourceError
 from iot_platform.readings.files.daylight_saving import HoursOfFile, differs_from_utc
 from iot_platform.readings.files.decimals import NumberForms, decide_decimal
 from iot_platform.readings.files.parsing import parse_energy, parse_timestamps
-from iot_platform.readings.files.time_formats import TimeForms, decide_time_format
+from iot_platform.readings.files.time_formats import decide_time_format
+from iot_platform.readings.files.time_forms import TimeForms
 
 
 def format_of(*texts: str, given: str | None = None) -> str:
@@ -68,7 +69,7 @@ def test_the_user_decides() -> None:
 )
 def test_times_of_a_format(text: str, time_format: str, expected: str) -> None:
     second = int(dt.datetime.fromisoformat(expected).replace(tzinfo=dt.UTC).timestamp())
-    parsed = parse_timestamps(pa.array([text, "2024-01-01", "x"]), "UTC", time_format)  # type: ignore[arg-type]
+    parsed = parse_timestamps(pa.array([text, "2024-01-01", "x"]), "UTC", time_format)
     assert parsed.values.to_pylist() == [second, 1704067200, None]
 
 

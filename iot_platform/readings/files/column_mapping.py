@@ -30,11 +30,17 @@ class FileOptions:
     """How to read files; None or "auto": determined from the header and the rows of each file.
 
     ``register``: whether the values are totals of a register. ``override_unit``: ``unit`` holds even if the file names
-    another one.
+    another one. ``date_column``, ``time_column``: instead of ``timestamp_column``. ``device``: the meter of the whole
+    file; ``device_from_name``: a pattern of its name. ``format``: one of file_format.FORMATS. ``sheet``: the sheet of a
+    workbook. ``wide``: each row holds the values of a day, or of several meters.
     """
 
     timestamp_column: str | None = None
+    date_column: str | None = None
+    time_column: str | None = None
     device_column: str | None = None
+    device: str | None = None
+    device_from_name: str | None = None
     value_column: str | None = None
     unit: str | None = None
     timezone: str | None = None
@@ -45,6 +51,10 @@ class FileOptions:
     timestamp_format: str | None = None
     decimal: Literal["comma", "point"] | None = None
     register: bool | None = None
+    encoding: str | None = None
+    format: str = "auto"
+    sheet: str | None = None
+    wide: Literal["day", "meters"] | None = None
     # Not a part of the mapping: it decides whether the last line is loaded, not what it means.
     accept_last_line: bool = False
 
@@ -54,7 +64,8 @@ class ColumnMapping:
     """Everything that decides how the bytes of a file become readings.
 
     ``device_ids``: "numeric" rejects rows whose id is a name. ``by_older_rule``: the file was loaded by a version in
-    which the ids of a file were all numbers or all names; ``device_ids`` says which.
+    which the ids of a file were all numbers or all names; ``device_ids`` says which. ``format``: the key of a
+    FileFormat.
     """
 
     columns: Columns
@@ -62,6 +73,7 @@ class ColumnMapping:
     device_ids: IdKind
     conventions: Conventions = Conventions()
     by_older_rule: bool = False
+    format: str = ""
 
     def key(self) -> str:
         """A text that is the same for the same mapping; a part of the source's name.
@@ -73,6 +85,8 @@ class ColumnMapping:
         del fields["by_older_rule"], fields["conventions"]
         if self.device_ids == "external" and not self.by_older_rule:
             fields["device_ids"] = "auto"
+        if not self.format:
+            del fields["format"]
         if unusual := self.conventions.unusual():
             fields["conventions"] = unusual
         return json.dumps(fields, sort_keys=True)
@@ -82,8 +96,10 @@ class ColumnMapping:
         columns = self.columns
         names = " (names are rejected)" if self.device_ids == "numeric" and not self.by_older_rule else ""
         quantity = "register" if self.conventions.is_register else TABLE[columns.unit].quantity
+        known = f"{self.format}: " if self.format else ""
         return (
-            f"time {columns.timestamp!r} ({self.timezone} unless it names a zone), meter {columns.device!r}{names}, "
+            f"{known}time {columns.timestamp!r} ({self.timezone} unless it names a zone), "
+            f"meter {columns.device!r}{names}, "
             f"{quantity} {columns.value!r} in {columns.unit}{self.conventions.describe()}"
         )
 
@@ -93,19 +109,28 @@ def convert(
 ) -> tuple[Parsed, Parsed, Parsed]:
     """The UTC starts of the intervals, the meter ids (text), and the kWh in the rows; registers are not differenced."""
     columns, conventions = mapping.columns, mapping.conventions
-    times = parse_timestamps(rows.columns[columns.timestamp], mapping.timezone, conventions.time_format)
+    encoding = conventions.encoding
+    times = parse_timestamps(
+        rows.columns[columns.timestamp], mapping.timezone, conventions.time_format, encoding=encoding
+    )
     if repeated_hours is not None:
         times.values = repeated_hours.fill(rows.places, times.values, times.reasons)
-    energy = parse_energy(rows.columns[columns.value], columns.unit, conventions.decimal)
-    ids = parse_ids(rows.columns[columns.device], by_older_rule=mapping.by_older_rule)
-    is_power, is_end = TABLE[columns.unit].quantity == "power", conventions.stamp == "end"
+    energy = parse_energy(rows.columns[columns.value], columns.unit, conventions.decimal, encoding=encoding)
+    ids = parse_ids(rows.columns[columns.device], by_older_rule=mapping.by_older_rule, encoding=encoding)
+    apply_interval(times, lambda: ids.values, energy, mapping)
+    return times, ids, energy
+
+
+def apply_interval(times: Parsed, ids: Callable[[], Column], energy: Parsed, mapping: ColumnMapping) -> None:
+    """Make energy of power, and starts of intervals of their ends, as far as the mapping says so."""
+    conventions = mapping.conventions
+    is_power, is_end = TABLE[mapping.columns.unit].quantity == "power", conventions.stamp == "end"
     if is_power or is_end:
-        interval_s = conventions.interval_of(normalized(ids.values))
+        interval_s = conventions.interval_of(normalized(ids()))
         if is_power:
             energy.values = pc.divide(pc.multiply(energy.values, interval_s.cast(pa.float64())), 3600.0)
         if is_end:
             times.values = _moved_back(times, interval_s)
-    return times, ids, energy
 
 
 def to_readings(
@@ -172,7 +197,7 @@ def _good_rows(
     reasons = reasons_of(times, ids, energy)
     good = pa.array(reasons == "")
     seconds = times.values.filter(good).cast(pa.int64()).cast(pa.timestamp("s", "UTC"))
-    rejects = _in_order(rows, reasons.tolist()) if len(seconds) < rows.records else []
+    rejects = in_order(rows, reasons.tolist()) if len(seconds) < rows.records else []
     return _GoodRows(
         seconds,
         ids.values.filter(good),
@@ -191,7 +216,8 @@ def _moved_back(times: Parsed, interval_s: Column) -> Column:
     return pc.if_else(pa.array(too_early), None, starts).cast(pa.uint32())
 
 
-def _in_order(rows: RawRows, reasons: Sequence[str]) -> list[Reject]:
+def in_order(rows: RawRows, reasons: Sequence[str]) -> list[Reject]:
+    """The rows with a reason, and the malformed ones, in the order of the file."""
     rejects = list(rows.malformed)
     for index, reason in enumerate(reasons):
         if reason:

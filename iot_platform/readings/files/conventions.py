@@ -8,7 +8,8 @@ from typing import Any, Literal
 import pyarrow as pa
 from pyarrow import compute
 
-from iot_platform.readings.files.decimals import Decimal
+from iot_platform.readings.files.csv_text import name_of_encoding
+from iot_platform.readings.files.decimals import Decimal, describe_decimal
 from iot_platform.readings.files.raw_rows import Column
 from iot_platform.readings.files.time_formats import TimeFormat
 
@@ -21,7 +22,8 @@ class Conventions:
     """The conventions of a file. The defaults are the usual ones.
 
     ``interval_s``: the interval of all meters, 0 if it is not needed; ``intervals``: meters and their intervals, if
-    they differ. ``repeated_hours``: the hour that clocks repeat is told apart by the order of the rows.
+    they differ. ``repeated_hours``: the hour that clocks repeat is told apart by the order of the rows. ``encoding``:
+    that of a text; "" for UTF-8.
     """
 
     stamp: Literal["start", "end"] = "start"
@@ -31,6 +33,7 @@ class Conventions:
     decimal: Decimal = "."
     is_register: bool = False
     repeated_hours: bool = False
+    encoding: str = ""
 
     def unusual(self) -> dict[str, Any]:
         """The conventions that differ from the defaults."""
@@ -48,8 +51,10 @@ class Conventions:
             words.append("times are the end of the interval")
         if self.time_format:
             words.append(f"times {self.time_format}")
-        if self.decimal == ",":
-            words.append("decimal commas")
+        if self.decimal != ".":
+            words.append(f"decimal {describe_decimal(self.decimal)}")
+        if self.encoding:
+            words.append(f"text in {name_of_encoding(self.encoding)}")
         return "".join(f", {word}" for word in words)
 
     def interval_of(self, ids: Column) -> Column:

@@ -21,11 +21,15 @@ class Record:
 
 
 class RecordSplitter:
-    """Splits lines into records of a known number of columns. A field is quoted only if it begins with ``"``."""
+    """Splits lines into records of a known number of columns. A field is quoted only if it begins with ``"``.
 
-    def __init__(self, delimiter: str, columns: int) -> None:
+    ``comment``: how lines begin that are comments; they are left out.
+    """
+
+    def __init__(self, delimiter: str, columns: int, comment: bytes | None = None) -> None:
         self._delimiter = delimiter.encode()
         self._columns = columns
+        self._comment = comment
         d = re.escape(self._delimiter)
         self._field = re.compile(rb'"((?:[^"]|"")*+)"([^%b]*+)|([^%b]*+)' % (d, d))
         self._closed = _closed_record(self._delimiter, allow_text_after_quote=True)
@@ -45,6 +49,9 @@ class RecordSplitter:
         """
         index = 0
         while index < len(lines):
+            if self._comment and lines[index].startswith(self._comment):
+                index += 1
+                continue
             count = self._length(lines, index)
             if count is None and not is_last and len(lines) - index < LONGEST_RECORD_LINES:
                 yield index

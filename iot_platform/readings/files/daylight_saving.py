@@ -33,6 +33,8 @@ class HoursOfFile:
     """How many readings a file has in each hour, and how many of a time that the meter has had before."""
 
     def __init__(self) -> None:
+        # Pages that are never touched take no memory.
+        self._bounds = _HOURS, 0
         self._readings = np.zeros(_HOURS, dtype=np.int64)
         self._repeats = np.zeros(_HOURS, dtype=np.int64)
 
@@ -40,18 +42,21 @@ class HoursOfFile:
         """Note the times of a piece, and those that a meter has had before."""
         for counts, times in ((self._readings, seconds), (self._repeats, repeated)):
             if len(times):
-                found = np.bincount(times // HOUR_S)
-                counts[: len(found)] += found
+                hours = times // HOUR_S
+                first, last = int(hours.min()), int(hours.max()) + 1
+                self._bounds = min(first, self._bounds[0]), max(last, self._bounds[1])
+                counts[first:last] += np.bincount(hours - first)
 
     def sign_of_local_time(self) -> tuple[str, str] | None:
         """A zone whose clock changes are visible in the file, and what shows them, in words; None: there is none."""
-        hours = np.flatnonzero(self._readings)
+        first, last = self._bounds
+        hours = np.flatnonzero(self._readings[first:last]) + first
         if len(hours) < 2:
             return None
         gaps = hours[:-1][np.diff(hours) == 2] + 1
         if len(gaps) > min(_MOST_GAPS, max(1, _MOST_GAPS_SHARE * len(hours))):
             gaps = gaps[:0]
-        repeated = np.flatnonzero(self._repeats)
+        repeated = np.flatnonzero(self._repeats[first:last]) + first
         if len(repeated) > _MOST_GAPS:
             repeated = repeated[:0]
         for name in _ZONES:
@@ -59,7 +64,7 @@ class HoursOfFile:
             skipped = [hour for hour in gaps.tolist() if _is_skipped(hour, zone)]
             twice = [hour for hour in repeated.tolist() if _is_twice(hour, zone)]
             repeats = int(self._repeats[twice].sum())
-            if repeats < _CLEAR_SHARE * int(self._repeats.sum()):
+            if repeats < _CLEAR_SHARE * int(self._repeats[first:last].sum()):
                 repeats = 0
             missing = int(self._readings[[hour - 1 for hour in skipped]].sum())
             signs = repeats + missing

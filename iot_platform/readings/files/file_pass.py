@@ -16,12 +16,17 @@ from iot_platform.devices.meter_ids import normalized, refuse_scientific
 from iot_platform.readings.files.column_mapping import ColumnMapping
 from iot_platform.readings.files.daylight_saving import HoursOfFile
 from iot_platform.readings.files.decimals import NumberForms
+from iot_platform.readings.files.encodings import TextForms
+from iot_platform.readings.files.kept_rows import KeptRows
+from iot_platform.readings.files.last_line import LastRow
 from iot_platform.readings.files.local_times import TWICE, RepeatedHourRows, RepeatedHours
 from iot_platform.readings.files.parsing import decoded, parse_energy, parse_ids, parse_timestamps
-from iot_platform.readings.files.raw_rows import Column, RawRows
+from iot_platform.readings.files.raw_rows import Column, Fact, RawRows
 from iot_platform.readings.files.registers import RegisterReader, readings_table
 from iot_platform.readings.files.series import MeterSeries
-from iot_platform.readings.files.time_formats import TimeForms, to_iso
+from iot_platform.readings.files.time_formats import to_iso
+from iot_platform.readings.files.time_forms import TimeForms
+from iot_platform.readings.files.written_times import AT_0, AT_24
 
 # pyarrow's type stubs need the type of each array, which depends on the file.
 pc: Any = compute
@@ -41,25 +46,36 @@ class FilePass:
     first: int = 2**32
     last: int = -1
     has_local_times: bool = False
-    may_be_cut: bool = False
+    last_row: LastRow | None = None
+    last_rows: RawRows | None = None
     time_forms: TimeForms = field(default_factory=TimeForms)
     number_forms: NumberForms = field(default_factory=NumberForms)
+    text_forms: TextForms = field(default_factory=TextForms)
+    at_0: int = 0
+    at_24: int = 0
+    repeats: int = 0
     series: MeterSeries = field(default_factory=MeterSeries)
     hours: HoursOfFile = field(default_factory=HoursOfFile)
     twice: RepeatedHourRows = field(default_factory=RepeatedHourRows)
     units: Counter[str] = field(default_factory=Counter)
     first_rows: RawRows | None = None
+    facts: list[Fact] = field(default_factory=list)
     register: RegisterReader | None = None
     register_total: float = 0.0
+    kept: KeptRows = field(default_factory=KeptRows)
 
     def add(self, rows: RawRows, where: Callable[[int], str]) -> None:
         """Add a piece of the file. Raises SourceError for ids in scientific notation; ``where`` names a row's place."""
         self.rows += rows.records
+        self.last_rows = rows
         if not len(rows.places):
+            self.kept.add_malformed(rows)
             return
         self.first_rows = self.first_rows or rows
         columns, conventions = self.mapping.columns, self.mapping.conventions
-        column, values = _text(rows.columns[columns.timestamp]), _text(rows.columns[columns.value])
+        encoding = conventions.encoding
+        column, values = (_text(rows.columns[name], encoding) for name in (columns.timestamp, columns.value))
+        self.text_forms.add(*(rows.columns[name] for name in columns.names))
         self.time_forms.add(column)
         self.number_forms.add(values)
         if self.unit_column is not None:
@@ -71,10 +87,13 @@ class FilePass:
         if self.repeated_hours is not None:
             times.values = self.repeated_hours.fill(rows.places, times.values, times.reasons)
         energy = parse_energy(values, "kWh", conventions.decimal)
-        meters = self._meters(rows, where)
+        self._add_unread(column, times.values, values, energy.values)
+        ids = self._ids(rows, where)
+        meters = self._meters(ids)
         if times.values.null_count:
             self._add_repeated_hours(rows, column, times.reasons, meters)
         good = _as_numpy(pc.and_(times.values.is_valid(), energy.values.is_valid())) & (meters >= 0)
+        self.kept.add(rows, good, (times.values, ids, energy.values), self.mapping, self.repeated_hours)
         seconds = times.values.to_numpy(zero_copy_only=False)[good].astype(np.int64)
         numbers = energy.values.to_numpy(zero_copy_only=False)[good]
         if not len(seconds):
@@ -82,6 +101,7 @@ class FilePass:
         self.readable += len(seconds)
         self.first, self.last = min(self.first, int(seconds.min())), max(self.last, int(seconds.max()))
         repeated = self.series.add(meters[good], seconds, numbers)
+        self.repeats += len(repeated)
         if self.has_local_times:
             self.hours.add(seconds, repeated)
         if self.register is not None:
@@ -89,22 +109,35 @@ class FilePass:
             energies = intervals["power_usage_kWh"].to_numpy()
             self.register_total += float(energies[np.isfinite(energies)].sum())
 
-    def _meters(self, rows: RawRows, where: Callable[[int], str]) -> npt.NDArray[np.int64]:
-        """The number of each row's meter in ``series``; -1: none."""
+    def _add_unread(self, column: Column, times: Column, values: Column, energy: Column) -> None:
+        if times.null_count:
+            self.time_forms.add_unread(column.filter(times.is_null()))
+        if energy.null_count:
+            self.number_forms.add_unread(values.filter(energy.is_null()))
+        if self.mapping.conventions.time_format and pa.types.is_string(column.type):
+            self.at_0 += pc.sum(pc.match_substring_regex(column, AT_0), min_count=0).as_py()
+            self.at_24 += pc.sum(pc.match_substring_regex(column, AT_24), min_count=0).as_py()
+
+    def _ids(self, rows: RawRows, where: Callable[[int], str]) -> Column:
+        """The id of each row as text, encoded as a dictionary."""
         column = rows.columns[self.mapping.columns.device]
         encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-        ids = parse_ids(encoded.dictionary).values
+        ids = parse_ids(encoded.dictionary, encoding=self.mapping.conventions.encoding).values
         # A dictionary of Parquet may have texts that these rows do not have.
         used = encoded.indices.drop_null().unique()
         refuse_scientific(
             ids.take(used), lambda index: where(int(rows.places[pc.index(encoded.indices, used[index]).as_py()]))
         )
-        names = normalized(ids).to_pylist()
+        return pa.DictionaryArray.from_arrays(encoded.indices, ids)
+
+    def _meters(self, ids: Column) -> npt.NDArray[np.int64]:
+        """The number of each row's meter in ``series``; -1: none."""
+        names = normalized(ids.dictionary).to_pylist()
         known = [name for name in names if name is not None]
         # The last one, which index -1 finds, is for rows without an id.
         codes = np.full(len(names) + 1, -1, dtype=np.int64)
         codes[[index for index, name in enumerate(names) if name is not None]] = self.series.codes(known)
-        return np.asarray(codes[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)])
+        return np.asarray(codes[ids.indices.fill_null(-1).to_numpy(zero_copy_only=False)])
 
     def _add_units(self, column: Column) -> None:
         for pair in pc.value_counts(_text(column).cast(pa.string()).drop_null()).to_pylist():
@@ -122,12 +155,12 @@ class FilePass:
                 self.twice.add(names[meters[index]], second, int(rows.places[index]))
 
 
-def _text(column: Column) -> Column:
+def _text(column: Column, encoding: str = "") -> Column:
     """The column; text is decoded."""
     kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return column
-    return decoded(column)[0]
+    return decoded(column, encoding)[0]
 
 
 def _has_local_times(column: Column) -> bool:

@@ -9,14 +9,17 @@ import pyarrow as pa
 
 from iot_platform.devices.meter_ids import MeterIds
 from iot_platform.readings.files.column_mapping import ColumnMapping, to_readings
-from iot_platform.readings.files.last_line import LastLine, LastReading
+from iot_platform.readings.files.inspection import Inspected
+from iot_platform.readings.files.last_line import LastLine, LastReading, LastRow, last_row
 from iot_platform.readings.files.local_times import RepeatedHours
 from iot_platform.readings.files.open_file import naming_errors
-from iot_platform.readings.files.raw_rows import RawRows, RowSource
+from iot_platform.readings.files.raw_rows import RawRows, Reject, RowSource
 from iot_platform.readings.files.registers import RegisterReader
 from iot_platform.readings.files.rejects import RejectReport
 
 Progress = Callable[[float], None]
+# Number of rows, readings, rows that are none, and the last row of the file if it is among them.
+Piece = tuple[int, pa.Table, list[Reject], LastRow | None]
 
 
 class FileReadings:
@@ -25,43 +28,49 @@ class FileReadings:
     ``last_line``: what is known of a last line without a line end, when the piece with the last row was read.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        source: RowSource,
-        rows: Iterator[RawRows],
-        mapping: ColumnMapping,
-        repeated_hours: RepeatedHours | None,
-        report: RejectReport,
-        last: LastReading,
-    ) -> None:
-        self.mapping = mapping
+    def __init__(self, path: Path, pieces: Iterator[Piece], mapping: ColumnMapping, report: RejectReport) -> None:
         self.report = report
-        self.last = last
         self.last_line: LastLine = ""
         self._path = path
-        self._source = source
-        self._rows = rows
-        self._repeated_hours = repeated_hours
-        self._register = RegisterReader(mapping.conventions.interval_s)
+        self._pieces = pieces
+        self._register = RegisterReader(mapping.conventions.interval_s) if mapping.conventions.is_register else None
 
     @property
     def without_interval(self) -> int:
         """Number of readings of a register, so far, that end no interval."""
-        return self._register.without_interval
+        return self._register.without_interval if self._register else 0
 
-    def pieces(self, meter_ids: MeterIds, progress: Progress) -> Iterator[tuple[int, pa.Table]]:
+    def pieces(self, last: LastReading) -> Iterator[tuple[int, pa.Table]]:
         """Number of rows and readings of each piece."""
         while True:
             with naming_errors(self._path):
-                piece = next(self._rows, None)
+                piece = next(self._pieces, None)
                 if piece is None:
                     return
-                readings, rejects = to_readings(piece, self.mapping, meter_ids, self._repeated_hours)
-                columns = self.mapping.columns.names
-                self.last_line = self.last.judge(self._source, columns, piece, readings, rejects)
-                if self.mapping.conventions.is_register:
+                records, readings, rejects, row = piece
+                self.last_line = last.judge(row, readings, rejects)
+                if self._register:
                     readings = self._register.intervals(readings)
             self.report.add(rejects)
-            progress(self._source.progress())
-            yield piece.records, readings
+            yield records, readings
+
+
+def kept_pieces(found: Inspected, mapping: ColumnMapping, meter_ids: MeterIds) -> Iterator[Piece]:
+    """The pieces that the inspection has kept."""
+    for records, readings, rejects, is_last in found.kept.pieces(mapping, meter_ids):
+        yield records, readings, rejects, found.last_row if is_last else None
+
+
+def read_pieces(
+    source: RowSource,
+    rows: Iterator[RawRows],
+    mapping: ColumnMapping,
+    repeated_hours: RepeatedHours | None,
+    meter_ids: MeterIds,
+    progress: Progress,
+) -> Iterator[Piece]:
+    """The pieces of an open file."""
+    for piece in rows:
+        readings, rejects = to_readings(piece, mapping, meter_ids, repeated_hours)
+        progress(source.progress())
+        yield piece.records, readings, rejects, last_row(source, mapping.columns.names, piece)

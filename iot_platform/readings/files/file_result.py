@@ -43,6 +43,11 @@ class FileResult:
         return self.rows_read or (self.inspection.rows if self.inspection else 0)
 
     @property
+    def bad_rows_found(self) -> int:
+        """Number of rows that the inspection of a dry run could not read as readings; 0 after a load."""
+        return self.inspection.rows - self.inspection.readable if self.inspection and not self.rows_read else 0
+
+    @property
     def has_no_readings(self) -> bool:
         """Whether the file has rows, and not one of them is a reading."""
         found = self.inserted + self.already_loaded + self.without_interval

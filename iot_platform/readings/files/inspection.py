@@ -6,27 +6,32 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
 
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions
 from iot_platform.readings.files.columns import Columns, Header
 from iot_platform.readings.files.conventions import Conventions
-from iot_platform.readings.files.decimals import decide_decimal
+from iot_platform.readings.files.decimals import decide_decimal, describe_decimal
+from iot_platform.readings.files.file_format import FileFormat
 from iot_platform.readings.files.file_pass import FilePass
+from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.files.judgement import (
     check_registers,
     check_time_zone,
+    check_times,
     energy_of,
     interval_conventions,
     interval_summary,
     unit_of_column,
     warnings_of,
 )
-from iot_platform.readings.files.last_line import may_be_cut
+from iot_platform.readings.files.kept_rows import KeptRows
+from iot_platform.readings.files.last_line import LastRow, last_row
 from iot_platform.readings.files.local_times import RepeatedHours
-from iot_platform.readings.files.open_file import open_row_source
+from iot_platform.readings.files.open_readings import open_readings
 from iot_platform.readings.files.preview import preview
+from iot_platform.readings.files.raw_rows import Fact, encoding_of, facts_of
 from iot_platform.readings.files.registers import RegisterReader
 from iot_platform.readings.files.time_formats import decide_time_format
 from iot_platform.readings.files.units import TABLE
@@ -60,56 +65,77 @@ class Inspection:
     first: str | None
     last: str | None
     kWh: float | None
+    facts: list[Fact] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     preview: list[tuple[str, str, float]] = field(default_factory=list)
+    format: str = ""
+    format_from: str = ""
 
 
 @dataclass(frozen=True)
 class Inspected:
     """The result of an inspection: the mapping with all conventions, and the times of the repeated hours.
 
-    ``may_be_cut``: the last line has no line end, and may be incomplete.
+    ``kept``: the rows, if they are few enough to be kept. ``last_row``: the last one, if its line has no line end.
     """
 
     mapping: ColumnMapping
     repeated_hours: RepeatedHours | None
     inspection: Inspection
-    may_be_cut: bool
+    kept: KeptRows
+    last_row: LastRow | None
+
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether the last line may be incomplete."""
+        return self.last_row is not None and self.last_row.may_be_cut
 
 
 def may_be_usual(header: Header, options: FileOptions) -> bool:
     """Whether header and options leave it open that a file has the usual conventions."""
     is_energy = TABLE[header.columns.unit].quantity == "energy" and header.unit_column is None
     is_end = (options.stamp or header.stamp) == "end"
-    named = options.interval_s or options.register or options.timestamp_format or options.decimal
+    named = options.interval_s or options.register or options.timestamp_format or options.decimal or options.encoding
     return is_energy and not is_end and not named
 
 
 def inspect_file(
-    path: Path, mapping: ColumnMapping, header: Header, options: FileOptions, zones_of: ZonesOf = lambda names: {}
+    file: InputFile,
+    mapping: ColumnMapping,
+    header: Header,
+    options: FileOptions,
+    zones_of: ZonesOf = lambda names: {},
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Inspected:
     """Read a whole file, usually once, and decide how it is to be read.
 
     Raises SourceError, with the options that answer the question, when the file can be read in two ways.
     """
-    found = _read(path, mapping, header, options)
+    found, file_format = _read(file, mapping, header, options, progress)
     mapping, unit_from = found.mapping, header.unit_from
     if header.unit_column is not None:
         unit, unit_from = unit_of_column(found.units, header, options)
         mapping = replace(mapping, columns=replace(mapping.columns, unit=unit))
+    check_times(found, header, options)
     check_time_zone(found, options, zones_of)
     check_registers(found, mapping, options)
     stamp = "start" if options.register else (options.stamp or header.stamp)
     conventions = replace(mapping.conventions, stamp=stamp, is_register=bool(options.register))
     conventions = interval_conventions(found.series, conventions, mapping.columns.unit, header, options)
     mapping = replace(mapping, conventions=conventions)
-    inspection = _inspection(found, mapping, header, options, unit_from)
-    return Inspected(mapping, found.repeated_hours, inspection, found.may_be_cut)
+    inspection = _inspection(found, mapping, header, options, unit_from, file_format)
+    return Inspected(mapping, found.repeated_hours, inspection, found.kept, found.last_row)
 
 
-def _read(path: Path, mapping: ColumnMapping, header: Header, options: FileOptions) -> FilePass:
-    """The last pass over a file: the one that was made with the right formats."""
-    conventions = Conventions()
+def _read(
+    file: InputFile,
+    mapping: ColumnMapping,
+    header: Header,
+    options: FileOptions,
+    progress: Callable[[float], None],
+) -> tuple[FilePass, FileFormat]:
+    """The last pass over a file: the one that was made with the right formats; and what the file is."""
+    conventions, formats = Conventions(), None
     repeated_hours: RepeatedHours | None = None
     for _ in range(MOST_PASSES):
         register = RegisterReader() if options.register else None
@@ -117,31 +143,46 @@ def _read(path: Path, mapping: ColumnMapping, header: Header, options: FileOptio
             replace(mapping, conventions=conventions), header.unit_column, repeated_hours, register=register
         )
         names = [*mapping.columns.names, *([header.unit_column] if header.unit_column else [])]
-        with closing(open_row_source(path)) as source:
+        with closing(open_readings(file, options).source) as source:
             for rows in source.rows(names):
-                found.add(rows, f"{path}, {source.place_name} {{}}".format)
-            found.may_be_cut = may_be_cut(source, mapping.columns.names)
-        decided = Conventions(
-            time_format=decide_time_format(found.time_forms, options.timestamp_format),
-            decimal=decide_decimal(found.number_forms, options.decimal),
-            repeated_hours=conventions.repeated_hours,
-        )
+                found.add(rows, partial(_where, file, source.place_name))
+                progress(source.progress())
+            found.last_row = last_row(source, mapping.columns.names, found.last_rows)
+            found.facts, file_format = facts_of(source), source.format
+            # The first pass decides: it counts what cannot be read without a format.
+            formats = formats or _formats(found, options, encoding_of(source))
+        decided = replace(formats, repeated_hours=conventions.repeated_hours)
         if decided == conventions and found.twice.rows and repeated_hours is None:
             newest_first = found.series.net_direction < 0
             repeated_hours = found.twice.resolve(mapping.timezone, newest_first=newest_first)
             decided = replace(decided, repeated_hours=len(repeated_hours.places) > 0)
         if decided == conventions:
-            return found
+            return found, file_format
         conventions = decided
     raise SourceError("The formats of the file cannot be decided. Set --timestamp-format and --decimal.")
 
 
+def _formats(found: FilePass, options: FileOptions, encoding: str) -> Conventions:
+    return Conventions(
+        time_format=decide_time_format(found.time_forms, options.timestamp_format),
+        decimal=decide_decimal(found.number_forms, options.decimal),
+        encoding=encoding or (found.text_forms.encoding() if options.encoding is None else ""),
+    )
+
+
 def _inspection(
-    found: FilePass, mapping: ColumnMapping, header: Header, options: FileOptions, unit_from: str
+    found: FilePass,
+    mapping: ColumnMapping,
+    header: Header,
+    options: FileOptions,
+    unit_from: str,
+    file_format: FileFormat,
 ) -> Inspection:
     conventions = mapping.conventions
     moved = conventions.interval_s if conventions.stamp == "end" else 0
-    if not found.has_local_times:
+    if file_format.time_zone:
+        zone, zone_from = file_format.time_zone, file_format.time_zone_from
+    elif not found.has_local_times:
         zone, zone_from = "UTC", "in the times"
     else:
         zone, zone_from = mapping.timezone, "given" if options.timezone else "assumed"
@@ -158,14 +199,21 @@ def _inspection(
         stamp=conventions.stamp,
         stamp_from="given" if options.stamp else header.stamp_from,
         time_format=conventions.time_format or "ISO 8601 or epoch",
-        decimal="comma" if conventions.decimal == "," else "point",
+        decimal=describe_decimal(conventions.decimal),
         interval=interval_summary(found.series),
         first=_iso(found.first - moved) if found.readable else None,
         last=_iso(found.last - moved) if found.readable else None,
         kWh=energy_of(found, mapping),
-        warnings=warnings_of(found, mapping, options),
+        facts=found.facts,
+        warnings=[*file_format.notes(), *warnings_of(found, mapping, options)],
         preview=preview(found.first_rows, mapping, found.repeated_hours),
+        format=file_format.name,
+        format_from=file_format.recognised_by,
     )
+
+
+def _where(file: InputFile, place_name: str, place: int) -> str:
+    return f"{file.shown}, {place_name} {place}"
 
 
 def _iso(second: int) -> str:

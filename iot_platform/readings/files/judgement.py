@@ -53,6 +53,20 @@ def unit_of_column(units: Counter[str], header: Header, options: FileOptions) ->
     return symbol, "unit column" if header.unit_from == "assumed" else header.unit_from
 
 
+def check_times(found: FilePass, header: Header, options: FileOptions) -> None:
+    """Raise SourceError if the times seem to lack the time of day, or to be the ends of intervals without saying so."""
+    if header.is_date and found.repeats * 2 > found.readable:
+        raise SourceError(
+            f"Column {header.columns.timestamp!r} has dates, and most of them occur several times for a meter: the "
+            "time of day is missing. Set --timestamp-column, or --date-column and --time-column."
+        )
+    if found.at_24 and not found.at_0 and options.stamp is None and header.stamp_from == "assumed":
+        raise SourceError(
+            "The times go up to 24:00 and have no 00:00, as the ends of intervals do. Say --stamp end, or --stamp "
+            "start if they are the starts."
+        )
+
+
 def check_time_zone(
     found: FilePass, options: FileOptions, zones_of: Callable[[Sequence[str]], Mapping[str, str]]
 ) -> None:
@@ -190,9 +204,14 @@ def warnings_of(found: FilePass, mapping: ColumnMapping, options: FileOptions) -
         if falls:
             warnings.append(f"The register falls {falls:,} times (reset, jitter or negative energy).")
         warnings.append("After a gap, the energy of the whole gap is put into its last interval.")
-    if found.may_be_cut and not options.accept_last_line:
+    if found.last_row and found.last_row.may_be_cut and not options.accept_last_line:
         warnings.append("The last line has no line end, and may be cut off: see --accept-last-line.")
     unread = found.rows - found.readable
+    if found.rows and not found.readable and found.time_forms.example:
+        warnings.append(
+            f"No time can be read, such as {found.time_forms.example!r}: see --timestamp-format, which also takes a "
+            "format such as '%d.%m.%Y %H:%M'."
+        )
     if unread:
         warnings.append(f"{unread:,} rows are not readings.")
     return warnings

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
@@ -13,11 +14,28 @@ LastLine = Literal["", "whole", "accepted", "held back"]
 LAST_LINE = "last_line_without_line_end"
 
 
+@dataclass(frozen=True)
+class LastRow:
+    """The last row of a file, whose line has no line end; ``text`` is read when it is needed."""
+
+    place: int
+    text: Callable[[], str]
+    may_be_cut: bool
+
+
 def may_be_cut(source: RowSource, columns: Sequence[str]) -> bool:
     """Whether the last line of a file, of which all was read, may be cut off; ``columns``: those that are read."""
     unended = source.unended_line
     # A cut can only have changed the last column.
     return unended is not None and source.column_names[-1] in columns and not unended.is_whole()
+
+
+def last_row(source: RowSource, columns: Sequence[str], piece: RawRows | None) -> LastRow | None:
+    """The last row among the newest rows of a file; None: it has not been read yet, or its line has a line end."""
+    if source.unended_line is None or piece is None or not len(piece.places):
+        return None
+    index = len(piece.places) - 1
+    return LastRow(int(piece.places[-1]), lambda: piece.text_of(index), may_be_cut(source, columns))
 
 
 class LastReading:
@@ -28,19 +46,16 @@ class LastReading:
         self._is_accepted = is_accepted
         self._second = 0
 
-    def judge(
-        self, source: RowSource, columns: Sequence[str], piece: RawRows, readings: pa.Table, rejects: Sequence[Reject]
-    ) -> LastLine:
-        """Look at the newest piece of a file. "": no such line, or no reading."""
-        if source.unended_line is None or not len(piece.places):
+    def judge(self, row: LastRow | None, readings: pa.Table, rejects: Sequence[Reject]) -> LastLine:
+        """Look at the newest readings of a file, and at its last row if it is among them. "": no such line, or it is
+        no reading."""
+        if row is None or any(reject.place >= row.place for reject in rejects):
             return ""
-        if any(reject.place >= piece.places[-1] for reject in rejects):
-            return ""
-        if not may_be_cut(source, columns):
+        if not row.may_be_cut:
             return "whole"
         if self._is_accepted:
             return "accepted"
-        self.reject = Reject(int(piece.places[-1]), LAST_LINE, piece.text_of(len(piece.places) - 1))
+        self.reject = Reject(row.place, LAST_LINE, row.text())
         self._second = readings["timestamp"].cast(pa.int64())[-1].as_py()
         return "held back"
 

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 
 from iot_platform.readings.files.raw_rows import Column, Places
@@ -20,6 +19,8 @@ TWICE = "time_twice_by_daylight_saving"
 
 def to_utc(local_seconds: Column, timezone: str) -> tuple[Column, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """UTC seconds of local times, and which times daylight saving time skips or repeats (there the result is NULL)."""
+    import pandas as pd  # half a second, which files with times in UTC need not wait for
+
     local = pd.DatetimeIndex(local_seconds.cast(pa.timestamp("s")).to_numpy(zero_copy_only=False))
     zone = ZoneInfo(timezone)
     utc = local.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")

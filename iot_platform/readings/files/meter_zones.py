@@ -18,16 +18,23 @@ GROUP BY device_id
 """
 
 
-def zones_of_meters(client: Client, names: Sequence[str]) -> dict[str, str]:
-    """The zones other than UTC of meters (by the ids in a file), and for each zone one of its meters."""
-    rows = client.query(_ZONES, parameters={"utc": list(_UTC)}).result_rows
-    if not rows:
-        return {}
-    zone_of_device = {device: zone for device, zone in rows}
-    # Meters that are not registered yet have no metadata.
-    devices = MeterIds(client).expected(pa.array(names, pa.string())).to_pylist()
-    zones: dict[str, str] = {}
-    for name, device in zip(names, devices, strict=True):
-        if device in zone_of_device:
-            zones.setdefault(zone_of_device[device], name)
-    return zones
+class MeterZones:
+    """The zones of meters, read once. (Meters that are not registered yet have no metadata.)"""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._zone_of_device: dict[int, str] | None = None
+
+    def of(self, names: Sequence[str]) -> dict[str, str]:
+        """The zones other than UTC of meters (by the ids in a file), and for each zone one of its meters."""
+        if self._zone_of_device is None:
+            rows = self._client.query(_ZONES, parameters={"utc": list(_UTC)}).result_rows
+            self._zone_of_device = {int(device): str(zone) for device, zone in rows}
+        if not self._zone_of_device:
+            return {}
+        devices = MeterIds(self._client).expected(pa.array(names, pa.string())).to_pylist()
+        zones: dict[str, str] = {}
+        for name, device in zip(names, devices, strict=True):
+            if device in self._zone_of_device:
+                zones.setdefault(self._zone_of_device[device], name)
+        return zones

@@ -1,49 +1,48 @@
-"""Open a file of readings. The first bytes, not the name, determine its format."""
+"""Open a file of readings. Its content, not its name, determines its format, unless the format is given."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import IOBase
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
 
-import pyarrow as pa
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from iot_platform.errors import PlatformError, SourceError
+from iot_platform.readings.files.column_mapping import FileOptions
+from iot_platform.readings.files.content import Content
+from iot_platform.readings.files.csv_header import HeaderHints
 from iot_platform.readings.files.csv_rows import CsvRowSource
+from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.files.parquet_rows import ParquetRowSource
 from iot_platform.readings.files.raw_rows import RowSource
+from iot_platform.readings.formats.recognition import NotReadingsError, Recognised, kind_of_zip, recognise
+from iot_platform.readings.formats.wide import made_long
 
-PARQUET = b"PAR1"
-Compression = Literal["gzip", "zstd"]
-COMPRESSIONS: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-CHUNK_BYTES = 1 << 20
+AUTO = FileOptions()
+WORKBOOKS = ("xlsx", "xls", "ods")
+NEM13 = (
+    "it is a NEM13 file: register reads, months apart, with the energy between them in one number. The platform stores "
+    "the energy of short intervals. Ask for the interval data (NEM12)."
+)
 
 
-def open_row_source(path: Path) -> RowSource:
-    """Open a CSV or Parquet file, uncompressed or compressed with gzip or zstd.
+def open_row_source(file: Path | InputFile, options: FileOptions = AUTO) -> RowSource:
+    """Open a file of any format in file_format.FORMATS, uncompressed or compressed with gzip, zstd, bz2 or xz.
 
-    A compressed Parquet file is unpacked to a temporary file first, because its metadata is in the footer. Raises
-    SourceError when the file is neither CSV nor Parquet.
+    What is read by random access is unpacked to a temporary file first. Raises SourceError when the file is of no such
+    format: the message says what it looks like.
     """
-    size = path.stat().st_size
-    raw = path.open("rb")
-    try:
-        compression = next((name for magic, name in COMPRESSIONS.items() if _starts_with(raw, magic)), None)
-        if compression is None:
-            if _starts_with(raw, PARQUET):
-                return ParquetRowSource(path, raw)
-            return CsvRowSource(path, raw, raw.tell, size)
-        if _unpacked_start(path, compression) == PARQUET:
-            return ParquetRowSource(path, _to_temporary_file(_unpacked(raw, compression), path))
-        return CsvRowSource(path, _unpacked(raw, compression), raw.tell, size)
-    except BaseException:
-        raw.close()
-        raise
+    known = InputFile.of(file)
+    content = Content(known.path, known.shown)
+    with _of_file(known):
+        found = _recognise(content) if options.format == "auto" else Recognised(options.format, "given")
+        source = _open(content, found, options)
+        try:
+            return made_long(source, options, lambda: _open(content, found, options))
+        except BaseException:
+            source.close()
+            raise
 
 
 @contextmanager
@@ -57,33 +56,58 @@ def naming_errors(path: Path | str) -> Iterator[None]:
         raise SourceError(f"{path}: cannot be read: {type(error).__name__}: {error}.") from error
 
 
-def _starts_with(file: BinaryIO, magic: bytes) -> bool:
-    file.seek(0)
-    start = file.read(len(magic))
-    file.seek(0)
-    return start == magic
+def _recognise(content: Content) -> Recognised:
+    found = recognise(content.start)
+    if found.format != "zip":
+        return found
+    with content.seekable() as file:
+        found = kind_of_zip(file)
+    if found.format == "zip":
+        raise NotReadingsError(
+            "it is a zip archive in another archive, or not unpacked. Unpack it, and load its files."
+        )
+    return found
 
 
-def _unpacked(raw: BinaryIO, compression: Compression) -> BinaryIO:
-    raw.seek(0)
-    return cast(BinaryIO, pa.CompressedInputStream(pa.PythonFile(cast(IOBase, raw), mode="r"), compression))
+def _open(content: Content, found: Recognised, options: FileOptions) -> RowSource:
+    """Open a file as the format that was found. Formats are imported when they are needed: most files are CSV."""
+    if options.sheet is not None and found.format not in WORKBOOKS:
+        raise SourceError(f"--sheet is for workbooks; the file is {found.format}, by {found.by}.")
+    if found.format == "parquet":
+        return ParquetRowSource(content.shown, content.seekable())
+    if found.format in WORKBOOKS:
+        from iot_platform.readings.formats.spreadsheets import SheetRowSource
 
+        return SheetRowSource(content.shown, content.seekable(), found.format, found.by, options)
+    if found.format == "espi":
+        from iot_platform.readings.formats.espi import EspiRowSource
 
-def _unpacked_start(path: Path, compression: Compression) -> bytes:
-    # A separate file handle, because Arrow's stream closes the one that it is given.
+        return EspiRowSource(content, found.by, options)
+    if found.format == "nem13":
+        raise NotReadingsError(NEM13)
+    stream = content.stream()
     try:
-        with path.open("rb") as raw:
-            return _unpacked(raw, compression).read(len(PARQUET))
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be unpacked: {error}.") from error
+        if found.format == "nem12":
+            from iot_platform.readings.formats.nem12 import Nem12RowSource
+
+            return Nem12RowSource(stream, found.by, options)
+        if found.format == "ndjson":
+            from iot_platform.readings.formats.ndjson import NdjsonRowSource
+
+            return NdjsonRowSource(stream, found.by)
+        time = options.timestamp_column or options.date_column or options.time_column
+        hints = HeaderHints(options.encoding, time, options.value_column)
+        return CsvRowSource(content.shown, stream.file, stream.position, stream.size_bytes, hints)
+    except BaseException:
+        stream.close()
+        raise
 
 
-def _to_temporary_file(unpacked: BinaryIO, path: Path) -> BinaryIO:
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the row source
+@contextmanager
+def _of_file(file: InputFile) -> Iterator[None]:
+    """Name the file in each SourceError that does not name it."""
     try:
-        shutil.copyfileobj(unpacked, file, CHUNK_BYTES)
-    except OSError as error:
-        file.close()
-        raise SourceError(f"{path}: cannot be unpacked: {error}.") from error
-    file.seek(0)
-    return cast(BinaryIO, file)
+        yield
+    except SourceError as error:
+        shown = str(file.shown)
+        raise SourceError(str(error) if str(error).startswith(shown) else f"{shown}: {error}") from error

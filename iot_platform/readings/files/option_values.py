@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from iot_platform.readings.files.time_formats import TIME_FORMATS
+from iot_platform.readings.files.csv_text import known_encoding
+from iot_platform.readings.files.file_format import FORMATS
+from iot_platform.readings.files.time_formats import check_time_format
 from iot_platform.readings.files.units import UNITS
+from iot_platform.readings.files.whole_file_meter import check_name_pattern
 
 _SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
@@ -45,5 +48,8 @@ CHECKS: Mapping[str, Callable[[str], Any]] = {
     "timezone": zone_of,
     "interval_s": seconds_of,
     "unit": _one_of(UNITS),
-    "timestamp_format": _one_of(TIME_FORMATS),
+    "timestamp_format": check_time_format,
+    "device_from_name": check_name_pattern,
+    "encoding": known_encoding,
+    "format": _one_of(FORMATS),
 }

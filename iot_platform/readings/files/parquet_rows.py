@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from iot_platform.errors import SourceError
+from iot_platform.readings.files.file_format import FileFormat
 from iot_platform.readings.files.raw_rows import RawRows
 
 # Not a setting: the kind of meter ids is decided by the first rows, and must not depend on a setting.
@@ -22,6 +23,7 @@ class ParquetRowSource:
     """A Parquet file, read a bounded number of rows at a time. Raises SourceError when it is damaged."""
 
     place_name = "row"
+    format = FileFormat("Parquet", "its first bytes, PAR1")
     unended_line = None
 
     def __init__(self, path: Path, file: BinaryIO) -> None:

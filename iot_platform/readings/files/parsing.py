@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import compute
 
-from iot_platform.readings.files.decimals import Decimal, without_commas
+from iot_platform.readings.files.decimals import Decimal, plain_numbers
 from iot_platform.readings.files.id_texts import id_texts, without_nan
 from iot_platform.readings.files.local_times import SKIPPED, TWICE, to_utc
 from iot_platform.readings.files.raw_rows import Column
@@ -46,12 +46,12 @@ class Parsed:
     reasons: npt.NDArray[np.object_]
 
 
-def parse_timestamps(column: Column, timezone: str, time_format: TimeFormat = "") -> Parsed:
+def parse_timestamps(column: Column, timezone: str, time_format: TimeFormat = "", *, encoding: str = "") -> Parsed:
     """UTC seconds (uint32) from times with or without a zone, or from epoch seconds or milliseconds.
 
     Times without a zone are in ``timezone``. Fractions of a second are dropped.
     """
-    column, reasons = decoded(column)
+    column, reasons = decoded(column, encoding)
     if time_format:
         column = to_iso(column, time_format)
     if pa.types.is_string(column.type):
@@ -69,14 +69,14 @@ def parse_timestamps(column: Column, timezone: str, time_format: TimeFormat = ""
     return Parsed(seconds.cast(pa.uint32()), reasons)
 
 
-def parse_energy(column: Column, unit: str, decimal: Decimal = ".") -> Parsed:
+def parse_energy(column: Column, unit: str, decimal: Decimal = ".", *, encoding: str = "") -> Parsed:
     """kWh (of power: kW; float64) from numbers in ``unit``.
 
     NaN, infinite and negative values are kept: L2 quarantines them.
     """
-    column, reasons = decoded(column)
-    if decimal == ",":
-        column = without_commas(column)
+    column, reasons = decoded(column, encoding)
+    if decimal != ".":
+        column = plain_numbers(column, decimal)
     if pa.types.is_string(column.type):
         values = _cast_text(column, pa.float64(), NUMBER)
     elif _is_number(column.type):
@@ -87,12 +87,12 @@ def parse_energy(column: Column, unit: str, decimal: Decimal = ".") -> Parsed:
     return Parsed(to_base(values, unit), reasons)
 
 
-def parse_ids(column: Column, *, by_older_rule: bool = False) -> Parsed:
+def parse_ids(column: Column, *, by_older_rule: bool = False, encoding: str = "") -> Parsed:
     """Meter ids as text without spaces around it; whole numbers as decimal digits.
 
     ``by_older_rule``: as versions did for which NaN, written as text, was an id.
     """
-    column, reasons = decoded(column)
+    column, reasons = decoded(column, encoding)
     column = column if by_older_rule else without_nan(column)
     texts = id_texts(column, MISSING)
     if texts is None:
@@ -109,8 +109,11 @@ def reasons_of(*parsed: Parsed) -> npt.NDArray[np.object_]:
     return reasons
 
 
-def decoded(column: Column) -> tuple[Column, npt.NDArray[np.object_]]:
-    """The column with any type of text as string, and reasons: text that is not UTF-8 becomes NULL with a reason."""
+def decoded(column: Column, encoding: str = "") -> tuple[Column, npt.NDArray[np.object_]]:
+    """The column with any type of text as string, and reasons: text that is not UTF-8 becomes NULL with a reason.
+
+    ``encoding``: that of texts that are not UTF-8.
+    """
     reasons = np.full(len(column), "", dtype=object)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -120,18 +123,22 @@ def decoded(column: Column) -> tuple[Column, npt.NDArray[np.object_]]:
         try:
             return column.cast(pa.string()), reasons
         except pa.ArrowInvalid:
-            texts = [_decode(value.as_py()) for value in column]
+            texts = [_decode(value.as_py(), encoding) for value in column]
         decoded = pa.array(texts, pa.string())
         _explain(reasons, pc.and_(pc.is_null(decoded), pc.is_valid(column)), "broken_encoding")
         return decoded, reasons
     return column, reasons
 
 
-def _decode(value: bytes | None) -> str | None:
-    try:
-        return None if value is None else value.decode()
-    except UnicodeDecodeError:
+def _decode(value: bytes | None, encoding: str) -> str | None:
+    if value is None:
         return None
+    for name in ("utf-8", encoding):
+        try:
+            return value.decode(name) if name else None
+        except UnicodeDecodeError:
+            continue
+    return None
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from iot_platform.readings.files.unended_line import UnendedLine
+
+if TYPE_CHECKING:
+    from iot_platform.readings.files.file_format import FileFormat
 
 # A column of a file: a pyarrow Array of any type, known only when the file is open.
 Column: TypeAlias = Any
@@ -41,10 +44,27 @@ class RawRows:
         return len(self.places) + len(self.malformed)
 
 
+@dataclass(frozen=True)
+class Fact:
+    """What a file was taken for, and where that is known from: a row of the table that an inspection shows."""
+
+    name: str
+    taken_as: str
+    known_from: str
+
+
 class RowSource(Protocol):
-    """An open file of readings. ``place_name`` is what the places count: "line" or "row"."""
+    """An open file of readings. ``place_name`` is what the places count, such as "line" or "row".
+
+    It may also have ``facts``, a list of ``Fact``, and ``encoding``; see ``facts_of`` and ``encoding_of``.
+    """
 
     place_name: str
+
+    @property
+    def format(self) -> FileFormat:
+        """What the file is; its counts are complete when the last rows were read."""
+        ...
 
     @property
     def column_names(self) -> list[str]:
@@ -67,3 +87,15 @@ class RowSource(Protocol):
     def close(self) -> None:
         """Close the file."""
         ...
+
+
+def facts_of(source: RowSource) -> list[Fact]:
+    """What a file was taken for before its rows were looked at. Most formats leave nothing open."""
+    facts: list[Fact] = getattr(source, "facts", [])
+    return facts
+
+
+def encoding_of(source: RowSource) -> str:
+    """The encoding of a text; "" for UTF-8 and for files that are no text."""
+    encoding: str = getattr(source, "encoding", "")
+    return encoding

@@ -1,0 +1,180 @@
+"""A date and a time of day in two columns, joined to one column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import compute
+
+from iot_platform.errors import SourceError
+from iot_platform.readings.files.file_format import FileFormat
+from iot_platform.readings.files.header_names import Subject, all_names, normal, tiers
+from iot_platform.readings.files.parsing import decoded
+from iot_platform.readings.files.raw_rows import Column, Fact, RawRows, RowSource, encoding_of, facts_of
+from iot_platform.readings.files.unended_line import UnendedLine
+
+# pyarrow's type stubs need the type of each array, which depends on the file.
+pc: Any = compute
+
+_MIDNIGHT = r"[ T]00:00(?::00(?:\.0+)?)?$"
+# Spreadsheets write a time of day as one of their first day.
+_FIRST_DAY = r"^1(?:899-12-3[01]|900-01-0[01])[ T]"
+_RANGE = r"^([^ ]+(?:\s*[AaPp]\.?[Mm]\.?)?)\s+[-\x{2013}]\s+[0-9].*$"
+_CLOCK = (
+    r"^[0-9]{1,2}(?::[0-9]{2}){1,2}(?:[.,][0-9]+)?(?:\s*[AaPp]\.?\s?[Mm]\.?)?"
+    r"(?:\s*(?:[Zz]|[+-][0-9]{2}:?[0-9]{2}))?$|^[0-9]{1,2}\s*[AaPp]\.?\s?[Mm]\.?$"
+)
+_COMPACT_CLOCK = r"^([0-9]{2})([0-9]{2})$"
+_ANY_CLOCK = r"[0-9]:[0-9]{2}"
+
+
+@dataclass(frozen=True)
+class DateAndTime:
+    """The columns of the date and of the time of day. ``is_end``: by its name, the time is the end of the interval.
+
+    ``is_given``: the user has named them, so what they contain need not show it.
+    """
+
+    date: str
+    time: str
+    is_end: bool
+    is_given: bool
+
+    @property
+    def name(self) -> str:
+        """The name of the joined column."""
+        return f"{self.date} + {self.time}"
+
+
+def find_date_and_time(header: Sequence[str], date: str | None, time: str | None) -> DateAndTime | None:
+    """The two columns, given or found by their names; None: there is no such pair.
+
+    There is none if another column is named as a date and time. Raises SourceError if only one of two given ones can be
+    found.
+    """
+    for name, option in ((date, "--date-column"), (time, "--time-column")):
+        if name is not None and header.count(name) != 1:
+            listing = ", ".join(repr(name) for name in header)
+            raise SourceError(f"There is no single column {name!r} ({option}). Columns: {listing}.")
+    others = [name for name in header if name not in (date, time)]
+    found_date = date or _only(others, "date")
+    others = [name for name in others if name != found_date]
+    has_start = any(normal(name) in all_names("clock") for name in others)
+    found_time = time or _only(others, "clock" if has_start else "clock_end")
+    if date or time:
+        if not found_date or not found_time:
+            missing = "--time-column" if date else "--date-column"
+            raise SourceError(f"The date and the time of day are in two columns: set {missing}, too.")
+    elif not found_date or not found_time or _has_full_time(header, found_date):
+        return None
+    return DateAndTime(found_date, found_time, normal(found_time) in all_names("clock_end"), bool(date or time))
+
+
+def is_date_and_time(rows: RawRows, pair: DateAndTime) -> bool:
+    """Whether most rows have a date without a time of day in the one column, and only a time of day in the other."""
+    dates, times = _parts(rows.columns[pair.date], rows.columns[pair.time])
+    are_dates = pc.and_(pc.match_substring_regex(dates, "[0-9]"), pc.invert(pc.match_substring_regex(dates, ":")))
+    are_parts = pc.and_(are_dates, pc.match_substring_regex(times, _CLOCK))
+    return bool(pc.sum(are_parts, min_count=0).as_py() * 2 > len(dates) - dates.null_count)
+
+
+class JoinedDateAndTime:
+    """A file with one more column: date and time, joined. Rows without one of them have NULL there."""
+
+    def __init__(self, source: RowSource, pair: DateAndTime) -> None:
+        self._source = source
+        self._pair = pair
+        self._last: tuple[str | None, str | None] = (None, None)
+        self.place_name = source.place_name
+
+    @property
+    def format(self) -> FileFormat:
+        """What the file is."""
+        return self._source.format
+
+    @property
+    def column_names(self) -> list[str]:
+        """The columns of the file and the new one. It is the last if the last one of the file is a part of it."""
+        names, name = self._source.column_names, self._pair.name
+        return [*names, name] if names[-1] in (self._pair.date, self._pair.time) else [name, *names]
+
+    @property
+    def unended_line(self) -> UnendedLine | None:
+        """The last line of a text, if it has no line end."""
+        return self._source.unended_line
+
+    @property
+    def facts(self) -> list[Fact]:
+        """What the file was taken for."""
+        how = "given" if self._pair.is_given else "columns' names"
+        return [*facts_of(self._source), Fact("date and time", self._pair.name, how)]
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the text."""
+        return encoding_of(self._source)
+
+    def rows(self, columns: list[str]) -> Iterator[RawRows]:
+        """All rows of the file, with only these columns."""
+        pair = self._pair
+        of_file = [name for name in columns if name != pair.name]
+        of_file += [name for name in (pair.date, pair.time) if name not in of_file]
+        for rows in self._source.rows(of_file):
+            dates, times = _parts(rows.columns[pair.date], rows.columns[pair.time])
+            if pair.is_end:
+                self._check_midnight(rows, dates, times)
+            joined = pc.binary_join_element_wise(dates, times, " ")
+            yield replace(rows, columns={**rows.columns, pair.name: joined})
+
+    def progress(self) -> float:
+        """Share of the file that has been read."""
+        return self._source.progress()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
+
+    def _check_midnight(self, rows: RawRows, dates: Column, times: Column) -> None:
+        """Refuse 00:00 after 23:30 of the same date: it is the end of that day, and would be read as its start."""
+        for index in pc.indices_nonzero(pc.fill_null(pc.match_substring_regex(times, "^00:00"), False)).to_pylist():
+            before = (dates[index - 1].as_py(), times[index - 1].as_py()) if index else self._last
+            if before[0] == dates[index].as_py() and (before[1] or "") > "00:01":
+                raise SourceError(
+                    f"{self.place_name} {rows.places[index]}: the interval that ends at 00:00 follows {before[1]} of "
+                    f"the same date, {before[0]}. So its end is on the next day, but its date is not. Use the column "
+                    "with the start of the interval (--time-column), or write 24:00."
+                )
+        if len(dates):
+            self._last = dates[-1].as_py(), times[-1].as_py()
+
+
+def _only(names: Sequence[str], subject: Subject) -> str | None:
+    """The column with a name of a subject, if there is exactly one."""
+    for tier in tiers(subject):
+        if found := [name for name in names if normal(name) in tier]:
+            return found[0] if len(found) == 1 else None
+    return None
+
+
+def _has_full_time(header: Sequence[str], date: str) -> bool:
+    parts = all_names("clock", "clock_end", "date", "date_end")
+    return any(normal(name) in all_names("time", "end") - parts for name in header if name != date)
+
+
+def _parts(dates: Column, times: Column) -> tuple[Column, Column]:
+    """The dates and times of day as text without what does not belong to them; NULL: there is none."""
+    date, time = _text(dates), _text(times)
+    date = pc.replace_substring_regex(date, _MIDNIGHT, "")
+    time = pc.replace_substring_regex(time, _FIRST_DAY, "")
+    time = pc.replace_substring_regex(time, _RANGE, r"\1")
+    time = pc.replace_substring_regex(time, _COMPACT_CLOCK, r"\1:\2")
+    time = pc.replace_substring_regex(time, "^([0-9])(:|[^0-9]*$)", r"0\1\2")
+    return pc.if_else(pc.equal(date, ""), None, date), pc.if_else(pc.equal(time, ""), None, time)
+
+
+def _text(column: Column) -> Column:
+    column = decoded(column)[0]
+    return pc.utf8_trim_whitespace(column if pa.types.is_string(column.type) else column.cast(pa.string()))
