@@ -13,11 +13,11 @@ import pyarrow as pa
 from iot_platform.errors import SourceError
 from iot_platform.readings.contract import READING_SCHEMA
 from iot_platform.readings.files.column_mapping import FileOptions, to_named_readings
-from iot_platform.readings.files.columns import read_header
 from iot_platform.readings.files.csv_rows import CsvRowSource
+from iot_platform.readings.files.open_readings import OpenFile
 from iot_platform.readings.files.raw_rows import Reject
 from iot_platform.readings.named_readings import METER_ID
-from iot_platform.readings.stream_options import DigitsCheck, check_stream_options, stream_mapping
+from iot_platform.readings.stream_options import DigitsCheck, check_stream_options, open_lines, stream_mapping
 
 PIECE_BYTES = 4 << 20
 LONGEST_LINE_BYTES = 1 << 20
@@ -41,14 +41,8 @@ class LineParser:
         check_stream_options(options)
         self._header = header.rstrip(b"\r\n") + b"\n"
         self._where = Path(where)
-        found = read_header(
-            self._open(b"").column_names,
-            timestamp=options.timestamp_column,
-            device=options.device_column,
-            value=options.value_column,
-            unit=options.unit,
-            override_unit=options.override_unit,
-        )
+        self._options = options
+        found = self._open(b"").header(options)
         self._mapping = stream_mapping(found, options, where)
         self._digits = None if options.timestamp_format else DigitsCheck()
 
@@ -63,7 +57,7 @@ class LineParser:
             return f"{self._where}, position {first + place - 1} (no line after position {first} was accepted)"
 
         tables, rejects = [_NOTHING], []
-        for rows in self._open(lines).rows(self._mapping.columns.names):
+        for rows in self._open(lines).source.rows(self._mapping.columns.names):
             if self._digits:
                 self._digits.add(rows.columns[self._mapping.columns.timestamp])
             readings, bad = to_named_readings(rows, self._mapping, where)
@@ -72,9 +66,10 @@ class LineParser:
             rejects += [Reject(reject.place - 1, reject.reason, reject.text) for reject in bad]
         return pa.concat_tables(tables, promote_options="permissive").combine_chunks(), rejects
 
-    def _open(self, lines: bytes) -> CsvRowSource:
+    def _open(self, lines: bytes) -> OpenFile:
         content = self._header + lines
-        return CsvRowSource(self._where, BytesIO(content), lambda: 0, len(content))
+        source = CsvRowSource(self._where, BytesIO(content), lambda: 0, len(content))
+        return open_lines(source, self._options)
 
 
 def read_whole_lines(descriptor: int, where: str, wait_s: float) -> Iterator[bytes]:

@@ -10,17 +10,20 @@ from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions
 from iot_platform.readings.files.columns import Header
 from iot_platform.readings.files.conventions import Conventions
+from iot_platform.readings.files.date_and_time import JoinedDateAndTime, find_date_and_time
 from iot_platform.readings.files.decimals import NumberForms, decide_decimal
+from iot_platform.readings.files.open_readings import OpenFile, check_options
 from iot_platform.readings.files.parsing import decoded
-from iot_platform.readings.files.raw_rows import Column
+from iot_platform.readings.files.raw_rows import Column, RowSource
 from iot_platform.readings.files.time_formats import decide_time_format
 from iot_platform.readings.files.time_forms import TimeForms
 from iot_platform.readings.files.units import TABLE
+from iot_platform.readings.files.whole_file_meter import WholeFileMeter
 from iot_platform.readings.mapping_files import NOT_IN_FILES, option_of
 
 _SUPPORTED = {
     *("timestamp_column", "device_column", "value_column", "unit", "override_unit", "interval_s", "stamp"),
-    *("timezone", "timestamp_format", "decimal", "device_ids", "register"),
+    *("timezone", "timestamp_format", "decimal", "device_ids", "register", "date_column", "time_column", "device"),
 }
 # One in 200 epoch times is a date by its digits, too; this many in a row are none.
 _DATES_IN_A_ROW = 6
@@ -32,6 +35,7 @@ def check_stream_options(options: FileOptions) -> None:
         is_set = getattr(options, field.name) != field.default
         if is_set and field.name not in _SUPPORTED | NOT_IN_FILES:
             raise SourceError(f"{option_of(field.name)}: a stream cannot have it. Use `iot-platform load readings`.")
+    check_options(options)
     if options.register:
         raise SourceError(
             "--register: a stream has no totals of registers, because the last value of each meter would have to be "
@@ -43,6 +47,18 @@ def check_stream_options(options: FileOptions) -> None:
         raise SourceError(f"--unit {options.unit} is power: set --interval, such as 30min, by which it becomes energy.")
     if options.stamp == "end":
         raise SourceError("--stamp end: set --interval, such as 30min, to find the start of each interval.")
+
+
+def open_lines(source: RowSource, options: FileOptions) -> OpenFile:
+    """Lines with the columns that options make: date and time joined, the meter of the whole stream."""
+    joined = None
+    if options.date_column or options.time_column:
+        joined = find_date_and_time(source.column_names, options.date_column, options.time_column)
+    source = JoinedDateAndTime(source, joined) if joined else source
+    if options.device is None:
+        return OpenFile(source, joined, None)
+    with_meter = WholeFileMeter(source, options.device.strip(), "given", None)
+    return OpenFile(with_meter, joined, with_meter.name)
 
 
 def stream_mapping(header: Header, options: FileOptions, where: str) -> ColumnMapping:

@@ -61,6 +61,16 @@ def test_a_mapping_file_and_an_option_it_lacks() -> None:
         read("Horodate;Valeur;PRM", [], FileOptions())
 
 
+def test_the_meter_of_the_whole_stream_and_date_and_time_in_two_columns() -> None:
+    options = FileOptions(date_column="Datum", time_column="Uhrzeit", device="m-1", timestamp_format="day-first")
+    found, _ = read("Datum;Uhrzeit;kWh", ["01.02.2024;00:15;0.25", "01.02.2024;00:30;0.5"], options)
+    assert found == [("02-01 00:15", "m-1", 0.25), ("02-01 00:30", "m-1", 0.5)]
+    with pytest.raises(SourceError, match="Choose one of --device-column"):
+        read("time,meter,kwh", [], FileOptions(device="a", device_column="meter"))
+    with pytest.raises(SourceError, match="--device-from-name: a stream cannot have it"):
+        read("time,kwh", [], FileOptions(device_from_name="{}.csv"))
+
+
 def test_a_unit_column_is_only_left_out_when_that_is_said() -> None:
     with pytest.raises(SourceError, match="--override-unit, not in column 'unit'"):
         read("time,meter,usage,unit", [], FileOptions(unit="Wh"))

@@ -62,7 +62,7 @@ class OpenFile:
 
 def open_readings(file: Path | InputFile, options: FileOptions) -> OpenFile:
     """Open a file. Raises SourceError when it cannot be used, or when the options contradict each other."""
-    _check_options(options)
+    check_options(options)
     known = InputFile.of(file)
     source = open_row_source(known, options)
     try:
@@ -93,7 +93,8 @@ def _date_and_time(file: InputFile, options: FileOptions, source: RowSource) -> 
     return found if rows is not None and is_date_and_time(rows, found) else None
 
 
-def _check_options(options: FileOptions) -> None:
+def check_options(options: FileOptions) -> None:
+    """Raise SourceError when options contradict each other."""
     if options.timestamp_column is not None and (options.date_column or options.time_column):
         raise SourceError("The time is in one column (--timestamp-column) or in two (--date-column, --time-column).")
     meters = [options.device_column, options.device, options.device_from_name]
