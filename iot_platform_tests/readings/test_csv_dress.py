@@ -164,6 +164,16 @@ def test_times_up_to_24_00_are_ends(schema: Client, tmp_path: Path) -> None:
     assert stored(schema) == [("2024-01-01 00:00", "7", 1.0), ("2024-01-01 12:00", "7", 2.0)]
 
 
+@pytest.mark.parametrize(("first", "header", "seems"), [(1, "time", "end"), (0, "interval_end", "start")])
+def test_times_of_whole_days_show_what_they_are(
+    schema: Client, tmp_path: Path, first: int, header: str, seems: str
+) -> None:
+    rows = "".join(f"2024-01-0{1 + n // 24} {n % 24:02}:00,7,{n % 5}\n" for n in range(first, first + 48))
+    result = load(schema, tmp_path / "r.csv", f"{header},device_id,kwh\n{rows}")
+    assert result.inspection is not None
+    assert f"as the {seems}s of whole days do: see --stamp" in result.inspection.warnings[0]
+
+
 def test_dates_without_a_time_of_day(schema: Client, tmp_path: Path) -> None:
     load(schema, tmp_path / "r.csv", "Datum;Zähler;Verbrauch\n01.02.2024;7;1,5\n02.02.2024;7;2,5\n")
     assert stored(schema) == [("2024-02-01 00:00", "7", 1.5), ("2024-02-02 00:00", "7", 2.5)]
