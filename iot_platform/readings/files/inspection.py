@@ -13,6 +13,7 @@ from iot_platform.readings.files.column_mapping import ColumnMapping, FileOption
 from iot_platform.readings.files.columns import Header
 from iot_platform.readings.files.conventions import Conventions
 from iot_platform.readings.files.decimals import decide_decimal, describe_decimal
+from iot_platform.readings.files.file_notes import warnings_of
 from iot_platform.readings.files.file_pass import FilePass
 from iot_platform.readings.files.judgement import (
     check_registers,
@@ -22,7 +23,6 @@ from iot_platform.readings.files.judgement import (
     interval_conventions,
     interval_summary,
     unit_of_column,
-    warnings_of,
 )
 from iot_platform.readings.files.last_line import may_be_cut
 from iot_platform.readings.files.local_times import RepeatedHours
