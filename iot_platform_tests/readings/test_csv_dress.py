@@ -131,6 +131,12 @@ def test_the_date_and_the_time_of_day_are_given(schema: Client, tmp_path: Path) 
     result = load(schema, tmp_path / "r.csv", content, date_column="a", time_column="b")
     assert stored(schema) == [("2024-01-31 00:30", "7", 1.0), ("2024-01-31 13:00", "7", 2.0)]
     assert result.rejected == {"missing_time": 1}
+    # The hours of a day, numbered from 0 or from 1?
+    numbered = "a,b,device_id,kwh\n1/31/2024,1,7,1\n1/31/2024,24,7,2\n"
+    unread = load(schema, tmp_path / "n.csv", numbered, date_column="a", time_column="b")
+    assert unread.has_no_readings
+    assert unread.inspection is not None
+    assert "No time can be read, such as '1/31/2024 hour 1'" in unread.inspection.warnings[0]
     with pytest.raises(SourceError, match="in two columns: set --time-column, too"):
         load(schema, tmp_path / "r.csv", content, date_column="a")
     with pytest.raises(SourceError, match="in one column .--timestamp-column. or in two"):
