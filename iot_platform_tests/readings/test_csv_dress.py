@@ -12,6 +12,7 @@ from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.file_result import FileResult
 from iot_platform.readings.files.loader import FileLoader
+from iot_platform.readings.files.raw_rows import Fact
 
 HALF_HOURS = ["00:00", "00:30", "01:00", "01:30"]
 PREAMBLE = 'Name,A CUSTOMER\nAddress,"an address"\nAccount Number,0000000001\nService,Service 1\n\n'
@@ -76,10 +77,24 @@ def test_a_german_header_in_latin_1(schema: Client, tmp_path: Path) -> None:
     assert facts == [("encoding", "Windows-1252"), ("delimiter", "semicolon")]
 
 
+def test_a_header_in_another_encoding(schema: Client, tmp_path: Path) -> None:
+    content = "Zużycie;Data i czas;Licznik\n1,5;2024-01-01 00:00;a\n".encode("cp1250")
+    with pytest.raises(SourceError, match="'Zu¿ycie'.*is read as Windows-1252: if that is wrong, set --encoding"):
+        load(schema, tmp_path / "r.csv", content)
+    load(schema, tmp_path / "r.csv", content, encoding="cp1250")
+    assert stored(schema) == [("2024-01-01 00:00", "a", 1.5)]
+
+
 def test_ids_that_are_not_utf8(schema: Client, tmp_path: Path) -> None:
     rows = "".join(f"2024-01-0{n} 00:00,{meter},{n}\n" for n, meter in enumerate(("Küche", "Büro"), start=1))
-    load(schema, tmp_path / "r.csv", ("time,meter,kwh\n" + rows).encode("cp1252"))
+    result = load(schema, tmp_path / "r.csv", ("time,meter,kwh\n" + rows).encode("cp1252"))
+    assert result.inspection is not None
+    assert result.inspection.facts[0] == Fact("encoding", "Windows-1252", "its rows, which are not UTF-8")
     assert stored(schema) == [("2024-01-01 00:00", "Küche", 1.0), ("2024-01-02 00:00", "Büro", 2.0)]
+    # What a spreadsheet in French writes between thousands.
+    french = "time,meter,Énergie (Wh)\n2024-01-03 00:00,c,1\xa0500\n2024-01-03 00:30,c,500\n"
+    load(schema, tmp_path / "f.csv", french.replace("Énergie", "Energy").encode("cp1252"))
+    assert stored(schema)[2:] == [("2024-01-03 00:00", "c", 1.5), ("2024-01-03 00:30", "c", 0.5)]
     # A damaged byte is not a letter.
     damaged = ("time,meter,kwh\n" + rows).encode("cp1252").replace(b"B\xfcro", b"4\xff4")
     assert load(schema, tmp_path / "d.csv", damaged).rejected == {"broken_encoding": 2}

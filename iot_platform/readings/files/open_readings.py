@@ -9,6 +9,7 @@ from pathlib import Path
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.columns import Header, read_header
+from iot_platform.readings.files.csv_text import WINDOWS
 from iot_platform.readings.files.date_and_time import (
     DateAndTime,
     JoinedDateAndTime,
@@ -17,7 +18,7 @@ from iot_platform.readings.files.date_and_time import (
 )
 from iot_platform.readings.files.header_names import all_names, normal
 from iot_platform.readings.files.open_file import open_row_source
-from iot_platform.readings.files.raw_rows import RowSource
+from iot_platform.readings.files.raw_rows import RowSource, encoding_of
 from iot_platform.readings.files.whole_file_meter import WholeFileMeter, meter_from_name
 
 
@@ -31,6 +32,16 @@ class OpenFile:
 
     def header(self, options: FileOptions) -> Header:
         """The columns of a reading: given, made, or found by their names. Raises SourceError if that is not certain."""
+        try:
+            return self._read_header(options)
+        except SourceError as error:
+            if encoding_of(self.source) == WINDOWS and options.encoding is None:
+                raise SourceError(
+                    f"{error} The header is not UTF-8, and is read as Windows-1252: if that is wrong, set --encoding."
+                ) from error
+            raise
+
+    def _read_header(self, options: FileOptions) -> Header:
         return read_header(
             self.source.column_names,
             timestamp=self.joined.name if self.joined else options.timestamp_column,
