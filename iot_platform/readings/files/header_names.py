@@ -57,7 +57,8 @@ def is_value(name: str) -> bool:
     Such a part tells channels and meters apart: "AT0010 - Verbrauch [kWh]".
     """
     parts = [part for part in name.split(" - ") if part.strip()] or [name]
-    if any(without_unit(part).startswith(tuple(all_names("register"))) for part in parts):
+    registers = tuple(f"{register}_" for register in all_names("register"))
+    if any(f"{without_unit(part)}_".startswith(registers) for part in parts):
         return False
     return _is_value(name) or _is_value(parts[0]) or _is_value(parts[-1])
 
