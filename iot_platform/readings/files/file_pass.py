@@ -115,8 +115,8 @@ class FilePass:
         if energy.null_count:
             self.number_forms.add_unread(values.filter(energy.is_null()))
         if self.mapping.conventions.time_format and pa.types.is_string(column.type):
-            self.at_0 += pc.sum(pc.match_substring_regex(column, AT_0), min_count=0).as_py()
-            self.at_24 += pc.sum(pc.match_substring_regex(column, AT_24), min_count=0).as_py()
+            self.at_0 += _count(column, ":00", AT_0) if not self.at_0 else 0
+            self.at_24 += _count(column, "24:00", AT_24)
 
     def _ids(self, rows: RawRows, where: Callable[[int], str]) -> Column:
         """The id of each row as text, encoded as a dictionary."""
@@ -161,6 +161,12 @@ def _text(column: Column, encoding: str = "") -> Column:
     if pa.types.is_timestamp(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return column
     return decoded(column, encoding)[0]
+
+
+def _count(texts: Column, part: str, pattern: str) -> int:
+    """The number of texts that match a pattern; all of them contain ``part``."""
+    found = texts.filter(pc.fill_null(pc.match_substring(texts, part), False))
+    return int(pc.sum(pc.match_substring_regex(found, pattern), min_count=0).as_py())
 
 
 def _has_local_times(column: Column) -> bool:

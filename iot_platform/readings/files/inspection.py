@@ -12,8 +12,10 @@ from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions
 from iot_platform.readings.files.columns import Columns, Header
 from iot_platform.readings.files.conventions import Conventions
+from iot_platform.readings.files.csv_text import name_of_encoding
 from iot_platform.readings.files.decimals import decide_decimal, describe_decimal
 from iot_platform.readings.files.file_format import FileFormat
+from iot_platform.readings.files.file_notes import warnings_of
 from iot_platform.readings.files.file_pass import FilePass
 from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.files.judgement import (
@@ -24,7 +26,6 @@ from iot_platform.readings.files.judgement import (
     interval_conventions,
     interval_summary,
     unit_of_column,
-    warnings_of,
 )
 from iot_platform.readings.files.kept_rows import KeptRows
 from iot_platform.readings.files.last_line import LastRow, last_row
@@ -38,7 +39,7 @@ from iot_platform.readings.files.units import TABLE
 
 # The zones of meters, from their metadata: by zone, one of its meters.
 ZonesOf = Callable[[Sequence[str]], Mapping[str, str]]
-MOST_PASSES = 4
+MOST_PASSES = 5
 
 
 @dataclass
@@ -149,8 +150,15 @@ def _read(
                 progress(source.progress())
             found.last_row = last_row(source, mapping.columns.names, found.last_rows)
             found.facts, file_format = facts_of(source), source.format
-            # The first pass decides: it counts what cannot be read without a format.
-            formats = formats or _formats(found, options, encoding_of(source))
+            encoding = encoding_of(source)
+        if not encoding and options.encoding is None and conventions == Conventions():
+            encoding = found.text_forms.encoding()
+            if encoding:
+                # What the texts are shows in a pass that can read them.
+                conventions = Conventions(encoding=encoding)
+                continue
+        # The first pass decides: it counts what cannot be read without a format.
+        formats = formats or _formats(found, options, encoding or conventions.encoding)
         decided = replace(formats, repeated_hours=conventions.repeated_hours)
         if decided == conventions and found.twice.rows and repeated_hours is None:
             newest_first = found.series.net_direction < 0
@@ -166,7 +174,7 @@ def _formats(found: FilePass, options: FileOptions, encoding: str) -> Convention
     return Conventions(
         time_format=decide_time_format(found.time_forms, options.timestamp_format),
         decimal=decide_decimal(found.number_forms, options.decimal),
-        encoding=encoding or (found.text_forms.encoding() if options.encoding is None else ""),
+        encoding=encoding,
     )
 
 
@@ -204,12 +212,19 @@ def _inspection(
         first=_iso(found.first - moved) if found.readable else None,
         last=_iso(found.last - moved) if found.readable else None,
         kWh=energy_of(found, mapping),
-        facts=found.facts,
+        facts=_facts(found, conventions.encoding),
         warnings=[*file_format.notes(), *warnings_of(found, mapping, options)],
         preview=preview(found.first_rows, mapping, found.repeated_hours),
         format=file_format.name,
         format_from=file_format.recognised_by,
     )
+
+
+def _facts(found: FilePass, encoding: str) -> list[Fact]:
+    """What the file was taken for; the encoding may be known only from its rows."""
+    of_rows = Fact("encoding", name_of_encoding(encoding), "its rows, which are not UTF-8")
+    is_of_rows = encoding == found.text_forms.encoding() != ""
+    return [of_rows if is_of_rows and fact.name == of_rows.name else fact for fact in found.facts]
 
 
 def _where(file: InputFile, place_name: str, place: int) -> str:
