@@ -21,8 +21,9 @@ from iot_platform.clickhouse.session import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.file_digest import FileDigest
+from iot_platform.readings.files.file_group import REJECTED_BEFORE
 from iot_platform.readings.files.file_result import FileResult
-from iot_platform.readings.files.loader import REJECTED_BEFORE, FileLoader
+from iot_platform.readings.files.loader import FileLoader
 from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
 

@@ -54,6 +54,8 @@ class FilePass:
     first_rows: RawRows | None = None
     register: RegisterReader | None = None
     register_total: float = 0.0
+    # The number of falls to a negative energy; meter and start of the first one.
+    register_fall: tuple[int, int, int] | None = None
     kept: KeptRows = field(default_factory=KeptRows)
 
     def add(self, rows: RawRows, where: Callable[[int], str]) -> None:
@@ -96,6 +98,16 @@ class FilePass:
             intervals = self.register.intervals(readings_table(seconds, meters[good], numbers))
             energies = intervals["power_usage_kWh"].to_numpy()
             self.register_total += float(energies[np.isfinite(energies)].sum())
+            self._note_falls(intervals, energies)
+
+    def _note_falls(self, intervals: pa.Table, energies: npt.NDArray[np.float64]) -> None:
+        """Count the intervals of a register that are negative, and keep the first one."""
+        falls = np.flatnonzero(energies < 0)
+        if len(falls):
+            first = intervals.slice(int(falls[0]), 1)
+            meter, second = first["device_id"][0].as_py(), first["timestamp"].cast(pa.int64())[0].as_py()
+            count, *place = self.register_fall or (0, meter, second)
+            self.register_fall = (count + len(falls), place[0], place[1])
 
     def _ids(self, rows: RawRows, where: Callable[[int], str]) -> Column:
         """The id of each row as text, encoded as a dictionary."""

@@ -8,6 +8,10 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+
+from iot_platform.devices.meter_ids import LeadingZeros, without_leading_zeros
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions
 from iot_platform.readings.files.columns import Header
@@ -17,6 +21,7 @@ from iot_platform.readings.files.file_pass import FilePass
 from iot_platform.readings.files.judgement import (
     check_registers,
     check_time_zone,
+    energy_by_meter,
     energy_of,
     interval_conventions,
     interval_summary,
@@ -29,12 +34,27 @@ from iot_platform.readings.files.local_times import RepeatedHours
 from iot_platform.readings.files.open_file import open_row_source
 from iot_platform.readings.files.preview import preview
 from iot_platform.readings.files.registers import RegisterReader
+from iot_platform.readings.files.series import Floats, MeterSeries
 from iot_platform.readings.files.time_formats import decide_time_format
 from iot_platform.readings.files.units import TABLE
 
 # The zones of meters, from their metadata: by zone, one of its meters.
 ZonesOf = Callable[[Sequence[str]], Mapping[str, str]]
+# Warnings, from the ids of meters and the mean energy of their readings.
+WarningsOfUse = Callable[[list[str], Floats], list[str]]
 MOST_PASSES = 4
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the database knows of the meters of a file.
+
+    ``zones_of``: the zones of meters; ``warnings_of_use``: warnings of those that use more or less than before.
+    """
+
+    zones_of: ZonesOf = lambda names: {}
+    warnings_of_use: WarningsOfUse = lambda names, means: []
+    leading_zeros: Callable[[], LeadingZeros] = lambda: "kept"
 
 
 @dataclass
@@ -96,7 +116,7 @@ def inspect_file(
     mapping: ColumnMapping,
     header: Header,
     options: FileOptions,
-    zones_of: ZonesOf = lambda names: {},
+    surroundings: Surroundings | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Inspected:
     """Read a whole file, usually once, and decide how it is to be read.
@@ -108,13 +128,16 @@ def inspect_file(
     if header.unit_column is not None:
         unit, unit_from = unit_of_column(found.units, header, options)
         mapping = replace(mapping, columns=replace(mapping.columns, unit=unit))
-    check_time_zone(found, options, zones_of)
+    surroundings = surroundings or Surroundings()
+    check_time_zone(found, options, surroundings.zones_of)
     check_registers(found, mapping, options)
     stamp = "start" if options.register else (options.stamp or header.stamp)
     conventions = replace(mapping.conventions, stamp=stamp, is_register=bool(options.register))
     conventions = interval_conventions(found.series, conventions, mapping.columns.unit, header, options)
     mapping = replace(mapping, conventions=conventions)
     inspection = _inspection(found, mapping, header, options, unit_from)
+    inspection.meters = _count_meters(found.series, surroundings.leading_zeros())
+    inspection.warnings += _unusual(found, mapping, surroundings.warnings_of_use)
     return Inspected(mapping, found.repeated_hours, inspection, found.kept, found.last_row)
 
 
@@ -183,6 +206,22 @@ def _inspection(
         warnings=warnings_of(found, mapping, options),
         preview=preview(found.first_rows, mapping, found.repeated_hours),
     )
+
+
+def _count_meters(series: MeterSeries, leading_zeros: LeadingZeros) -> int:
+    """The number of meters with readings, as the database tells them apart."""
+    names = [name for name, readings in zip(series.names, series.column("readings").tolist(), strict=True) if readings]
+    if leading_zeros == "kept":
+        return len(names)
+    return len(set(without_leading_zeros(pa.array(names, pa.string())).to_pylist()))
+
+
+def _unusual(found: FilePass, mapping: ColumnMapping, warnings_of_use: WarningsOfUse) -> list[str]:
+    if mapping.conventions.is_register:
+        return []
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        means = energy_by_meter(found, mapping) / found.series.column("readings")
+    return warnings_of_use(found.series.names, means)
 
 
 def _iso(second: int) -> str:

@@ -19,13 +19,14 @@ from iot_platform.readings.files.file_digest import FileDigest, digest_file
 from iot_platform.readings.files.file_group import INSPECTION_SHARE, FileGroup, FileLoad, FileProgress
 from iot_platform.readings.files.file_readings import FileReadings, Progress, kept_pieces, read_pieces
 from iot_platform.readings.files.file_result import FileResult
-from iot_platform.readings.files.inspection import Inspected, Inspection, inspect_file, may_be_usual
+from iot_platform.readings.files.inspection import Inspected, Inspection, Surroundings, inspect_file, may_be_usual
 from iot_platform.readings.files.last_line import LastReading
 from iot_platform.readings.files.meter_zones import MeterZones
 from iot_platform.readings.files.older_ids import older_kind
 from iot_platform.readings.files.open_file import naming_errors, open_row_source
 from iot_platform.readings.files.raw_rows import RowSource
 from iot_platform.readings.files.rejects import RejectReport
+from iot_platform.readings.files.usual_use import UsualUse
 from iot_platform.readings.files.window_writer import FileTarget, WindowWriter
 from iot_platform.readings.group_commit import BatchError
 from iot_platform.readings.group_writer import GroupWriter
@@ -37,8 +38,6 @@ from iot_platform.readings.ledger import Ledger, entries_of, loaded_to
 # names of all sources.
 WINDOW_ROWS = 4_000_000
 SCHEME = "1"
-# Rows that were not readings when the file was loaded, and that this version of the platform could read.
-REJECTED_BEFORE = "rejected_when_it_was_loaded"
 
 # Called with the path and what a file is taken for, before anything is inserted.
 Inspect = Callable[[Path, Inspection], None]
@@ -55,7 +54,8 @@ class FileLoader:
         self._batch_rows = batch_rows
         self._rejects = rejects
         self._meter_ids = MeterIds(client)
-        self._zones = MeterZones(client)
+        zones, use = MeterZones(client), UsualUse(client, self._meter_ids)
+        self._surroundings = Surroundings(zones.of, use.warnings, lambda: self._meter_ids.leading_zeros)
 
     def load(
         self,
@@ -126,7 +126,7 @@ class FileLoader:
                 group.write()
             # (A file with the usual conventions was looked up before its inspection.)
             if end := self._loaded_to(name):
-                _report_again(load, *end)
+                load.report_again(*end)
                 return load
             self._check_last_line(path, mapping, found)
             if found and found.kept.fits(mapping) and found.kept.rows < WINDOW_ROWS:
@@ -216,7 +216,7 @@ class FileLoader:
             progress(path, share * INSPECTION_SHARE)
 
         try:
-            return inspect_file(path, mapping, header, self._options, self._zones.of, show)
+            return inspect_file(path, mapping, header, self._options, self._surroundings, show)
         except SourceError as error:
             raise SourceError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
 
@@ -233,23 +233,6 @@ class FileLoader:
 def _check_size(digest: FileDigest) -> None:
     if digest.path.stat().st_size != digest.size_bytes:
         raise SourceError(f"{digest.path}: the file changed while it was read. Load a copy that nothing writes to.")
-
-
-def _report_again(load: FileLoad, end: int, already_loaded: int) -> None:
-    """Report the bad rows of a file that was loaded completely."""
-    result, readings = load.result, load.readings
-    result.rows_read, result.already_loaded, result.was_complete = end, already_loaded, True
-    if end > already_loaded:
-        for _ in readings.pieces(load.target.last):
-            pass
-        # Its last line was accepted, or it would not be complete.
-        load.target.last.reject = None
-        result.last_line = "accepted" if readings.last_line == "held back" else readings.last_line
-        result.without_interval = readings.without_interval
-        rejected = end - already_loaded - result.without_interval
-        if rejected > readings.report.counts.total():
-            readings.report.counts[REJECTED_BEFORE] = rejected - readings.report.counts.total()
-    load.complete()
 
 
 def _source_name(digest: FileDigest, mapping: ColumnMapping) -> str:
