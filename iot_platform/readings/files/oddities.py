@@ -55,10 +55,12 @@ class Oddities:
 
     def spikes(self, names: Sequence[str], totals: Floats, readings: Numbers) -> list[tuple[str, int, float, float]]:
         """Meter, time, value, and the mean of the other values, of each meter with a spike."""
-        count = len(self._highest)
+        # The last meters may have no readings.
+        count = min(len(self._highest), len(totals))
+        highest, readings = self._highest[:count], readings[:count]
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            others = (totals[:count] - self._highest) / (readings[:count] - 1)
-            is_spike = (readings[:count] >= FEWEST_READINGS) & (others > 0) & (self._highest > SPIKE_FACTOR * others)
+            others = (totals[:count] - highest) / (readings - 1)
+            is_spike = (readings >= FEWEST_READINGS) & (others > 0) & (highest > SPIKE_FACTOR * others)
         return [
             (names[code], int(self._highest_at[code]), float(self._highest[code]), float(others[code]))
             for code in np.flatnonzero(is_spike).tolist()
