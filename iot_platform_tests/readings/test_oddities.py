@@ -84,7 +84,8 @@ def test_the_falls_of_a_register(schema: Client, tmp_path: Path) -> None:
     values = [100.0 + n for n in range(20)] + [60.0 + n for n in range(20)] + [0.5, 1.5]
     found = inspected(schema, tmp_path / "r.csv", "time,meter,kwh", rows_of("A-1", values), register=True)
     assert "The register falls 2 times (reset, jitter or negative energy)." in found.warnings
-    assert any(text.startswith("1 falls are neither") and "meter A-1" in text for text in found.warnings)
+    [fall] = [text for text in found.warnings if text.startswith("1 falls of the register are neither")]
+    assert "meter A-1 at 2024-01-01T" in fall
 
 
 def test_meters_are_counted_as_the_database_does(schema: Client, tmp_path: Path) -> None:

@@ -58,6 +58,11 @@ class FilePass:
     register_fall: tuple[int, int, int] | None = None
     kept: KeptRows = field(default_factory=KeptRows)
 
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether the last line may be incomplete."""
+        return self.last_row is not None and self.last_row.may_be_cut
+
     def add(self, rows: RawRows, where: Callable[[int], str]) -> None:
         """Add a piece of the file. Raises SourceError for ids in scientific notation; ``where`` names a row's place."""
         self.rows += rows.records

@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from iot_platform.devices.meter_ids import LeadingZeros, without_leading_zeros
@@ -21,7 +20,6 @@ from iot_platform.readings.files.file_pass import FilePass
 from iot_platform.readings.files.judgement import (
     check_registers,
     check_time_zone,
-    energy_by_meter,
     energy_of,
     interval_conventions,
     interval_summary,
@@ -34,14 +32,13 @@ from iot_platform.readings.files.local_times import RepeatedHours
 from iot_platform.readings.files.open_file import open_row_source
 from iot_platform.readings.files.preview import preview
 from iot_platform.readings.files.registers import RegisterReader
-from iot_platform.readings.files.series import Floats, MeterSeries
+from iot_platform.readings.files.series import MeterSeries
 from iot_platform.readings.files.time_formats import decide_time_format
 from iot_platform.readings.files.units import TABLE
+from iot_platform.readings.files.value_notes import WarningsOfUse, value_notes
 
 # The zones of meters, from their metadata: by zone, one of its meters.
 ZonesOf = Callable[[Sequence[str]], Mapping[str, str]]
-# Warnings, from the ids of meters and the mean energy of their readings.
-WarningsOfUse = Callable[[list[str], Floats], list[str]]
 MOST_PASSES = 4
 
 
@@ -137,7 +134,7 @@ def inspect_file(
     mapping = replace(mapping, conventions=conventions)
     inspection = _inspection(found, mapping, header, options, unit_from)
     inspection.meters = _count_meters(found.series, surroundings.leading_zeros())
-    inspection.warnings += _unusual(found, mapping, surroundings.warnings_of_use)
+    inspection.warnings += value_notes(found, mapping, surroundings.warnings_of_use)
     return Inspected(mapping, found.repeated_hours, inspection, found.kept, found.last_row)
 
 
@@ -214,14 +211,6 @@ def _count_meters(series: MeterSeries, leading_zeros: LeadingZeros) -> int:
     if leading_zeros == "kept":
         return len(names)
     return len(set(without_leading_zeros(pa.array(names, pa.string())).to_pylist()))
-
-
-def _unusual(found: FilePass, mapping: ColumnMapping, warnings_of_use: WarningsOfUse) -> list[str]:
-    if mapping.conventions.is_register:
-        return []
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        means = energy_by_meter(found, mapping) / found.series.column("readings")
-    return warnings_of_use(found.series.names, means)
 
 
 def _iso(second: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +15,8 @@ from iot_platform.readings.files.columns import Header, Origin
 from iot_platform.readings.files.conventions import Conventions, interval_in_words
 from iot_platform.readings.files.daylight_saving import differs_from_utc
 from iot_platform.readings.files.file_pass import FilePass
-from iot_platform.readings.files.oddities import warnings_of_values
 from iot_platform.readings.files.registers import suspects
-from iot_platform.readings.files.series import Floats, MeterSeries
+from iot_platform.readings.files.series import MeterSeries
 from iot_platform.readings.files.units import TABLE, UNITS, find_unit, usable
 
 SHOWN = 3
@@ -164,25 +162,17 @@ def interval_summary(series: MeterSeries) -> str:
 
 def energy_of(found: FilePass, mapping: ColumnMapping) -> float | None:
     """The energy of all finite values in kWh; None if it is too large for a number."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if mapping.conventions.is_register:
-            unit = TABLE[mapping.columns.unit]
-            energy = found.register_total * unit.multiply / unit.divide
-        else:
-            energy = float(energy_by_meter(found, mapping).sum())
-    return energy if math.isfinite(energy) else None
-
-
-def energy_by_meter(found: FilePass, mapping: ColumnMapping) -> Floats:
-    """The energy of all finite values of each meter in kWh; not for registers."""
     unit, conventions = TABLE[mapping.columns.unit], mapping.conventions
+    totals = found.series.column("total")
+    if conventions.is_register:
+        totals = np.array([found.register_total])
+    elif unit.quantity == "power":
+        by_name = dict(conventions.intervals)
+        seconds = [by_name.get(name, conventions.interval_s) for name in found.series.names]
+        totals = totals * np.array(seconds, dtype=np.float64) / 3600
     with np.errstate(over="ignore", invalid="ignore"):
-        totals: Floats = found.series.column("total") * unit.multiply / unit.divide
-        if unit.quantity == "power":
-            by_name = dict(conventions.intervals)
-            seconds = [by_name.get(name, conventions.interval_s) for name in found.series.names]
-            totals = totals * np.array(seconds, dtype=np.float64) / 3600
-    return totals
+        energy = float(totals.sum()) * unit.multiply / unit.divide
+    return energy if math.isfinite(energy) else None
 
 
 def warnings_of(found: FilePass, mapping: ColumnMapping, options: FileOptions) -> list[str]:
@@ -199,19 +189,8 @@ def warnings_of(found: FilePass, mapping: ColumnMapping, options: FileOptions) -
         falls = int(found.series.column("falls").sum())
         if falls:
             warnings.append(f"The register falls {falls:,} times (reset, jitter or negative energy).")
-        if found.register_fall is not None:
-            count, meter, second = found.register_fall
-            warnings.append(
-                f"{count:,} falls are neither a reset nor jitter, such as that of meter {found.series.names[meter]} at "
-                f"{dt.datetime.fromtimestamp(second, dt.UTC):%Y-%m-%dT%H:%M:%SZ}: another meter, or an overflow of the "
-                "register? L2 puts the negative energy into quarantine."
-            )
         warnings.append("After a gap, the energy of the whole gap is put into its last interval.")
-    else:
-        series = found.series
-        totals, readings = series.column("total"), series.column("readings")
-        warnings += warnings_of_values(series.oddities, series.names, totals, readings, mapping.columns.unit)
-    if found.last_row and found.last_row.may_be_cut and not options.accept_last_line:
+    if found.may_be_cut and not options.accept_last_line:
         warnings.append("The last line has no line end, and may be cut off: see --accept-last-line.")
     unread = found.rows - found.readable
     if unread:
