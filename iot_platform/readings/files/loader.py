@@ -118,6 +118,7 @@ class FileLoader:
                 result.inspection = found.inspection
                 inspected(path, found.inspection)
             if dry_run:
+                progress(path, 1.0)
                 result.seconds = time.monotonic() - started
                 return result
             load = self._file_load(digest, source, mapping, found, result, progress)
@@ -127,6 +128,7 @@ class FileLoader:
             # (A file with the usual conventions was looked up before its inspection.)
             if end := self._loaded_to(name):
                 load.report_again(*end)
+                progress(path, 1.0)
                 return load
             self._check_last_line(path, mapping, found)
             if found and found.kept.fits(mapping) and found.kept.rows < WINDOW_ROWS:
