@@ -62,7 +62,14 @@ class FilePass:
     facts: list[Fact] = field(default_factory=list)
     register: RegisterReader | None = None
     register_total: float = 0.0
+    # The number of falls to a negative energy; meter and start of the first one.
+    register_fall: tuple[int, int, int] | None = None
     kept: KeptRows = field(default_factory=KeptRows)
+
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether the last line may be incomplete."""
+        return self.last_row is not None and self.last_row.may_be_cut
 
     def add(self, rows: RawRows, where: Callable[[int], str]) -> None:
         """Add a piece of the file. Raises SourceError for ids in scientific notation; ``where`` names a row's place."""
@@ -108,6 +115,16 @@ class FilePass:
             intervals = self.register.intervals(readings_table(seconds, meters[good], numbers))
             energies = intervals["power_usage_kWh"].to_numpy()
             self.register_total += float(energies[np.isfinite(energies)].sum())
+            self._note_falls(intervals, energies)
+
+    def _note_falls(self, intervals: pa.Table, energies: npt.NDArray[np.float64]) -> None:
+        """Count the intervals of a register that are negative, and keep the first one."""
+        falls = np.flatnonzero(energies < 0)
+        if len(falls):
+            first = intervals.slice(int(falls[0]), 1)
+            meter, second = first["device_id"][0].as_py(), first["timestamp"].cast(pa.int64())[0].as_py()
+            count, *place = self.register_fall or (0, meter, second)
+            self.register_fall = (count + len(falls), place[0], place[1])
 
     def _add_unread(self, column: Column, times: Column, values: Column, energy: Column) -> None:
         if times.null_count:
