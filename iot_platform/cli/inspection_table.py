@@ -7,7 +7,7 @@ from pathlib import Path
 
 from iot_platform.cli.output import say, show_table
 from iot_platform.readings.files.explanation import Line, explain
-from iot_platform.readings.files.inspection import Inspection
+from iot_platform.readings.files.inspected import Inspection
 from iot_platform.readings.mapping_files import ResolvedOptions
 
 

@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.cli.load import load
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.readings.files.column_mapping import FileOptions
-from iot_platform.readings.files.inspection import Inspection
+from iot_platform.readings.files.inspected import Inspection
 from iot_platform.readings.files.loader import FileLoader
 from iot_platform.readings.files.oddities import warnings_of_values
 from iot_platform.readings.files.series import MeterSeries

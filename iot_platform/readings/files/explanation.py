@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from iot_platform.readings.files.column_mapping import FileOptions
-from iot_platform.readings.files.inspection import Inspection
+from iot_platform.readings.files.inspected import Inspection
 from iot_platform.readings.mapping_files import NOT_IN_FILES, ResolvedOptions, key_of
 
 # Field, value, and origin, as they are shown.

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from iot_platform.devices.meter_ids import MeterIds
 from iot_platform.readings.files.column_mapping import ColumnMapping, to_readings
-from iot_platform.readings.files.inspection import Inspected
+from iot_platform.readings.files.inspected import Inspected
 from iot_platform.readings.files.last_line import LastLine, LastReading, LastRow, last_row
 from iot_platform.readings.files.local_times import RepeatedHours
 from iot_platform.readings.files.open_file import naming_errors

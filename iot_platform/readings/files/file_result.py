@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from iot_platform.readings.files.inspection import Inspection
+from iot_platform.readings.files.inspected import Inspection
 from iot_platform.readings.files.last_line import LastLine
 from iot_platform.readings.files.raw_rows import Reject
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ import pyarrow as pa
 from iot_platform.devices.meter_ids import LeadingZeros, without_leading_zeros
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions
-from iot_platform.readings.files.columns import Columns, Header
+from iot_platform.readings.files.columns import Header
 from iot_platform.readings.files.conventions import Conventions
 from iot_platform.readings.files.csv_text import name_of_encoding
 from iot_platform.readings.files.decimals import decide_decimal, describe_decimal
@@ -21,6 +21,7 @@ from iot_platform.readings.files.file_format import FileFormat
 from iot_platform.readings.files.file_notes import warnings_of
 from iot_platform.readings.files.file_pass import FilePass
 from iot_platform.readings.files.input_file import InputFile
+from iot_platform.readings.files.inspected import Inspected, Inspection, Surroundings
 from iot_platform.readings.files.judgement import (
     check_registers,
     check_time_zone,
@@ -30,8 +31,7 @@ from iot_platform.readings.files.judgement import (
     interval_summary,
     unit_of_column,
 )
-from iot_platform.readings.files.kept_rows import KeptRows
-from iot_platform.readings.files.last_line import LastRow, last_row
+from iot_platform.readings.files.last_line import last_row
 from iot_platform.readings.files.local_times import RepeatedHours
 from iot_platform.readings.files.open_readings import open_readings
 from iot_platform.readings.files.preview import preview
@@ -40,73 +40,9 @@ from iot_platform.readings.files.registers import RegisterReader
 from iot_platform.readings.files.series import MeterSeries
 from iot_platform.readings.files.time_formats import decide_time_format
 from iot_platform.readings.files.units import TABLE
-from iot_platform.readings.files.value_notes import WarningsOfUse, value_notes
+from iot_platform.readings.files.value_notes import value_notes
 
-# The zones of meters, from their metadata: by zone, one of its meters.
-ZonesOf = Callable[[Sequence[str]], Mapping[str, str]]
 MOST_PASSES = 5
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What the database knows of the meters of a file.
-
-    ``zones_of``: the zones of meters; ``warnings_of_use``: warnings of those that use more or less than before.
-    """
-
-    zones_of: ZonesOf = lambda names: {}
-    warnings_of_use: WarningsOfUse = lambda names, means: []
-    leading_zeros: Callable[[], LeadingZeros] = lambda: "kept"
-
-
-@dataclass
-class Inspection:
-    """What a load takes a file for, and what it contains. Times are ISO 8601 in UTC; ``_from``: where it is known from.
-
-    ``kWh``: the sum of all finite values, before L2 refuses any.
-    """
-
-    columns: Columns
-    rows: int
-    readable: int
-    meters: int
-    quantity: str
-    unit: str
-    unit_from: str
-    time_zone: str
-    time_zone_from: str
-    stamp: str
-    stamp_from: str
-    time_format: str
-    decimal: str
-    interval: str
-    first: str | None
-    last: str | None
-    kWh: float | None
-    facts: list[Fact] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    preview: list[tuple[str, str, float]] = field(default_factory=list)
-    format: str = ""
-    format_from: str = ""
-
-
-@dataclass(frozen=True)
-class Inspected:
-    """The result of an inspection: the mapping with all conventions, and the times of the repeated hours.
-
-    ``kept``: the rows, if they are few enough to be kept. ``last_row``: the last one, if its line has no line end.
-    """
-
-    mapping: ColumnMapping
-    repeated_hours: RepeatedHours | None
-    inspection: Inspection
-    kept: KeptRows
-    last_row: LastRow | None
-
-    @property
-    def may_be_cut(self) -> bool:
-        """Whether the last line may be incomplete."""
-        return self.last_row is not None and self.last_row.may_be_cut
 
 
 def may_be_usual(header: Header, options: FileOptions) -> bool:

@@ -21,7 +21,8 @@ from iot_platform.readings.files.file_group import INSPECTION_SHARE, FileGroup, 
 from iot_platform.readings.files.file_readings import FileReadings, Progress, kept_pieces, read_pieces
 from iot_platform.readings.files.file_result import FileResult
 from iot_platform.readings.files.input_file import InputFile
-from iot_platform.readings.files.inspection import Inspected, Inspection, Surroundings, inspect_file, may_be_usual
+from iot_platform.readings.files.inspected import Inspected, Inspection, Surroundings
+from iot_platform.readings.files.inspection import inspect_file, may_be_usual
 from iot_platform.readings.files.last_line import LastReading
 from iot_platform.readings.files.meter_zones import MeterZones
 from iot_platform.readings.files.older_ids import older_kind
