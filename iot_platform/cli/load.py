@@ -22,9 +22,10 @@ from iot_platform.cli.reading_options import reading_options, resolved_options
 from iot_platform.clickhouse.session import migrated_session
 from iot_platform.errors import PlatformError
 from iot_platform.readings.files.file_digest import FileDigest
+from iot_platform.readings.files.file_group import REJECTED_BEFORE
 from iot_platform.readings.files.file_result import FileResult
 from iot_platform.readings.files.input_file import InputFile
-from iot_platform.readings.files.loader import REJECTED_BEFORE, FileLoader
+from iot_platform.readings.files.loader import FileLoader
 from iot_platform.readings.formats.archives import expanded
 from iot_platform.readings.group_commit import BatchError
 from iot_platform.security.private_files import state_directory

@@ -79,6 +79,11 @@ def names_of(client: Client, device_ids: Iterable[int]) -> dict[int, str]:
     return {int(device_id): str(name) for device_id, name in rows}
 
 
+def without_leading_zeros(ids: Texts) -> Texts:
+    """Normalized ids as a database counts them that ignores leading zeros."""
+    return pc.replace_substring_regex(ids, _LEADING_ZEROS, r"\1")
+
+
 class MeterIds:
     """device_id by meter id: the rule, and the table ``meter_ids``. Several processes may use it at once."""
 
@@ -121,6 +126,11 @@ class MeterIds:
         numbers = self._numbers(encoded.dictionary, _with_next_numbers).take(encoded.indices)
         self._known = None
         return numbers
+
+    def known_device_ids(self, texts: Texts) -> pa.Array[Any]:
+        """Like ``device_ids``, but NULL for names that are not registered; it registers none."""
+        encoded = texts.dictionary_encode()
+        return self._numbers(encoded.dictionary, lambda known, names: known).take(encoded.indices)
 
     def renumbered(self, device_ids: pa.Array[Any]) -> pa.Array[Any]:
         """device_id of ids that are plain numbers: another one if the number is registered in ``meter_ids``."""

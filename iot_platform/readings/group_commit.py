@@ -30,6 +30,12 @@ def commit(client: Client, batches: Sequence[PreparedBatch]) -> dict[PreparedBat
     When the server refuses an insert of several batches, each is written by itself: a bad one does not hold up others.
     After an error of the server the outcome of a batch is not known; its range is in ``lease.doubtful``.
     """
+    errors = cover(batches)
+    return errors | send(client, [batch for batch in batches if batch not in errors])
+
+
+def cover(batches: Sequence[PreparedBatch]) -> dict[PreparedBatch, BatchError]:
+    """Make sure that a takeover would look for the batches, before they are sent; returns the errors."""
     errors: dict[PreparedBatch, BatchError] = {}
     for lease, group in _by_lease(batches):
         try:
@@ -38,9 +44,14 @@ def commit(client: Client, batches: Sequence[PreparedBatch]) -> dict[PreparedBat
             if is_lost(error):
                 return dict.fromkeys(batches, error)
             errors.update(dict.fromkeys(group, error))
-    covered = [batch for batch in batches if batch not in errors]
-    _commit_empty(client, [batch for batch in covered if not batch.rows.num_rows], errors)
-    filled = [batch for batch in covered if batch.rows.num_rows]
+    return errors
+
+
+def send(client: Client, batches: Sequence[PreparedBatch]) -> dict[PreparedBatch, BatchError]:
+    """Like ``commit``, for batches that are covered. Several threads may do this with batches of the same sources."""
+    errors: dict[PreparedBatch, BatchError] = {}
+    _commit_empty(client, [batch for batch in batches if not batch.rows.num_rows], errors)
+    filled = [batch for batch in batches if batch.rows.num_rows]
     for batch in filled:
         if batch.was_sent:
             _commit_missing(client, batch, errors)

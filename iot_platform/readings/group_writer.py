@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from uuid import uuid4
@@ -16,7 +17,7 @@ from iot_platform.clickhouse import retries
 from iot_platform.clickhouse.lock import LockHeldError, server_lock
 from iot_platform.devices.meter_ids import MeterIds
 from iot_platform.errors import SourceError
-from iot_platform.readings.group_commit import BATCH_ERRORS, BatchError, commit, is_lost
+from iot_platform.readings.group_commit import BATCH_ERRORS, BatchError, commit, cover, is_lost, send
 from iot_platform.readings.ledger import Ledger, LedgerEntry, entries_of, record_entries
 from iot_platform.readings.named_readings import with_device_ids
 from iot_platform.readings.prepared_batch import Batch, PreparedBatch, prepare
@@ -59,28 +60,52 @@ class GroupWriter:
         A batch whose error is returned may be offered again: if its outcome is unknown, it is compared with L1 then.
         The same promises hold for each as for ``BatchWriter.write``.
         """
+        return self.write_side_by_side([batches])[0]
+
+    def write_side_by_side(self, groups: Sequence[Sequence[SourceBatch]]) -> list[list[int | BatchError]]:
+        """Write groups of batches, each as one block, at the same time; see ``write``.
+
+        Which of two readings of the same meter and time is newer does not depend on who is faster: ``arrived_at`` must
+        be given then.
+        """
         results: dict[SourceBatch, int | BatchError] = {}
         prepared: dict[PreparedBatch, SourceBatch] = {}
+        blocks: list[list[PreparedBatch]] = []
         lost: BatchError | None = None
-        for item in batches:
-            if lost is not None:
-                results[item] = lost
-                continue
-            try:
-                readings = with_device_ids(item.batch.readings, self._meter_ids)
-                ready = prepare(self._client, self._lease(item), replace(item.batch, readings=readings))
-                if ready is not None:
-                    _check_disjoint(ready, prepared)
-                    prepared[ready] = item
-                results[item] = 0 if ready is None else ready.entry.readings
-            except BATCH_ERRORS as error:
-                results[item] = error
-                # Do not wait for the server once more for each source.
-                lost = error if is_lost(error) else None
-        errors = commit(self._client, list(prepared))
+        for items in groups:
+            blocks.append([])
+            for item in items:
+                if lost is not None:
+                    results[item] = lost
+                    continue
+                try:
+                    readings = with_device_ids(item.batch.readings, self._meter_ids)
+                    ready = prepare(self._client, self._lease(item), replace(item.batch, readings=readings))
+                    if ready is not None:
+                        _check_disjoint(ready, prepared)
+                        prepared[ready] = item
+                        blocks[-1].append(ready)
+                    results[item] = 0 if ready is None else ready.entry.readings
+                except BATCH_ERRORS as error:
+                    results[item] = error
+                    # Do not wait for the server once more for each source.
+                    lost = error if is_lost(error) else None
+        errors = self._commit([block for block in blocks if block])
         results.update({prepared[ready]: error for ready, error in errors.items()})
         self.release(*{ready.source for ready in errors})
-        return [results[item] for item in batches]
+        return [[results[item] for item in items] for items in groups]
+
+    def _commit(self, blocks: list[list[PreparedBatch]]) -> dict[PreparedBatch, BatchError]:
+        if len(blocks) < 2:
+            return commit(self._client, [batch for block in blocks for batch in block])
+        # All leases are covered before any thread begins: a lease that is renewed later does not forget a batch.
+        errors = cover([batch for block in blocks for batch in block])
+        covered = [[batch for batch in block if batch not in errors] for block in blocks]
+        with ThreadPoolExecutor(len(blocks)) as threads:
+            # The client has no session, so that its queries may run at the same time.
+            for found in threads.map(lambda block: send(self._client, block), covered):
+                errors |= found
+        return errors
 
     def hold(self, sources: Mapping[str, str]) -> tuple[dict[str, list[LedgerEntry]], dict[str, BatchError]]:
         """Take the leases of sources (with their descriptions) before their batches are written, all at once.

@@ -6,6 +6,7 @@ import bisect
 import contextlib
 import datetime as dt
 import hashlib
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ FROM (
 
 
 class SourceLease:
-    """The lease that ``source_lease`` yields; ``writer`` is the random name of the writer. Not thread-safe."""
+    """A lease; ``writer`` is the random name of the writer. Only ``sent`` may be called by several threads."""
 
     def __init__(self, client: Client, ledger: Ledger, writer: str, lock: HeldLock) -> None:
         self.source = ledger.source
@@ -50,6 +51,7 @@ class SourceLease:
         self.doubtful: set[Range] = set()
         self._client = client
         self._lock = lock
+        self._mutex = threading.Lock()
         self._is_open = self._was_left_open = False
         self._renewed_at = time.monotonic()
         self._arrivals_from = self._last_arrival = EPOCH
@@ -118,8 +120,9 @@ class SourceLease:
 
     def sent(self, bounds: Range) -> None:
         """Note that a range was sent: it is not new any more, and its outcome not known."""
-        self._written.add(bounds)
-        self.doubtful.add(bounds)
+        with self._mutex:
+            self._written.add(bounds)
+            self.doubtful.add(bounds)
 
     def close(self) -> None:
         """Record that the ledger is complete. The lease stays open when the outcome of a batch is not known."""

@@ -12,6 +12,7 @@ from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.file_result import FileResult
 from iot_platform.readings.files.loader import FileLoader
+from iot_platform.readings.files.raw_rows import Fact
 
 HALF_HOURS = ["00:00", "00:30", "01:00", "01:30"]
 PREAMBLE = 'Name,A CUSTOMER\nAddress,"an address"\nAccount Number,0000000001\nService,Service 1\n\n'
@@ -76,10 +77,24 @@ def test_a_german_header_in_latin_1(schema: Client, tmp_path: Path) -> None:
     assert facts == [("encoding", "Windows-1252"), ("delimiter", "semicolon")]
 
 
+def test_a_header_in_another_encoding(schema: Client, tmp_path: Path) -> None:
+    content = "Zużycie;Data i czas;Licznik\n1,5;2024-01-01 00:00;a\n".encode("cp1250")
+    with pytest.raises(SourceError, match="'Zu¿ycie'.*is read as Windows-1252: if that is wrong, set --encoding"):
+        load(schema, tmp_path / "r.csv", content)
+    load(schema, tmp_path / "r.csv", content, encoding="cp1250")
+    assert stored(schema) == [("2024-01-01 00:00", "a", 1.5)]
+
+
 def test_ids_that_are_not_utf8(schema: Client, tmp_path: Path) -> None:
     rows = "".join(f"2024-01-0{n} 00:00,{meter},{n}\n" for n, meter in enumerate(("Küche", "Büro"), start=1))
-    load(schema, tmp_path / "r.csv", ("time,meter,kwh\n" + rows).encode("cp1252"))
+    result = load(schema, tmp_path / "r.csv", ("time,meter,kwh\n" + rows).encode("cp1252"))
+    assert result.inspection is not None
+    assert result.inspection.facts[0] == Fact("encoding", "Windows-1252", "its rows, which are not UTF-8")
     assert stored(schema) == [("2024-01-01 00:00", "Küche", 1.0), ("2024-01-02 00:00", "Büro", 2.0)]
+    # What a spreadsheet in French writes between thousands.
+    french = "time,meter,Énergie (Wh)\n2024-01-03 00:00,c,1\xa0500\n2024-01-03 00:30,c,500\n"
+    load(schema, tmp_path / "f.csv", french.replace("Énergie", "Energy").encode("cp1252"))
+    assert stored(schema)[2:] == [("2024-01-03 00:00", "c", 1.5), ("2024-01-03 00:30", "c", 0.5)]
     # A damaged byte is not a letter.
     damaged = ("time,meter,kwh\n" + rows).encode("cp1252").replace(b"B\xfcro", b"4\xff4")
     assert load(schema, tmp_path / "d.csv", damaged).rejected == {"broken_encoding": 2}
@@ -131,6 +146,12 @@ def test_the_date_and_the_time_of_day_are_given(schema: Client, tmp_path: Path) 
     result = load(schema, tmp_path / "r.csv", content, date_column="a", time_column="b")
     assert stored(schema) == [("2024-01-31 00:30", "7", 1.0), ("2024-01-31 13:00", "7", 2.0)]
     assert result.rejected == {"missing_time": 1}
+    # The hours of a day, numbered from 0 or from 1?
+    numbered = "a,b,device_id,kwh\n1/31/2024,1,7,1\n1/31/2024,24,7,2\n"
+    unread = load(schema, tmp_path / "n.csv", numbered, date_column="a", time_column="b")
+    assert unread.has_no_readings
+    assert unread.inspection is not None
+    assert "No time can be read, such as '1/31/2024 hour 1'" in unread.inspection.warnings[0]
     with pytest.raises(SourceError, match="in two columns: set --time-column, too"):
         load(schema, tmp_path / "r.csv", content, date_column="a")
     with pytest.raises(SourceError, match="in one column .--timestamp-column. or in two"):
@@ -162,6 +183,16 @@ def test_times_up_to_24_00_are_ends(schema: Client, tmp_path: Path) -> None:
         load(schema, tmp_path / "r.csv", content)
     load(schema, tmp_path / "r.csv", content, stamp="end")
     assert stored(schema) == [("2024-01-01 00:00", "7", 1.0), ("2024-01-01 12:00", "7", 2.0)]
+
+
+@pytest.mark.parametrize(("first", "header", "seems"), [(1, "time", "end"), (0, "interval_end", "start")])
+def test_times_of_whole_days_show_what_they_are(
+    schema: Client, tmp_path: Path, first: int, header: str, seems: str
+) -> None:
+    rows = "".join(f"2024-01-0{1 + n // 24} {n % 24:02}:00,7,{n % 5}\n" for n in range(first, first + 48))
+    result = load(schema, tmp_path / "r.csv", f"{header},device_id,kwh\n{rows}")
+    assert result.inspection is not None
+    assert f"as the {seems}s of whole days do: see --stamp" in result.inspection.warnings[0]
 
 
 def test_dates_without_a_time_of_day(schema: Client, tmp_path: Path) -> None:

@@ -203,7 +203,10 @@ def test_columns_are_found_by_their_names() -> None:
         (("start", "time", "device_id", "kwh"), "Several columns may be the time.*--timestamp-column"),
         (("time", "kwh"), "--device-column"),
         (("time", "device_id", "energy", "usage"), "--value-column"),
-        (("timestamp", "timestamp", "device_id", "kwh"), "Several columns"),
+        (
+            ("timestamp", "timestamp", "device_id", "kwh"),
+            "'timestamp', which may be the time, occurs 2 times.*Split it",
+        ),
     ],
 )
 def test_missing_and_ambiguous_columns_are_refused(header: tuple[str, ...], message: str) -> None:

@@ -26,13 +26,20 @@ from iot_platform.layers.summary import summarize
 from iot_platform.readings.files import csv_rows, parquet_rows
 from iot_platform_tests.readings import fuzz_dress
 from iot_platform_tests.readings.fuzz_dress import write_dressed
+from iot_platform_tests.readings.fuzz_ndjson import write_ndjson
 from iot_platform_tests.readings.fuzz_parquet import write_numbers, write_texts
 from iot_platform_tests.readings.fuzz_rows import ACCEPTED, Row, write_csv
 
 SEED = int(os.environ.get("IOT_FUZZ_SEED", "20260101"))
 ROWS = int(os.environ.get("IOT_FUZZ_ROWS", "60000"))
-SHARES = {"csv": 4, "dressed": 2, "texts": 1, "numbers": 1}
-WRITERS = {"csv": write_csv, "dressed": write_dressed, "texts": write_texts, "numbers": write_numbers}
+SHARES = {"csv": 4, "dressed": 2, "texts": 1, "numbers": 1, "ndjson": 1}
+WRITERS = {
+    "csv": write_csv,
+    "dressed": write_dressed,
+    "texts": write_texts,
+    "numbers": write_numbers,
+    "ndjson": write_ndjson,
+}
 OPTIONS = {"dressed": fuzz_dress.OPTIONS}
 SHOWN = 10
 

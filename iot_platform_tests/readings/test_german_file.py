@@ -25,7 +25,7 @@ def write_file(path: Path) -> None:
         for first in ("2024-03-28", "2024-10-24"):
             start = pd.Timestamp(first, tz=ZONE)
             for count, moment in enumerate(pd.date_range(start, periods=7 * 96, freq="15min")):
-                value = f"{(count * 7919 + number * 31) % 1_234_567 / 100:,.2f}"
+                value = f"{(count * 293_003 + number * 31) % 1_234_567 / 100:,.2f}"
                 german = value.replace(",", "_").replace(".", ",").replace("_", ".")
                 lines.append(f"{meter};{moment:%d.%m.%Y};{moment:%H:%M};{german}")
     path.write_bytes(("\r\n".join(lines) + "\r\n").encode("latin-1"))

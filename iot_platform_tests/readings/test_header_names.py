@@ -28,6 +28,26 @@ def header_of(*names: str, device: str | None = None) -> Header:
         (("CPE", "Data/hora", "Potência (kW)"), ("Data/hora", "CPE", "Potência (kW)", "kW")),
         (("Nr licznika", "Data i czas", "Zużycie [kWh]"), ("Data i czas", "Nr licznika", "Zużycie [kWh]", "kWh")),
         (("Date", "MPAN", "Consumption (kWh)"), ("Date", "MPAN", "Consumption (kWh)", "kWh")),
+        (
+            ("Messzeitpunkt", "Zählpunkt", "Gemessener Verbrauch (kWh)", "Ersatzwert", ""),
+            ("Messzeitpunkt", "Zählpunkt", "Gemessener Verbrauch (kWh)", "kWh"),
+        ),
+        (
+            ("Datum und Uhrzeit", "Zählpunkt", "Lastgänge (306,499 kWh)", "Status"),
+            ("Datum und Uhrzeit", "Zählpunkt", "Lastgänge (306,499 kWh)", "kWh"),
+        ),
+        (
+            ("Ende Ablesezeitraum", "Zählpunkt", "Wohnung - AT0010 (0000) - Verbrauch [kWh]"),
+            ("Ende Ablesezeitraum", "Zählpunkt", "Wohnung - AT0010 (0000) - Verbrauch [kWh]", "kWh"),
+        ),
+        (
+            ("Start", "Ende", "Zählpunkt", "Vorschub (kWh) - Verbrauch", "Zählerstand (kWh) - Verbrauch"),
+            ("Start", "Zählpunkt", "Vorschub (kWh) - Verbrauch", "kWh"),
+        ),
+        (
+            ("Statistikzeitraum Beginn", "Statistikzeitraum Ende", "Zaehlpunkt", "Wert", "Einheit"),
+            ("Statistikzeitraum Beginn", "Zaehlpunkt", "Wert", "kWh"),
+        ),
         # Names that were known before the languages count first.
         (("time", "Zeit", "device", "Zähler", "energy", "Verbrauch"), ("time", "device", "energy", "kWh")),
     ],
@@ -58,6 +78,7 @@ def test_what_is_not_certain_is_asked(names: tuple[str, ...], message: str) -> N
 
 def test_the_end_of_an_interval_by_its_name() -> None:
     assert header_of("bis", "Zähler", "Wert").stamp == "end"
+    assert header_of("Messzeitpunkt", "Zähler", "Wert").stamp == "end"
     assert header_of("Datum von", "Datum bis", "Zähler", "Wert").stamp == "start"
     assert not all_names("end") & all_names("time")
 

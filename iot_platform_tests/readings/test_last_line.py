@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iot_platform.errors import SourceError
+from iot_platform.readings.files.file_group import REJECTED_BEFORE
 from iot_platform.readings.files.file_result import FileResult
-from iot_platform.readings.files.loader import REJECTED_BEFORE
 from iot_platform.readings.files.unended_line import FEWEST_LINES, UnendedLine
 from iot_platform_tests.cli.test_load_readings import load_file, stored
 

@@ -1,1 +1,1 @@
-"""Read files of readings (CSV or Parquet, also compressed) in constant memory."""
+"""Read files of readings of any format, also compressed."""

@@ -97,11 +97,9 @@ class ColumnMapping:
         names = " (names are rejected)" if self.device_ids == "numeric" and not self.by_older_rule else ""
         quantity = "register" if self.conventions.is_register else TABLE[columns.unit].quantity
         known = f"{self.format}: " if self.format else ""
-        return (
-            f"{known}time {columns.timestamp!r} ({self.timezone} unless it names a zone), "
-            f"meter {columns.device!r}{names}, "
-            f"{quantity} {columns.value!r} in {columns.unit}{self.conventions.describe()}"
-        )
+        meter = f"meter {columns.device!r}{names}"
+        value = f"{quantity} {columns.value!r} in {columns.unit}{self.conventions.describe()}"
+        return f"{known}time {columns.timestamp!r} ({self.timezone} unless it names a zone), {meter}, {value}"
 
 
 def convert(

@@ -173,6 +173,11 @@ def _choose(header: Sequence[str], named: str | None, known: Sequence[Tier], mea
             raise SourceError(f"Column {named!r} ({option}) occurs {header.count(named)} times. Columns: {listing}.")
         return named
     found = next((names for tier in known if (names := [name for name in header if tier(name)])), [])
+    if len(found) > 1 and len(set(found)) == 1:
+        raise SourceError(
+            f"Column {found[0]!r}, which may be the {meaning}, occurs {len(found)} times: the file has several tables "
+            f"side by side. Split it, and load each part. Columns: {listing}."
+        )
     if len(found) != 1:
         problem = f"Several columns may be the {meaning}" if found else f"No column is recognized as the {meaning}"
         raise SourceError(f"{problem}; {way_out}. Columns: {listing}.")

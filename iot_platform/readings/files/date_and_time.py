@@ -171,6 +171,8 @@ def _parts(dates: Column, times: Column) -> tuple[Column, Column]:
     time = pc.replace_substring_regex(time, _FIRST_DAY, "")
     time = pc.replace_substring_regex(time, _RANGE, r"\1")
     time = pc.replace_substring_regex(time, _COMPACT_CLOCK, r"\1:\2")
+    # The number of an hour: 1 may be from 00:00 or from 01:00. As a part of a time it must not be read.
+    time = pc.replace_substring_regex(time, "^([0-9]{1,2})$", r"hour \1")
     time = pc.replace_substring_regex(time, "^([0-9])(:|[^0-9]*$)", r"0\1\2")
     return pc.if_else(pc.equal(date, ""), None, date), pc.if_else(pc.equal(time, ""), None, time)
 

@@ -23,6 +23,9 @@ from iot_platform.readings.group_commit import BatchError
 # Each file has a lease, and in the ledger an entry for each batch.
 MOST_FILES = 250
 
+# Rows that were not readings when the file was loaded, and that this version of the platform could read.
+REJECTED_BEFORE = "rejected_when_it_was_loaded"
+
 # Called with the path of a file and the share of it that is done, from 0 to 1.
 FileProgress = Callable[[Path, float], None]
 # A file is inspected first, and written after that.
@@ -66,6 +69,22 @@ class FileLoad:
         result.first_rejects = report.first
         result.rejects_file = str(report.path) if report.counts else None
         result.seconds = self.seconds
+
+    def report_again(self, end: int, already_loaded: int) -> None:
+        """Report the bad rows of a file that was loaded completely: its number of rows, and of readings."""
+        result, readings = self.result, self.readings
+        result.rows_read, result.already_loaded, result.was_complete = end, already_loaded, True
+        if end > already_loaded:
+            for _ in readings.pieces(self.target.last):
+                pass
+            # Its last line was accepted, or it would not be complete.
+            self.target.last.reject = None
+            result.last_line = "accepted" if readings.last_line == "held back" else readings.last_line
+            result.without_interval = readings.without_interval
+            rejected = end - already_loaded - result.without_interval
+            if rejected > readings.report.counts.total():
+                readings.report.counts[REJECTED_BEFORE] = rejected - readings.report.counts.total()
+        self.complete()
 
     def outcome(self) -> FileResult | BatchError:
         """The result, or the error for which it is not complete."""

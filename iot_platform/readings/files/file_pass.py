@@ -62,7 +62,14 @@ class FilePass:
     facts: list[Fact] = field(default_factory=list)
     register: RegisterReader | None = None
     register_total: float = 0.0
+    # The number of falls to a negative energy; meter and start of the first one.
+    register_fall: tuple[int, int, int] | None = None
     kept: KeptRows = field(default_factory=KeptRows)
+
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether the last line may be incomplete."""
+        return self.last_row is not None and self.last_row.may_be_cut
 
     def add(self, rows: RawRows, where: Callable[[int], str]) -> None:
         """Add a piece of the file. Raises SourceError for ids in scientific notation; ``where`` names a row's place."""
@@ -108,6 +115,16 @@ class FilePass:
             intervals = self.register.intervals(readings_table(seconds, meters[good], numbers))
             energies = intervals["power_usage_kWh"].to_numpy()
             self.register_total += float(energies[np.isfinite(energies)].sum())
+            self._note_falls(intervals, energies)
+
+    def _note_falls(self, intervals: pa.Table, energies: npt.NDArray[np.float64]) -> None:
+        """Count the intervals of a register that are negative, and keep the first one."""
+        falls = np.flatnonzero(energies < 0)
+        if len(falls):
+            first = intervals.slice(int(falls[0]), 1)
+            meter, second = first["device_id"][0].as_py(), first["timestamp"].cast(pa.int64())[0].as_py()
+            count, *place = self.register_fall or (0, meter, second)
+            self.register_fall = (count + len(falls), place[0], place[1])
 
     def _add_unread(self, column: Column, times: Column, values: Column, energy: Column) -> None:
         if times.null_count:
@@ -115,8 +132,8 @@ class FilePass:
         if energy.null_count:
             self.number_forms.add_unread(values.filter(energy.is_null()))
         if self.mapping.conventions.time_format and pa.types.is_string(column.type):
-            self.at_0 += pc.sum(pc.match_substring_regex(column, AT_0), min_count=0).as_py()
-            self.at_24 += pc.sum(pc.match_substring_regex(column, AT_24), min_count=0).as_py()
+            self.at_0 += _count(column, ":00", AT_0) if not self.at_0 else 0
+            self.at_24 += _count(column, "24:00", AT_24)
 
     def _ids(self, rows: RawRows, where: Callable[[int], str]) -> Column:
         """The id of each row as text, encoded as a dictionary."""
@@ -161,6 +178,12 @@ def _text(column: Column, encoding: str = "") -> Column:
     if pa.types.is_timestamp(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return column
     return decoded(column, encoding)[0]
+
+
+def _count(texts: Column, part: str, pattern: str) -> int:
+    """The number of texts that match a pattern; all of them contain ``part``."""
+    found = texts.filter(pc.fill_null(pc.match_substring(texts, part), False))
+    return int(pc.sum(pc.match_substring_regex(found, pattern), min_count=0).as_py())
 
 
 def _has_local_times(column: Column) -> bool:

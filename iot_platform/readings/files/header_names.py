@@ -52,7 +52,18 @@ def without_unit(name: str) -> str:
 
 
 def is_value(name: str) -> bool:
-    """Whether a column is named as energy, or as power with its unit."""
+    """Whether a column is named as energy, or as power with its unit; also in a part of its name before or after " - ".
+
+    Such a part tells channels and meters apart: "AT0010 - Verbrauch [kWh]".
+    """
+    parts = [part for part in name.split(" - ") if part.strip()] or [name]
+    registers = tuple(f"{register}_" for register in all_names("register"))
+    if any(f"{without_unit(part)}_".startswith(registers) for part in parts):
+        return False
+    return _is_value(name) or _is_value(parts[0]) or _is_value(parts[-1])
+
+
+def _is_value(name: str) -> bool:
     plain = without_unit(name)
     names = all_names("value")
     return normal(name) in names or plain in names or (plain != normal(name) and plain in all_names("power"))

@@ -8,12 +8,17 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import pyarrow as pa
+
+from iot_platform.devices.meter_ids import LeadingZeros, without_leading_zeros
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions
 from iot_platform.readings.files.columns import Columns, Header
 from iot_platform.readings.files.conventions import Conventions
+from iot_platform.readings.files.csv_text import name_of_encoding
 from iot_platform.readings.files.decimals import decide_decimal, describe_decimal
 from iot_platform.readings.files.file_format import FileFormat
+from iot_platform.readings.files.file_notes import warnings_of
 from iot_platform.readings.files.file_pass import FilePass
 from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.files.judgement import (
@@ -24,7 +29,6 @@ from iot_platform.readings.files.judgement import (
     interval_conventions,
     interval_summary,
     unit_of_column,
-    warnings_of,
 )
 from iot_platform.readings.files.kept_rows import KeptRows
 from iot_platform.readings.files.last_line import LastRow, last_row
@@ -33,12 +37,26 @@ from iot_platform.readings.files.open_readings import open_readings
 from iot_platform.readings.files.preview import preview
 from iot_platform.readings.files.raw_rows import Fact, encoding_of, facts_of
 from iot_platform.readings.files.registers import RegisterReader
+from iot_platform.readings.files.series import MeterSeries
 from iot_platform.readings.files.time_formats import decide_time_format
 from iot_platform.readings.files.units import TABLE
+from iot_platform.readings.files.value_notes import WarningsOfUse, value_notes
 
 # The zones of meters, from their metadata: by zone, one of its meters.
 ZonesOf = Callable[[Sequence[str]], Mapping[str, str]]
-MOST_PASSES = 4
+MOST_PASSES = 5
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the database knows of the meters of a file.
+
+    ``zones_of``: the zones of meters; ``warnings_of_use``: warnings of those that use more or less than before.
+    """
+
+    zones_of: ZonesOf = lambda names: {}
+    warnings_of_use: WarningsOfUse = lambda names, means: []
+    leading_zeros: Callable[[], LeadingZeros] = lambda: "kept"
 
 
 @dataclass
@@ -104,7 +122,7 @@ def inspect_file(
     mapping: ColumnMapping,
     header: Header,
     options: FileOptions,
-    zones_of: ZonesOf = lambda names: {},
+    surroundings: Surroundings | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Inspected:
     """Read a whole file, usually once, and decide how it is to be read.
@@ -117,13 +135,16 @@ def inspect_file(
         unit, unit_from = unit_of_column(found.units, header, options)
         mapping = replace(mapping, columns=replace(mapping.columns, unit=unit))
     check_times(found, header, options)
-    check_time_zone(found, options, zones_of)
+    surroundings = surroundings or Surroundings()
+    check_time_zone(found, options, surroundings.zones_of)
     check_registers(found, mapping, options)
     stamp = "start" if options.register else (options.stamp or header.stamp)
     conventions = replace(mapping.conventions, stamp=stamp, is_register=bool(options.register))
     conventions = interval_conventions(found.series, conventions, mapping.columns.unit, header, options)
     mapping = replace(mapping, conventions=conventions)
     inspection = _inspection(found, mapping, header, options, unit_from, file_format)
+    inspection.meters = _count_meters(found.series, surroundings.leading_zeros())
+    inspection.warnings += value_notes(found, mapping, surroundings.warnings_of_use)
     return Inspected(mapping, found.repeated_hours, inspection, found.kept, found.last_row)
 
 
@@ -149,8 +170,15 @@ def _read(
                 progress(source.progress())
             found.last_row = last_row(source, mapping.columns.names, found.last_rows)
             found.facts, file_format = facts_of(source), source.format
-            # The first pass decides: it counts what cannot be read without a format.
-            formats = formats or _formats(found, options, encoding_of(source))
+            encoding = encoding_of(source)
+        if not encoding and options.encoding is None and conventions == Conventions():
+            encoding = found.text_forms.encoding()
+            if encoding:
+                # What the texts are shows in a pass that can read them.
+                conventions = Conventions(encoding=encoding)
+                continue
+        # The first pass decides: it counts what cannot be read without a format.
+        formats = formats or _formats(found, options, encoding or conventions.encoding)
         decided = replace(formats, repeated_hours=conventions.repeated_hours)
         if decided == conventions and found.twice.rows and repeated_hours is None:
             newest_first = found.series.net_direction < 0
@@ -166,7 +194,7 @@ def _formats(found: FilePass, options: FileOptions, encoding: str) -> Convention
     return Conventions(
         time_format=decide_time_format(found.time_forms, options.timestamp_format),
         decimal=decide_decimal(found.number_forms, options.decimal),
-        encoding=encoding or (found.text_forms.encoding() if options.encoding is None else ""),
+        encoding=encoding,
     )
 
 
@@ -204,12 +232,27 @@ def _inspection(
         first=_iso(found.first - moved) if found.readable else None,
         last=_iso(found.last - moved) if found.readable else None,
         kWh=energy_of(found, mapping),
-        facts=found.facts,
+        facts=_facts(found, conventions.encoding),
         warnings=[*file_format.notes(), *warnings_of(found, mapping, options)],
         preview=preview(found.first_rows, mapping, found.repeated_hours),
         format=file_format.name,
         format_from=file_format.recognised_by,
     )
+
+
+def _facts(found: FilePass, encoding: str) -> list[Fact]:
+    """What the file was taken for; the encoding may be known only from its rows."""
+    of_rows = Fact("encoding", name_of_encoding(encoding), "its rows, which are not UTF-8")
+    is_of_rows = encoding == found.text_forms.encoding() != ""
+    return [of_rows if is_of_rows and fact.name == of_rows.name else fact for fact in found.facts]
+
+
+def _count_meters(series: MeterSeries, leading_zeros: LeadingZeros) -> int:
+    """The number of meters with readings, as the database tells them apart."""
+    names = [name for name, readings in zip(series.names, series.column("readings").tolist(), strict=True) if readings]
+    if leading_zeros == "kept":
+        return len(names)
+    return len(set(without_leading_zeros(pa.array(names, pa.string())).to_pylist()))
 
 
 def _where(file: InputFile, place_name: str, place: int) -> str:

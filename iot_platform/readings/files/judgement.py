@@ -189,34 +189,6 @@ def energy_of(found: FilePass, mapping: ColumnMapping) -> float | None:
     return energy if math.isfinite(energy) else None
 
 
-def warnings_of(found: FilePass, mapping: ColumnMapping, options: FileOptions) -> list[str]:
-    """What deserves a look, in words."""
-    warnings = []
-    if options.interval_s:
-        other = {int(interval) for interval in found.series.intervals() if interval > 0} - {options.interval_s}
-        if other:
-            warnings.append(
-                f"--interval says {interval_in_words(options.interval_s)}, but readings are "
-                f"{interval_in_words(min(other))} apart."
-            )
-    if found.register is not None:
-        falls = int(found.series.column("falls").sum())
-        if falls:
-            warnings.append(f"The register falls {falls:,} times (reset, jitter or negative energy).")
-        warnings.append("After a gap, the energy of the whole gap is put into its last interval.")
-    if found.last_row and found.last_row.may_be_cut and not options.accept_last_line:
-        warnings.append("The last line has no line end, and may be cut off: see --accept-last-line.")
-    unread = found.rows - found.readable
-    if found.rows and not found.readable and found.time_forms.example:
-        warnings.append(
-            f"No time can be read, such as {found.time_forms.example!r}: see --timestamp-format, which also takes a "
-            "format such as '%d.%m.%Y %H:%M'."
-        )
-    if unread:
-        warnings.append(f"{unread:,} rows are not readings.")
-    return warnings
-
-
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(names[:SHOWN])
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""

@@ -21,7 +21,7 @@ from iot_platform.readings.files.file_group import INSPECTION_SHARE, FileGroup, 
 from iot_platform.readings.files.file_readings import FileReadings, Progress, kept_pieces, read_pieces
 from iot_platform.readings.files.file_result import FileResult
 from iot_platform.readings.files.input_file import InputFile
-from iot_platform.readings.files.inspection import Inspected, Inspection, inspect_file, may_be_usual
+from iot_platform.readings.files.inspection import Inspected, Inspection, Surroundings, inspect_file, may_be_usual
 from iot_platform.readings.files.last_line import LastReading
 from iot_platform.readings.files.meter_zones import MeterZones
 from iot_platform.readings.files.older_ids import older_kind
@@ -29,6 +29,7 @@ from iot_platform.readings.files.open_file import naming_errors
 from iot_platform.readings.files.open_readings import OpenFile, open_readings
 from iot_platform.readings.files.raw_rows import RowSource
 from iot_platform.readings.files.rejects import RejectReport
+from iot_platform.readings.files.usual_use import UsualUse
 from iot_platform.readings.files.window_writer import FileTarget, WindowWriter
 from iot_platform.readings.group_commit import BatchError
 from iot_platform.readings.group_writer import GroupWriter
@@ -40,8 +41,6 @@ from iot_platform.readings.ledger import Ledger, entries_of, loaded_to
 # names of all sources.
 WINDOW_ROWS = 4_000_000
 SCHEME = "1"
-# Rows that were not readings when the file was loaded, and that this version of the platform could read.
-REJECTED_BEFORE = "rejected_when_it_was_loaded"
 
 Result = TypeVar("Result")
 # Called with the path and what a file is taken for, before anything is inserted.
@@ -59,7 +58,8 @@ class FileLoader:
         self._batch_rows = batch_rows
         self._rejects = rejects
         self._meter_ids = MeterIds(client)
-        self._zones = MeterZones(client)
+        zones, use = MeterZones(client), UsualUse(client, self._meter_ids)
+        self._surroundings = Surroundings(zones.of, use.warnings, lambda: self._meter_ids.leading_zeros)
 
     def load(
         self,
@@ -123,6 +123,7 @@ class FileLoader:
                 result.inspection = found.inspection
                 inspected(path, found.inspection)
             if dry_run:
+                progress(path, 1.0)
                 result.seconds = time.monotonic() - started
                 return result
             load = self._file_load(digest, source, mapping, found, result, progress)
@@ -131,7 +132,8 @@ class FileLoader:
                 group.write()
             # (A file with the usual conventions was looked up before its inspection.)
             if end := self._loaded_to(name):
-                _report_again(load, *end)
+                load.report_again(*end)
+                progress(path, 1.0)
                 return load
             self._check_last_line(path, mapping, found)
             if found and found.kept.fits(mapping) and found.kept.rows < WINDOW_ROWS:
@@ -214,7 +216,7 @@ class FileLoader:
         def show(share: float) -> None:
             progress(file.shown, share * INSPECTION_SHARE)
 
-        return _naming(file.shown, lambda: inspect_file(file, mapping, header, self._options, self._zones.of, show))
+        return _naming(file.shown, lambda: inspect_file(file, mapping, header, self._options, self._surroundings, show))
 
     def _check_last_line(self, path: Path, mapping: ColumnMapping, found: Inspected | None) -> None:
         """Refuse a register whose last line may be cut: other intervals than its own may depend on it."""
@@ -231,23 +233,6 @@ def _check_size(digest: FileDigest) -> None:
         raise SourceError(
             f"{digest.file.shown}: the file changed while it was read. Load a copy that nothing writes to."
         )
-
-
-def _report_again(load: FileLoad, end: int, already_loaded: int) -> None:
-    """Report the bad rows of a file that was loaded completely."""
-    result, readings = load.result, load.readings
-    result.rows_read, result.already_loaded, result.was_complete = end, already_loaded, True
-    if end > already_loaded:
-        for _ in readings.pieces(load.target.last):
-            pass
-        # Its last line was accepted, or it would not be complete.
-        load.target.last.reject = None
-        result.last_line = "accepted" if readings.last_line == "held back" else readings.last_line
-        result.without_interval = readings.without_interval
-        rejected = end - already_loaded - result.without_interval
-        if rejected > readings.report.counts.total():
-            readings.report.counts[REJECTED_BEFORE] = rejected - readings.report.counts.total()
-    load.complete()
 
 
 def _naming(path: Path, read: Callable[[], Result]) -> Result:

@@ -9,17 +9,21 @@ from pathlib import Path
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.columns import Header, read_header
+from iot_platform.readings.files.csv_text import WINDOWS
 from iot_platform.readings.files.date_and_time import (
     DateAndTime,
     JoinedDateAndTime,
     find_date_and_time,
     is_date_and_time,
 )
-from iot_platform.readings.files.header_names import all_names, normal
+from iot_platform.readings.files.header_names import all_names, is_value, normal
 from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.files.open_file import open_row_source
-from iot_platform.readings.files.raw_rows import RowSource
+from iot_platform.readings.files.raw_rows import RowSource, encoding_of
 from iot_platform.readings.files.whole_file_meter import WholeFileMeter, meter_from_name
+
+# A time and two meters: a header that names no value may name meters.
+FEWEST_COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,22 @@ class OpenFile:
 
         Raises SourceError if that is not certain.
         """
-        known, made = self.source.format.header, self.source.format.made
+        known = self.source.format.header
         if known is not None:
-            columns = known.columns
-            return replace(known, columns=replace(columns, device=self.meter or columns.device))
+            return replace(known, columns=replace(known.columns, device=self.meter or known.columns.device))
+        try:
+            return self._read_header(options)
+        except SourceError as error:
+            names, hints = self.source.column_names, []
+            if encoding_of(self.source) == WINDOWS and options.encoding is None:
+                hints.append("The header is not UTF-8, and is read as Windows-1252: if that is wrong, set --encoding.")
+            may_name_meters = self.source.format.made is None and len(names) >= FEWEST_COLUMNS
+            if may_name_meters and not any(is_value(name) for name in names):
+                hints.append("If each column is a meter, say --wide meters.")
+            raise (SourceError(" ".join([str(error), *hints])) if hints else error) from error
+
+    def _read_header(self, options: FileOptions) -> Header:
+        made = self.source.format.made
         timestamp = self.joined.name if self.joined else options.timestamp_column
         return read_header(
             self.source.column_names,

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from iot_platform.readings.files.oddities import Oddities
+
 Numbers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
@@ -28,6 +30,7 @@ class MeterSeries:
         self._codes: dict[str, int] = {}
         self._table = np.zeros(0, dtype=_FIELDS)
         self.net_direction = 0
+        self.oddities = Oddities()
 
     @property
     def names(self) -> list[str]:
@@ -63,6 +66,7 @@ class MeterSeries:
         is_next = (before >= 0) & (seconds > before)
         repeated: Numbers = seconds[(before >= 0) & (seconds == before)]
         table["late"][first] += (before[starts] >= 0) & (seconds[starts] <= before[starts])
+        self.oddities.add(meters, seconds, values, before, value_before)
         with np.errstate(over="ignore", invalid="ignore"):
             changes = values - value_before
         self._add_steps(meters[is_next], (seconds - before)[is_next], changes[is_next])

@@ -22,6 +22,7 @@ _ISO = r"^\s*[0-9]{4}-"
 _DATE = r"^\s*(?P<first>[0-9]{1,2})[./-](?P<second>[0-9]{1,2})[./-][0-9]{4}(?:[^0-9]|$)"
 # Among them, those that are written as ISO 8601 has it, but for their clock.
 _ISO_DATES = rf"^\s*[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[ T][0-9]{{2}}(?:[^0-9].*)?)?\s*$|{ISO_AM_PM}"
+_FOUR_DIGITS = r"^\s*[0-9]{4}"
 _DOTTED = r"^\s*[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}(?:[^0-9]|$)"
 _MICROSECONDS, _NANOSECONDS = r"^\s*[0-9]{15,16}\s*$", r"^\s*[0-9]{18,19}\s*$"
 _DAY_NUMBERS = r"^\s*[2-6][0-9]{4}(?:[.,][0-9]+)?\s*$"
@@ -72,12 +73,14 @@ class TimeForms:
         if not pa.types.is_string(texts.type):
             return
         texts = texts.drop_null()
-        self.year_first += _matching(texts, YEAR_FIRST) - _matching(texts, _ISO_DATES)
-        self.twelve_hours += _matching(texts, TWELVE_HOURS)
-        self.at_24 += _matching(texts, AT_24)
-        self.microseconds += _matching(texts, _MICROSECONDS)
-        self.nanoseconds += _matching(texts, _NANOSECONDS)
-        self.day_numbers += _matching(texts, _DAY_NUMBERS)
+        # The plain searches come first: regular expressions on all texts of a large file take seconds.
+        self.twelve_hours += _matching(texts.filter(pc.match_substring(texts, "m", ignore_case=True)), TWELVE_HOURS)
+        self.at_24 += _matching(texts.filter(pc.match_substring(texts, "24:00")), AT_24)
+        numbers = texts.filter(pc.match_substring_regex(texts, _FOUR_DIGITS))
+        self.year_first += _matching(numbers, YEAR_FIRST) - _matching(numbers, _ISO_DATES)
+        self.microseconds += _matching(numbers, _MICROSECONDS)
+        self.nanoseconds += _matching(numbers, _NANOSECONDS)
+        self.day_numbers += _matching(numbers, _DAY_NUMBERS)
         if not self.example and (found := texts.filter(pc.match_substring_regex(texts, "[0-9]"))):
             self.example = found[0].as_py()[:40]
 

@@ -58,10 +58,15 @@ class DayTimes:
         return np.array([self._by_clock(day, index) for index in range(self._width)], dtype=np.int64)
 
     def has_all(self, day: int) -> bool:
-        """Whether there is a column for each interval of a day, as far as columns are numbered."""
+        """Whether there is a column for each interval of a day, as far as columns are numbered.
+
+        Not if it has a part of an interval: some clocks change by half an hour.
+        """
         if self._columns.minutes:
             return True
-        return (self._midnight(day + 1) - self._midnight(day)) <= self._width * self._columns.interval_min * 60
+        step = self._columns.interval_min * 60
+        intervals, part = divmod(self._midnight(day + 1) - self._midnight(day), step)
+        return part == 0 and intervals <= self._width
 
     def _midnight(self, day: int) -> int:
         date = EPOCH + dt.timedelta(days=day)

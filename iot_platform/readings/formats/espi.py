@@ -8,31 +8,26 @@ The rules:
 - The meter is the link of the usage point, such as RetailCustomer/9b6c7063/UsagePoint/01, or --device.
 - If a usage point has several series of usage (such as hours and days of the same energy), the file is refused.
 
-The XML is read by defusedxml, which refuses entities, and element by element. It is read twice: the reading types may
-come after the readings.
+A file is read twice: the reading types, and the links of a block, may come after the readings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
-from xml.etree.ElementTree import ParseError
-
-from defusedxml import DefusedXmlException, ElementTree
+from typing import BinaryIO
 
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.content import Content
 from iot_platform.readings.files.file_format import FileFormat
 from iot_platform.readings.files.raw_rows import RawRows, Reject
-from iot_platform.readings.formats.espi_feed import Entry, Feed, Series, entry_fields, local_name, path_of
+from iot_platform.readings.formats.espi_feed import Feed, Series
+from iot_platform.readings.formats.espi_xml import read_entries
 from iot_platform.readings.formats.typed_rows import NAMES, TypedRows, known_header, refuse_options
 
-# A text of an element is in memory as a whole, so the size of the file bounds the memory.
+# Expat keeps a tag as a whole, so the size of the file bounds the memory.
 MOST_BYTES = 2 << 30
-CHUNK_BYTES = 1 << 16
 LAST_SECOND = 2**32 - 1
-RESOURCES = ("UsagePoint", "MeterReading", "ReadingType")
 # Qualities of readings that were not simply measured.
 QUALITIES = {
     "7": "edited by hand",
@@ -162,43 +157,10 @@ class EspiRowSource:
 
     def _intervals(self) -> Iterator[tuple[int, dict[str, str]]]:
         """Each reading with the number of its block. Notes all other entries, and the links of the blocks."""
-        self._file.seek(0)
         self._blocks = []
-        entry = Entry()
-        path: list[Any] = []
-        try:
-            for event, element in ElementTree.iterparse(self._file, events=("start", "end"), forbid_dtd=True):
-                name = local_name(element.tag)
-                if event == "start":
-                    entry = Entry() if name == "entry" else entry
-                    entry.blocks += name == "IntervalBlock"
-                    path.append(element)
-                    continue
-                path.pop()
-                if name == "IntervalReading":
-                    yield len(self._blocks) + entry.blocks - 1, entry_fields(element)
-                elif name == "link":
-                    _add_link(entry, element)
-                elif name in RESOURCES:
-                    entry.resource, entry.fields = name, entry_fields(element)
-                if name == "entry" or not path:
-                    # The links may come after the readings.
-                    self._feed.add(entry)
-                    self._blocks += [(entry.own, entry.up)] * entry.blocks
-                    entry = Entry()
-                if path and name in ("IntervalReading", "IntervalBlock", "entry"):
-                    path[-1].remove(element)
-        except DefusedXmlException as error:
-            raise SourceError(f"{self._shown}: the XML declares entities or a document type: refused.") from error
-        except ParseError as error:
-            raise SourceError(f"{self._shown}: the XML is damaged: {error}.") from error
-
-
-def _add_link(entry: Entry, element: Any) -> None:
-    kind, href = element.get("rel", ""), path_of(element.get("href", ""))
-    if kind == "self":
-        entry.own = href
-    elif kind == "up":
-        entry.up = href
-    elif kind == "related":
-        entry.related.append(href)
+        for entries, readings in read_entries(self._file, self._shown):
+            for entry in entries:
+                # The links may come after the readings.
+                self._feed.add(entry)
+                self._blocks += [(entry.own, entry.up)] * entry.blocks
+            yield from readings

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 from urllib.parse import urlsplit
 
 WATT_HOURS = "72"
@@ -33,6 +32,15 @@ class Entry:
     fields: dict[str, str] = field(default_factory=dict)
     blocks: int = 0
 
+    def add_link(self, kind: str, href: str) -> None:
+        """Note a link, by its relation."""
+        if kind == "self":
+            self.own = href
+        elif kind == "up":
+            self.up = href
+        elif kind == "related":
+            self.related.append(href)
+
 
 @dataclass(frozen=True)
 class Series:
@@ -53,11 +61,6 @@ def path_of(href: str) -> str:
     path = urlsplit(href.strip()).path.strip("/")
     found = re.search(r"(?:RetailCustomer|UsagePoint|ReadingType|MeterReading)/.*", path)
     return found[0] if found else path
-
-
-def local_name(tag: str) -> str:
-    """The name of an element without its namespace."""
-    return tag.rpartition("}")[2]
 
 
 class Feed:
@@ -122,12 +125,3 @@ def _usage(found: dict[str, str] | None, kind: str, scale: int | None) -> tuple[
         return "", scale
     power = found.get("powerOfTenMultiplier", "") or "0"
     return "", int(power) - 3 if re.fullmatch(r"[+-]?[0-9]{1,2}", power) else None
-
-
-def entry_fields(element: Any) -> dict[str, str]:
-    """The texts of the elements below a resource, by their local names. The first of several counts."""
-    fields: dict[str, str] = {}
-    for child in element.iter():
-        if child.text and child.text.strip():
-            fields.setdefault(local_name(child.tag), child.text.strip())
-    return fields

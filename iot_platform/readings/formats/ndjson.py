@@ -30,6 +30,9 @@ class _Number(str):
     __slots__ = ()
 
 
+_DECODER = json.JSONDecoder(parse_float=_Number, parse_int=_Number)
+
+
 class NdjsonRowSource:
     """A file with one JSON object a line. The columns are the names in the first lines. Blank lines are ignored."""
 
@@ -82,7 +85,7 @@ class _Texts:
 def _record(text: bytes) -> Record | None:
     """The members of a line, or None if it is no object."""
     try:
-        value = json.loads(text, parse_float=_Number, parse_int=_Number)
+        value = _DECODER.decode(text.decode())
     except (ValueError, RecursionError):
         return None
     return dict(_members(value)) if isinstance(value, dict) else None
@@ -97,11 +100,7 @@ def _members(value: Record, prefix: str = "", depth: int = 1) -> Iterator[tuple[
 
 
 def _column(values: Sequence[Any]) -> Column:
-    """Values as a column. Numbers have a decimal point in JSON; as long as they all are short, they stay numbers."""
-    known = [value for value in values if value is not None]
-    if known and all(type(value) is _Number and len(value) <= 15 and "e" not in value.lower() for value in known):
-        texts = pa.array([None if value is None else str(value) for value in values], pa.string())
-        return texts.cast(pa.float64() if any("." in value for value in known) else pa.int64())
+    """Values as texts, numbers as they are written: what an id or a value means must not depend on its neighbours."""
     return pa.array([None if value is None else _text(value) for value in values], pa.string())
 
 

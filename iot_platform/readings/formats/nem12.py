@@ -98,11 +98,16 @@ class Nem12RowSource:
     def rows(self, columns: list[str]) -> Iterator[RawRows]:
         """All intervals of consumption."""
         rows = TypedRows()
+        has_rows = False
         for day in self._days(rows):
             if day is not None:
                 self._add(day, rows)
+            has_rows = has_rows or not rows.is_empty
             if rows.is_full:
                 yield rows.piece()
+        if not has_rows:
+            left_out = " ".join(self.format.notes())
+            raise SourceError(f"{self._stream.path}: no record 300 of NEM12 is consumption (channels E). {left_out}")
         yield rows.piece()
 
     def progress(self) -> float:

@@ -40,14 +40,12 @@ def cell_text(cell: Cell) -> str:
 
 
 def column_of(cells: Sequence[Cell]) -> Column:
-    """Cells as a column: numbers, local times, or text. Blank cells are NULL."""
+    """Cells as a column: local times if all of them are, else texts. Blank cells are NULL.
+
+    Numbers are texts as well: what an id means must not depend on its neighbours.
+    """
     values = [None if isinstance(cell, str) and not cell.strip() else cell for cell in cells]
     kinds = {type(value) for value in values} - {type(None)}
-    if kinds and kinds <= {int, float}:
-        numbers = [value for value in values if isinstance(value, int | float)]
-        if all(abs(number) < 10**MOST_DIGITS for number in numbers):
-            is_whole = all(number == int(number) for number in numbers)
-            return pa.array(values, pa.float64()).cast(pa.int64() if is_whole else pa.float64())
     if dt.datetime in kinds and kinds <= {dt.datetime, dt.date}:
         return pa.array([None if value is None else _time(value) for value in values], pa.timestamp("s"))
     return pa.array([None if value is None else cell_text(value) for value in values], pa.string())

@@ -63,6 +63,11 @@ class TypedRows:
     rejects: list[Reject] = field(default_factory=list)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing for a piece."""
+        return not self.places and not self.rejects
+
+    @property
     def is_full(self) -> bool:
         """Whether a piece should be made of them now."""
         return len(self.places) + len(self.rejects) >= PIECE_ROWS

@@ -18,7 +18,16 @@ from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.file_format import MadeColumns
 from iot_platform.readings.files.parsing import decoded
-from iot_platform.readings.files.raw_rows import Column, Places, RawRows, Reject, RowSource
+from iot_platform.readings.files.raw_rows import (
+    Column,
+    Fact,
+    Places,
+    RawRows,
+    Reject,
+    RowSource,
+    encoding_of,
+    facts_of,
+)
 from iot_platform.readings.files.time_formats import decide_time_format, to_iso
 from iot_platform.readings.files.time_forms import TimeForms
 from iot_platform.readings.files.unended_line import UnendedLine
@@ -83,6 +92,16 @@ class WideDaySource:
     def unended_line(self) -> UnendedLine | None:
         """The last line of the file, if it has no line end."""
         return self._source.unended_line
+
+    @property
+    def facts(self) -> list[Fact]:
+        """What the file was taken for."""
+        return facts_of(self._source)
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the text."""
+        return encoding_of(self._source)
 
     def progress(self) -> float:
         """Share of the file that has been read, from 0 to 1."""

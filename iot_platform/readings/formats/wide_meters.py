@@ -17,7 +17,7 @@ from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.columns import read_header
 from iot_platform.readings.files.file_format import MadeColumns
 from iot_platform.readings.files.parsing import decoded
-from iot_platform.readings.files.raw_rows import Column, RawRows, RowSource
+from iot_platform.readings.files.raw_rows import Column, Fact, RawRows, RowSource, encoding_of, facts_of
 from iot_platform.readings.files.unended_line import UnendedLine
 from iot_platform.readings.files.units import find_unit
 from iot_platform.readings.formats.wide_cells import CellTexts, filled_cells, joined
@@ -60,6 +60,16 @@ class WideMetersSource:
     def unended_line(self) -> UnendedLine | None:
         """The last line of the file, if it has no line end."""
         return self._source.unended_line
+
+    @property
+    def facts(self) -> list[Fact]:
+        """What the file was taken for."""
+        return facts_of(self._source)
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the text."""
+        return encoding_of(self._source)
 
     def rows(self, columns: list[str]) -> Iterator[RawRows]:
         """All values of all meters, in the order of the file."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from iot_platform.errors import SourceError
 from iot_platform_tests.readings.formats.rows_of import rows_of
@@ -48,6 +51,8 @@ def test_channels_that_are_no_usage_are_left_out_and_told(tmp_path: Path) -> Non
         "1 days of channel B1 (export) were left out.",
         "1 days of channel Q1 (reactive energy) were left out.",
     ]
+    with pytest.raises(SourceError, match=r"no record 300 of NEM12 is consumption.*1 days of channel B1 \(export\)"):
+        rows_of(write(tmp_path, channel("B1"), day([1] * 48)))
     # The second register alone has the same meter.
     assert rows_of(write(tmp_path, channel("E2"), day([1] * 48))).readings[0][1] == "NMI0000001-E2"
 
@@ -110,3 +115,42 @@ def test_a_local_zone(tmp_path: Path) -> None:
     found = rows_of(write(tmp_path, *days), timezone="Australia/Sydney")
     assert len(found.readings) == 48
     assert found.rejects == [(4, "day_of_other_than_24_hours")]
+
+
+EVENTS = st.tuples(st.integers(0, 50), st.integers(0, 50), st.sampled_from(["A", "F14", "N", ""]))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["E1", "E2", "B1"]),
+            st.sampled_from(["A", "S14", "N", "V"]),
+            st.lists(EVENTS, max_size=4),
+            st.lists(st.sampled_from(["0", "1.5", "-2", "x", ""]), min_size=48, max_size=48),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_each_interval_is_read_or_rejected_once(
+    tmp_path: Path, days: list[tuple[str, str, list[tuple[int, int, str]], list[str]]]
+) -> None:
+    records = [channel("E3"), day([1] * 48)]
+    expected: Counter[str] = Counter({"read": 48})
+    for number, (suffix, quality, events, values) in enumerate(days):
+        records += [channel(suffix), day(values, f"202406{number + 1:02}", quality)]
+        records += [f"400,{first},{last},{name},," for first, last, name in events]
+        for index, value in enumerate(values, start=1):
+            found = quality
+            for first, last, name in events:
+                if 1 <= first <= index <= last <= 48 and name:
+                    found = name
+            if suffix == "B1":
+                continue
+            verdict = {"N": "no_value_by_its_quality", "V": "quality_without_record_400"}.get(found[0], "")
+            by_value = {"x": "unreadable_value", "": "missing_value"}.get(value, "read")
+            expected[verdict or by_value] += 1
+    rows = rows_of(write(tmp_path, *records))
+    assert Counter(reason for _, reason in rows.rejects) + Counter(read=len(rows.readings)) == expected
+    assert len(set(rows.readings)) == len(rows.readings)

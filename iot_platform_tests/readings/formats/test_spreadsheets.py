@@ -82,7 +82,7 @@ def test_a_wide_sheet(tmp_path: Path) -> None:
     assert rows_of(path).readings == [(START + hour * 3600, "7", float(hour)) for hour in range(24)]
 
 
-def ods(path: Path) -> Path:
+def ods(path: Path, repeated: int = 1) -> Path:
     """A spreadsheet of LibreOffice: blank rows are repeated to the end of the sheet."""
     names = "".join(f"<table:table-cell><text:p>{name}</text:p></table:table-cell>" for name in HEADER)
     names = names.replace("<table:table-cell>", '<table:table-cell office:value-type="string">')
@@ -90,6 +90,7 @@ def ods(path: Path) -> Path:
         '<table:table-cell office:value-type="date" office:date-value="2024-01-01T00:30:00"/>'
         '<table:table-cell office:value-type="float" office:value="426"/>'
         '<table:table-cell office:value-type="float" office:value="0.1"/>'
+        f'<table:table-cell table:number-columns-repeated="{repeated}" office:value-type="float" office:value="5"/>'
     )
     of = "urn:oasis:names:tc:opendocument:xmlns"
     spaces = "".join(f' xmlns:{name}="{of}:{name}:1.0"' for name in ("office", "table", "text"))
@@ -119,6 +120,8 @@ def test_workbooks_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monke
     book.save(far)
     with pytest.raises(SourceError, match="a sheet has more than 30,000,000 cells"):
         rows_of(far)
+    with pytest.raises(SourceError, match="a sheet has more than 30,000,000 cells"):
+        rows_of(ods(tmp_path / "far.ods", 16_000_000))
     monkeypatch.setattr(workbook_size, "MOST_UNPACKED_BYTES", 1000)
     with pytest.raises(SourceError, match="when unpacked. Split it"):
         rows_of(workbook(tmp_path / "r.xlsx", S=[HEADER]))

@@ -133,6 +133,9 @@ def test_all_intervals_of_any_day_are_known_once(day: dt.date, zone: str, count:
         int(dt.datetime.combine(at, dt.time(), tzinfo=ZoneInfo(zone)).timestamp())
         for at in (day, day + dt.timedelta(1))
     )
+    assert DayTimes(numbers, zone).has_all(number) == ((end - start) % step == 0)
+    if (end - start) % step:
+        return
     by_number = [second for second in DayTimes(numbers, zone).of_day(number).tolist() if second >= 0]
     assert by_number == list(range(start, end, step))
     by_clock = [second for second in DayTimes(clock, zone).of_day(number).tolist() if second >= 0]
@@ -159,6 +162,9 @@ def test_a_column_per_meter(tmp_path: Path) -> None:
     assert found.format.notes() == ["1 blank values are no readings."]
     index = write(tmp_path, ";MT_001;MT_002", "2011-01-01 00:15:00;1;2")
     assert [meter for _, meter, _ in rows_of(index, wide="meters").readings] == ["MT_001", "MT_002"]
+    many = write(tmp_path, ",".join(["time", *(f"MT_{n}" for n in range(9))]), ",".join(["2024-01-01", *"123456789"]))
+    with pytest.raises(SourceError, match="If each column is a meter, say --wide meters"):
+        rows_of(many)
     with pytest.raises(SourceError, match="several units: Wh, kWh"):
         rows_of(write(tmp_path, "time,a (Wh),b (kWh)"), wide="meters")
     with pytest.raises(SourceError, match="With --wide day the header has a column for each interval"):
