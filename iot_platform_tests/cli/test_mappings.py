@@ -15,6 +15,7 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.cli import cli
 from iot_platform.clickhouse.endpoint import Endpoint
 from iot_platform.errors import SourceError
+from iot_platform.readings.mapping_files import find_mapping
 
 ENEDIS = (
     "Horodate;Valeur;PRM\n2023-01-01T00:30:00+01:00;460;14012345678901\n2023-01-01T01:00:00+01:00;478;14012345678901\n"
@@ -111,3 +112,18 @@ def test_a_stream_with_a_mapping(env: dict[str, str], client: Client, tmp_path: 
     assert json.loads(result.stdout.splitlines()[-1]) == {"accepted": 3, "delivered": True, "rejected": 1}
     rows = client.query("SELECT toString(timestamp), power_usage_kWh FROM l2_power_cleaned ORDER BY 1").result_rows
     assert rows == [("2022-12-31 23:00:00", 0.23), ("2022-12-31 23:30:00", 0.239)]
+
+
+def test_explain_names_columns_that_were_made(env: dict[str, str], client: Client, tmp_path: Path) -> None:
+    file = tmp_path / "pge.csv"
+    file.write_text(find_mapping("pge").example.lstrip("\n"), encoding="utf-8")
+    shown = run("load", "readings", "--mapping", "pge", "--device", "home", "--explain", str(file), env=env)
+    assert shown.exit_code == 0, shown.output
+    lines = {" ".join(line.split()) for line in shown.stdout.splitlines()}
+    assert {
+        "timestamp_column DATE + START TIME given",
+        "date_column DATE mapping pge",
+        "device home given",
+        "unit kWh unit column",
+        "timezone America/Los_Angeles mapping pge",
+    } <= lines

@@ -11,6 +11,7 @@ from iot_platform.alerts.problem import one_line
 from iot_platform.defs.table_entries import LONG_CELL, Entries, markdown_table
 
 if TYPE_CHECKING:
+    from iot_platform.readings.files.file_result import FileResult
     from iot_platform.readings.inbox.inbox_load import LoadedFile
     from iot_platform.readings.inbox.inbox_memory import KnownFile
 
@@ -27,8 +28,9 @@ _COLUMNS = (
 def entries_of(location: str, loaded: Sequence[LoadedFile]) -> Entries:
     """The files of a run."""
     states = [file.entry.state for file in loaded]
-    results = [file.result for file in loaded if file.result]
-    table = markdown_table(_COLUMNS, [_row(file) for file in loaded[:MOST_ROWS]], cell_length=LONG_CELL)
+    results = [result for file in loaded for result in file.results]
+    rows = [row for file in loaded for row in _rows(file)]
+    table = markdown_table(_COLUMNS, rows[:MOST_ROWS], cell_length=LONG_CELL)
     return {
         "inbox": location,
         "files": dg.MetadataValue.md(table),
@@ -54,14 +56,19 @@ def failing_entries(failing: Sequence[KnownFile]) -> Entries:
     return {FAILING: dg.MetadataValue.json(listed), "files_that_cannot_be_loaded_count": len(failing)}
 
 
-def _row(file: LoadedFile) -> tuple[object, ...]:
-    entry, result = file.entry, file.result
-    if result is None:
-        return (entry.file.path, entry.state, *[""] * 12, entry.message)
-    state = "loaded before" if result.was_complete else entry.state
+def _rows(file: LoadedFile) -> list[tuple[object, ...]]:
+    """A row for a file that was loaded (for each one in an archive), and one for what was not."""
+    rows = [_row(result) for result in file.results]
+    if file.entry.state != "loaded":
+        rows.append((file.entry.file.path, file.entry.state, *[""] * 12, file.entry.message))
+    return rows
+
+
+def _row(result: FileResult) -> tuple[object, ...]:
+    state = "loaded before" if result.was_complete else "loaded"
     counts = (result.rows_read, result.inserted, result.already_loaded, sum(result.rejected.values()))
     taken: tuple[object, ...] = ("",) * 8
-    notes = [entry.message]
+    notes = [result.mapping]
     if found := result.inspection:
         energy = "too large" if found.kWh is None else f"{found.kWh:,.3f}"
         taken = (energy, found.unit, found.time_zone, found.stamp, found.interval)
@@ -71,4 +78,4 @@ def _row(file: LoadedFile) -> tuple[object, ...]:
         notes.append(f"Bad rows: {result.rejects_file}.")
     if result.last_line == "held back":
         notes.append("The last line has no line end, may be cut off, and was not loaded.")
-    return (entry.file.path, state, *counts, *taken, " ".join(notes))
+    return (result.file, state, *counts, *taken, " ".join(notes))

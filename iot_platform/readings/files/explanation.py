@@ -16,9 +16,9 @@ Line = tuple[str, str, str]
 _IN_HEADER, _IN_FILE, _ASSUMED, _UNSET = "column's name", "found in the file", "assumed", "not set"
 # What an inspection finds for options that are not set.
 _FOUND: Mapping[str, Callable[[Inspection], tuple[str, str]]] = {
-    "timestamp_column": lambda found: (found.columns.timestamp, _IN_HEADER),
-    "device_column": lambda found: (found.columns.device, _IN_HEADER),
-    "value_column": lambda found: (found.columns.value, _IN_HEADER),
+    "timestamp_column": lambda found: _column(found, found.columns.timestamp, "date and time"),
+    "device_column": lambda found: _column(found, found.columns.device, "meter"),
+    "value_column": lambda found: _column(found, found.columns.value, ""),
     "unit": lambda found: (found.unit, found.unit_from),
     "timezone": lambda found: (found.time_zone, found.time_zone_from),
     "stamp": lambda found: (found.stamp, found.stamp_from),
@@ -26,6 +26,10 @@ _FOUND: Mapping[str, Callable[[Inspection], tuple[str, str]]] = {
     "timestamp_format": lambda found: (found.time_format, _IN_FILE),
     "decimal": lambda found: (found.decimal, _IN_FILE),
     "register": lambda found: ("false", _ASSUMED),
+    "format": lambda found: (found.format, found.format_from),
+    "encoding": lambda found: next(
+        ((fact.taken_as, fact.known_from) for fact in found.facts if fact.name == "encoding"), ("", _UNSET)
+    ),
 }
 
 
@@ -44,6 +48,11 @@ def explain(found: Inspection, resolved: ResolvedOptions) -> list[Line]:
             value, origin = _text(field.name, field.default), _UNSET
         lines.append((key_of(field.name), value, origin))
     return lines
+
+
+def _column(found: Inspection, name: str, made: str) -> tuple[str, str]:
+    """A column, and where it is known from; ``made``: the fact of a column that was made from others or an option."""
+    return name, next((fact.known_from for fact in found.facts if fact.name == made), _IN_HEADER)
 
 
 def _text(field: str, value: Any) -> str:

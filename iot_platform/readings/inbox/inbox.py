@@ -19,6 +19,8 @@ from iot_platform.security.private_files import state_directory
 from iot_platform.settings import Settings
 
 _LOCAL_URL = "file://"
+# Where copies of files are while they are loaded, in the home.
+COPIES = "inbox_copies"
 
 
 class Folder(Protocol):
@@ -108,5 +110,5 @@ def _folder(settings: Settings) -> Folder:
     if is_url(location):
         from iot_platform.readings.inbox.remote_inbox import RemoteInbox
 
-        return RemoteInbox(location, state_directory(settings.root, "inbox_copies"))
+        return RemoteInbox(location, state_directory(settings.root, COPIES))
     return LocalInbox(Path(location))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,8 +20,6 @@ from iot_platform.readings.inbox.local_inbox import MOST_FILES
 
 CHUNK_BYTES = 1 << 20
 LONGEST_NAME = 200
-# Longer than a run may take.
-OLD_S = 86_400
 # What file systems call the time of the last change, and what else changes with the content.
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 _MARKS = ("ETag", "etag", "md5Hash", "content_md5", "generation", "version_id", "checksum")
@@ -67,7 +63,6 @@ class RemoteInbox:
     @contextmanager
     def opened(self, file: InboxFile, max_bytes: int) -> Iterator[Path]:
         """A private copy of a file, which is removed afterwards. Raises SourceError when it is too large."""
-        self._remove_old_copies()
         with tempfile.TemporaryDirectory(dir=self._temporary) as folder:
             path = Path(folder, _local_name(file.path))
             try:
@@ -86,13 +81,6 @@ class RemoteInbox:
             if size != file.size_bytes:
                 raise NotNowError(f"{file.path}: the file has changed. It is loaded when it does not change any more.")
             yield path
-
-    def _remove_old_copies(self) -> None:
-        """Remove what processes that were killed have left."""
-        for folder in self._temporary.iterdir():
-            with suppress(OSError):
-                if time.time() - folder.stat().st_mtime > OLD_S:
-                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _file(path: str, location: str, facts: Mapping[str, Any]) -> InboxFile:
