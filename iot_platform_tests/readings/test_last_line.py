@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iot_platform.errors import SourceError
+from iot_platform.readings.files import loader
 from iot_platform.readings.files.file_group import REJECTED_BEFORE
 from iot_platform.readings.files.file_result import FileResult
 from iot_platform.readings.files.unended_line import FEWEST_LINES, UnendedLine
@@ -49,7 +50,11 @@ def test_which_forms_tell() -> None:
     assert not unended(HEADER + lines(["1"]) + 'x,1,"1').is_whole()
 
 
-def test_a_cut_value_is_held_back_until_it_is_accepted(schema: Client, tmp_path: Path) -> None:
+@pytest.mark.parametrize("window_rows", [loader.WINDOW_ROWS, 3])
+def test_a_cut_value_is_held_back_until_it_is_accepted(
+    schema: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window_rows: int
+) -> None:
+    monkeypatch.setattr(loader, "WINDOW_ROWS", window_rows)
     path = tmp_path / "r.csv"
     # Not sorted by time, so that the last line is not the last reading.
     path.write_text(HEADER + lines(["0.509"] * 3, day=2) + lines(["0.509"] * 3) + "2024-01-01 23:00:00,423,0.5")

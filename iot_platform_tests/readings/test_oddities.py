@@ -34,7 +34,7 @@ def warnings(values: dict[str, list[float]], cut: int, times: list[int] | None =
     return warnings_of_values(series.oddities, series.names, totals, readings, "kWh")
 
 
-HOME = [0.1 + n % 48 / 100 for n in range(480)]
+HOME = [0.1 + n * 7 % 48 / 100 for n in range(480)]
 
 
 @pytest.mark.parametrize("cut", [30, 480])

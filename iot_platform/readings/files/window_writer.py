@@ -92,19 +92,15 @@ class WindowWriter:
                     self._finish([window.file for window in held])
             finally:
                 self._writer.release(*sources)
-            is_over = time.monotonic() > deadline
-            later: list[Window] = []
-            for window in waiting:
-                error = errors.get(window.file.source)
-                if isinstance(error, LockHeldError) and not is_over:
-                    later.append(window)
-                else:
-                    window.file.error = window.file.error or error
+            later = [window for window in waiting if isinstance(errors.get(window.file.source), LockHeldError)]
             if len(later) < len(waiting):
                 deadline = time.monotonic() + LOCK_WAIT_S
-            if later:
+            for window in waiting:
+                if window not in later or time.monotonic() > deadline:
+                    window.file.error = window.file.error or errors.get(window.file.source)
+            waiting = [window for window in later if window.file.error is None]
+            if waiting:
                 time.sleep(POLL_S)
-            waiting = later
 
     def finish(self, files: Sequence[FileTarget]) -> None:
         """Write the ends of files of which all windows were written."""
@@ -115,6 +111,8 @@ class WindowWriter:
         sent_before: list[Part] = []
         stretches: list[Stretch] = []
         for number, window in enumerate(windows):
+            if not window.records:
+                continue
             seconds = window.readings["timestamp"].cast(pa.int64()).to_numpy()
             for bounds, was_sent in self._missing(window, entries[window.file.source]):
                 first = bounds[0] - starts[number]
