@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 
 import click
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.cli.limit_history import history
+from iot_platform.cli.limit_options import (
+    AS_JSON,
+    DRY_RUN,
+    FROM,
+    Change,
+    Outcome,
+    Start,
+    described,
+    of_time,
+    removal,
+    setting,
+    start_json,
+)
 from iot_platform.cli.output import echo_json, say, show_table
 from iot_platform.clickhouse.session import migrated_session
-from iot_platform.devices.meter_ids import MeterIds, names_of
-from iot_platform.limits.power_limits import Limit, Scope, remove_limit, set_limit
+from iot_platform.devices.meter_ids import names_of
+from iot_platform.limits.power_limits import Limit
 from iot_platform.limits.power_limits import limits as stored_limits
 from iot_platform.limits.time_limits import (
     TimeLimitName,
@@ -24,18 +37,17 @@ from iot_platform.limits.time_limits import (
 )
 from iot_platform.settings import Settings
 
-# A sentence about a change, and the function that makes it and returns the partitions that it makes unverified.
-Change = tuple[str, Callable[[Client], set[str]]]
+DAYS_SHOWN = 10
 
 
 @click.group()
 def limits() -> None:
     """Show and set the limits of valid readings: energy in kWh, and time.
 
-    A reading is valid if 0 <= power_usage_kWh < limit. The most specific limit applies: that of the device, of its
-    building type, or the default (100 unless set). Its timestamp must not be before the oldest timestamp (2000-01-01
-    unless set), nor more than some minutes (10 unless set) after its arrival. L2 refuses all other readings; they are
-    in power_quarantine, with the reason.
+    A reading is valid if 0 <= power_usage_kWh < limit. The most specific limit of its time applies: that of the device,
+    of the building type that the device had then, or the default (100 unless set). Its timestamp must not be before the
+    oldest timestamp (2000-01-01 unless set), nor more than some minutes (10 unless set) after its arrival; these two
+    hold for readings of any time. L2 refuses all other readings; they are in power_quarantine, with the reason.
     """
 
 
@@ -57,32 +69,43 @@ def limits() -> None:
     type=click.IntRange(0, 24 * 60),
     help="How far in the future a reading may be when it arrives.",
 )
+@FROM
+@DRY_RUN
+@AS_JSON
 def set_(
     default: float | None,
     building_type: tuple[tuple[str, float], ...],
     device: tuple[tuple[str, float], ...],
     oldest: dt.datetime | None,
     max_future_minutes: int | None,
+    start: dt.datetime | None,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
-    """Set limits. They apply to new readings at once, and to stored ones when their day is verified again (`prove`)."""
-    changes = [] if default is None else [_limit("default", "", default)]
-    changes += [_limit("building_type", key, max_kWh) for key, max_kWh in building_type]
-    changes += [_limit("device", key, max_kWh) for key, max_kWh in device]
+    """Set limits. They apply to new readings at once, and to stored ones when their day is verified again (`prove`).
+
+    A limit of energy holds for readings from a time on (--from); those from before keep the limit of their time.
+    """
+    changes = [] if default is None else [setting("default", "", default, start)]
+    changes += [setting("building_type", key, max_kWh, start) for key, max_kWh in building_type]
+    changes += [setting("device", key, max_kWh, start) for key, max_kWh in device]
     if oldest is not None:
-        changes.append(
-            (f"Oldest timestamp: {oldest} UTC.", partial(set_oldest_timestamp, oldest=oldest.replace(tzinfo=dt.UTC)))
-        )
+        at = oldest.replace(tzinfo=dt.UTC)
+        values = {"name": "oldest_timestamp", "value_s": int(at.timestamp())}
+        changes.append(of_time(f"Oldest timestamp: {oldest} UTC.", values, partial(set_oldest_timestamp, oldest=at)))
     if max_future_minutes is not None:
         future = dt.timedelta(minutes=max_future_minutes)
-        changes.append(
-            (f"Latest timestamp: {max_future_minutes} minutes after arrival.", partial(set_max_future, future=future))
-        )
+        text = f"Latest timestamp: {max_future_minutes} minutes after arrival."
+        values = {"name": "max_future", "value_s": max_future_minutes * 60}
+        changes.append(of_time(text, values, partial(set_max_future, future=future)))
+    if start is not None and (oldest is not None or max_future_minutes is not None):
+        raise click.UsageError("Limits of time hold for readings of any time: set them without --from.")
     if not changes:
         raise click.UsageError(
             "Give --default KWH, --building-type TYPE KWH, --device METER KWH, --oldest TIME or "
             "--max-future-minutes MINUTES."
         )
-    _apply(changes)
+    _apply(changes, dry_run=dry_run, as_json=as_json)
 
 
 @limits.command()
@@ -91,56 +114,78 @@ def set_(
 @click.option("--device", multiple=True, help="Remove the limit of a meter.")
 @click.option("--oldest", is_flag=True, help="Return to the built-in oldest time.")
 @click.option("--max-future-minutes", is_flag=True, help="Return to the built-in number of minutes.")
+@click.option(
+    "--from",
+    "start",
+    type=Start(),
+    metavar="WHEN",
+    help="For readings from when on: a time in UTC, now (the current hour, the default), or always.",
+)
+@DRY_RUN
+@AS_JSON
 def remove(
-    default: bool, building_type: tuple[str, ...], device: tuple[str, ...], oldest: bool, max_future_minutes: bool
+    default: bool,
+    building_type: tuple[str, ...],
+    device: tuple[str, ...],
+    oldest: bool,
+    max_future_minutes: bool,
+    start: dt.datetime | None,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Remove limits. Then the next more general limit applies, or the built-in one."""
-    wanted: list[tuple[Scope, str]] = [("default", "")] if default else []
-    wanted += [("building_type", key) for key in building_type]
-    wanted += [("device", key) for key in device]
-    changes: list[Change] = [
-        (f"Removed the limit of {scope} {key}".rstrip() + ".", partial(_remove, scope=scope, key=key))
-        for scope, key in wanted
-    ]
+    changes = [removal("default", "", start)] if default else []
+    changes += [removal("building_type", key, start) for key in building_type]
+    changes += [removal("device", key, start) for key in device]
     names: list[TimeLimitName] = ["oldest_timestamp"] if oldest else []
     names += ["max_future"] if max_future_minutes else []
-    changes += [(f"Removed the time limit {name}.", partial(remove_time_limit, name=name)) for name in names]
+    changes += [
+        of_time(
+            f"Removed the time limit {name}.", {"name": name, "value_s": None}, partial(remove_time_limit, name=name)
+        )
+        for name in names
+    ]
+    if start is not None and (oldest or max_future_minutes):
+        raise click.UsageError("Limits of time hold for readings of any time: set them without --from.")
     if not changes:
         raise click.UsageError(
             "Give --default, --building-type TYPE, --device METER, --oldest or --max-future-minutes."
         )
-    _apply(changes)
+    _apply(changes, dry_run=dry_run, as_json=as_json)
 
 
 @limits.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print the limits as one line of JSON.")
+@AS_JSON
 def list_(as_json: bool) -> None:
-    """List the limits."""
+    """List the limits: each holds for readings from a time on, until the next one of its kind."""
     with migrated_session(Settings()) as client:
         found, times = _shown(client, stored_limits(client)), time_limits(client)
     if as_json:
-        echo_json({"power": [asdict(limit) for limit in found], "time": [asdict(limit) for limit in times]})
+        power = [{**asdict(limit), **_period(limit)} for limit in found]
+        echo_json({"power": power, "time": [asdict(limit) for limit in times]})
         return
     if found:
-        show_table(("scope", "key", "max_kWh"), [(limit.scope, limit.key, limit.max_kWh) for limit in found])
+        rows = [
+            (limit.scope, limit.key, limit.max_kWh, described(limit.valid_from), _until(limit.valid_to))
+            for limit in found
+        ]
+        show_table(("scope", "key", "max_kWh", "readings", "until"), rows)
     else:
         say("No energy limits are set; the built-in default of 100 kWh applies.")
     for time in times:
         say(time.describe() + ("." if time.is_set else " (built in)."))
 
 
-def _limit(scope: Scope, key: str, max_kWh: float) -> Change:
-    text = f"Limit of {scope} {key}".rstrip() + f": {max_kWh:,g} kWh."
-    return text, lambda client: set_limit(client, scope, _stored_key(client, scope, key), max_kWh)
+limits.add_command(history)
 
 
-def _remove(client: Client, scope: Scope, key: str) -> set[str]:
-    return remove_limit(client, scope, _stored_key(client, scope, key))
+def _until(time: dt.datetime | None) -> str:
+    return "" if time is None else f"{time:%Y-%m-%d %H:%M} UTC"
 
 
-def _stored_key(client: Client, scope: Scope, key: str) -> str:
-    """The key of a limit in the database: the device_id of a meter that was given by its name."""
-    return str(MeterIds(client).stored().get(key.strip(), key)) if scope == "device" else key
+def _period(limit: Limit) -> dict[str, str | None]:
+    end = None if limit.valid_to is None else limit.valid_to.isoformat()
+    return {"valid_from": start_json(limit.valid_from), "valid_to": end}
 
 
 def _shown(client: Client, found: list[Limit]) -> list[Limit]:
@@ -149,12 +194,26 @@ def _shown(client: Client, found: list[Limit]) -> list[Limit]:
     return [replace(limit, key=names[int(limit.key)]) if limit.scope == "device" else limit for limit in found]
 
 
-def _apply(changes: list[Change]) -> None:
-    days: set[str] = set()
+def _apply(changes: list[Change], *, dry_run: bool, as_json: bool) -> None:
+    outcomes: list[Outcome] = []
     with migrated_session(Settings()) as client:
-        for text, change in changes:
-            days |= change(client)
-            say(text)
+        for change in changes:
+            outcome = change(client, dry_run)
+            outcomes.append(outcome)
+            if not as_json:
+                say(outcome.text)
+                for note in outcome.notes:
+                    say(f"  {note}")
+    if as_json:
+        echo_json({"dry_run": dry_run, "changes": [outcome.as_json() for outcome in outcomes]})
+        return
+    days = {day for outcome in outcomes for day in outcome.days}
+    readings = sum(sum(outcome.readings.values()) for outcome in outcomes)
+    if dry_run:
+        listed = f": {', '.join(sorted(days)[:DAYS_SHOWN])}" + (", ..." if len(days) > DAYS_SHOWN else "")
+        say(f"Readings that would be judged otherwise: {readings:,} on {len(days):,} days{listed if days else ''}.")
+        say("Nothing was changed.")
+        return
     say("New readings are checked against the new limits at once.")
     if days:
         say(f"Days that are unverified now, because some of their readings are affected: {len(days):,}.")

@@ -25,30 +25,30 @@ from iot_platform.layers.catalog import (
 )
 from iot_platform.layers.partitions import grouped, in_partitions, partition_versions
 from iot_platform.layers.staging import staging_tables
+from iot_platform.limits.changed_limits import ChangedLimits
 
 # The end of a version that is still valid: the last second of DateTime.
 OPEN_END_S = 2**32 - 1
 
 _PERIODS = {"device_id": "UInt32", "valid_from": "DateTime('UTC')", "valid_to": "DateTime('UTC')"}
-_LIMITS = {"device_id": "UInt32", "low_kWh": "Float64", "high_kWh": "Float64"}
 
 
 class AffectedDays:
     """The days that a change of metadata affects, by layer.
 
     L3 and L4 are affected where readings get other metadata; L2 and the quarantine are affected where a limit per
-    building type changes as well. ``periods``: see Difference. ``limits``: see ``changed_limits``. ``readings``: one
-    row per day, with partition_id and the numbers of devices and readings of L2 that get other metadata.
+    building type changes as well. ``periods``: see Difference. ``limits``: of ``changed_limits``. ``readings``: one row
+    per day, with partition_id and the numbers of devices and readings of L2 that get other metadata.
     """
 
-    def __init__(self, client: Client, periods: pd.DataFrame, limits: pd.DataFrame) -> None:
+    def __init__(self, client: Client, periods: pd.DataFrame, limits: ChangedLimits) -> None:
         self._client = client
         self._periods = periods
         self._limits = limits
         self.layers: dict[Layer, set[str]] = {layer: set() for layer in DERIVED_LAYERS}
         self._versions = self._current_versions()
         self.readings = affected_days(client, periods)
-        self._add(self.readings["partition_id"], days_with_changed_limits(client, limits))
+        self._add(self.readings["partition_id"], _days(limits))
 
     def add_late_arrivals(self) -> None:
         """Add the days in which readings arrived meanwhile. Call it after the dictionaries are reloaded.
@@ -63,7 +63,7 @@ class AffectedDays:
         ]
         late = affected_days(self._client, self._periods, moved[0] - self.layers[L3])
         self.readings = pd.concat([self.readings, late]).sort_values("partition_id", ignore_index=True)
-        self._add(late["partition_id"], days_with_changed_limits(self._client, self._limits, moved[1]))
+        self._add(late["partition_id"], _days(self._limits, moved[1]))
 
     def _current_versions(self) -> list[dict[str, str]]:
         found = [partition_versions(self._client, table) for table in (L2.table, RAW_TABLE)]
@@ -96,19 +96,9 @@ def affected_days(client: Client, periods: pd.DataFrame, only: Collection[str] |
     )
 
 
-def days_with_changed_limits(client: Client, limits: pd.DataFrame, only: Collection[str] | None = None) -> set[str]:
-    """Days on which L1 has readings between the old and the new limit of their device; see ``changed_limits``."""
-    if limits.empty or (only is not None and not only):
-        return set()
-    where = "" if only is None else f"AND {in_partitions(only)} "
-    with _staged(client, _LIMITS, limits) as staged:
-        rows = client.query(
-            "SELECT DISTINCT partition FROM (SELECT _partition_id AS partition, device_id, power_usage_kWh "
-            f"FROM {quoted(RAW_TABLE)} WHERE device_id IN (SELECT device_id FROM {staged}) {where}"
-            f"AND _partition_id != '{IMPOSSIBLE_TIMES}') AS readings INNER JOIN {staged} AS limits USING (device_id) "
-            "WHERE power_usage_kWh >= low_kWh AND power_usage_kWh < high_kWh"
-        ).result_rows
-    return {str(row[0]) for row in rows}
+def _days(limits: ChangedLimits, only: Collection[str] | None = None) -> set[str]:
+    """Days with readings that a changed limit judges otherwise."""
+    return limits.readings(only).keys() - {IMPOSSIBLE_TIMES}
 
 
 def _readings_within(staged: str, partitions: Collection[str]) -> str:
@@ -140,8 +130,7 @@ def _in_seconds(periods: pd.DataFrame) -> pd.DataFrame:
 @contextmanager
 def _staged(client: Client, columns: Mapping[str, str], rows: pd.DataFrame) -> Iterator[str]:
     """The (quoted) name of a staging table with the rows. They may be a million, too many for the text of a query."""
-    floats = {"Float64": pa.float64()}
-    schema = pa.schema({name: floats.get(type_name, pa.uint32()) for name, type_name in columns.items()})
+    schema = pa.schema(dict.fromkeys(columns, pa.uint32()))
     with staging_tables(client) as tables:
         table = tables.in_memory("devices", columns)
         if not rows.empty:

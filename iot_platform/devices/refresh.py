@@ -105,11 +105,12 @@ def refresh_devices(
             ids = registered_ids(meter_ids, devices)
         devices["device_id"] = pd.Series(ids, index=devices.index, dtype="int64")
         found = difference(stored, devices, now, complete=complete)
-        affected = AffectedDays(client, found.periods, changed_limits(client, stored, found.versions))
-        days = sorted(affected.layers[BY_DEVICE_HOURLY])
-        before = energy_by_customer(client, days)
-        if not dry_run:
-            _apply(client, found, affected)
+        with changed_limits(client, stored, found.versions) as limits:
+            affected = AffectedDays(client, found.periods, limits)
+            days = sorted(affected.layers[BY_DEVICE_HOURLY])
+            before = energy_by_customer(client, days)
+            if not dry_run:
+                _apply(client, found, affected)
         meters = meter_names(client, found.changes["device_id"], dict(zip(ids, texts, strict=True)))
     return RefreshResult(
         **found.counts,

@@ -12,10 +12,10 @@ from clickhouse_connect.driver.exceptions import Error
 
 from iot_platform.clickhouse.client import escaped, quoted
 from iot_platform.clickhouse.migrations import wait_for_migrations
-from iot_platform.clickhouse_embedded.lexer import tokens
 from iot_platform.errors import MigrationError
 from iot_platform.layers.catalog import L2, Layer
 from iot_platform.layers.partitions import TableState, row_filters, table_state
+from iot_platform.layers.select_text import with_source
 from iot_platform.layers.unsorted import without_sort
 
 # Two blocks of staged rows may be identical without being a retry of each other.
@@ -168,7 +168,8 @@ class Definition:
         )
 
     def _select_from(self, select: str, table: str) -> str:
-        return _with_source(select, str(self._client.database), self.layer.source, table)
+        source = self.layer.source
+        return select if table == source else with_source(select, str(self._client.database), source, quoted(table))
 
     def _fingerprints(
         self, table: TableState, relation: str, partitions: Sequence[str], piece_key: str, *, kWh: str = ""
@@ -222,22 +223,3 @@ def with_definition(client: Client, layer: Layer, action: Callable[[Definition],
         else:
             if definition.is_current():
                 return result
-
-
-def _with_source(select: str, database: str, source: str, table: str) -> str:
-    """The SELECT ``select``, changed to read ``table`` instead of ``source``, both in ``database``.
-
-    ``select`` is as ClickHouse stores it: names of tables with their database. Raises MigrationError when it does not
-    read ``source``.
-    """
-    if table == source:
-        return select
-    found = list(tokens(select))
-    result, position = [], 0
-    for first, dot, second in zip(found, found[1:], found[2:], strict=False):
-        if (first.name, dot.text, second.name) == (database, ".", source):
-            result += [select[position : second.start], quoted(table)]
-            position = second.end
-    if not result:
-        raise MigrationError(f"A view that should read {database}.{source} does not: {select}")
-    return "".join([*result, select[position:]])

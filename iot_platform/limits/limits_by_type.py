@@ -1,43 +1,44 @@
-"""Limits per building type: a change of a device's building type changes its limit, and so what L2 accepts."""
+"""Limits per building type: other building types of a device change its limit, and so what L2 accepts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pandas as pd
+import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
-from iot_platform.limits.power_limits import default_limit, limits
+from iot_platform.limits.changed_limits import ChangedLimits, changed_by_types
 
-# The building type of a removed device, as in sql/003_device_dictionaries.sql.
+# The building type of a removed device, as in the view device_versions.
 REMOVED_TYPE = "unknown"
 
-COLUMNS = ["device_id", "low_kWh", "high_kWh"]
+_KEY = ["device_id", "valid_from"]
+_COLUMNS: dict[str, pa.DataType] = {
+    "device_id": pa.uint32(),
+    "valid_from": pa.timestamp("s", "UTC"),
+    "building_type": pa.string(),
+}
+_SCHEMA = pa.schema(_COLUMNS)
 
 
-def changed_limits(client: Client, stored: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFrame:
-    """The devices whose limit changes when ``versions`` of metadata are added to the ``stored`` ones.
+@contextmanager
+def changed_limits(client: Client, stored: pd.DataFrame, versions: pd.DataFrame) -> Iterator[ChangedLimits]:
+    """What changes when ``versions`` of metadata are added to the ``stored`` ones.
 
-    Both have the columns device_id, valid_from, building_type and is_removed. Returns device_id, low_kWh and high_kWh:
-    readings of at least low and below high are valid under one of the limits, old or new, and refused under the other.
+    Both have the columns device_id, valid_from (UTC), building_type and is_removed.
     """
-    known = limits(client)
-    by_type = {limit.key: limit.max_kWh for limit in known if limit.scope == "building_type"}
-    devices_with_own_limit = [int(limit.key) for limit in known if limit.scope == "device"]
-    versions = versions[~versions["device_id"].isin(devices_with_own_limit)]
-    if not by_type or versions.empty:
-        return pd.DataFrame(columns=COLUMNS)
-    stored = stored[stored["device_id"].isin(versions["device_id"])]
-    default_kWh = default_limit(client, known)
-    all_versions = pd.concat([part[versions.columns] for part in (stored, versions) if not part.empty])
-    after = _newest_types(all_versions).map(by_type).fillna(default_kWh)
-    before = _newest_types(stored).map(by_type).reindex(after.index).fillna(default_kWh)
-    found = pd.DataFrame({"before": before, "after": after}).astype(float)
-    found = found[found["before"] != found["after"]]
-    rows = found.assign(low_kWh=found.min(axis=1), high_kWh=found.max(axis=1)).reset_index(names="device_id")
-    return rows[COLUMNS]
+    before = stored[stored["device_id"].isin(versions["device_id"])]
+    parts = [part[[*_KEY, "building_type", "is_removed"]] for part in (before, versions) if not part.empty]
+    after = pd.concat(parts).drop_duplicates(_KEY, keep="last") if parts else before
+    with changed_by_types(client, _types(before), _types(after)) as changed:
+        yield changed
 
 
-def _newest_types(versions: pd.DataFrame) -> pd.Series:
-    """Building type of each device's newest version, by device_id. That version may start in the future."""
-    newest = versions.drop_duplicates(["device_id", "valid_from"], keep="last").sort_values("valid_from", kind="stable")
-    newest = newest.drop_duplicates("device_id", keep="last").set_index("device_id")
-    return newest["building_type"].astype(object).mask(newest["is_removed"].eq(1), REMOVED_TYPE)
+def _types(versions: pd.DataFrame) -> pa.Table:
+    if versions.empty:
+        return _SCHEMA.empty_table()
+    types = versions["building_type"].astype(object).mask(versions["is_removed"].eq(1), REMOVED_TYPE)
+    rows = versions.assign(building_type=types, valid_from=versions["valid_from"].astype("datetime64[s, UTC]"))
+    return pa.Table.from_pandas(rows[_SCHEMA.names], schema=_SCHEMA, preserve_index=False)

@@ -1,7 +1,13 @@
-"""Upper limits of a reading's energy: a default, and limits per building type and per device."""
+"""Upper limits of a reading's energy: a default, and limits per building type and per device, each from a time on.
+
+A reading is judged by the limits of its time: that of the device, else that of the building type that the device had
+then, else the default. A limit holds from its ``valid_from`` on, until it is set again from a later time on. To set it
+from an earlier time on replaces what was set for later.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import re
 from collections.abc import Sequence
@@ -11,82 +17,104 @@ from typing import Literal, get_args
 from clickhouse_connect.driver.client import Client
 
 from iot_platform.errors import PlatformError
-from iot_platform.limits.limit_changes import AffectedReadings, limits_locked, store_limit
+from iot_platform.limits.changed_limits import LIMITS, PERIODS, changed_by_limit
+from iot_platform.limits.limit_changes import limits_locked, store_limit
 
 Scope = Literal["default", "building_type", "device"]
 
 LARGEST_LIMIT_KWH = 1e9
-
-# Readings that a limit of this scope may apply to: those with a more specific limit are left out.
-_READINGS_OF = {
-    "default": "device_id NOT IN (SELECT device_id FROM device_limit_values)",
-    "building_type": "device_id IN (SELECT device_id FROM device_current_versions WHERE building_type = {key:String}) "
-    "AND device_id NOT IN (SELECT toUInt32(power_limits.key) FROM power_limits FINAL "
-    "WHERE scope = 'device' AND NOT is_removed)",
-    "device": "device_id = toUInt32({key:String})",
-}
+# A limit from this time on has always been valid.
+ALWAYS = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+LAST_TIME = dt.datetime.fromtimestamp(2**32 - 1, dt.UTC)
 
 
 @dataclass(frozen=True)
 class Limit:
-    """L2 refuses readings of ``max_kWh`` or more. ``key``: empty, a building type, or a device_id."""
+    """L2 refuses readings of ``max_kWh`` or more. ``key``: empty, a building type, or a device_id.
+
+    ``valid_from`` (UTC): the limit holds for readings from this time on, until ``valid_to`` (None: no end is known).
+    """
 
     scope: Scope
     key: str
     max_kWh: float
+    valid_from: dt.datetime = ALWAYS
+    valid_to: dt.datetime | None = None
 
 
-def set_limit(client: Client, scope: Scope, key: str, max_kWh: float) -> set[str]:
-    """Store a limit; it replaces an earlier one of the same scope and key.
+def set_limit(
+    client: Client,
+    scope: Scope,
+    key: str,
+    max_kWh: float,
+    *,
+    valid_from: dt.datetime = ALWAYS,
+    dry_run: bool = False,
+) -> dict[str, int]:
+    """Store a limit; from ``valid_from`` (timezone-aware) on it replaces all earlier ones of the same scope and key.
 
-    It applies to new readings at once, and to stored ones with the next proof of their day. Returns the partitions of
-    the days that are unverified now. Raises PlatformError, without changing anything, if the limit or key is invalid.
+    It applies to new readings at once, and to stored ones with the next proof of their day. Returns the number of
+    stored readings that are judged otherwise, by partition; these days are unverified now. ``dry_run`` changes nothing.
+    Raises PlatformError, without changing anything, if the limit, key or time is invalid.
     """
-    _check(scope, key)
+    _check(scope, key, valid_from)
     if not (math.isfinite(max_kWh) and 0 < max_kWh <= LARGEST_LIMIT_KWH):
         raise PlatformError(f"Limit {max_kWh:g} kWh: give more than 0 and at most {LARGEST_LIMIT_KWH:,.0f} kWh.")
     with limits_locked(client):
-        known = limits(client)
-        limit = Limit(scope, key, max_kWh)
-        return _store(client, limit, known, [*_without(known, scope, key), limit])
+        return _store(client, Limit(scope, key, max_kWh, valid_from), is_removed=False, dry_run=dry_run)
 
 
-def remove_limit(client: Client, scope: Scope, key: str = "") -> set[str]:
-    """Remove a limit, so that the next more general one applies. Returns the partitions that are unverified now.
+def remove_limit(
+    client: Client, scope: Scope, key: str = "", *, valid_from: dt.datetime = ALWAYS, dry_run: bool = False
+) -> dict[str, int]:
+    """Remove a limit from a time on, so that the next more general one applies. Returns and ``dry_run``: as above.
 
     Raises PlatformError if there is no such limit.
     """
-    _check(scope, key)
+    _check(scope, key, valid_from)
     with limits_locked(client):
         known = limits(client)
-        found = next((limit for limit in known if (limit.scope, limit.key) == (scope, key)), None)
+        of_key = [limit for limit in known if (limit.scope, limit.key) == (scope, key)]
+        found = next((limit for limit in of_key if limit.valid_to is None or limit.valid_to > valid_from), None)
         if found is None:
-            names = ", ".join(f"{limit.scope} {limit.key}".strip() for limit in known) or "none"
-            raise PlatformError(f"There is no limit for {scope} {key!r}. Limits: {names}.")
-        return _store(client, found, known, _without(known, scope, key), is_removed=True)
+            names = ", ".join(dict.fromkeys(f"{limit.scope} {limit.key}".strip() for limit in known)) or "none"
+            when = "" if valid_from == ALWAYS else f" from {valid_from:%Y-%m-%d %H:%M} UTC on"
+            raise PlatformError(f"There is no limit for {scope} {key!r}{when}. Limits: {names}.")
+        removed = Limit(scope, key, found.max_kWh, valid_from)
+        return _store(client, removed, is_removed=True, dry_run=dry_run)
 
 
 def limits(client: Client) -> list[Limit]:
-    """All limits that were set, the most general first. Without any, the dictionary's built-in default applies."""
+    """All limits, also those of the past and the future, the most general first. Without any, the built-in default
+    of 100 kWh applies."""
     rows = client.query(
-        "SELECT toString(power_limits.scope), key, max_kWh FROM power_limits FINAL WHERE NOT is_removed "
-        "ORDER BY power_limits.scope, key"
+        f"SELECT toString(periods.scope), key, limit_kWh, toUnixTimestamp(valid_from) FROM {PERIODS} AS periods "
+        "ORDER BY periods.scope, key, valid_from"
     ).result_rows
-    return [Limit(*row) for row in rows]
+    found = [Limit(scope, key, float(kWh), dt.datetime.fromtimestamp(start, dt.UTC)) for scope, key, kWh, start in rows]
+    ended = [
+        Limit(limit.scope, limit.key, limit.max_kWh, limit.valid_from, _end(limit, found[index + 1 :]))
+        for index, limit in enumerate(found)
+    ]
+    return [limit for limit in ended if limit.max_kWh > 0]
 
 
-def default_limit(client: Client, known: Sequence[Limit]) -> float:
-    """The limit, in kWh, of devices without a more specific one: from the ``known`` limits, else the built-in one."""
-    # Not from the dictionary: it may lack a stored default, if the change was killed before the reload.
-    for limit in known:
-        if limit.scope == "default":
-            return limit.max_kWh
-    # No device has this number, so the dictionary returns its built-in default.
-    row = client.query(f"SELECT dictGet('device_limits', 'max_kWh', toUInt64({2**32}))").result_rows[0]
-    return float(row[0])
+def was_ever_set(client: Client, scope: Scope, key: str) -> bool:
+    """Whether there was ever a limit of this scope and key."""
+    rows = client.query(
+        f"SELECT count() > 0 FROM {LIMITS} WHERE scope = {{scope:String}} AND key = {{key:String}}",
+        parameters={"scope": scope, "key": key},
+    ).result_rows
+    return bool(rows[0][0])
 
 
-def _check(scope: Scope, key: str) -> None:
+def _end(limit: Limit, later: Sequence[Limit]) -> dt.datetime | None:
+    following = later[0] if later else None
+    same = following is not None and (following.scope, following.key) == (limit.scope, limit.key)
+    return following.valid_from if following is not None and same else None
+
+
+def _check(scope: Scope, key: str, valid_from: dt.datetime) -> None:
     if scope not in get_args(Scope):
         raise PlatformError(f"Limit for {scope!r}: the scope is one of {', '.join(get_args(Scope))}.")
     if scope == "default" and key:
@@ -95,35 +123,25 @@ def _check(scope: Scope, key: str) -> None:
         raise PlatformError("A limit per building type needs the building type.")
     if scope == "device" and not (re.fullmatch(r"[1-9][0-9]{0,9}", key) and int(key) < 2**32):
         raise PlatformError(f"Limit for device {key!r}: give its device_id, a whole number from 1 to 4,294,967,295.")
+    if not ALWAYS <= valid_from <= LAST_TIME:
+        raise PlatformError(f"Limit from {valid_from:%Y-%m-%d}: give a time from 1970 to {LAST_TIME:%Y-%m-%d}.")
 
 
-def _store(
-    client: Client, limit: Limit, before: list[Limit], after: list[Limit], *, is_removed: bool = False
-) -> set[str]:
-    row = {"scope": limit.scope, "key": limit.key, "max_kWh": limit.max_kWh, "is_removed": int(is_removed)}
-    bounds = [_applicable_limit(client, limit.scope, limit.key, known) for known in (before, after)]
-    affected = AffectedReadings(
-        f"{_READINGS_OF[limit.scope]} AND power_usage_kWh >= {{low:Float64}} AND power_usage_kWh < {{high:Float64}} "
-        "AND reject_reason IN ('', 'over_limit')",
-        {"key": limit.key, "low": min(bounds), "high": max(bounds)},
-    )
-    reason = f"Limit of {limit.scope} {limit.key}".strip() + f": {bounds[0]:g} -> {bounds[1]:g} kWh"
-    return store_limit(client, "power_limits", row, affected, reason)
+def _store(client: Client, limit: Limit, *, is_removed: bool, dry_run: bool) -> dict[str, int]:
+    row = {
+        "scope": limit.scope,
+        "key": limit.key,
+        "valid_from": limit.valid_from.replace(microsecond=0),
+        "max_kWh": limit.max_kWh,
+        "is_removed": int(is_removed),
+    }
+    with changed_by_limit(client, row) as changed:
+        if dry_run:
+            return changed.readings()
+        return store_limit(client, LIMITS, row, changed.readings, _reason(limit, is_removed=is_removed))
 
 
-def _without(known: list[Limit], scope: Scope, key: str) -> list[Limit]:
-    return [limit for limit in known if (limit.scope, limit.key) != (scope, key)]
-
-
-def _applicable_limit(client: Client, scope: Scope, key: str, known: list[Limit]) -> float:
-    """The limit that applies to a scope and key: its own, else the next more general one."""
-    values = {(limit.scope, limit.key): limit.max_kWh for limit in known}
-    wanted: list[tuple[Scope, str]] = [(scope, key)]
-    if scope == "device":
-        rows = client.query(
-            "SELECT building_type FROM device_current_versions WHERE device_id = toUInt32({device:String})",
-            parameters={"device": key},
-        ).result_rows
-        wanted += [("building_type", str(row[0])) for row in rows]
-    own = next((values[name] for name in wanted if name in values), None)
-    return default_limit(client, known) if own is None else own
+def _reason(limit: Limit, *, is_removed: bool) -> str:
+    what = f"Limit of {limit.scope} {limit.key}".strip()
+    when = "always" if limit.valid_from == ALWAYS else f"from {limit.valid_from:%Y-%m-%d %H:%M} UTC on"
+    return f"{what}: removed, {when}" if is_removed else f"{what}: {limit.max_kWh:g} kWh, {when}"

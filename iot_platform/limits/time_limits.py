@@ -1,4 +1,8 @@
-"""Time limits: how old a reading may be, and how far in the future."""
+"""Time limits: how old a reading may be, and how far in the future.
+
+Unlike limits of energy they hold for all readings, whenever they were taken: they are about time itself. The table
+time_limit_log keeps what they were.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,10 @@ from typing import Literal
 
 from clickhouse_connect.driver.client import Client
 
+from iot_platform.clickhouse.client import quoted
 from iot_platform.errors import PlatformError
-from iot_platform.limits.limit_changes import AffectedReadings, limits_locked, store_limit
+from iot_platform.layers.catalog import RAW_TABLE
+from iot_platform.limits.limit_changes import limits_locked, store_limit
 
 TimeLimitName = Literal["oldest_timestamp", "max_future"]
 
@@ -42,8 +48,10 @@ class TimeLimit:
         return f"Latest timestamp: {self.value_s / 60:g} minutes after arrival"
 
 
-def set_oldest_timestamp(client: Client, oldest: dt.datetime) -> set[str]:
-    """Refuse readings from before ``oldest`` (timezone-aware). Returns the partitions that are unverified now.
+def set_oldest_timestamp(client: Client, oldest: dt.datetime, *, dry_run: bool = False) -> dict[str, int]:
+    """Refuse readings from before ``oldest`` (timezone-aware). Returns the readings judged otherwise, by partition.
+
+    The days of these partitions are unverified now. ``dry_run`` changes nothing.
 
     Raises PlatformError, without changing anything, if it is before 2000 or in the future.
     """
@@ -53,11 +61,11 @@ def set_oldest_timestamp(client: Client, oldest: dt.datetime) -> set[str]:
             "readings always stay in quarantine: L1 has no partitions for their days."
         )
     with limits_locked(client):
-        return _store(client, "oldest_timestamp", int(oldest.timestamp()), is_removed=False)
+        return _store(client, "oldest_timestamp", int(oldest.timestamp()), is_removed=False, dry_run=dry_run)
 
 
-def set_max_future(client: Client, future: dt.timedelta) -> set[str]:
-    """Refuse readings whose time is more than ``future`` after their arrival. Returns the partitions now unverified.
+def set_max_future(client: Client, future: dt.timedelta, *, dry_run: bool = False) -> dict[str, int]:
+    """Refuse readings whose time is more than ``future`` after their arrival. Returns and ``dry_run``: as above.
 
     Raises PlatformError, without changing anything, if it is negative or more than a day.
     """
@@ -68,11 +76,11 @@ def set_max_future(client: Client, future: dt.timedelta) -> set[str]:
             "quarantine: L1 has no partitions for their days."
         )
     with limits_locked(client):
-        return _store(client, "max_future", int(future.total_seconds()), is_removed=False)
+        return _store(client, "max_future", int(future.total_seconds()), is_removed=False, dry_run=dry_run)
 
 
-def remove_time_limit(client: Client, name: TimeLimitName) -> set[str]:
-    """Return to the built-in value. Returns the partitions of the days that are unverified now.
+def remove_time_limit(client: Client, name: TimeLimitName, *, dry_run: bool = False) -> dict[str, int]:
+    """Return to the built-in value. Returns and ``dry_run``: as above.
 
     Raises PlatformError if the limit was not set.
     """
@@ -80,7 +88,7 @@ def remove_time_limit(client: Client, name: TimeLimitName) -> set[str]:
         known = {limit.name: limit for limit in time_limits(client)}
         if not known[name].is_set:
             raise PlatformError(f"The time limit {name} was not set; its built-in value applies.")
-        return _store(client, name, known[name].value_s, is_removed=True)
+        return _store(client, name, known[name].value_s, is_removed=True, dry_run=dry_run)
 
 
 def time_limits(client: Client) -> list[TimeLimit]:
@@ -89,11 +97,21 @@ def time_limits(client: Client) -> list[TimeLimit]:
     return [TimeLimit(name, int(value_s), bool(is_set)) for name, value_s, is_set in rows]
 
 
-def _store(client: Client, name: TimeLimitName, value_s: int, *, is_removed: bool) -> set[str]:
+def _store(client: Client, name: TimeLimitName, value_s: int, *, is_removed: bool, dry_run: bool) -> dict[str, int]:
     row = client.query(
         "SELECT value_s, built_in_s FROM time_limit_values WHERE name = {name:String}", parameters={"name": name}
     ).result_rows[0]
     before, after = int(row[0]), int(row[1]) if is_removed else value_s
-    affected = AffectedReadings(_READINGS_BETWEEN[name], {"low": min(before, after), "high": max(before, after)})
+
+    def find() -> dict[str, int]:
+        rows = client.query(
+            f"SELECT _partition_id, count() FROM {quoted(RAW_TABLE)} WHERE {_READINGS_BETWEEN[name]} "
+            "GROUP BY _partition_id",
+            parameters={"low": min(before, after), "high": max(before, after)},
+        ).result_rows
+        return {str(partition): int(count) for partition, count in rows}
+
+    if dry_run:
+        return find()
     stored = {"name": name, "value_s": value_s, "is_removed": int(is_removed)}
-    return store_limit(client, "time_limits", stored, affected, f"Time limit {name}: {before} -> {after} s")
+    return store_limit(client, "time_limits", stored, find, f"Time limit {name}: {before} -> {after} s")

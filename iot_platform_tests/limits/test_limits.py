@@ -88,12 +88,12 @@ def test_a_changed_limit_invalidates_the_days_with_affected_readings(schema: Cli
     schema.insert("l1_power_raw", rows, column_names=["timestamp", "device_id", "power_usage_kWh"])
     assert all(proof.is_equal for proof in prove_all(schema))
 
-    def invalidated(touched: set[str]) -> set[tuple[int, float]]:
+    def invalidated(touched: dict[str, int]) -> set[tuple[int, float]]:
         """Device and kWh of the readings whose day is unverified now."""
         return {(device, kWh) for time, device, kWh in rows if f"{time:%Y%m%d}" in touched}
 
     assert invalidated(first := set_limit(schema, "device", "1", 15)) == {(1, 20.0)}
-    assert first == set(unverified_partitions(schema, L2)) == set(unverified_partitions(schema, QUARANTINE))
+    assert set(first) == set(unverified_partitions(schema, L2)) == set(unverified_partitions(schema, QUARANTINE))
     assert invalidated(set_limit(schema, "building_type", "a", 300)) == {(2, 200.0)}
     assert invalidated(set_limit(schema, "default", "", 20)) == {(device, 20.0) for device in (3, 4, 5)}
     assert invalidated(set_limit(schema, "device", "1", 18)) == set()
@@ -126,15 +126,18 @@ def test_the_command(server: Endpoint, database: str, client: Client, tmp_path: 
         "INSERT INTO l1_power_raw (timestamp, device_id, power_usage_kWh) VALUES "
         "('2014-05-01 00:00:00', 1, 1), ('2016-05-01 00:00:00', 1, 150), ('2016-05-02 00:00:00', 1, 350)"
     )
-    told = run("set", "--default", "200", "--building-type", "hospital", "5000", "--device", "7", "300")
+    told = run(
+        "set", "--from", "always", "--default", "200", "--building-type", "hospital", "5000", "--device", "7", "300"
+    )
     assert "Days that are unverified now, because some of their readings are affected: 1." in told
-    assert "No stored reading is affected." in run("remove", "--device", "7")
-    told = run("set", "--oldest", "2015-01-01", "--max-future-minutes", "30", "--default", "400")
-    assert "readings are affected: 2.\nRun `iot-platform prove`" in told
+    assert "No stored reading is affected." in run("remove", "--device", "7", "--from", "always")
+    assert "readings are affected: 1." in run("set", "--default", "400", "--from", "always")
+    told = run("set", "--oldest", "2015-01-01", "--max-future-minutes", "30")
+    assert "readings are affected: 1.\nRun `iot-platform prove`" in told
     assert json.loads(run("list", "--json")) == {
         "power": [
-            {"scope": "default", "key": "", "max_kWh": 400.0},
-            {"scope": "building_type", "key": "hospital", "max_kWh": 5000.0},
+            {"scope": "default", "key": "", "max_kWh": 400.0, "valid_from": None, "valid_to": None},
+            {"scope": "building_type", "key": "hospital", "max_kWh": 5000.0, "valid_from": None, "valid_to": None},
         ],
         "time": [
             {"name": "oldest_timestamp", "value_s": 1420070400, "is_set": True},
@@ -150,7 +153,7 @@ def test_the_command(server: Endpoint, database: str, client: Client, tmp_path: 
     run("set", "--device", "A-1", "7")
     query = "SELECT key FROM power_limits FINAL WHERE scope = 'device' AND max_kWh = 7 AND NOT is_removed"
     assert client.query(query).result_rows == [("1000000007",)] and "A-1" in run("list")
-    run("remove", "--device", "A-1")
+    run("remove", "--device", "A-1", "--from", "always")
     assert client.query(query).result_rows == []
     assert CliRunner().invoke(command, ["set", "--max-future-minutes", "1441"], env=env).exit_code == 2
     assert CliRunner().invoke(command, ["set"], env=env).exit_code == 2
