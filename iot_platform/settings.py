@@ -180,6 +180,11 @@ class Settings(BaseSettings):
         description="Largest share of the known devices that may be missing from a complete CSV. If more are missing, "
         "the CSV is refused as truncated.",
     )
+    building_types: dict[str, str] = Field(
+        default={},
+        description="Building types of any source to replace, whatever their case and blanks, and by what, as JSON: "
+        '{"office": "office", "block of flats": "residential"}. A limit per building type holds for one spelling only.',
+    )
     crm_url: str = Field(default="https://api.hubapi.com", description="URL of the CRM (HubSpot's API).")
     crm_token: SecretStr | None = Field(
         default=None, description="Access token of a private app in the CRM. It must be allowed to read the objects."

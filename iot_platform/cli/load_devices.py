@@ -35,20 +35,50 @@ DEVICE_IDS = click.option(
 )
 
 
+def _building_types(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for value in values:
+        name, equals, wanted = (part.strip() for part in value.partition("="))
+        if not (name and equals and wanted):
+            raise click.BadParameter(f"{value!r} is not of the form FROM=TO.", ctx, param)
+        found[name] = wanted
+    return found
+
+
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @DEVICE_IDS
 @click.option("--complete", is_flag=True, help="The file lists every device: close those that are missing from it.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change, and on which days.")
+@click.option(
+    "--building-type-as",
+    "building_types",
+    multiple=True,
+    metavar="FROM=TO",
+    callback=_building_types,
+    help="Store the building type FROM, in any case and with any blanks, as TO; also IOT_BUILDING_TYPES.",
+)
 @click.option("--no-restate", is_flag=True, help="Leave the affected days unverified, until the next refresh or prove.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one line of JSON.")
-def devices(file: Path, device_ids: str, complete: bool, dry_run: bool, no_restate: bool, as_json: bool) -> None:
+def devices(
+    file: Path,
+    device_ids: str,
+    complete: bool,
+    dry_run: bool,
+    building_types: dict[str, str],
+    no_restate: bool,
+    as_json: bool,
+) -> None:
     """Load device metadata from a CSV file, and restate the days that it changes.
 
     Columns: device_id, customer_id, building_type, latitude, longitude, and optionally valid_from (a whole UTC hour)
     and time_zone (e.g. Europe/London; default: that of the coordinates). A row with valid_from is valid from then on.
     If a device has one row, without valid_from, that is its metadata now: a new device has always had it, a changed
     one has it from the current hour on.
+
+    The file may have the header in any case, commas, semicolons, tabs or bars between columns, decimal commas, and be
+    UTF-8, UTF-16 or Windows-1252. It warns of building types that differ only in case or blanks, and of places in the
+    sea, with latitude and longitude swapped, or far from all other meters.
 
     If any row is invalid, nothing is changed; the first invalid rows are listed with their lines. With --complete, a
     device that is not in the file is closed from the current hour on; its history stays. A file that lacks too many
@@ -70,6 +100,7 @@ def devices(file: Path, device_ids: str, complete: bool, dry_run: bool, no_resta
             source,
             dt.datetime.now(dt.UTC),
             device_ids=cast(IdKind, device_ids),
+            building_types={**settings.building_types, **building_types},
             dry_run=dry_run,
             max_closed_share=settings.max_closed_share,
         ).result

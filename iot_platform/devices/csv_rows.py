@@ -1,9 +1,14 @@
-"""Read the rows of a CSV of device metadata in pieces, with the line in which each row begins."""
+"""Read the rows of a CSV of device metadata in pieces, with the line in which each row begins.
+
+Spreadsheets write it in many ways: with semicolons, tabs or bars, with a line ``sep=;`` before the header, with another
+case of the names, in UTF-16 or in Windows-1252 (in which Latin-1 is contained).
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 
 import pandas as pd
@@ -13,22 +18,36 @@ from iot_platform.devices.violations import Violation, Violations
 from iot_platform.errors import SourceError
 
 PIECE_ROWS = 50_000
+DELIMITERS = (",", ";", "\t", "|")
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+WINDOWS = "cp1252"
 # A row with more characters has a quote that is never closed, or it is not a CSV.
 LONGEST_ROW = 1 << 20
 
 
+def csv_encoding(content: bytes, where: str) -> str:
+    """UTF-8 or UTF-16, and what is neither is Windows-1252. Raises SourceError if it is none of them."""
+    if content.startswith(_UTF16):
+        return "utf-16"
+    if _is_text(content, "utf-8-sig"):
+        return "utf-8-sig"
+    if b"\0" not in content and _is_text(content, WINDOWS):
+        return WINDOWS
+    raise SourceError(f"{where}, line {_undecodable_line(content)}: not UTF-8 text. {NOTHING_CHANGED}")
+
+
 def csv_pieces(
-    content: bytes, columns: list[str], required: list[str], where: str, violations: Violations
+    content: bytes, encoding: str, columns: list[str], required: list[str], where: str, violations: Violations
 ) -> Iterator[pd.DataFrame]:
     """The columns that the CSV has, as text, in frames of at most PIECE_ROWS rows; the index has the line numbers.
 
-    Rows of wrong length are added to ``violations``. Raises SourceError if it is not UTF-8 text or lacks a required
-    column. The message quotes nothing of a file that is not a CSV of devices: it may be any file of the machine.
+    Rows of wrong length are added to ``violations``. Raises SourceError if it is not text in ``encoding`` or lacks a
+    required column. The message quotes nothing of a file that is not a CSV of devices: it may be any file of the
+    machine.
     """
-    lines = _Lines(content, where)
-    reader = csv.reader(lines)
+    lines = _Lines(content, encoding, where)
     try:
-        header = [name.strip() for name in next(reader, [])]
+        reader, header = _header(lines, required)
         _require(required, header, where)
         wanted = [name for name in columns if name in header]
         positions = [header.index(name) for name in wanted]
@@ -37,14 +56,43 @@ def csv_pieces(
             data = {name: pd.Series(column, dtype=str) for name, column in zip(wanted, values, strict=True)}
             yield pd.DataFrame(data).set_index(pd.Index(numbers, name="line", dtype="int64"))
     except UnicodeDecodeError:
-        raise SourceError(f"{where}, line {_undecodable_line(content)}: not UTF-8 text. {NOTHING_CHANGED}") from None
+        raise SourceError(f"{where}: not text in {encoding}. {NOTHING_CHANGED}") from None
+
+
+def _header(lines: _Lines, required: list[str]) -> tuple[Iterator[list[str]], list[str]]:
+    """A reader of the rows after the header, and the header. Its delimiter gives most of the required columns."""
+    first = next(lines, "")
+    if re.fullmatch(r"sep=.\s*", first, re.IGNORECASE):
+        lines.end_row()
+        first = next(lines, "")
+    found: dict[str, list[str]] = {}
+    for delimiter in DELIMITERS:
+        try:
+            names = next(csv.reader([first], delimiter=delimiter), [])
+        except csv.Error:
+            continue
+        found[delimiter] = [re.sub(r"[\s-]+", "_", name.strip().casefold()) for name in names]
+    if not found:
+        return iter(()), []
+    best = max(found, key=lambda delimiter: len(set(found[delimiter]) & set(required)))
+    return csv.reader(lines, delimiter=best), found[best]
+
+
+def _is_text(content: bytes, encoding: str) -> bool:
+    text = io.TextIOWrapper(io.BytesIO(content), encoding, newline="")
+    try:
+        while text.read(LONGEST_ROW):
+            pass
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class _Lines:
     """The lines of a text for csv.reader, with a limit for the length of a row: csv.reader has none."""
 
-    def __init__(self, content: bytes, where: str) -> None:
-        self._text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")
+    def __init__(self, content: bytes, encoding: str, where: str) -> None:
+        self._text = io.TextIOWrapper(io.BytesIO(content), encoding, newline="")
         self._where = where
         self._row_length = 0
         self.number = 0

@@ -73,4 +73,4 @@ def _listed(values: list[object]) -> str:
 
 def _word(value: object) -> str:
     # Names may contain line breaks, which would break the table.
-    return f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())
+    return repr(value).removesuffix(".0") if isinstance(value, float) else " ".join(str(value).split())

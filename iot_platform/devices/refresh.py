@@ -8,7 +8,9 @@ may arrive meanwhile.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import pandas as pd
 import pyarrow as pa
@@ -17,10 +19,13 @@ from clickhouse_connect.driver.client import Client
 from iot_platform.clickhouse.blocks import insert_block
 from iot_platform.clickhouse.lock import server_lock
 from iot_platform.devices.affected import AffectedDays
+from iot_platform.devices.building_types import normalized as normalized_types
+from iot_platform.devices.building_types import spelling_notes
 from iot_platform.devices.contract import KEY
 from iot_platform.devices.energy import energy_by_customer
 from iot_platform.devices.metadata_ids import expected_ids, meter_names, registered_ids
 from iot_platform.devices.meter_ids import FIRST_ASSIGNED_ID, IdKind, MeterIds, normalized
+from iot_platform.devices.places import place_notes
 from iot_platform.devices.source_rows import validate_devices
 from iot_platform.devices.versions import ATTRIBUTES, Difference, devices_in_use, difference
 from iot_platform.errors import SourceError
@@ -85,15 +90,18 @@ def refresh_devices(
     complete: bool = False,
     dry_run: bool = False,
     max_closed_share: float = MAX_CLOSED_SHARE,
+    building_types: Mapping[str, str] = MappingProxyType({}),
     where: str = "devices",
 ) -> RefreshResult:
     """Store what is new or changed in ``frame`` (the contract's columns; ids as numbers or text).
 
     ``now`` (timezone-aware) and ``complete``: see versions.py. ``dry_run`` changes nothing. ``device_ids``: "numeric"
-    refuses names. Raises ContractError with the first violations, and SourceError for ids in scientific notation or if
-    more than ``max_closed_share`` of the devices would be closed; then nothing was changed. ``where`` names the source.
+    refuses names. ``building_types``: see building_types.py. ``where`` names the source.
+    Raises ContractError with the first violations, and SourceError for ids in scientific notation or if more than
+    ``max_closed_share`` of the devices would be closed; then nothing was changed.
     """
     devices = validate_devices(frame, where=where, row_name=str(frame.index.name or "row"))
+    devices["building_type"] = normalized_types(devices["building_type"], building_types)
     texts = normalized(pa.array(devices["device_id"].tolist(), pa.string())).to_pylist()
     meter_ids = MeterIds(client)
     with server_lock(client, DEVICES):
@@ -112,16 +120,27 @@ def refresh_devices(
             if not dry_run:
                 _apply(client, found, affected)
         meters = meter_names(client, found.changes["device_id"], dict(zip(ids, texts, strict=True)))
+    changes = found.changes.assign(meter=meters)
     return RefreshResult(
         **found.counts,
         device_ids="external" if any(device_id >= FIRST_ASSIGNED_ID for device_id in ids) else "numeric",
-        notes=meter_ids.notes(),
-        changes=found.changes.assign(meter=meters),
+        notes=[*meter_ids.notes(), *_doubts(devices, stored, changes)],
+        changes=changes,
         affected=affected.readings,
         touched=affected.layers,
         days=days,
         energy_before=before,
     )
+
+
+def _doubts(devices: pd.DataFrame, stored: pd.DataFrame, changes: pd.DataFrame) -> list[str]:
+    """What is probably wrong in a source, in sentences: spellings of building types, and places of changed devices."""
+    in_use = stored[stored["is_removed"].eq(0)]
+    types = changes.loc[changes["is_removed"].eq(0), "building_type"].unique()
+    others = pd.concat([part[["device_id", "latitude", "longitude"]] for part in (in_use, devices) if not part.empty])
+    others = others[~others["device_id"].isin(changes["device_id"])].drop_duplicates("device_id", keep="last")
+    spellings = spelling_notes(types, {*in_use["building_type"], *devices["building_type"]})
+    return [*spellings, *place_notes(changes[changes["is_removed"].eq(0)], others)]
 
 
 def _refuse_mass_closing(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from clickhouse_connect.driver.client import Client
 
@@ -32,6 +34,7 @@ def refresh_from_source(
     max_closed_share: float,
     increment: bool = False,
     device_ids: IdKind = "auto",
+    building_types: Mapping[str, str] = MappingProxyType({}),
     dry_run: bool = False,
     run_id: str = "",
 ) -> SourceRefresh:
@@ -53,6 +56,7 @@ def refresh_from_source(
             complete=delivery.is_complete,
             dry_run=dry_run,
             max_closed_share=max_closed_share,
+            building_types=building_types,
             where=source.location,
         )
     except PlatformError as error:
@@ -61,4 +65,4 @@ def refresh_from_source(
         raise
     if not dry_run:
         record_success(client, source, started_at, delivery, result, run_id)
-    return SourceRefresh(delivery, result)
+    return SourceRefresh(delivery, replace(result, notes=[*delivery.notes, *result.notes]))

@@ -10,7 +10,7 @@ import pandera.pandas as pandera
 from pandera.errors import SchemaErrors
 
 from iot_platform.devices.contract import CHECKS, COLUMNS, HAS_TEXT, IS_PRESENT, KEY, REPEATED, REQUIRED, contract
-from iot_platform.devices.csv_rows import PIECE_ROWS, csv_pieces
+from iot_platform.devices.csv_rows import PIECE_ROWS, WINDOWS, csv_encoding, csv_pieces
 from iot_platform.devices.time_zones import zones_at
 from iot_platform.devices.violations import MOST_LISTED, ContractError, Violation, Violations, shown
 
@@ -25,16 +25,21 @@ SOURCE = contract(
 )
 
 
-def parse_devices(content: bytes, where: str) -> pd.DataFrame:
-    """Device metadata from a UTF-8 CSV with a header; the index has the line numbers, ``device_id`` is text.
+def parse_devices(content: bytes, where: str) -> tuple[pd.DataFrame, list[str]]:
+    """Device metadata from a CSV with a header, and what people should know of how it was read, in sentences.
+
+    The index has the line numbers, ``device_id`` is text.
 
     Columns device_id, customer_id, building_type, latitude, longitude, and optionally valid_from (ISO 8601; UTC if it
     names no zone) and time_zone (IANA name; if empty, that of the coordinates). Other columns are ignored. ``where``
     names the CSV in messages. Raises ContractError with the first violations and their lines, and SourceError if it is
     not text or lacks a column.
     """
-    violations = Violations()
-    return _validated(csv_pieces(content, COLUMNS, REQUIRED, where, violations), violations, where, "line")
+    violations, encoding = Violations(), csv_encoding(content, where)
+    pieces = csv_pieces(content, encoding, COLUMNS, REQUIRED, where, violations)
+    devices = _validated(pieces, violations, where, "line")
+    notes = ["It is not UTF-8; it was read as Windows-1252. Check letters such as ä and é in names."]
+    return devices, notes if encoding == WINDOWS else []
 
 
 def validate_devices(frame: pd.DataFrame, *, where: str = "devices", row_name: str = "row") -> pd.DataFrame:
@@ -78,7 +83,9 @@ def _checked(piece: pd.DataFrame, violations: Violations) -> pd.DataFrame:
         typed[column] = typed[column].astype(str).str.strip()
     unreadable: dict[str, pd.Series] = {}
     for column in ("latitude", "longitude"):
-        numbers = pd.to_numeric(typed[column], errors="coerce").astype(float)
+        # A comma in degrees can only be the decimal one.
+        texts = typed[column].astype(str).str.replace(",", ".", n=1, regex=False)
+        numbers = pd.to_numeric(texts, errors="coerce").astype(float)
         unreadable[column] = numbers.isna()
         _report(piece, column, unreadable[column], NOT_A_NUMBER, violations)
         typed[column] = numbers.replace([np.inf, -np.inf], _OUT_OF_RANGE)

@@ -70,8 +70,8 @@ def test_every_violation_is_reported_with_its_line(tmp_path: Path) -> None:
 def test_missing_column_and_broken_text(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no column 'longitude'"):
         read(tmp_path, "device_id,customer_id,building_type,latitude\n")
-    path = tmp_path / "latin.csv"
-    path.write_bytes(HEADER.encode() + b"1,M\xfcller,office,1,1,\n")
+    path = tmp_path / "binary.csv"
+    path.write_bytes(HEADER.encode() + b"1,M\xfc\0ller,office,1,1,\n")
     with pytest.raises(SourceError, match="line 2: not UTF-8"):
         read_csv(path)
     with pytest.raises(SourceError, match="cannot be read"):

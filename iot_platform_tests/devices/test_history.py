@@ -112,7 +112,7 @@ def limited(client: Client, *building_types: str) -> RefreshResult:
 def test_limits_per_building_type_follow_the_building_type(schema: Client) -> None:
     set_limit(schema, "building_type", "hospital", 5000)
     restate(schema, limited(schema, "office", "office"))
-    rows = [(1, "05", 50.0), (1, "06", 500.0), (1, "07", 50.0), (2, "07", 500.0), (1, "08", 6000.0)]
+    rows = [(1, "05", 50.0), (1, "06", 500.0), (1, "07", 50.0), (2, "07", 500.0), (1, "08", 6000.0), (1, "09", 500.0)]
     schema.insert(
         "l1_power_raw",
         [(dt.datetime(2026, 1, int(day), tzinfo=dt.UTC), device, kWh) for device, day, kWh in rows],
@@ -122,10 +122,10 @@ def test_limits_per_building_type_follow_the_building_type(schema: Client) -> No
     assert summarize(schema).layers[L2.name].rows == 2
 
     result = limited(schema, "hospital", "office")
-    # Device 1 has a reading between the old and the new limit only on the 6th; the version begins later.
+    # Between the old and the new limit of device 1 are its readings of the 6th and the 9th; the version begins on the 7th.
     assert result.affected.empty
-    assert result.touched == {layer: {"20260106"} for layer in DERIVED_LAYERS}
-    assert unverified_partitions(schema, L2) == unverified_partitions(schema, QUARANTINE) == ["20260106"]
+    assert result.touched == {layer: {"20260109"} for layer in DERIVED_LAYERS}
+    assert unverified_partitions(schema, L2) == unverified_partitions(schema, QUARANTINE) == ["20260109"]
     restated = restate(schema, result)
     assert restated.rebuilt == dict.fromkeys([layer.name for layer in DERIVED_LAYERS], 1)
     assert restated.energy.total() == (Decimal(0), Decimal(500)) and restated.energy.more_readings() == 1
@@ -135,7 +135,7 @@ def test_limits_per_building_type_follow_the_building_type(schema: Client) -> No
     set_limit(schema, "device", "2", 400)
     list(prove_all(schema))
     result = limited(schema)
-    assert result.touched[L2] == {"20260106"}
+    assert result.touched[L2] == {"20260109"}
     restate(schema, result)
     assert summarize(schema).layers[L2.name].rows == 2
     assert limited(schema, "office", "hospital").touched[L2] == set()

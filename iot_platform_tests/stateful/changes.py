@@ -64,23 +64,23 @@ class Refresh(Change):
 
 @dataclass(frozen=True)
 class SetLimit(Change):
-    """A limit of energy; None removes it."""
+    """A limit of energy for readings from ``start`` on; None removes it."""
 
     scope: Scope
     key: str
     max_kWh: float | None
+    start: int = 0
 
     def make(self, world: World) -> None:
+        start = _known_time(self.start)
         if self.max_kWh is not None:
-            set_limit(world.client, self.scope, self.key, self.max_kWh)
-        elif (self.scope, self.key) in world.truth.limits.kWh:
-            remove_limit(world.client, self.scope, self.key)
+            set_limit(world.client, self.scope, self.key, self.max_kWh, valid_from=start)
+        elif world.truth.limits.has(self.scope, self.key, self.start):
+            remove_limit(world.client, self.scope, self.key, valid_from=start)
 
     def tell(self, truth: Truth) -> None:
-        if self.max_kWh is None:
-            truth.limits.kWh.pop((self.scope, self.key), None)
-        else:
-            truth.limits.kWh[self.scope, self.key] = self.max_kWh
+        if self.max_kWh is not None or truth.limits.has(self.scope, self.key, self.start):
+            truth.limits.put(self.scope, self.key, self.start, self.max_kWh)
 
 
 @dataclass(frozen=True)

@@ -166,13 +166,14 @@ class Choices:
 
     def limit(self) -> changes.SetLimit:
         value = self._random.choice(LIMITS) if self._random.random() < 0.65 else None
+        start = self._random.choice(VALID_FROM) if self._random.random() < 0.6 else 0
         match self._random.randrange(4):
             case 0:
-                return changes.SetLimit("default", "", value)
+                return changes.SetLimit("default", "", value, start)
             case 1:
-                return changes.SetLimit("device", str(self._random.choice(DEVICES)), value)
+                return changes.SetLimit("device", str(self._random.choice(DEVICES)), value, start)
             case _:
-                return changes.SetLimit("building_type", self._random.choice(TYPES), value)
+                return changes.SetLimit("building_type", self._random.choice(TYPES), value, start)
 
     def time_limit(self) -> changes.SetTimeLimit:
         if self._random.random() < 0.5:

@@ -89,13 +89,13 @@ class Metadata:
         found = _at(self._versions.get(device, {}), timestamp)
         return NOTHING if found is None else (*found, 1, ZONES[found[2:]])
 
-    def newest_type(self, device: int) -> str | None:
-        """The building type that decides about a device's limit: of its newest version; None: it has none."""
-        versions = self._versions.get(device)
-        if not versions:
+    def type_at(self, device: int, timestamp: int) -> str | None:
+        """The building type that decides about a reading's limit; None: the device had no version yet."""
+        versions = self._versions.get(device, {})
+        if not any(start <= timestamp for start in versions):
             return None
-        newest = versions[max(versions)]
-        return UNKNOWN if newest is None else newest[1]
+        found = _at(versions, timestamp)
+        return UNKNOWN if found is None else found[1]
 
 
 def _at(versions: dict[int, Attributes | None], time: int) -> Attributes | None:

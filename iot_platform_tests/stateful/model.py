@@ -56,15 +56,30 @@ class Reading:
 
 @dataclass
 class Limits:
-    """All limits that are set, by scope and key, and by name; what is not set has its built-in value."""
+    """Limits of energy by scope and key: from when on which holds, None: none. Time limits by name."""
 
-    kWh: dict[tuple[str, str], float] = field(default_factory=dict)
+    kWh: dict[tuple[str, str], list[tuple[int, float | None]]] = field(default_factory=dict)
     time_s: dict[str, int] = field(default_factory=dict)
 
-    def of(self, device: int, building_type: str | None) -> float:
-        """The limit of a device with this (newest) building type."""
-        names = [("device", str(device)), ("building_type", building_type), ("default", "")]
-        return next((self.kWh[name] for name in names if name in self.kWh), BUILT_IN_KWH)
+    def put(self, scope: str, key: str, start: int, value: float | None) -> None:
+        """Set a limit from a time on, or remove it; what was set for later ends."""
+        before = [period for period in self.kWh.get((scope, key), []) if period[0] < start]
+        self.kWh[scope, key] = [*before, (start, value)]
+
+    def has(self, scope: str, key: str, start: int) -> bool:
+        """Whether there is a limit at this time or later."""
+        periods = self.kWh.get((scope, key), [])
+        return _last(periods, start) is not None or any(value for at, value in periods if at > start)
+
+    def of(self, device: int, building_type: str | None, timestamp: int) -> float:
+        """The limit of a reading of a device that had this building type then."""
+        names = [("device", str(device)), ("building_type", building_type or ""), ("default", "")]
+        found = (_last(self.kWh.get(name, []), timestamp) for name in names)
+        return next((value for value in found if value is not None), BUILT_IN_KWH)
+
+
+def _last(periods: Sequence[tuple[int, float | None]], time: int) -> float | None:
+    return next((value for start, value in reversed(periods) if start <= time), None)
 
 
 class Truth:
@@ -101,13 +116,11 @@ class Truth:
 
     def expected(self) -> Expected:
         """What the layers must hold now."""
-        devices = {reading.device for reading in self.readings}
-        most = {device: self.limits.of(device, self.metadata.newest_type(device)) for device in devices}
         refused: list[tuple[Reading, str]] = []
         winners: dict[tuple[int, int], Reading] = {}
         valid = 0
         for reading in self.readings:
-            if reason := self._reason(reading, most[reading.device]):
+            if reason := self._reason(reading):
                 refused.append((reading, reason))
                 continue
             valid += 1
@@ -116,7 +129,10 @@ class Truth:
                 winners[reading.key] = reading
         return Expected(list(winners.values()), refused, valid - len(winners), self.metadata.joined)
 
-    def _reason(self, reading: Reading, most: float) -> str:
+    def _reason(self, reading: Reading) -> str:
+        most = self.limits.of(
+            reading.device, self.metadata.type_at(reading.device, reading.timestamp), reading.timestamp
+        )
         oldest = self.limits.time_s.get("oldest_timestamp", YEAR_2000)
         future_s = self.limits.time_s.get("max_future", BUILT_IN_FUTURE_S)
         rules = {

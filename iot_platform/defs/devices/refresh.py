@@ -48,8 +48,11 @@ def refresh(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
                 utc_now(),
                 increment=config["increment"],
                 max_closed_share=settings.max_closed_share,
+                building_types=settings.building_types,
                 run_id=context.run.run_id,
             )
+            for note in refreshed.result.notes:
+                context.log.warning(note)
             entries: dict[str, Any] = {
                 **source_entries(source, refreshed.delivery),
                 **refresh_entries(refreshed.result),

@@ -27,9 +27,11 @@ def source_entries(source: Source, delivery: Delivery) -> Entries:
 
 
 def refresh_entries(result: RefreshResult) -> Entries:
-    """Counts of versions, and of days and readings that get other metadata."""
+    """Counts of versions, and of days and readings that get other metadata; and notes, if there are any."""
+    notes = "\n\n".join(map(escape_line, result.notes))
     return {
         **result.counts,
+        **({"notes": dg.MetadataValue.text(notes)} if notes else {}),
         "days_with_other_metadata": len(result.affected),
         "readings_with_other_metadata": int(result.affected["readings"].sum()),
     }

@@ -39,8 +39,9 @@ class DeviceCsvSource:
     def read(self, since: str = "") -> Delivery:
         """Read all devices. Raises ContractError with the first violations, and SourceError if it cannot be read."""
         content = self.content()
-        devices = parse_devices(content, self.location)
-        return Delivery(devices, is_full=True, is_complete=self._complete, position=content_sha256(content))
+        devices, notes = parse_devices(content, self.location)
+        position = content_sha256(content)
+        return Delivery(devices, is_full=True, is_complete=self._complete, position=position, notes=notes)
 
     def content(self) -> bytes:
         """The bytes of the CSV. Raises SourceError if it cannot be read or is too large."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,13 +22,14 @@ class Delivery:
 
     devices: the columns of the contract, as text; its index numbers the rows in messages. is_full: everything was
     read, not only changes. is_complete: it lists every device, so a device that is missing from it is closed. position:
-    the value for ``since`` of the next ``read``.
+    the value for ``since`` of the next ``read``. notes: what people should know of how it was read, in sentences.
     """
 
     devices: pd.DataFrame
     is_full: bool
     is_complete: bool
     position: str
+    notes: Sequence[str] = ()
 
 
 class Source(Protocol):
