@@ -122,7 +122,7 @@ def test_limits_per_building_type_follow_the_building_type(schema: Client) -> No
     assert summarize(schema).layers[L2.name].rows == 2
 
     result = limited(schema, "hospital", "office")
-    # Between the old and the new limit of device 1 are its readings of the 6th and the 9th; the version begins on the 7th.
+    # Device 1 has readings between the old and the new limit on the 6th and the 9th; the version begins on the 7th.
     assert result.affected.empty
     assert result.touched == {layer: {"20260109"} for layer in DERIVED_LAYERS}
     assert unverified_partitions(schema, L2) == unverified_partitions(schema, QUARANTINE) == ["20260109"]
