@@ -32,9 +32,11 @@ def place_notes(changed: pd.DataFrame, others: pd.DataFrame) -> list[str]:
     swapped[swapped] &= ~_uninhabited(rows.loc[swapped, "longitude"], rows.loc[swapped, "latitude"])
     far = _far(rows, others) & ~at_sea
     return [
-        *_note(rows[swapped], "seem to have latitude and longitude swapped: they lie in the sea or in Antarctica"),
-        *_note(rows[at_sea & ~swapped], "lie in the sea or in Antarctica"),
-        *_note(rows[far], "lie far from all other meters"),
+        *_note(
+            rows[swapped], "Latitude and longitude seem to be swapped, these places are in the sea or in Antarctica"
+        ),
+        *_note(rows[at_sea & ~swapped], "Places in the sea or in Antarctica"),
+        *_note(rows[far], "Places far from all other meters"),
     ]
 
 
@@ -70,4 +72,4 @@ def _note(rows: pd.DataFrame, what: str) -> list[str]:
     first = rows.head(METERS_SHOWN).to_dict("records")
     shown = [f"{row['meter']} at {row['latitude']!r}, {row['longitude']!r}" for row in first]
     more = ", ..." if len(rows) > METERS_SHOWN else ""
-    return [f"{len(rows):,} meters {what} (latitude, longitude): {'; '.join(shown)}{more}."]
+    return [f"{what} (meters: {len(rows):,}): {'; '.join(shown)}{more}."]

@@ -51,6 +51,9 @@ _VERSION_COLUMNS: dict[str, pa.DataType] = {
 }
 
 
+_DOUBTFUL = ["device_id", "building_type", "latitude", "longitude"]
+
+
 @dataclass(frozen=True)
 class RefreshResult:
     """What a refresh has changed (or would change), and which days are unverified because of it.
@@ -135,12 +138,13 @@ def refresh_devices(
 
 def _doubts(devices: pd.DataFrame, stored: pd.DataFrame, changes: pd.DataFrame) -> list[str]:
     """What is probably wrong in a source, in sentences: spellings of building types, and places of changed devices."""
-    in_use = stored[stored["is_removed"].eq(0)]
-    types = changes.loc[changes["is_removed"].eq(0), "building_type"].unique()
-    others = pd.concat([part[["device_id", "latitude", "longitude"]] for part in (in_use, devices) if not part.empty])
-    others = others[~others["device_id"].isin(changes["device_id"])].drop_duplicates("device_id", keep="last")
-    spellings = spelling_notes(types, {*in_use["building_type"], *devices["building_type"]})
-    return [*spellings, *place_notes(changes[changes["is_removed"].eq(0)], others)]
+    new = changes[changes["is_removed"].eq(0)]
+    newest = stored.sort_values("valid_from", kind="stable").drop_duplicates("device_id", keep="last")
+    parts = [part[_DOUBTFUL] for part in (newest[newest["is_removed"].eq(0)], devices) if not part.empty]
+    others = pd.concat(parts or [devices[_DOUBTFUL]]).drop_duplicates("device_id", keep="last")
+    others = others[~others["device_id"].isin(changes["device_id"])]
+    types = set(new["building_type"])
+    return [*spelling_notes(types, types | set(others["building_type"])), *place_notes(new, others)]
 
 
 def _refuse_mass_closing(
