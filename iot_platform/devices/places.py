@@ -32,9 +32,7 @@ def place_notes(changed: pd.DataFrame, others: pd.DataFrame) -> list[str]:
     swapped[swapped] &= ~_uninhabited(rows.loc[swapped, "longitude"], rows.loc[swapped, "latitude"])
     far = _far(rows, others) & ~at_sea
     return [
-        *_note(
-            rows[swapped], "Latitude and longitude seem to be swapped, these places are in the sea or in Antarctica"
-        ),
+        *_note(rows[swapped], "Latitude and longitude seem to be swapped: places in the sea or in Antarctica"),
         *_note(rows[at_sea & ~swapped], "Places in the sea or in Antarctica"),
         *_note(rows[far], "Places far from all other meters"),
     ]

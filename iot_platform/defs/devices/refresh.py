@@ -28,6 +28,7 @@ from iot_platform.devices.sources.csv_file import DeviceCsvSource
 from iot_platform.devices.sources.source import is_url
 from iot_platform.errors import ProofError, SourceError
 from iot_platform.layers.catalog import DEVICES
+from iot_platform.security.escaping import escape_line
 from iot_platform.security.private_files import private_directory
 from iot_platform.settings import Settings
 from iot_platform.simulator.simulated_readings import Simulator
@@ -52,7 +53,7 @@ def refresh(context: dg.AssetExecutionContext, clickhouse: ClickHouse) -> None:
                 run_id=context.run.run_id,
             )
             for note in refreshed.result.notes:
-                context.log.warning(note)
+                context.log.warning(escape_line(note))
             entries: dict[str, Any] = {
                 **source_entries(source, refreshed.delivery),
                 **refresh_entries(refreshed.result),
