@@ -23,6 +23,7 @@ from iot_platform.layers.proof import prove_all
 from iot_platform.readings.files import file_group, loader
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.cuts import DAY_S, Stretch, cut_by_day
+from iot_platform.readings.files.file_digest import FileDigest
 from iot_platform.readings.files.file_result import FileResult
 from iot_platform.readings.files.loader import FileLoader
 from iot_platform.readings.group_commit import BatchError
@@ -76,8 +77,8 @@ def meters(directory: Path, count: int) -> list[Path]:
 
 
 def load(client: Client, paths: list[Path], batch_rows: int = 700) -> list[FileResult | BatchError]:
-    def rejects(digest: object) -> Path:
-        return paths[0].parent / f"{digest.path.name}.rejects"  # type: ignore[attr-defined]
+    def rejects(digest: FileDigest) -> Path:
+        return paths[0].parent / f"{digest.file.name}.rejects"
 
     outcomes = FileLoader(client, FileOptions(), batch_rows=batch_rows, rejects=rejects).load_files(paths)
     assert [path for path, _ in outcomes] == paths
