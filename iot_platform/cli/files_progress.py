@@ -25,7 +25,8 @@ class FilesProgress:
     def __init__(self, progress: Progress, files: Sequence[Path]) -> None:
         self._progress = progress
         self._sizes = {path: _size(path) for path in files}
-        self._done: dict[Path, float] = {}
+        self._shares: dict[Path, float] = {}
+        self._done = 0.0
         self._task = progress.add_task("", total=sum(self._sizes.values()))
 
     def expand(self, path: Path, files: Sequence[InputFile]) -> None:
@@ -35,10 +36,11 @@ class FilesProgress:
         self._progress.update(self._task, total=sum(self._sizes.values()))
 
     def __call__(self, path: Path, share: float) -> None:
-        self._done[path] = max(share, self._done.get(path, 0.0))
+        before = self._shares.get(path, 0.0)
+        self._shares[path] = max(share, before)
         # Those of an archive are not among the files of the command.
-        done = sum(self._sizes.get(file, 0) * share for file, share in self._done.items())
-        self._progress.update(self._task, completed=done, description=escape_lines(path.name))
+        self._done += self._sizes.get(path, 0) * (self._shares[path] - before)
+        self._progress.update(self._task, completed=self._done, description=escape_lines(path.name))
 
 
 def _size(path: Path) -> int:
