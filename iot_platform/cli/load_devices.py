@@ -37,16 +37,6 @@ def _building_types(ctx: click.Context, param: click.Parameter, values: tuple[st
     return found
 
 
-def _building_types(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for value in values:
-        name, equals, wanted = (part.strip() for part in value.partition("="))
-        if not (name and equals and wanted):
-            raise click.BadParameter(f"{value!r} is not of the form FROM=TO.", ctx, param)
-        found[name] = wanted
-    return found
-
-
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @DEVICE_IDS
