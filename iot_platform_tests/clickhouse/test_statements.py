@@ -43,7 +43,11 @@ def test_every_statement_of_the_schema_can_be_repeated() -> None:
             beside = first.endswith("_by_device SYNC") or first == "CREATE TABLE l4_power_agg_hourly_by_device"
             exchanges = first.startswith("EXCHANGE TABLES l4_power_agg_hourly_by_device AND ")
             ends = re.match(r"(DROP|RENAME) \w+ IF EXISTS ", first)
-            is_repeatable = creates or adds or modifies or replaces or beside or exchanges or ends
+            # Rows that are there already are left out; a day that is asked for twice is verified once.
+            inserts = re.match(r"INSERT INTO (\w+)", first)
+            fills = inserts and re.search(rf"WHERE .*(NOT IN|count\(\)).* FROM {inserts[1]}\b", statement)
+            asks = inserts and inserts[1] == "proof_requests"
+            is_repeatable = creates or adds or modifies or replaces or beside or exchanges or ends or fills or asks
             assert is_repeatable, f"{migration.name}: {first}"
 
 

@@ -42,7 +42,8 @@ def test_manual_changes_of_the_schema_are_listed(platform: Client, instance: dg.
     platform.command("ALTER TABLE l1_power_raw MODIFY TTL timestamp + INTERVAL 30 YEAR")
     platform.command("CREATE TABLE somebodys_own (note String) ENGINE = MergeTree ORDER BY ()")  # no matter
     platform.command(
-        "CREATE OR REPLACE DICTIONARY device_limits (device_id UInt64, max_kWh Float64 DEFAULT 100) "
+        "CREATE OR REPLACE DICTIONARY device_limits (device_id UInt64, max_kWh Float64 DEFAULT 100, "
+        "valid_from UInt32, starts Array(UInt32), limits Array(Float64)) "
         "PRIMARY KEY device_id SOURCE(CLICKHOUSE(TABLE 'device_limit_values')) LAYOUT(HASHED()) LIFETIME(0)"
     )
     platform.command("ALTER TABLE power_quarantine MODIFY COLUMN reject_reason String")
