@@ -29,7 +29,9 @@ WITH_COMMANDS = [path for path in documents() if _blocks(path)]
 def test_the_commands_work(path: Path, tmp_path: Path) -> None:
     """One shell for the blocks of a document, as somebody who types them one after another."""
     checkout = _checkout(tmp_path / "checkout")
-    script = ["set -euo pipefail", "iot-platform db serve --port 0 2>server.log & server=$!", *_waiting()]
+    serve = "iot-platform db serve --port 0 2>server.log & server=$!"
+    # Otherwise the server keeps the output open after a command has failed.
+    script = ["set -euo pipefail", serve, "trap 'kill $server 2>/dev/null || true' EXIT", *_waiting()]
     for block in _blocks(path):
         script += [f"echo '--- {path.name}, line {block.line}'", block.text]
     script.append("kill $server 2>/dev/null || true; wait $server || true")
