@@ -40,11 +40,9 @@ class WideMetersSource:
         if not self._cells or len(set(self._cells)) < len(self._cells):
             problem = "occur twice" if self._cells else "are missing"
             raise SourceError(f"With --wide meters each column but the time is a meter; columns {problem}: {names}.")
-        units = {unit for name in self._cells if (unit := _unit_of(name))}
-        if len(units) > 1:
-            raise SourceError(f"The columns of the meters have several units: {', '.join(sorted(units))}.")
+        unit = _unit_of_all(self._cells, options)
         self._meters = [_UNIT.sub("", name) if _unit_of(name) else name for name in self._cells]
-        self._value = f"{VALUE} ({units.pop()})" if units else VALUE
+        self._value = f"{VALUE} ({unit})" if unit else VALUE
         self.column_names = [self._time, METER, self._value]
         self.place_name = source.place_name
         self.format = replace(
@@ -113,6 +111,22 @@ def _time_column(names: Sequence[str], options: FileOptions) -> tuple[str, bool]
             return "", False
         raise SourceError(f"With --wide meters: {error}") from error
     return header.columns.timestamp, header.stamp == "end"
+
+
+def _unit_of_all(names: Sequence[str], options: FileOptions) -> str:
+    """The unit of all meters, or "". Raises SourceError if it is not the same, or not known, and not given."""
+    units = {_unit_of(name) for name in names}
+    named = sorted(units - {""})
+    if (len(named) > 1 and not options.override_unit) or (len(units) > 1 and options.unit is None):
+        listing = ", ".join([*named, "none"] if "" in units else named)
+        raise SourceError(
+            f"The columns of the meters have several units: {listing}. If they have one, set it with --unit and "
+            "--override-unit."
+        )
+    unknown = {found[0].strip() if (found := _UNIT.search(name)) else "" for name in names}
+    if not named and options.unit is None and len(names) > 1 and len(unknown) == 1 and (text := unknown.pop()):
+        raise SourceError(f"All meters end with {text!r}, which is not a known unit. Set the unit with --unit.")
+    return named[0] if len(named) == 1 else ""
 
 
 def _unit_of(name: str) -> str:
