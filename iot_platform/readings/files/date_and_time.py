@@ -87,7 +87,6 @@ class JoinedDateAndTime:
     def __init__(self, source: RowSource, pair: DateAndTime) -> None:
         self._source = source
         self._pair = pair
-        self._last: tuple[str | None, str | None] = (None, None)
         self.place_name = source.place_name
 
     @property
@@ -124,8 +123,6 @@ class JoinedDateAndTime:
         of_file += [name for name in (pair.date, pair.time) if name not in of_file]
         for rows in self._source.rows(of_file):
             dates, times = _parts(rows.columns[pair.date], rows.columns[pair.time])
-            if pair.is_end:
-                self._check_midnight(rows, dates, times)
             joined = pc.binary_join_element_wise(dates, times, " ")
             yield replace(rows, columns={**rows.columns, pair.name: joined})
 
@@ -136,19 +133,6 @@ class JoinedDateAndTime:
     def close(self) -> None:
         """Close the file."""
         self._source.close()
-
-    def _check_midnight(self, rows: RawRows, dates: Column, times: Column) -> None:
-        """Refuse 00:00 after 23:30 of the same date: it is the end of that day, and would be read as its start."""
-        for index in pc.indices_nonzero(pc.fill_null(pc.match_substring_regex(times, "^00:00"), False)).to_pylist():
-            before = (dates[index - 1].as_py(), times[index - 1].as_py()) if index else self._last
-            if before[0] == dates[index].as_py() and (before[1] or "") > "00:01":
-                raise SourceError(
-                    f"{self.place_name} {rows.places[index]}: the interval that ends at 00:00 follows {before[1]} of "
-                    f"the same date, {before[0]}. So its end is on the next day, but its date is not. Use the column "
-                    "with the start of the interval (--time-column), or write 24:00."
-                )
-        if len(dates):
-            self._last = dates[-1].as_py(), times[-1].as_py()
 
 
 def _only(names: Sequence[str], subject: Subject) -> str | None:

@@ -20,6 +20,7 @@ from iot_platform.readings.files.encodings import TextForms
 from iot_platform.readings.files.kept_rows import KeptRows
 from iot_platform.readings.files.last_line import LastRow
 from iot_platform.readings.files.local_times import TWICE, RepeatedHourRows, RepeatedHours
+from iot_platform.readings.files.midnights import Midnights
 from iot_platform.readings.files.parsing import decoded, parse_energy, parse_ids, parse_timestamps
 from iot_platform.readings.files.raw_rows import Column, Fact, RawRows
 from iot_platform.readings.files.registers import RegisterReader, readings_table
@@ -41,6 +42,7 @@ class FilePass:
     mapping: ColumnMapping
     unit_column: str | None
     repeated_hours: RepeatedHours | None
+    place_name: str = "row"
     rows: int = 0
     readable: int = 0
     first: int = 2**32
@@ -65,6 +67,8 @@ class FilePass:
     # The number of falls to a negative energy; meter and start of the first one.
     register_fall: tuple[int, int, int] | None = None
     kept: KeptRows = field(default_factory=KeptRows)
+    # Of files with the date and the time in two columns.
+    midnights: Midnights | None = None
 
     @property
     def may_be_cut(self) -> bool:
@@ -109,6 +113,8 @@ class FilePass:
         self.first, self.last = min(self.first, int(seconds.min())), max(self.last, int(seconds.max()))
         repeated = self.series.add(meters[good], seconds, numbers)
         self.repeats += len(repeated)
+        if self.midnights is not None:
+            self.midnights.add(meters[good], _local(seconds, self.mapping.timezone), rows.places[good])
         if self.has_local_times:
             self.hours.add(seconds, repeated)
         if self.register is not None:
@@ -193,6 +199,12 @@ def _has_local_times(column: Column) -> bool:
     if pa.types.is_string(column.type):
         return bool(pc.any(pc.match_substring_regex(column, _LOCAL_TIME), min_count=0).as_py())
     return bool(pa.types.is_date(column.type))
+
+
+def _local(seconds: npt.NDArray[np.int64], timezone: str) -> npt.NDArray[np.int64]:
+    """UTC seconds as those that a clock in a zone shows."""
+    times = pa.array(seconds).cast(pa.timestamp("s", timezone))
+    return np.asarray(pc.local_timestamp(times).cast(pa.int64()))
 
 
 def _as_numpy(mask: Column) -> npt.NDArray[np.bool_]:

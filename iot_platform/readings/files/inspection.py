@@ -33,6 +33,7 @@ from iot_platform.readings.files.judgement import (
 )
 from iot_platform.readings.files.last_line import last_row
 from iot_platform.readings.files.local_times import RepeatedHours
+from iot_platform.readings.files.midnights import Midnights
 from iot_platform.readings.files.open_readings import open_readings
 from iot_platform.readings.files.preview import preview
 from iot_platform.readings.files.raw_rows import Fact, encoding_of, facts_of
@@ -100,7 +101,9 @@ def _read(
             replace(mapping, conventions=conventions), header.unit_column, repeated_hours, register=register
         )
         names = [*mapping.columns.names, *([header.unit_column] if header.unit_column else [])]
-        with closing(open_readings(file, options).source) as source:
+        opened = open_readings(file, options)
+        with closing(opened.source) as source:
+            found.place_name, found.midnights = source.place_name, Midnights() if opened.joined else None
             for rows in source.rows(names):
                 found.add(rows, partial(_where, file, source.place_name))
                 progress(source.progress())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -64,6 +65,14 @@ def check_times(found: FilePass, header: Header, options: FileOptions) -> None:
         raise SourceError(
             "The times go up to 24:00 and have no 00:00, as the ends of intervals do. Say --stamp end, or --stamp "
             "start if they are the starts."
+        )
+    wrong = found.midnights.wrong() if found.midnights else None
+    if wrong:
+        date, clock = f"{dt.datetime.fromtimestamp(wrong.other, dt.UTC):%Y-%m-%d %H:%M}".split()
+        raise SourceError(
+            f"{found.place_name} {wrong.place}: 00:00 stands at the end of its date, {date}, next to {clock}: as the "
+            "end of an interval, it is of the next date. Write that date, or 24:00; or choose the column with the "
+            "start of the interval (--time-column). If the date is right, sort the rows of each meter by time."
         )
 
 
