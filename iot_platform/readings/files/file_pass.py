@@ -27,6 +27,7 @@ from iot_platform.readings.files.registers import RegisterReader, readings_table
 from iot_platform.readings.files.series import MeterSeries
 from iot_platform.readings.files.time_formats import to_iso
 from iot_platform.readings.files.time_forms import TimeForms
+from iot_platform.readings.files.units import to_base
 from iot_platform.readings.files.written_times import AT_0, AT_24
 
 # pyarrow's type stubs need the type of each array, which depends on the file.
@@ -37,7 +38,10 @@ _LOCAL_TIME = r"^\s*[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T][0-9:.]*)?\s*$"
 
 @dataclass
 class FilePass:
-    """Collects what the pieces of a file contain, read with a mapping. Values are in the unit of the file."""
+    """Collects what the pieces of a file contain, read with a mapping.
+
+    Values are in the unit of the file, but for those of a register: its rules are in kWh.
+    """
 
     mapping: ColumnMapping
     unit_column: str | None
@@ -63,7 +67,7 @@ class FilePass:
     first_rows: RawRows | None = None
     facts: list[Fact] = field(default_factory=list)
     register: RegisterReader | None = None
-    register_total: float = 0.0
+    register_total_kWh: float = 0.0
     # The number of falls to a negative energy; meter and start of the first one.
     register_fall: tuple[int, int, int] | None = None
     kept: KeptRows = field(default_factory=KeptRows)
@@ -118,9 +122,10 @@ class FilePass:
         if self.has_local_times:
             self.hours.add(seconds, repeated)
         if self.register is not None:
-            intervals = self.register.intervals(readings_table(seconds, meters[good], numbers))
+            in_kWh = np.asarray(to_base(pa.array(numbers), columns.unit))
+            intervals = self.register.intervals(readings_table(seconds, meters[good], in_kWh))
             energies = intervals["power_usage_kWh"].to_numpy()
-            self.register_total += float(energies[np.isfinite(energies)].sum())
+            self.register_total_kWh += float(energies[np.isfinite(energies)].sum())
             self._note_falls(intervals, energies)
 
     def _note_falls(self, intervals: pa.Table, energies: npt.NDArray[np.float64]) -> None:

@@ -116,6 +116,12 @@ def _read(
                 # What the texts are shows in a pass that can read them.
                 conventions = Conventions(encoding=encoding)
                 continue
+        if options.register and header.unit_column is not None:
+            unit, _ = unit_of_column(found.units, header, options)
+            if unit != mapping.columns.unit:
+                # What is a reset and what is jitter depends on the unit.
+                mapping = replace(mapping, columns=replace(mapping.columns, unit=unit))
+                continue
         # The first pass decides: it counts what cannot be read without a format.
         formats = formats or _formats(found, options, encoding or conventions.encoding)
         decided = replace(formats, repeated_hours=conventions.repeated_hours)

@@ -188,8 +188,8 @@ def energy_of(found: FilePass, mapping: ColumnMapping) -> float | None:
     unit, conventions = TABLE[mapping.columns.unit], mapping.conventions
     totals = found.series.column("total")
     if conventions.is_register:
-        totals = np.array([found.register_total])
-    elif unit.quantity == "power":
+        return found.register_total_kWh if math.isfinite(found.register_total_kWh) else None
+    if unit.quantity == "power":
         by_name = dict(conventions.intervals)
         seconds = [by_name.get(name, conventions.interval_s) for name in found.series.names]
         totals = totals * np.array(seconds, dtype=np.float64) / 3600
