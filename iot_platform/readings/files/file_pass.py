@@ -88,7 +88,7 @@ class FilePass:
             return
         self.first_rows = self.first_rows or rows
         columns, conventions = self.mapping.columns, self.mapping.conventions
-        encoding = conventions.encoding
+        encoding = conventions.row_encoding
         column, values = (_text(rows.columns[name], encoding) for name in (columns.timestamp, columns.value))
         self.text_forms.add(*(rows.columns[name] for name in columns.names))
         self.time_forms.add(column)
@@ -150,7 +150,7 @@ class FilePass:
         """The id of each row as text, encoded as a dictionary."""
         column = rows.columns[self.mapping.columns.device]
         encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-        ids = parse_ids(encoded.dictionary, encoding=self.mapping.conventions.encoding).values
+        ids = parse_ids(encoded.dictionary, encoding=self.mapping.conventions.row_encoding).values
         # A dictionary of Parquet may have texts that these rows do not have.
         used = encoded.indices.drop_null().unique()
         refuse_scientific(

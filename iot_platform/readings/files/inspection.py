@@ -114,7 +114,7 @@ def _read(
             encoding = found.text_forms.encoding()
             if encoding:
                 # What the texts are shows in a pass that can read them.
-                conventions = Conventions(encoding=encoding)
+                conventions = Conventions(encoding=encoding, row_encoding=encoding)
                 continue
         if options.register and header.unit_column is not None:
             unit, _ = unit_of_column(found.units, header, options)
@@ -123,7 +123,8 @@ def _read(
                 mapping = replace(mapping, columns=replace(mapping.columns, unit=unit))
                 continue
         # The first pass decides: it counts what cannot be read without a format.
-        formats = formats or _formats(found, options, encoding or conventions.encoding)
+        encodings = replace(conventions, encoding=encoding or conventions.encoding)
+        formats = formats or _formats(found, options, encodings)
         decided = replace(formats, repeated_hours=conventions.repeated_hours)
         if decided == conventions and found.twice.rows and repeated_hours is None:
             newest_first = found.series.net_direction < 0
@@ -135,11 +136,11 @@ def _read(
     raise SourceError("The formats of the file cannot be decided. Set --timestamp-format and --decimal.")
 
 
-def _formats(found: FilePass, options: FileOptions, encoding: str) -> Conventions:
-    return Conventions(
+def _formats(found: FilePass, options: FileOptions, encodings: Conventions) -> Conventions:
+    return replace(
+        encodings,
         time_format=decide_time_format(found.time_forms, options.timestamp_format),
         decimal=decide_decimal(found.number_forms, options.decimal),
-        encoding=encoding,
     )
 
 
@@ -177,7 +178,7 @@ def _inspection(
         first=_iso(found.first - moved) if found.readable else None,
         last=_iso(found.last - moved) if found.readable else None,
         kWh=energy_of(found, mapping),
-        facts=_facts(found, conventions.encoding),
+        facts=_facts(found, conventions.row_encoding),
         warnings=[*file_format.notes(), *warnings_of(found, mapping, options)],
         preview=preview(found.first_rows, mapping, found.repeated_hours),
         format=file_format.name,
@@ -185,11 +186,10 @@ def _inspection(
     )
 
 
-def _facts(found: FilePass, encoding: str) -> list[Fact]:
+def _facts(found: FilePass, row_encoding: str) -> list[Fact]:
     """What the file was taken for; the encoding may be known only from its rows."""
-    of_rows = Fact("encoding", name_of_encoding(encoding), "its rows, which are not UTF-8")
-    is_of_rows = encoding == found.text_forms.encoding() != ""
-    return [of_rows if is_of_rows and fact.name == of_rows.name else fact for fact in found.facts]
+    of_rows = Fact("encoding", name_of_encoding(row_encoding), "its rows, which are not UTF-8")
+    return [of_rows if row_encoding and fact.name == of_rows.name else fact for fact in found.facts]
 
 
 def _count_meters(series: MeterSeries, leading_zeros: LeadingZeros) -> int:
