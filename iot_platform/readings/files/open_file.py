@@ -57,7 +57,7 @@ def naming_errors(path: Path | str) -> Iterator[None]:
 
 
 def _recognise(content: Content) -> Recognised:
-    found = recognise(content.start)
+    found = recognise(content.start, content.end)
     if found.format != "zip":
         return found
     with content.seekable() as file:

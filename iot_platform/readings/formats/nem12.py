@@ -47,6 +47,7 @@ CHANNELS = {
 }
 QUALITIES = {"S": "substituted", "F": "finally substituted", "E": "estimated"}
 NULL, VARIES = "N", "V"
+DATE = re.compile(r"[0-9]{8}")
 QUALITY = re.compile(r"[AEFNSVaefnsv][0-9]{0,2}")
 
 
@@ -208,10 +209,9 @@ class Nem12RowSource:
 
 def _set_quality(day: _Day, record: list[str]) -> None:
     """Apply a record 400: first and last interval, counted from 1, and their quality. Damaged ones have no effect."""
-    try:
-        first, last, quality = int(record[1]), int(record[2]), record[3]
-    except (IndexError, ValueError):
+    if len(record) < 4 or not all(text.isascii() and text.isdecimal() for text in record[1:3]):
         return
+    first, last, quality = int(record[1][:9]), int(record[2][:9]), record[3]
     if 1 <= first <= last <= len(day.qualities) and QUALITY.fullmatch(quality):
         day.qualities[first - 1 : last] = [quality] * (last - first + 1)
 
@@ -223,7 +223,8 @@ def _midnight(text: str, zone: str) -> int | str:
     In a zone with daylight saving time the intervals of a day of 23 or 25 hours are not known by their number.
     """
     try:
-        date = dt.datetime.strptime(text, "%Y%m%d")
+        # strptime also reads 2024111, as 1 November.
+        date = dt.datetime.strptime(text if DATE.fullmatch(text) else "", "%Y%m%d")
     except ValueError:
         return "unreadable_time"
     if not dt.date(1970, 1, 2) <= date.date() < LAST_DAY:
