@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -68,12 +67,7 @@ def check_times(found: FilePass, header: Header, options: FileOptions) -> None:
         )
     wrong = found.midnights.wrong() if found.midnights else None
     if wrong:
-        date, clock = f"{dt.datetime.fromtimestamp(wrong.other, dt.UTC):%Y-%m-%d %H:%M}".split()
-        raise SourceError(
-            f"{found.place_name} {wrong.place}: 00:00 stands at the end of its date, {date}, next to {clock}: as the "
-            "end of an interval, it is of the next date. Write that date, or 24:00; or choose the column with the "
-            "start of the interval (--time-column). If the date is right, sort the rows of each meter by time."
-        )
+        raise SourceError(f"{found.place_name} {wrong.place}: {wrong.problem()}")
 
 
 def check_time_zone(

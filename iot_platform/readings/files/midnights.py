@@ -6,6 +6,7 @@ day early.
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,15 @@ class WrongMidnight:
     place: int
     midnight: int
     other: int
+
+    def problem(self) -> str:
+        """What is wrong, and the ways out."""
+        date, clock = f"{dt.datetime.fromtimestamp(self.other, dt.UTC):%Y-%m-%d %H:%M}".split()
+        return (
+            f"00:00 stands at the end of its date, {date}, next to {clock}: as the end of an interval, it is of the "
+            "next date. Write that date, or 24:00; or choose the column with the start of the interval "
+            "(--time-column). If the date is right, sort the rows of each meter by time."
+        )
 
 
 class Midnights:
@@ -48,29 +58,30 @@ class Midnights:
         order = np.argsort(rows[0], kind="stable")
         rows, is_new = rows[:, order], is_new[order]
         # A row is judged when the next one of its meter is known: once.
-        self._judge(rows, np.append(is_new[1:], False) & ~self._is_last(rows))
+        self._after, self._before = self._judged(rows, np.append(is_new[1:], False) & ~self._is_last(rows))
         self._count_steps(rows, is_new)
         last = np.flatnonzero(self._is_last(rows))
         before = last[~self._is_first(rows)[last]] - 1
         self._kept = rows[:, np.sort(np.concatenate([last, before]))]
 
     def wrong(self) -> WrongMidnight | None:
-        """The first 00:00 that is written with the wrong date; only after all rows."""
-        rows = self._kept
-        self._judge(rows, self._is_last(rows))
+        """The first 00:00 that is written with the wrong date, if no rows follow."""
+        after, before = self._judged(self._kept, self._is_last(self._kept))
         if self._rising > self._falling:
-            return self._after
-        return self._before if self._falling > self._rising else None
+            return after
+        return before if self._falling > self._rising else None
 
-    def _judge(self, rows: Numbers, which: npt.NDArray[np.bool_]) -> None:
-        """Note the 00:00 among some rows beside which there is a later time of their date on one side only."""
+    def _judged(self, rows: Numbers, which: npt.NDArray[np.bool_]) -> tuple[WrongMidnight | None, WrongMidnight | None]:
+        """The first 00:00 after a later time of its date (and not before one), and the first one before it only."""
         seconds = rows[1]
         index = np.flatnonzero(which & (seconds % DAY_S == 0))
         before, after = np.maximum(index - 1, 0), np.minimum(index + 1, len(seconds) - 1)
         follows = ~self._is_first(rows)[index] & _is_later_that_day(seconds[index], seconds[before])
         precedes = ~self._is_last(rows)[index] & _is_later_that_day(seconds[index], seconds[after])
-        self._after = _first(self._after, rows, index, before, follows & ~precedes)
-        self._before = _first(self._before, rows, index, after, precedes & ~follows)
+        return (
+            _first(self._after, rows, index, before, follows & ~precedes),
+            _first(self._before, rows, index, after, precedes & ~follows),
+        )
 
     def _count_steps(self, rows: Numbers, is_new: npt.NDArray[np.bool_]) -> None:
         """Count steps to later and to earlier times, but not those at a 00:00: its date is in question."""
