@@ -16,6 +16,7 @@ from iot_platform.readings.files.csv_rows import CsvRowSource
 from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.files.parquet_rows import ParquetRowSource
 from iot_platform.readings.files.raw_rows import RowSource
+from iot_platform.readings.formats.format_options import refuse_options
 from iot_platform.readings.formats.recognition import NotReadingsError, Recognised, kind_of_zip, recognise
 from iot_platform.readings.formats.wide import made_long
 
@@ -71,8 +72,7 @@ def _recognise(content: Content) -> Recognised:
 
 def _open(content: Content, found: Recognised, options: FileOptions) -> RowSource:
     """Open a file as the format that was found. Formats are imported when they are needed: most files are CSV."""
-    if options.sheet is not None and found.format not in WORKBOOKS:
-        raise SourceError(f"--sheet is for workbooks; the file is {found.format}, by {found.by}.")
+    refuse_options(found.format, found.by, options)
     if found.format == "parquet":
         return ParquetRowSource(content.shown, content.seekable())
     if found.format in WORKBOOKS:

@@ -23,7 +23,7 @@ from iot_platform.readings.files.file_format import FileFormat
 from iot_platform.readings.files.raw_rows import RawRows, Reject
 from iot_platform.readings.formats.espi_feed import Feed, Series
 from iot_platform.readings.formats.espi_xml import read_entries
-from iot_platform.readings.formats.typed_rows import NAMES, TypedRows, known_header, refuse_options
+from iot_platform.readings.formats.typed_rows import NAMES, TypedRows, known_header
 
 # Expat keeps a tag as a whole, so the size of the file bounds the memory.
 MOST_BYTES = 2 << 30
@@ -50,7 +50,6 @@ class EspiRowSource:
     column_names = NAMES
 
     def __init__(self, content: Content, recognised_by: str, options: FileOptions) -> None:
-        refuse_options("Green Button", options)
         self._shown = content.shown
         self._options = options
         self._file: BinaryIO = content.seekable()

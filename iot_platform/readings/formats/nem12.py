@@ -32,7 +32,7 @@ from iot_platform.readings.files.file_format import FileFormat
 from iot_platform.readings.files.parsing import parse_energy
 from iot_platform.readings.files.raw_rows import RawRows, Reject
 from iot_platform.readings.files.units import find_unit
-from iot_platform.readings.formats.typed_rows import NAMES, TypedRows, known_header, refuse_options
+from iot_platform.readings.formats.typed_rows import NAMES, TypedRows, known_header
 
 NEM_TIME = "Etc/GMT-10"  # UTC+10: POSIX counts the other way round
 DAY_S, DAY_MIN = 86400, 1440
@@ -82,7 +82,6 @@ class Nem12RowSource:
     column_names = NAMES
 
     def __init__(self, stream: Stream, recognised_by: str, options: FileOptions) -> None:
-        refuse_options("NEM12", options, "device")
         self._stream = stream
         self._unit = options.unit
         self._is_overridden = bool(options.unit) and options.override_unit

@@ -112,7 +112,7 @@ def test_the_unit_must_be_known(tmp_path: Path) -> None:
     found = rows_of(path, unit="Wh", override_unit=True)
     assert found.readings[0][2] == 1.0
     assert found.format.key == "nem12 in Wh"
-    with pytest.raises(SourceError, match="NEM12 says this itself. Leave out --decimal, --device"):
+    with pytest.raises(SourceError, match="format nem12 .*does not take --device, --decimal: it says this itself"):
         rows_of(path, device="7", decimal="comma")
 
 

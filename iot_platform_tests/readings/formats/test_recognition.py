@@ -93,7 +93,7 @@ def test_a_given_format_is_taken(tmp_path: Path) -> None:
         rows_of(path, format="parquet")
     with pytest.raises(SourceError, match="damaged"):
         rows_of(path, format="xlsx")
-    with pytest.raises(SourceError, match="--sheet is for workbooks; the file is csv"):
+    with pytest.raises(SourceError, match=r"format csv \(its text.*does not take --sheet"):
         rows_of(path, sheet="Data")
 
 
