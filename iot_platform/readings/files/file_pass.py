@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,7 +65,7 @@ class FilePass:
     twice: RepeatedHourRows = field(default_factory=RepeatedHourRows)
     units: Counter[str] = field(default_factory=Counter)
     first_rows: RawRows | None = None
-    facts: list[Fact] = field(default_factory=list)
+    facts: Sequence[Fact] = ()
     register: RegisterReader | None = None
     register_total_kWh: float = 0.0
     # The number of falls to a negative energy; meter and start of the first one.

@@ -36,7 +36,7 @@ from iot_platform.readings.files.local_times import RepeatedHours
 from iot_platform.readings.files.midnights import Midnights
 from iot_platform.readings.files.open_readings import open_readings
 from iot_platform.readings.files.preview import preview
-from iot_platform.readings.files.raw_rows import Fact, encoding_of, facts_of
+from iot_platform.readings.files.raw_rows import Fact
 from iot_platform.readings.files.registers import RegisterReader
 from iot_platform.readings.files.series import MeterSeries
 from iot_platform.readings.files.time_formats import decide_time_format
@@ -108,8 +108,8 @@ def _read(
                 found.add(rows, partial(_where, file, source.place_name))
                 progress(source.progress())
             found.last_row = last_row(source, mapping.columns.names, found.last_rows)
-            found.facts, file_format = facts_of(source), source.format
-            encoding = encoding_of(source)
+            found.facts, file_format = source.facts, source.format
+            encoding = source.encoding
         if not encoding and options.encoding is None and conventions == Conventions():
             encoding = found.text_forms.encoding()
             if encoding:

@@ -74,7 +74,7 @@ def _open(content: Content, found: Recognised, options: FileOptions) -> RowSourc
     """Open a file as the format that was found. Formats are imported when they are needed: most files are CSV."""
     refuse_options(found.format, found.by, options)
     if found.format == "parquet":
-        return ParquetRowSource(content.shown, content.seekable())
+        return ParquetRowSource(content.shown, content.seekable(), found.by)
     if found.format in WORKBOOKS:
         from iot_platform.readings.formats.spreadsheets import SheetRowSource
 
@@ -97,7 +97,7 @@ def _open(content: Content, found: Recognised, options: FileOptions) -> RowSourc
             return NdjsonRowSource(stream, found.by)
         time = options.timestamp_column or options.date_column or options.time_column
         hints = HeaderHints(options.encoding, time, options.value_column)
-        return CsvRowSource(content.shown, stream.file, stream.position, stream.size_bytes, hints)
+        return CsvRowSource(content.shown, stream.file, stream.position, stream.size_bytes, hints, found.by)
     except BaseException:
         stream.close()
         raise

@@ -20,7 +20,7 @@ from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.content import Content
 from iot_platform.readings.files.file_format import FileFormat
-from iot_platform.readings.files.raw_rows import RawRows, Reject
+from iot_platform.readings.files.raw_rows import PlainSource, RawRows, Reject
 from iot_platform.readings.formats.espi_feed import Feed, Series
 from iot_platform.readings.formats.espi_xml import read_entries
 from iot_platform.readings.formats.typed_rows import NAMES, TypedRows, known_header
@@ -42,11 +42,10 @@ QUALITIES = {
 SCALE_OF_UNIT = {"Wh": -3, "kWh": 0, "MWh": 3, "GWh": 6, "mWh": -6}
 
 
-class EspiRowSource:
+class EspiRowSource(PlainSource):
     """A Green Button file. The place of a row is the number of its IntervalReading, counted from 1."""
 
     place_name = "interval reading"
-    unended_line = None
     column_names = NAMES
 
     def __init__(self, content: Content, recognised_by: str, options: FileOptions) -> None:

@@ -30,7 +30,7 @@ from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.content import Stream, numbered_lines
 from iot_platform.readings.files.file_format import FileFormat
 from iot_platform.readings.files.parsing import parse_energy
-from iot_platform.readings.files.raw_rows import RawRows, Reject
+from iot_platform.readings.files.raw_rows import PlainSource, RawRows, Reject
 from iot_platform.readings.files.units import find_unit
 from iot_platform.readings.formats.typed_rows import NAMES, TypedRows, known_header
 
@@ -74,11 +74,10 @@ class _Day:
     qualities: list[str] = field(default_factory=list)
 
 
-class Nem12RowSource:
+class Nem12RowSource(PlainSource):
     """A NEM12 file: each interval is a row, and its place is the line of its record 300."""
 
     place_name = "line"
-    unended_line = None
     column_names = NAMES
 
     def __init__(self, stream: Stream, recognised_by: str, options: FileOptions) -> None:

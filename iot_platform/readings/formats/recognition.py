@@ -87,7 +87,7 @@ def _recognise(start: bytes, end: bytes, *, is_text: bool) -> Recognised:
         return Recognised(nem[1].lower(), "its first record, 100")
     if _NEM_WITHOUT_HEADER.match(text):
         return Recognised("nem12", "its records 200 and 300 (the record 100 is missing)")
-    return Recognised("csv", "its text: no other format was recognised")
+    return Recognised("csv", "its text")
 
 
 def kind_of_zip(file: BinaryIO) -> Recognised:

@@ -20,19 +20,10 @@ from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.file_format import MadeColumns
 from iot_platform.readings.files.header_names import all_names, normal
 from iot_platform.readings.files.parsing import decoded
-from iot_platform.readings.files.raw_rows import (
-    Column,
-    Fact,
-    Places,
-    RawRows,
-    Reject,
-    RowSource,
-    encoding_of,
-    facts_of,
-)
+from iot_platform.readings.files.raw_rows import Column, Places, RawRows, Reject, RowSource
 from iot_platform.readings.files.time_formats import decide_time_format, to_iso
 from iot_platform.readings.files.time_forms import TimeForms
-from iot_platform.readings.files.unended_line import UnendedLine
+from iot_platform.readings.files.wrapped_source import WrappedSource
 from iot_platform.readings.formats.day_times import REASONS, DayTimes
 from iot_platform.readings.formats.wide_cells import CellTexts, filled_cells, joined
 from iot_platform.readings.formats.wide_header import DayColumns
@@ -49,7 +40,7 @@ DATES_OF_DAYS = {"readdate", "settlement_date", "settlementdate", "service_date"
 DAYS = (1, 49_700)
 
 
-class WideDaySource:
+class WideDaySource(WrappedSource):
     """A row for each value of the days in another source. Its other columns are repeated; places are those of the days.
 
     ``reopen`` opens the other source once more: if dates are not ISO 8601, all of them are read before.
@@ -58,7 +49,7 @@ class WideDaySource:
     def __init__(
         self, source: RowSource, days: DayColumns, options: FileOptions, reopen: Callable[[], RowSource]
     ) -> None:
-        self._source = source
+        super().__init__(source)
         self._days = days
         self._options = options
         self._reopen = reopen
@@ -72,7 +63,6 @@ class WideDaySource:
         unit = days.unit(needed=options.unit is None)
         self._value = f"{VALUE} ({unit})" if unit else VALUE
         self.column_names = [TIME, *others, self._value]
-        self.place_name = source.place_name
         step = f"{days.interval_min} min"
         self.format = replace(
             source.format,
@@ -93,29 +83,6 @@ class WideDaySource:
             if time_format is None:
                 time_format = self._time_format(rows)
             yield self._long(rows, others, time_format)
-
-    @property
-    def unended_line(self) -> UnendedLine | None:
-        """The last line of the file, if it has no line end."""
-        return self._source.unended_line
-
-    @property
-    def facts(self) -> list[Fact]:
-        """What the file was taken for."""
-        return facts_of(self._source)
-
-    @property
-    def encoding(self) -> str:
-        """The encoding of the text."""
-        return encoding_of(self._source)
-
-    def progress(self) -> float:
-        """Share of the file that has been read, from 0 to 1."""
-        return self._source.progress()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._source.close()
 
     def _time_format(self, first: RawRows) -> Any:
         """The format of the dates, by all of them; if the first ones are ISO 8601, all others have to be as well."""

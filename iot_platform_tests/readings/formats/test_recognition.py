@@ -88,7 +88,9 @@ def test_a_damaged_compressed_file(tmp_path: Path, packed: bytes) -> None:
 def test_a_given_format_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "readings"
     path.write_bytes(CSV)
-    assert rows_of(path, format="csv").readings == rows_of(path).readings
+    given, found = rows_of(path, format="csv"), rows_of(path)
+    assert given.readings == found.readings
+    assert (given.format.recognised_by, found.format.recognised_by) == ("given", "its text")
     with pytest.raises(SourceError, match="not a readable Parquet file"):
         rows_of(path, format="parquet")
     with pytest.raises(SourceError, match="damaged"):
