@@ -34,7 +34,7 @@ _REFUSED: tuple[tuple[int, bytes, str, str], ...] = (
 )
 # They may begin the first word of a text: "ORCA Energie". The files themselves are no text.
 _WORDS = {b"Rar!", b"BZh", b"ARROW1", b"ORC", b"ustar"}
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
 # A line such as [Data] or {kWh} may precede the header of a CSV file.
 _JSON = re.compile(r"\{\s*[\"}]|\[\s*[{\[\"\]0-9tfn-]")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -61,7 +61,7 @@ def recognise(start: bytes, end: bytes = b"") -> Recognised:
 
     Raises NotReadingsError for what is known to hold no readings; also if it might be CSV, with the option to say so.
     """
-    is_text = _CONTROL.search(start) is None
+    is_text = _CONTROL.search(_text(start)) is None
     try:
         return _recognise(start, end, is_text=is_text)
     except NotReadingsError as error:

@@ -119,6 +119,9 @@ def test_a_refused_text_may_be_csv_all_the_same(tmp_path: Path) -> None:
         with pytest.raises(SourceError, match="If it is CSV all the same, say --format csv"):
             open_row_source(path)
         assert rows_of(path, format="csv").readings == [(1704067200, "7", 0.5)]
+    path.write_text("<Date>;<Time>", encoding="utf-16")
+    with pytest.raises(SourceError, match="--format csv"):
+        open_row_source(path)
     path.write_bytes(b"ORC\x00\x01")
     with pytest.raises(SourceError, match="an ORC file. Write it as Parquet.$"):
         open_row_source(path)
