@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from iot_platform.cli.output import echo_json, say, show_table
-from iot_platform.readings.mapping_files import MappingFile, find_mapping, key_of, read_mapping, ready_mappings, shown
+from iot_platform.readings.files.option_values import key_of
+from iot_platform.readings.mapping_files import MappingFile, find_mapping, read_mapping, ready_mappings, shown
 
 
 @click.group()

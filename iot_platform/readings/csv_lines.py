@@ -17,7 +17,13 @@ from iot_platform.readings.files.csv_rows import CsvRowSource
 from iot_platform.readings.files.open_readings import OpenFile
 from iot_platform.readings.files.raw_rows import Reject
 from iot_platform.readings.named_readings import METER_ID
-from iot_platform.readings.stream_options import DigitsCheck, check_stream_options, open_lines, stream_mapping
+from iot_platform.readings.stream_options import (
+    DigitsCheck,
+    MidnightCheck,
+    check_stream_options,
+    open_lines,
+    stream_mapping,
+)
 
 PIECE_BYTES = 4 << 20
 LONGEST_LINE_BYTES = 1 << 20
@@ -42,8 +48,9 @@ class LineParser:
         self._header = header.rstrip(b"\r\n") + b"\n"
         self._where = Path(where)
         self._options = options
-        found = self._open(b"").header(options)
-        self._mapping = stream_mapping(found, options, where)
+        opened = self._open(b"")
+        self._mapping = stream_mapping(opened.header(options), options, where)
+        self._midnights = MidnightCheck(self._mapping) if opened.joined else None
         self._digits = None if options.timestamp_format else DigitsCheck()
 
     def parse(self, lines: bytes, first: int = 0) -> tuple[pa.Table, list[Reject]]:
@@ -60,6 +67,8 @@ class LineParser:
         for rows in self._open(lines).source.rows(self._mapping.columns.names):
             if self._digits:
                 self._digits.add(rows.columns[self._mapping.columns.timestamp])
+            if self._midnights:
+                self._midnights.add(rows, first, where)
             readings, bad = to_named_readings(rows, self._mapping, where)
             tables.append(readings)
             # The header counts as line 1.

@@ -18,19 +18,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import FileOptions
-from iot_platform.readings.files.option_values import CHECKS
+from iot_platform.readings.files.option_values import CHECKS, key_of, option_of
 
 READY = Path(__file__).with_name("mappings")
 SUFFIX = ".toml"
 MOST_BYTES = 64 << 10
 # What decides whether a line is loaded, rather than what it means, belongs to one load.
 NOT_IN_FILES = {"accept_last_line"}
-# A key says what it is by its value: interval = "30min".
-_KEYS = {"interval_s": "interval"}
 # The models of pydantic have attributes of their own, such as register.
 _OWN = "_"
 _DESCRIPTION, _EXAMPLE = "description", "example"
-OPTIONS = {"register": "--register/--interval-values"}
 
 
 @dataclass(frozen=True)
@@ -52,16 +49,6 @@ class ResolvedOptions:
     options: FileOptions
     origins: Mapping[str, str]
     overridden: tuple[str, ...] = ()
-
-
-def key_of(field: str) -> str:
-    """The key of a field of FileOptions in a mapping file."""
-    return _KEYS.get(field, field)
-
-
-def option_of(field: str) -> str:
-    """The option of the command line for a field of FileOptions."""
-    return OPTIONS.get(field, "--" + key_of(field).replace("_", "-"))
 
 
 def ready_mappings() -> list[MappingFile]:

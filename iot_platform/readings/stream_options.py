@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from pyarrow import compute
 
+from iot_platform.devices.meter_ids import normalized
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions
 from iot_platform.readings.files.columns import Header
 from iot_platform.readings.files.conventions import Conventions
 from iot_platform.readings.files.date_and_time import JoinedDateAndTime, find_date_and_time
 from iot_platform.readings.files.decimals import NumberForms, decide_decimal
+from iot_platform.readings.files.midnights import Midnights
 from iot_platform.readings.files.open_readings import OpenFile, check_options
-from iot_platform.readings.files.parsing import decoded
-from iot_platform.readings.files.raw_rows import Column, RowSource
+from iot_platform.readings.files.option_values import option_of
+from iot_platform.readings.files.parsing import decoded, parse_ids, parse_timestamps
+from iot_platform.readings.files.raw_rows import Column, RawRows, RowSource
 from iot_platform.readings.files.time_formats import decide_time_format
 from iot_platform.readings.files.time_forms import TimeForms
 from iot_platform.readings.files.units import TABLE
 from iot_platform.readings.files.whole_file_meter import WholeFileMeter
-from iot_platform.readings.mapping_files import NOT_IN_FILES, option_of
+from iot_platform.readings.mapping_files import NOT_IN_FILES
+
+# pyarrow's type stubs need the type of each array, which depends on the lines.
+pc: Any = compute
 
 _SUPPORTED = {
     *("timestamp_column", "device_column", "value_column", "unit", "override_unit", "interval_s", "stamp"),
@@ -88,6 +98,28 @@ def stream_mapping(header: Header, options: FileOptions, where: str) -> ColumnMa
             decimal=decide_decimal(NumberForms(), options.decimal),
         ),
     )
+
+
+class MidnightCheck:
+    """Finds 00:00 with the date of the day that it ends, if date and time are in two columns."""
+
+    def __init__(self, mapping: ColumnMapping) -> None:
+        self._mapping = mapping
+        self._midnights = Midnights()
+        self._codes: dict[str, int] = {}
+
+    def add(self, rows: RawRows, first: int, where: Callable[[int], str]) -> None:
+        """Look at lines after position ``first``. Raises SourceError, which names the place by ``where``."""
+        columns = self._mapping.columns
+        times = parse_timestamps(rows.columns[columns.timestamp], "UTC", self._mapping.conventions.time_format).values
+        ids = normalized(parse_ids(rows.columns[columns.device]).values)
+        good = np.asarray(pc.and_(times.is_valid(), ids.is_valid()))
+        names = ids.filter(pa.array(good)).to_pylist()
+        meters = np.array([self._codes.setdefault(name, len(self._codes)) for name in names], dtype=np.int64)
+        seconds = np.asarray(times.filter(pa.array(good)).cast(pa.int64()))
+        self._midnights.add(meters, seconds, rows.places[good] + first)
+        if wrong := self._midnights.wrong():
+            raise SourceError(f"{where(wrong.place - first)}: {wrong.problem()}")
 
 
 class DigitsCheck:

@@ -9,7 +9,8 @@ import click
 
 from iot_platform.cli.load import readings
 from iot_platform.readings.files.column_mapping import FileOptions
-from iot_platform.readings.mapping_files import NOT_IN_FILES, allowed_values, key_of, ready_mappings
+from iot_platform.readings.files.option_values import key_of
+from iot_platform.readings.mapping_files import NOT_IN_FILES, allowed_values, ready_mappings
 
 HEAD = """# Mapping files
 

@@ -173,7 +173,7 @@ def test_ends_of_intervals_in_two_columns(schema: Client, tmp_path: Path) -> Non
     assert [stored(schema)[n] for n in (0, -1)] == [("2024-01-01 00:00", "7", 1.0), ("2024-01-01 23:00", "7", 24.0)]
     load(schema, tmp_path / "s.csv", header + (rows + "2024-01-01,24:00,7,24\n").replace(",7,", ",8,"))
     assert stored(schema)[-1] == ("2024-01-01 23:00", "8", 24.0)
-    with pytest.raises(SourceError, match="line 25: the interval that ends at 00:00 follows 23:00 of the same date"):
+    with pytest.raises(SourceError, match="line 25: 00:00 stands at the end of its date, 2024-01-01, next to 23:00"):
         load(schema, tmp_path / "t.csv", header + rows + "2024-01-01,00:00,7,24\n")
 
 

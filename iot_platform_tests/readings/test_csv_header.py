@@ -14,7 +14,6 @@ from iot_platform.readings.files import csv_rows
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.csv_text import known_encoding
 from iot_platform.readings.files.open_file import AUTO, open_row_source
-from iot_platform.readings.files.raw_rows import encoding_of, facts_of
 
 Rows = list[tuple[int, list[str]]]
 COLUMNS = ["time", "meter", "kwh"]
@@ -112,8 +111,8 @@ def test_a_header_that_is_not_utf8_is_windows_1252(file: Path) -> None:
     names, rows, _ = read(file, content)
     assert (names, rows) == (["Zeit", "Zähler", "kWh", "Straße – €"], [(2, ["1", "Küche", "0,5", "x"])])
     source = open_row_source(file)
-    assert encoding_of(source) == "cp1252"
-    assert [(fact.name, fact.taken_as) for fact in facts_of(source)] == [
+    assert source.encoding == "cp1252"
+    assert [(fact.name, fact.taken_as) for fact in source.facts] == [
         ("encoding", "Windows-1252"),
         ("delimiter", "semicolon"),
     ]

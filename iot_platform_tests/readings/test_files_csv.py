@@ -101,7 +101,7 @@ def test_byte_order_mark_and_compression(tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (b"\x00\x01\x02", "neither a CSV nor a Parquet"),
-        (b"PAR1 and nothing else", "not a readable Parquet"),
+        (b"PAR1\x15 and nothing else", "not a readable Parquet"),
         (gzip.compress(HEADER + b"a,1,2\n" * 100, mtime=0)[:-9], "cannot be unpacked"),
     ],
 )

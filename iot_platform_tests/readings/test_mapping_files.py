@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.loader import FileLoader
-from iot_platform.readings.files.option_values import CHECKS
+from iot_platform.readings.files.option_values import CHECKS, key_of
 from iot_platform.readings.mapping_files import (
     NOT_IN_FILES,
     find_mapping,
-    key_of,
     parse_mapping,
     read_mapping,
     ready_mappings,

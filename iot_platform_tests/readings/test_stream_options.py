@@ -71,6 +71,22 @@ def test_the_meter_of_the_whole_stream_and_date_and_time_in_two_columns() -> Non
         read("time,kwh", [], FileOptions(device_from_name="{}.csv"))
 
 
+def test_a_midnight_with_the_date_of_the_day_that_it_ends() -> None:
+    """However the lines arrive, and in whatever order the meters take turns."""
+    options = FileOptions(date_column="date", time_column="end", stamp="end", interval_s=1800)
+    days = ["2024-01-01,23:00,{},1", "2024-01-01,23:30,{},1", "2024-01-0{day},00:00,{},1"]
+    for day, is_wrong in ((1, True), (2, False)):
+        parser = LineParser(b"date,end,meter,kwh", "a stream", options)
+        lines = [line.format(meter, day=day) + "\n" for line in days for meter in "ab"]
+        for position, line in enumerate(lines[:-2]):
+            parser.parse(line.encode(), position)
+        if is_wrong:
+            with pytest.raises(SourceError, match="position 4 .*00:00 stands at the end of its date, 2024-01-01"):
+                parser.parse(lines[-2].encode(), 4)
+        else:
+            assert parser.parse("".join(lines[-2:]).encode(), 4)[0].num_rows == 2
+
+
 def test_a_unit_column_is_only_left_out_when_that_is_said() -> None:
     with pytest.raises(SourceError, match="--override-unit, not in column 'unit'"):
         read("time,meter,usage,unit", [], FileOptions(unit="Wh"))

@@ -107,7 +107,7 @@ def convert(
 ) -> tuple[Parsed, Parsed, Parsed]:
     """The UTC starts of the intervals, the meter ids (text), and the kWh in the rows; registers are not differenced."""
     columns, conventions = mapping.columns, mapping.conventions
-    encoding = conventions.encoding
+    encoding = conventions.row_encoding
     times = parse_timestamps(
         rows.columns[columns.timestamp], mapping.timezone, conventions.time_format, encoding=encoding
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,13 +15,15 @@ import pyarrow as pa
 
 from iot_platform.errors import SourceError
 
+# A text may begin with BZh, but not with the digit and the mark of a block, or of the end, after it.
 COMPRESSIONS = {
-    b"\x1f\x8b": "gzip",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"BZh": "bz2",
-    b"\xfd7zXZ\x00": "xz",
+    rb"\x1f\x8b": "gzip",
+    rb"\x28\xb5\x2f\xfd": "zstd",
+    rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)": "bz2",
+    rb"\xfd7zXZ\x00": "xz",
 }
 START_BYTES = 64 << 10
+END_BYTES = 256
 CHUNK_BYTES = 1 << 20
 LONGEST_LINE_BYTES = 4 << 20
 # The most that is unpacked to a temporary file: a file of a few MB could fill the disk.
@@ -54,8 +57,17 @@ class Content:
         self._size_bytes = path.stat().st_size
         with path.open("rb") as raw:
             start = raw.read(START_BYTES)
-        self.compression = next((name for magic, name in COMPRESSIONS.items() if start.startswith(magic)), "")
+        self.compression = next((name for magic, name in COMPRESSIONS.items() if re.match(magic, start)), "")
         self.start = self._unpacked_start() if self.compression else start
+
+    @property
+    def end(self) -> bytes:
+        """The last bytes; b"" if they are not known without unpacking all of it."""
+        if not self.compression:
+            with self.path.open("rb") as raw:
+                raw.seek(max(0, self._size_bytes - END_BYTES))
+                return raw.read(END_BYTES)
+        return self.start[-END_BYTES:] if len(self.start) < START_BYTES else b""
 
     def stream(self) -> Stream:
         """The content, to be read from its start to its end."""

@@ -23,7 +23,8 @@ class Conventions:
 
     ``interval_s``: the interval of all meters, 0 if it is not needed; ``intervals``: meters and their intervals, if
     they differ. ``repeated_hours``: the hour that clocks repeat is told apart by the order of the rows. ``encoding``:
-    that of a text; "" for UTF-8.
+    that of a text; "" for UTF-8. ``row_encoding``: the same, if the text is not decoded when it is read as rows: then
+    texts that are not UTF-8 are in this encoding. (It says how, not what: it is no part of a source's name.)
     """
 
     stamp: Literal["start", "end"] = "start"
@@ -34,10 +35,12 @@ class Conventions:
     is_register: bool = False
     repeated_hours: bool = False
     encoding: str = ""
+    row_encoding: str = ""
 
     def unusual(self) -> dict[str, Any]:
         """The conventions that differ from the defaults."""
-        values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
+        named = [field for field in fields(self) if field.name != "row_encoding"]
+        values = {field.name: (getattr(self, field.name), field.default) for field in named}
         return {name: value for name, (value, default) in values.items() if value != default}
 
     def describe(self) -> str:

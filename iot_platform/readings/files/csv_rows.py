@@ -21,6 +21,7 @@ from iot_platform.readings.files.file_format import FileFormat
 from iot_platform.readings.files.raw_rows import Fact, RawRows, Reject
 from iot_platform.readings.files.unended_line import UnendedLine
 
+BY_TEXT = "its text"
 BLOCK_BYTES = 8 << 20
 LONGEST_LINE_BYTES = 64 << 20
 TAIL_BYTES = 16 << 10  # what a last line without a line end is compared with
@@ -37,7 +38,6 @@ class CsvRowSource:
     """
 
     place_name = "line"
-    format = FileFormat("CSV", "its text")
 
     def __init__(
         self,
@@ -46,8 +46,10 @@ class CsvRowSource:
         position: Callable[[], int],
         size_bytes: int,
         hints: HeaderHints | None = None,
+        recognised_by: str = BY_TEXT,
     ) -> None:
         """``hints``: what helps to find the header; None: it is the first line."""
+        self.format = FileFormat("CSV", recognised_by)
         self._path = path
         self._file = file
         self._position = position

@@ -6,6 +6,8 @@ import codecs
 import re
 from typing import BinaryIO
 
+from iot_platform.errors import SourceError
+
 # The header of a file lies in its first bytes.
 START_BYTES = 1 << 20
 UTF8 = "utf-8"
@@ -40,7 +42,7 @@ class Utf8Text:
     """
 
     def __init__(self, file: BinaryIO, encoding: str | None) -> None:
-        """``encoding``: a given one, by ``known_encoding``."""
+        """``encoding``: a given one, by ``known_encoding``. Raises SourceError if that cannot be the right one."""
         self._file = file
         self._kept = self._read_start()
         self.encoding, self.encoding_from = UTF8, "assumed"
@@ -53,6 +55,11 @@ class Utf8Text:
             found = [name for name, pattern in _PLAIN_UTF16.items() if re.match(pattern, self._kept)]
             if found:
                 self.encoding, self.encoding_from = found[0], "its zero bytes"
+            elif encoding and self._kept:
+                raise SourceError(
+                    "--encoding utf-16 needs a mark (BOM) at the start of the file, and there is none. Say --encoding "
+                    "utf-16-le or utf-16-be, or leave it out."
+                )
         self._decoder = _decoder(self.encoding)
         self.is_whole = len(self._kept) < START_BYTES
 

@@ -10,11 +10,10 @@ import pyarrow as pa
 from pyarrow import compute
 
 from iot_platform.errors import SourceError
-from iot_platform.readings.files.file_format import FileFormat
 from iot_platform.readings.files.header_names import Subject, all_names, normal, tiers
 from iot_platform.readings.files.parsing import decoded
-from iot_platform.readings.files.raw_rows import Column, Fact, RawRows, RowSource, encoding_of, facts_of
-from iot_platform.readings.files.unended_line import UnendedLine
+from iot_platform.readings.files.raw_rows import Column, Fact, RawRows, RowSource
+from iot_platform.readings.files.wrapped_source import WrappedSource
 
 # pyarrow's type stubs need the type of each array, which depends on the file.
 pc: Any = compute
@@ -81,19 +80,12 @@ def is_date_and_time(rows: RawRows, pair: DateAndTime) -> bool:
     return bool(pc.sum(are_parts, min_count=0).as_py() * 2 > len(dates) - dates.null_count)
 
 
-class JoinedDateAndTime:
+class JoinedDateAndTime(WrappedSource):
     """A file with one more column: date and time, joined. Rows without one of them have NULL there."""
 
     def __init__(self, source: RowSource, pair: DateAndTime) -> None:
-        self._source = source
+        super().__init__(source)
         self._pair = pair
-        self._last: tuple[str | None, str | None] = (None, None)
-        self.place_name = source.place_name
-
-    @property
-    def format(self) -> FileFormat:
-        """What the file is."""
-        return self._source.format
 
     @property
     def column_names(self) -> list[str]:
@@ -102,20 +94,10 @@ class JoinedDateAndTime:
         return [*names, name] if names[-1] in (self._pair.date, self._pair.time) else [name, *names]
 
     @property
-    def unended_line(self) -> UnendedLine | None:
-        """The last line of a text, if it has no line end."""
-        return self._source.unended_line
-
-    @property
-    def facts(self) -> list[Fact]:
+    def facts(self) -> Sequence[Fact]:
         """What the file was taken for."""
         how = "given" if self._pair.is_given else "columns' names"
-        return [*facts_of(self._source), Fact("date and time", self._pair.name, how)]
-
-    @property
-    def encoding(self) -> str:
-        """The encoding of the text."""
-        return encoding_of(self._source)
+        return [*self._source.facts, Fact("date and time", self._pair.name, how)]
 
     def rows(self, columns: list[str]) -> Iterator[RawRows]:
         """All rows of the file, with only these columns."""
@@ -124,31 +106,8 @@ class JoinedDateAndTime:
         of_file += [name for name in (pair.date, pair.time) if name not in of_file]
         for rows in self._source.rows(of_file):
             dates, times = _parts(rows.columns[pair.date], rows.columns[pair.time])
-            if pair.is_end:
-                self._check_midnight(rows, dates, times)
             joined = pc.binary_join_element_wise(dates, times, " ")
             yield replace(rows, columns={**rows.columns, pair.name: joined})
-
-    def progress(self) -> float:
-        """Share of the file that has been read."""
-        return self._source.progress()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._source.close()
-
-    def _check_midnight(self, rows: RawRows, dates: Column, times: Column) -> None:
-        """Refuse 00:00 after 23:30 of the same date: it is the end of that day, and would be read as its start."""
-        for index in pc.indices_nonzero(pc.fill_null(pc.match_substring_regex(times, "^00:00"), False)).to_pylist():
-            before = (dates[index - 1].as_py(), times[index - 1].as_py()) if index else self._last
-            if before[0] == dates[index].as_py() and (before[1] or "") > "00:01":
-                raise SourceError(
-                    f"{self.place_name} {rows.places[index]}: the interval that ends at 00:00 follows {before[1]} of "
-                    f"the same date, {before[0]}. So its end is on the next day, but its date is not. Use the column "
-                    "with the start of the interval (--time-column), or write 24:00."
-                )
-        if len(dates):
-            self._last = dates[-1].as_py(), times[-1].as_py()
 
 
 def _only(names: Sequence[str], subject: Subject) -> str | None:

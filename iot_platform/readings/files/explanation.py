@@ -8,7 +8,8 @@ from typing import Any
 
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.inspected import Inspection
-from iot_platform.readings.mapping_files import NOT_IN_FILES, ResolvedOptions, key_of
+from iot_platform.readings.files.option_values import key_of
+from iot_platform.readings.mapping_files import NOT_IN_FILES, ResolvedOptions
 
 # Field, value, and origin, as they are shown.
 Line = tuple[str, str, str]

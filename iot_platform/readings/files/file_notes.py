@@ -22,10 +22,7 @@ def warnings_of(found: FilePass, mapping: ColumnMapping, options: FileOptions) -
                 f"--interval says {interval_in_words(options.interval_s)}, but readings are "
                 f"{interval_in_words(min(other))} apart."
             )
-    if found.register is not None:
-        falls = int(found.series.column("falls").sum())
-        if falls:
-            warnings.append(f"The register falls {falls:,} times (reset, jitter or negative energy).")
+    if _has_gaps(found, mapping):
         warnings.append("After a gap, the energy of the whole gap is put into its last interval.")
     if found.last_row and found.last_row.may_be_cut and not options.accept_last_line:
         warnings.append("The last line has no line end, and may be cut off: see --accept-last-line.")
@@ -49,6 +46,16 @@ def warnings_of(found: FilePass, mapping: ColumnMapping, options: FileOptions) -
     if unread:
         warnings.append(f"{unread:,} rows are not readings.")
     return warnings
+
+
+def _has_gaps(found: FilePass, mapping: ColumnMapping) -> bool:
+    """Whether readings of a register are further apart than an interval, if all intervals have one length."""
+    series, interval_s = found.series, mapping.conventions.interval_s
+    if found.register is None or not interval_s:
+        return False
+    shortest, steps = series.column("shortest"), series.column("steps")
+    is_longer = (shortest > interval_s) | (series.column("shortest_steps") < steps)
+    return bool((is_longer & (steps > 0)).any())
 
 
 def seeming_stamp(found: FilePass, mapping: ColumnMapping) -> Literal["start", "end", ""]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,12 +20,14 @@ from iot_platform.readings.files.encodings import TextForms
 from iot_platform.readings.files.kept_rows import KeptRows
 from iot_platform.readings.files.last_line import LastRow
 from iot_platform.readings.files.local_times import TWICE, RepeatedHourRows, RepeatedHours
+from iot_platform.readings.files.midnights import Midnights
 from iot_platform.readings.files.parsing import decoded, parse_energy, parse_ids, parse_timestamps
 from iot_platform.readings.files.raw_rows import Column, Fact, RawRows
 from iot_platform.readings.files.registers import RegisterReader, readings_table
 from iot_platform.readings.files.series import MeterSeries
 from iot_platform.readings.files.time_formats import to_iso
 from iot_platform.readings.files.time_forms import TimeForms
+from iot_platform.readings.files.units import to_base
 from iot_platform.readings.files.written_times import AT_0, AT_24
 
 # pyarrow's type stubs need the type of each array, which depends on the file.
@@ -36,11 +38,15 @@ _LOCAL_TIME = r"^\s*[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T][0-9:.]*)?\s*$"
 
 @dataclass
 class FilePass:
-    """Collects what the pieces of a file contain, read with a mapping. Values are in the unit of the file."""
+    """Collects what the pieces of a file contain, read with a mapping.
+
+    Values are in the unit of the file, but for those of a register: its rules are in kWh.
+    """
 
     mapping: ColumnMapping
     unit_column: str | None
     repeated_hours: RepeatedHours | None
+    place_name: str = "row"
     rows: int = 0
     readable: int = 0
     first: int = 2**32
@@ -59,12 +65,14 @@ class FilePass:
     twice: RepeatedHourRows = field(default_factory=RepeatedHourRows)
     units: Counter[str] = field(default_factory=Counter)
     first_rows: RawRows | None = None
-    facts: list[Fact] = field(default_factory=list)
+    facts: Sequence[Fact] = ()
     register: RegisterReader | None = None
-    register_total: float = 0.0
+    register_total_kWh: float = 0.0
     # The number of falls to a negative energy; meter and start of the first one.
     register_fall: tuple[int, int, int] | None = None
     kept: KeptRows = field(default_factory=KeptRows)
+    # Of files with the date and the time in two columns.
+    midnights: Midnights | None = None
 
     @property
     def may_be_cut(self) -> bool:
@@ -80,7 +88,7 @@ class FilePass:
             return
         self.first_rows = self.first_rows or rows
         columns, conventions = self.mapping.columns, self.mapping.conventions
-        encoding = conventions.encoding
+        encoding = conventions.row_encoding
         column, values = (_text(rows.columns[name], encoding) for name in (columns.timestamp, columns.value))
         self.text_forms.add(*(rows.columns[name] for name in columns.names))
         self.time_forms.add(column)
@@ -109,12 +117,15 @@ class FilePass:
         self.first, self.last = min(self.first, int(seconds.min())), max(self.last, int(seconds.max()))
         repeated = self.series.add(meters[good], seconds, numbers)
         self.repeats += len(repeated)
+        if self.midnights is not None:
+            self.midnights.add(meters[good], _local(seconds, self.mapping.timezone), rows.places[good])
         if self.has_local_times:
             self.hours.add(seconds, repeated)
         if self.register is not None:
-            intervals = self.register.intervals(readings_table(seconds, meters[good], numbers))
+            in_kWh = np.asarray(to_base(pa.array(numbers), columns.unit))
+            intervals = self.register.intervals(readings_table(seconds, meters[good], in_kWh))
             energies = intervals["power_usage_kWh"].to_numpy()
-            self.register_total += float(energies[np.isfinite(energies)].sum())
+            self.register_total_kWh += float(energies[np.isfinite(energies)].sum())
             self._note_falls(intervals, energies)
 
     def _note_falls(self, intervals: pa.Table, energies: npt.NDArray[np.float64]) -> None:
@@ -139,7 +150,7 @@ class FilePass:
         """The id of each row as text, encoded as a dictionary."""
         column = rows.columns[self.mapping.columns.device]
         encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-        ids = parse_ids(encoded.dictionary, encoding=self.mapping.conventions.encoding).values
+        ids = parse_ids(encoded.dictionary, encoding=self.mapping.conventions.row_encoding).values
         # A dictionary of Parquet may have texts that these rows do not have.
         used = encoded.indices.drop_null().unique()
         refuse_scientific(
@@ -193,6 +204,12 @@ def _has_local_times(column: Column) -> bool:
     if pa.types.is_string(column.type):
         return bool(pc.any(pc.match_substring_regex(column, _LOCAL_TIME), min_count=0).as_py())
     return bool(pa.types.is_date(column.type))
+
+
+def _local(seconds: npt.NDArray[np.int64], timezone: str) -> npt.NDArray[np.int64]:
+    """UTC seconds as those that a clock in a zone shows."""
+    times = pa.array(seconds).cast(pa.timestamp("s", timezone))
+    return np.asarray(pc.local_timestamp(times).cast(pa.int64()))
 
 
 def _as_numpy(mask: Column) -> npt.NDArray[np.bool_]:

@@ -33,9 +33,10 @@ from iot_platform.readings.files.judgement import (
 )
 from iot_platform.readings.files.last_line import last_row
 from iot_platform.readings.files.local_times import RepeatedHours
+from iot_platform.readings.files.midnights import Midnights
 from iot_platform.readings.files.open_readings import open_readings
 from iot_platform.readings.files.preview import preview
-from iot_platform.readings.files.raw_rows import Fact, encoding_of, facts_of
+from iot_platform.readings.files.raw_rows import Fact
 from iot_platform.readings.files.registers import RegisterReader
 from iot_platform.readings.files.series import MeterSeries
 from iot_platform.readings.files.time_formats import decide_time_format
@@ -100,21 +101,30 @@ def _read(
             replace(mapping, conventions=conventions), header.unit_column, repeated_hours, register=register
         )
         names = [*mapping.columns.names, *([header.unit_column] if header.unit_column else [])]
-        with closing(open_readings(file, options).source) as source:
+        opened = open_readings(file, options)
+        with closing(opened.source) as source:
+            found.place_name, found.midnights = source.place_name, Midnights() if opened.joined else None
             for rows in source.rows(names):
                 found.add(rows, partial(_where, file, source.place_name))
                 progress(source.progress())
             found.last_row = last_row(source, mapping.columns.names, found.last_rows)
-            found.facts, file_format = facts_of(source), source.format
-            encoding = encoding_of(source)
+            found.facts, file_format = source.facts, source.format
+            encoding = source.encoding
         if not encoding and options.encoding is None and conventions == Conventions():
             encoding = found.text_forms.encoding()
             if encoding:
                 # What the texts are shows in a pass that can read them.
-                conventions = Conventions(encoding=encoding)
+                conventions = Conventions(encoding=encoding, row_encoding=encoding)
+                continue
+        if options.register and header.unit_column is not None:
+            unit, _ = unit_of_column(found.units, header, options)
+            if unit != mapping.columns.unit:
+                # What is a reset and what is jitter depends on the unit.
+                mapping = replace(mapping, columns=replace(mapping.columns, unit=unit))
                 continue
         # The first pass decides: it counts what cannot be read without a format.
-        formats = formats or _formats(found, options, encoding or conventions.encoding)
+        encodings = replace(conventions, encoding=encoding or conventions.encoding)
+        formats = formats or _formats(found, options, encodings)
         decided = replace(formats, repeated_hours=conventions.repeated_hours)
         if decided == conventions and found.twice.rows and repeated_hours is None:
             newest_first = found.series.net_direction < 0
@@ -126,11 +136,11 @@ def _read(
     raise SourceError("The formats of the file cannot be decided. Set --timestamp-format and --decimal.")
 
 
-def _formats(found: FilePass, options: FileOptions, encoding: str) -> Conventions:
-    return Conventions(
+def _formats(found: FilePass, options: FileOptions, encodings: Conventions) -> Conventions:
+    return replace(
+        encodings,
         time_format=decide_time_format(found.time_forms, options.timestamp_format),
         decimal=decide_decimal(found.number_forms, options.decimal),
-        encoding=encoding,
     )
 
 
@@ -168,7 +178,7 @@ def _inspection(
         first=_iso(found.first - moved) if found.readable else None,
         last=_iso(found.last - moved) if found.readable else None,
         kWh=energy_of(found, mapping),
-        facts=_facts(found, conventions.encoding),
+        facts=_facts(found, conventions.row_encoding),
         warnings=[*file_format.notes(), *warnings_of(found, mapping, options)],
         preview=preview(found.first_rows, mapping, found.repeated_hours),
         format=file_format.name,
@@ -176,11 +186,10 @@ def _inspection(
     )
 
 
-def _facts(found: FilePass, encoding: str) -> list[Fact]:
+def _facts(found: FilePass, row_encoding: str) -> list[Fact]:
     """What the file was taken for; the encoding may be known only from its rows."""
-    of_rows = Fact("encoding", name_of_encoding(encoding), "its rows, which are not UTF-8")
-    is_of_rows = encoding == found.text_forms.encoding() != ""
-    return [of_rows if is_of_rows and fact.name == of_rows.name else fact for fact in found.facts]
+    of_rows = Fact("encoding", name_of_encoding(row_encoding), "its rows, which are not UTF-8")
+    return [of_rows if row_encoding and fact.name == of_rows.name else fact for fact in found.facts]
 
 
 def _count_meters(series: MeterSeries, leading_zeros: LeadingZeros) -> int:

@@ -65,6 +65,9 @@ def check_times(found: FilePass, header: Header, options: FileOptions) -> None:
             "The times go up to 24:00 and have no 00:00, as the ends of intervals do. Say --stamp end, or --stamp "
             "start if they are the starts."
         )
+    wrong = found.midnights.wrong() if found.midnights else None
+    if wrong:
+        raise SourceError(f"{found.place_name} {wrong.place}: {wrong.problem()}")
 
 
 def check_time_zone(
@@ -179,8 +182,8 @@ def energy_of(found: FilePass, mapping: ColumnMapping) -> float | None:
     unit, conventions = TABLE[mapping.columns.unit], mapping.conventions
     totals = found.series.column("total")
     if conventions.is_register:
-        totals = np.array([found.register_total])
-    elif unit.quantity == "power":
+        return found.register_total_kWh if math.isfinite(found.register_total_kWh) else None
+    if unit.quantity == "power":
         by_name = dict(conventions.intervals)
         seconds = [by_name.get(name, conventions.interval_s) for name in found.series.names]
         totals = totals * np.array(seconds, dtype=np.float64) / 3600

@@ -16,6 +16,7 @@ from iot_platform.readings.files.csv_rows import CsvRowSource
 from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.files.parquet_rows import ParquetRowSource
 from iot_platform.readings.files.raw_rows import RowSource
+from iot_platform.readings.formats.format_options import refuse_options
 from iot_platform.readings.formats.recognition import NotReadingsError, Recognised, kind_of_zip, recognise
 from iot_platform.readings.formats.wide import made_long
 
@@ -57,7 +58,7 @@ def naming_errors(path: Path | str) -> Iterator[None]:
 
 
 def _recognise(content: Content) -> Recognised:
-    found = recognise(content.start)
+    found = recognise(content.start, content.end)
     if found.format != "zip":
         return found
     with content.seekable() as file:
@@ -71,10 +72,9 @@ def _recognise(content: Content) -> Recognised:
 
 def _open(content: Content, found: Recognised, options: FileOptions) -> RowSource:
     """Open a file as the format that was found. Formats are imported when they are needed: most files are CSV."""
-    if options.sheet is not None and found.format not in WORKBOOKS:
-        raise SourceError(f"--sheet is for workbooks; the file is {found.format}, by {found.by}.")
+    refuse_options(found.format, found.by, options)
     if found.format == "parquet":
-        return ParquetRowSource(content.shown, content.seekable())
+        return ParquetRowSource(content.shown, content.seekable(), found.by)
     if found.format in WORKBOOKS:
         from iot_platform.readings.formats.spreadsheets import SheetRowSource
 
@@ -97,7 +97,7 @@ def _open(content: Content, found: Recognised, options: FileOptions) -> RowSourc
             return NdjsonRowSource(stream, found.by)
         time = options.timestamp_column or options.date_column or options.time_column
         hints = HeaderHints(options.encoding, time, options.value_column)
-        return CsvRowSource(content.shown, stream.file, stream.position, stream.size_bytes, hints)
+        return CsvRowSource(content.shown, stream.file, stream.position, stream.size_bytes, hints, found.by)
     except BaseException:
         stream.close()
         raise

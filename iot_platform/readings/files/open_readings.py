@@ -19,7 +19,7 @@ from iot_platform.readings.files.date_and_time import (
 from iot_platform.readings.files.header_names import all_names, is_value, normal
 from iot_platform.readings.files.input_file import InputFile
 from iot_platform.readings.files.open_file import open_row_source
-from iot_platform.readings.files.raw_rows import RowSource, encoding_of
+from iot_platform.readings.files.raw_rows import RowSource
 from iot_platform.readings.files.whole_file_meter import WholeFileMeter, meter_from_name
 
 # A time and two meters: a header that names no value may name meters.
@@ -46,7 +46,7 @@ class OpenFile:
             return self._read_header(options)
         except SourceError as error:
             names, hints = self.source.column_names, []
-            if encoding_of(self.source) == WINDOWS and options.encoding is None:
+            if self.source.encoding == WINDOWS and options.encoding is None:
                 hints.append("The header is not UTF-8, and is read as Windows-1252: if that is wrong, set --encoding.")
             may_name_meters = self.source.format.made is None and len(names) >= FEWEST_COLUMNS
             if may_name_meters and not any(is_value(name) for name in names):

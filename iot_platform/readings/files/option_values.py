@@ -1,4 +1,4 @@
-"""The values that the options of a file may have: the same checks for the command line and for mapping files."""
+"""The names of the options of a file, and the values that they may have, on the command line and in mapping files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,20 @@ from iot_platform.readings.files.units import UNITS
 from iot_platform.readings.files.whole_file_meter import check_name_pattern
 
 _SECONDS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+# A key says what it is by its value: interval = "30min".
+_KEYS = {"interval_s": "interval"}
+_OPTIONS = {"register": "--register/--interval-values"}
+
+
+def key_of(field: str) -> str:
+    """The key of a field of FileOptions in a mapping file."""
+    return _KEYS.get(field, field)
+
+
+def option_of(field: str) -> str:
+    """The option of the command line for a field of FileOptions."""
+    return _OPTIONS.get(field, "--" + key_of(field).replace("_", "-"))
 
 
 def zone_of(text: str) -> str:

@@ -13,20 +13,19 @@ import pyarrow.parquet as pq
 
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.file_format import FileFormat
-from iot_platform.readings.files.raw_rows import RawRows
+from iot_platform.readings.files.raw_rows import PlainSource, RawRows
 
 # Not a setting: the kind of meter ids is decided by the first rows, and must not depend on a setting.
 ROWS_AT_ONCE = 250_000
 
 
-class ParquetRowSource:
+class ParquetRowSource(PlainSource):
     """A Parquet file, read a bounded number of rows at a time. Raises SourceError when it is damaged."""
 
     place_name = "row"
-    format = FileFormat("Parquet", "its first bytes, PAR1")
-    unended_line = None
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
+    def __init__(self, path: Path, file: BinaryIO, recognised_by: str) -> None:
+        self.format = FileFormat("Parquet", recognised_by)
         self._path = path
         self._file = file
         self._rows_read = 0

@@ -26,7 +26,7 @@ def preview(
     """The first readings of the first meters among rows: time in UTC, meter id and kWh. It registers no meter."""
     if rows is None:
         return []
-    rows = _of_first_meters(rows, mapping.columns.device)
+    rows = _of_first_meters(rows, mapping.columns.device, mapping.conventions.row_encoding)
     times, ids, energy = convert(rows, mapping, repeated_hours)
     good = np.flatnonzero(reasons_of(times, ids, energy) == "")
     seconds = np.array(times.values.take(pa.array(good)).to_pylist(), dtype=np.int64)
@@ -44,8 +44,8 @@ def preview(
     return [row for found in shown.values() for row in found]
 
 
-def _of_first_meters(rows: RawRows, column: str) -> RawRows:
-    ids = decoded(rows.columns[column])[0].dictionary_encode().indices
+def _of_first_meters(rows: RawRows, column: str, encoding: str) -> RawRows:
+    ids = decoded(rows.columns[column], encoding)[0].dictionary_encode().indices
     codes = ids.fill_null(-1).to_numpy(zero_copy_only=False)
     first = ids.drop_null().unique().to_pylist()[:METERS]
     places = [np.flatnonzero(codes == code)[:_READ_ROWS] for code in first]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -54,10 +54,7 @@ class Fact:
 
 
 class RowSource(Protocol):
-    """An open file of readings. ``place_name`` is what the places count, such as "line" or "row".
-
-    It may also have ``facts``, a list of ``Fact``, and ``encoding``; see ``facts_of`` and ``encoding_of``.
-    """
+    """An open file of readings. ``place_name`` is what the places count, such as "line" or "row"."""
 
     place_name: str
 
@@ -76,6 +73,16 @@ class RowSource(Protocol):
         """The last line of a text, if it has no line end; known when the last rows were read."""
         ...
 
+    @property
+    def facts(self) -> Sequence[Fact]:
+        """What the file was taken for before its rows were looked at."""
+        ...
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of a text; "" for UTF-8 and for files that are no text."""
+        ...
+
     def rows(self, columns: list[str]) -> Iterator[RawRows]:
         """All rows of the file, with only these columns."""
         ...
@@ -89,13 +96,9 @@ class RowSource(Protocol):
         ...
 
 
-def facts_of(source: RowSource) -> list[Fact]:
-    """What a file was taken for before its rows were looked at. Most formats leave nothing open."""
-    facts: list[Fact] = getattr(source, "facts", [])
-    return facts
+class PlainSource:
+    """The base of sources whose format leaves nothing open: no encoding, and no line that may be cut off."""
 
-
-def encoding_of(source: RowSource) -> str:
-    """The encoding of a text; "" for UTF-8 and for files that are no text."""
-    encoding: str = getattr(source, "encoding", "")
-    return encoding
+    unended_line: UnendedLine | None = None
+    facts: Sequence[Fact] = ()
+    encoding: str = ""

@@ -42,11 +42,12 @@ def energy_by_meter(found: FilePass, mapping: ColumnMapping) -> Floats:
 
 
 def _falls(found: FilePass) -> list[str]:
+    falls = int(found.series.column("falls").sum())
     if found.register_fall is None:
-        return []
+        return [f"The register falls {falls:,} times, as by a reset or jitter."] if falls else []
     count, meter, second = found.register_fall
     return [
-        f"{count:,} falls of the register are neither a reset nor jitter, such as that of meter "
-        f"{found.series.names[meter]} at {dt.datetime.fromtimestamp(second, dt.UTC):%Y-%m-%dT%H:%M:%SZ}: another "
-        "meter, or an overflow? L2 puts the negative energy into quarantine."
+        f"The register falls {max(falls, count):,} times, {count:,} of them neither by a reset nor by jitter, such as "
+        f"that of meter {found.series.names[meter]} at {dt.datetime.fromtimestamp(second, dt.UTC):%Y-%m-%dT%H:%M:%SZ}: "
+        "another meter, or an overflow? L2 puts the negative energy into quarantine."
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +11,9 @@ import pyarrow as pa
 from pyarrow import compute as pc
 
 from iot_platform.errors import SourceError
-from iot_platform.readings.files.file_format import FileFormat
 from iot_platform.readings.files.parsing import parse_ids
-from iot_platform.readings.files.raw_rows import Fact, RawRows, RowSource, encoding_of, facts_of
-from iot_platform.readings.files.unended_line import UnendedLine
+from iot_platform.readings.files.raw_rows import Fact, RawRows, RowSource
+from iot_platform.readings.files.wrapped_source import WrappedSource
 
 _COMPRESSED = re.compile(r"(?i)\.(?:gz|zst|bz2|xz)$")
 
@@ -43,7 +42,7 @@ def meter_from_name(path: Path, pattern: str) -> str:
     )
 
 
-class WholeFileMeter:
+class WholeFileMeter(WrappedSource):
     """A file with one more column: the same meter in each row.
 
     ``other``: a column that has the name of a meter. If it has several meters, SourceError is raised: they would become
@@ -51,18 +50,12 @@ class WholeFileMeter:
     """
 
     def __init__(self, source: RowSource, meter: str, known_from: str, other: str | None) -> None:
-        self._source = source
+        super().__init__(source)
         self._meter = meter
         self._known_from = known_from
         self._other = other
         self._seen: str | None = None
-        self.place_name = source.place_name
         self.name = f"{meter} (whole file)"
-
-    @property
-    def format(self) -> FileFormat:
-        """What the file is."""
-        return self._source.format
 
     @property
     def column_names(self) -> list[str]:
@@ -70,19 +63,9 @@ class WholeFileMeter:
         return [self.name, *self._source.column_names]
 
     @property
-    def unended_line(self) -> UnendedLine | None:
-        """The last line of a text, if it has no line end."""
-        return self._source.unended_line
-
-    @property
-    def facts(self) -> list[Fact]:
+    def facts(self) -> Sequence[Fact]:
         """What the file was taken for."""
-        return [*facts_of(self._source), Fact("meter", self._meter, self._known_from)]
-
-    @property
-    def encoding(self) -> str:
-        """The encoding of the text."""
-        return encoding_of(self._source)
+        return [*self._source.facts, Fact("meter", self._meter, self._known_from)]
 
     def rows(self, columns: list[str]) -> Iterator[RawRows]:
         """All rows of the file, with only these columns."""
@@ -96,14 +79,6 @@ class WholeFileMeter:
                 pa.array([0] * len(rows.places), pa.int8()), pa.array([self._meter])
             )
             yield replace(rows, columns={**rows.columns, self.name: meters})
-
-    def progress(self) -> float:
-        """Share of the file that has been read."""
-        return self._source.progress()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._source.close()
 
     def _check(self, rows: RawRows) -> None:
         for meter in pc.unique(parse_ids(rows.columns[self._other or ""]).values).drop_null().to_pylist():

@@ -20,10 +20,10 @@ from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.content import Content
 from iot_platform.readings.files.file_format import FileFormat
-from iot_platform.readings.files.raw_rows import RawRows, Reject
+from iot_platform.readings.files.raw_rows import PlainSource, RawRows, Reject
 from iot_platform.readings.formats.espi_feed import Feed, Series
 from iot_platform.readings.formats.espi_xml import read_entries
-from iot_platform.readings.formats.typed_rows import NAMES, TypedRows, known_header, refuse_options
+from iot_platform.readings.formats.typed_rows import NAMES, TypedRows, known_header
 
 # Expat keeps a tag as a whole, so the size of the file bounds the memory.
 MOST_BYTES = 2 << 30
@@ -42,15 +42,13 @@ QUALITIES = {
 SCALE_OF_UNIT = {"Wh": -3, "kWh": 0, "MWh": 3, "GWh": 6, "mWh": -6}
 
 
-class EspiRowSource:
+class EspiRowSource(PlainSource):
     """A Green Button file. The place of a row is the number of its IntervalReading, counted from 1."""
 
     place_name = "interval reading"
-    unended_line = None
     column_names = NAMES
 
     def __init__(self, content: Content, recognised_by: str, options: FileOptions) -> None:
-        refuse_options("Green Button", options)
         self._shown = content.shown
         self._options = options
         self._file: BinaryIO = content.seekable()

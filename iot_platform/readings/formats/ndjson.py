@@ -13,7 +13,7 @@ import pyarrow as pa
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.content import Stream, numbered_lines
 from iot_platform.readings.files.file_format import FileFormat
-from iot_platform.readings.files.raw_rows import Column, RawRows, Reject
+from iot_platform.readings.files.raw_rows import Column, PlainSource, RawRows, Reject
 
 # Not settings: the first lines decide about the columns, and pieces about a file's windows (windows.py).
 HEADER_LINES = 1000
@@ -33,11 +33,10 @@ class _Number(str):
 _DECODER = json.JSONDecoder(parse_float=_Number, parse_int=_Number)
 
 
-class NdjsonRowSource:
+class NdjsonRowSource(PlainSource):
     """A file with one JSON object a line. The columns are the names in the first lines. Blank lines are ignored."""
 
     place_name = "line"
-    unended_line = None
 
     def __init__(self, stream: Stream, recognised_by: str) -> None:
         self.format = FileFormat("NDJSON", recognised_by, key="ndjson")

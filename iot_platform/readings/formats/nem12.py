@@ -30,9 +30,9 @@ from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.content import Stream, numbered_lines
 from iot_platform.readings.files.file_format import FileFormat
 from iot_platform.readings.files.parsing import parse_energy
-from iot_platform.readings.files.raw_rows import RawRows, Reject
+from iot_platform.readings.files.raw_rows import PlainSource, RawRows, Reject
 from iot_platform.readings.files.units import find_unit
-from iot_platform.readings.formats.typed_rows import NAMES, TypedRows, known_header, refuse_options
+from iot_platform.readings.formats.typed_rows import NAMES, TypedRows, known_header
 
 NEM_TIME = "Etc/GMT-10"  # UTC+10: POSIX counts the other way round
 DAY_S, DAY_MIN = 86400, 1440
@@ -47,6 +47,7 @@ CHANNELS = {
 }
 QUALITIES = {"S": "substituted", "F": "finally substituted", "E": "estimated"}
 NULL, VARIES = "N", "V"
+DATE = re.compile(r"[0-9]{8}")
 QUALITY = re.compile(r"[AEFNSVaefnsv][0-9]{0,2}")
 
 
@@ -73,15 +74,13 @@ class _Day:
     qualities: list[str] = field(default_factory=list)
 
 
-class Nem12RowSource:
+class Nem12RowSource(PlainSource):
     """A NEM12 file: each interval is a row, and its place is the line of its record 300."""
 
     place_name = "line"
-    unended_line = None
     column_names = NAMES
 
     def __init__(self, stream: Stream, recognised_by: str, options: FileOptions) -> None:
-        refuse_options("NEM12", options, "device")
         self._stream = stream
         self._unit = options.unit
         self._is_overridden = bool(options.unit) and options.override_unit
@@ -208,10 +207,9 @@ class Nem12RowSource:
 
 def _set_quality(day: _Day, record: list[str]) -> None:
     """Apply a record 400: first and last interval, counted from 1, and their quality. Damaged ones have no effect."""
-    try:
-        first, last, quality = int(record[1]), int(record[2]), record[3]
-    except (IndexError, ValueError):
+    if len(record) < 4 or not all(text.isascii() and text.isdecimal() for text in record[1:3]):
         return
+    first, last, quality = int(record[1][:9]), int(record[2][:9]), record[3]
     if 1 <= first <= last <= len(day.qualities) and QUALITY.fullmatch(quality):
         day.qualities[first - 1 : last] = [quality] * (last - first + 1)
 
@@ -223,7 +221,8 @@ def _midnight(text: str, zone: str) -> int | str:
     In a zone with daylight saving time the intervals of a day of 23 or 25 hours are not known by their number.
     """
     try:
-        date = dt.datetime.strptime(text, "%Y%m%d")
+        # strptime also reads 2024111, as 1 November.
+        date = dt.datetime.strptime(text if DATE.fullmatch(text) else "", "%Y%m%d")
     except ValueError:
         return "unreadable_time"
     if not dt.date(1970, 1, 2) <= date.date() < LAST_DAY:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from iot_platform.errors import SourceError
 
+SAY_CSV = "If it is CSV all the same, say --format csv."
 CSV_WAY_OUT = "Export the readings as CSV or .xlsx."
 ZIP = b"PK\x03\x04"
 EMPTY_ZIP = b"PK\x05\x06"
@@ -31,6 +32,11 @@ _REFUSED: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\xff\xd8\xff", "an image (JPEG)", CSV_WAY_OUT),
     (0, b"{\\rtf", "an RTF document", CSV_WAY_OUT),
 )
+# They may begin the first word of a text: "ORCA Energie". The files themselves are no text.
+_WORDS = {b"Rar!", b"BZh", b"ARROW1", b"ORC", b"ustar"}
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
+# A line such as [Data] or {kWh} may precede the header of a CSV file.
+_JSON = re.compile(r"\{\s*[\"}]|\[\s*[{\[\"\]0-9tfn-]")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _PROLOG = re.compile(r"(?s)(?:\s+|<\?.*?\?>|<!--.*?-->|<!(?i:doctype)\s+(?P<doctype>[\w:.-]+)[^>]*>)")
 _ROOT = re.compile(r"<(?:(?P<prefix>[\w.-]+):)?(?P<name>[\w.-]+)(?P<attributes>[^>]*)")
@@ -50,12 +56,23 @@ class Recognised:
     by: str
 
 
-def recognise(start: bytes) -> Recognised:
-    """The format of a file that begins so. Raises NotReadingsError for what is known to hold no readings."""
+def recognise(start: bytes, end: bytes = b"") -> Recognised:
+    """The format of a file that begins and ends so. ``end``: b"" if it is not known.
+
+    Raises NotReadingsError for what is known to hold no readings; also if it might be CSV, with the option to say so.
+    """
+    is_text = _CONTROL.search(_text(start)) is None
+    try:
+        return _recognise(start, end, is_text=is_text)
+    except NotReadingsError as error:
+        raise (NotReadingsError(f"{error} {SAY_CSV}") if is_text else error) from None
+
+
+def _recognise(start: bytes, end: bytes, *, is_text: bool) -> Recognised:
     for offset, magic, what, way_out in _REFUSED:
-        if start[offset:].startswith(magic):
+        if start[offset:].startswith(magic) and not (is_text and magic in _WORDS):
             raise NotReadingsError(f"it is {what}. {way_out}")
-    if start.startswith(b"PAR1"):
+    if start.startswith(b"PAR1") and not is_text:
         return Recognised("parquet", "its first bytes, PAR1")
     if start.startswith((ZIP, EMPTY_ZIP)):
         return Recognised("zip", "its first bytes, PK")
@@ -64,13 +81,13 @@ def recognise(start: bytes) -> Recognised:
     text = _text(start).lstrip("\ufeff \t\r\n")
     if text.startswith("<"):
         return _markup(text)
-    if text.startswith(("{", "[")):
-        return _json(text)
-    if found := _NEM.match(text):
-        return Recognised(found[1].lower(), "its first record, 100")
+    if _JSON.match(text) and (found := _json(text, end)):
+        return found
+    if nem := _NEM.match(text):
+        return Recognised(nem[1].lower(), "its first record, 100")
     if _NEM_WITHOUT_HEADER.match(text):
         return Recognised("nem12", "its records 200 and 300 (the record 100 is missing)")
-    return Recognised("csv", "its text: no other format was recognised")
+    return Recognised("csv", "its text")
 
 
 def kind_of_zip(file: BinaryIO) -> Recognised:
@@ -121,7 +138,8 @@ def _markup(text: str) -> Recognised:
     )
 
 
-def _json(text: str) -> Recognised:
+def _json(text: str, end: bytes) -> Recognised | None:
+    """What begins like JSON; None: it does not end like it."""
     first = text.partition("\n")[0]
     try:
         is_object = isinstance(json.loads(first), dict)
@@ -130,6 +148,8 @@ def _json(text: str) -> Recognised:
         is_object = first == text and first.startswith("{")
     if is_object:
         return Recognised("ndjson", "its first line, a JSON object")
+    if end and not end.replace(b"\x00", b"").rstrip().endswith((b"}", b"]")):
+        return None
     raise NotReadingsError(
         "it is a JSON document. Write it with one object a line (NDJSON), such as by `jq -c '.[]'`, with a time, a "
         "meter and a value in each object."

@@ -14,7 +14,7 @@ from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.columns import read_header
 from iot_platform.readings.files.file_format import FileFormat
-from iot_platform.readings.files.raw_rows import RawRows
+from iot_platform.readings.files.raw_rows import PlainSource, RawRows
 from iot_platform.readings.formats.sheet_cells import Cell, cell_text, column_of
 from iot_platform.readings.formats.wide_header import find_day_columns
 from iot_platform.readings.formats.workbook_size import check_size
@@ -28,11 +28,10 @@ Row = list[Cell]
 Sheet = python_calamine.CalamineSheet
 
 
-class SheetRowSource:
+class SheetRowSource(PlainSource):
     """A sheet of a workbook. Places are the row numbers that a spreadsheet shows. Blank rows are ignored."""
 
     place_name = "row"
-    unended_line = None
 
     def __init__(self, shown: Path, file: BinaryIO, kind: str, recognised_by: str, options: FileOptions) -> None:
         self._file = file

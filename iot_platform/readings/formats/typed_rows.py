@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from iot_platform.errors import SourceError
-from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.columns import Columns, Header
 from iot_platform.readings.files.raw_rows import RawRows, Reject
 
@@ -29,27 +27,6 @@ def known_header(unit: str = "kWh") -> Header:
         stamp_from="known format",
         unit_column=None,
     )
-
-
-def refuse_options(name: str, options: FileOptions, *others: str) -> None:
-    """Raise SourceError for options about what a format says itself. (A unit is compared where units are read.)
-
-    ``others``: further options that the format refuses.
-    """
-    refused = {
-        "--timestamp-column": options.timestamp_column,
-        "--device-column": options.device_column,
-        "--value-column": options.value_column,
-        "--timestamp-format": options.timestamp_format,
-        "--decimal": options.decimal,
-        "--stamp end": options.stamp == "end" or None,
-        "--wide": options.wide,
-        "--sheet": options.sheet,
-    }
-    refused |= {f"--{other}": getattr(options, other) for other in others}
-    given = [option for option, value in refused.items() if value is not None]
-    if given:
-        raise SourceError(f"A file in the format {name} says this itself. Leave out {', '.join(given)}.")
 
 
 @dataclass

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.raw_rows import RowSource
+from iot_platform.readings.formats.format_options import refuse_options_of_wide
 from iot_platform.readings.formats.wide_days import WideDaySource
 from iot_platform.readings.formats.wide_header import find_day_columns
 from iot_platform.readings.formats.wide_meters import WideMetersSource
@@ -17,9 +18,11 @@ def made_long(source: RowSource, options: FileOptions, reopen: Callable[[], RowS
     if source.format.header is not None or (options.wide is None and options.value_column is not None):
         return source
     if options.wide == "meters":
+        refuse_options_of_wide("one column per meter", options)
         return WideMetersSource(source, options)
     days = find_day_columns(source.column_names, is_given=options.wide == "day")
     if days is not None:
+        refuse_options_of_wide("one row per day", options)
         return WideDaySource(source, days, options, reopen)
     if options.wide == "day":
         listing = ", ".join(repr(name) for name in source.column_names)

@@ -5,6 +5,7 @@ Blank cells are no readings. day_times.py has the rules for the days on which cl
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -17,23 +18,15 @@ from pyarrow import compute
 from iot_platform.errors import SourceError
 from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.file_format import MadeColumns
+from iot_platform.readings.files.header_names import all_names, normal
 from iot_platform.readings.files.parsing import decoded
-from iot_platform.readings.files.raw_rows import (
-    Column,
-    Fact,
-    Places,
-    RawRows,
-    Reject,
-    RowSource,
-    encoding_of,
-    facts_of,
-)
+from iot_platform.readings.files.raw_rows import Column, Places, RawRows, Reject, RowSource
 from iot_platform.readings.files.time_formats import decide_time_format, to_iso
 from iot_platform.readings.files.time_forms import TimeForms
-from iot_platform.readings.files.unended_line import UnendedLine
+from iot_platform.readings.files.wrapped_source import WrappedSource
 from iot_platform.readings.formats.day_times import REASONS, DayTimes
 from iot_platform.readings.formats.wide_cells import CellTexts, filled_cells, joined
-from iot_platform.readings.formats.wide_header import DATE_NAMES, DayColumns, normal
+from iot_platform.readings.formats.wide_header import DayColumns
 
 pc: Any = compute
 
@@ -41,11 +34,13 @@ Indexes = npt.NDArray[np.int64]
 
 TIME, VALUE = "interval_time", "interval_value"
 OTHER_NUMBER = "day_with_other_number_of_intervals"
+# Dates of a day that are no date of a reading elsewhere.
+DATES_OF_DAYS = {"readdate", "settlement_date", "settlementdate", "service_date", "meter_date"}
 # Days since 1970, so that none of their times is out of range.
 DAYS = (1, 49_700)
 
 
-class WideDaySource:
+class WideDaySource(WrappedSource):
     """A row for each value of the days in another source. Its other columns are repeated; places are those of the days.
 
     ``reopen`` opens the other source once more: if dates are not ISO 8601, all of them are read before.
@@ -54,19 +49,20 @@ class WideDaySource:
     def __init__(
         self, source: RowSource, days: DayColumns, options: FileOptions, reopen: Callable[[], RowSource]
     ) -> None:
-        self._source = source
+        super().__init__(source)
         self._days = days
         self._options = options
         self._reopen = reopen
         self._times = DayTimes(days, options.timezone)
         names = source.column_names
         cells = set(days.indexes)
+        _refuse_twice([names[index] for index in days.indexes])
         self._date = _date_column([name for index, name in enumerate(names) if index not in cells], options)
         self._cells = [names[index] for index in days.indexes]
         others = [name for index, name in enumerate(names) if index not in cells and name != self._date]
-        self._value = f"{VALUE} ({days.unit})" if days.unit else VALUE
+        unit = days.unit(needed=options.unit is None)
+        self._value = f"{VALUE} ({unit})" if unit else VALUE
         self.column_names = [TIME, *others, self._value]
-        self.place_name = source.place_name
         step = f"{days.interval_min} min"
         self.format = replace(
             source.format,
@@ -87,29 +83,6 @@ class WideDaySource:
             if time_format is None:
                 time_format = self._time_format(rows)
             yield self._long(rows, others, time_format)
-
-    @property
-    def unended_line(self) -> UnendedLine | None:
-        """The last line of the file, if it has no line end."""
-        return self._source.unended_line
-
-    @property
-    def facts(self) -> list[Fact]:
-        """What the file was taken for."""
-        return facts_of(self._source)
-
-    @property
-    def encoding(self) -> str:
-        """The encoding of the text."""
-        return encoding_of(self._source)
-
-    def progress(self) -> float:
-        """Share of the file that has been read, from 0 to 1."""
-        return self._source.progress()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._source.close()
 
     def _time_format(self, first: RawRows) -> Any:
         """The format of the dates, by all of them; if the first ones are ISO 8601, all others have to be as well."""
@@ -184,6 +157,17 @@ class WideDaySource:
         return pa.array(seconds).cast(pa.timestamp("s", "UTC" if self._options.timezone else None))
 
 
+def _refuse_twice(names: list[str]) -> None:
+    """Columns are addressed by their names: two of one name would both have the values of the first."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        listing = ", ".join(repr(name) for name in twice)
+        raise SourceError(
+            f"The columns {listing} of the day occur twice, as those of the hour that clocks repeat. Rename the second "
+            f"ones, such as {twice[0] + '.1'!r}."
+        )
+
+
 def _date_column(names: list[str], options: FileOptions) -> str:
     if options.timestamp_column is not None:
         if names.count(options.timestamp_column) != 1:
@@ -191,7 +175,7 @@ def _date_column(names: list[str], options: FileOptions) -> str:
                 f"There is no column {options.timestamp_column!r} (--timestamp-column) beside the values."
             )
         return options.timestamp_column
-    found = [name for name in names if normal(name) in DATE_NAMES]
+    found = [name for name in names if normal(name) in all_names("date") | DATES_OF_DAYS]
     if len(found) == 1:
         return found[0]
     listing = ", ".join(repr(name) for name in names)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from iot_platform.readings.files.units import find_unit
+from iot_platform.errors import SourceError
+from iot_platform.readings.files.units import unit_of_header
 
 DAY_MIN = 1440
 INTERVALS_MIN = (60, 30, 15)
-# Dates, in lower case.
-DATE_NAMES = (
-    *("date", "day", "reading_date", "read_date", "readdate", "settlement_date", "settlementdate", "interval_date"),
-    *("usage_date", "service_date", "meter_date", "datum", "tag", "fecha", "jour", "data", "dia", "giorno"),
-)
 # What stands beside the number of an interval; with another word, numbers may count meters.
 NUMBERED = {
     *(
@@ -45,7 +41,8 @@ _CLOCK = re.compile(
     rf"(?P<hour>[0-9]{{1,2}})[ABab]?[:h.](?P<minute>[0-9]{{2}})(?::00)?(?:\s*(?:-|to|–)\s*{_CLOCK_TIME})?(?![0-9])"
 )
 _DIGITS = re.compile(r"(?<![0-9])(?P<hour>[0-2][0-9])(?P<minute>[0-5][05])(?![0-9])")
-_SECOND = re.compile(r"\s*(?:\.1|_2|\(2\)|\*|dst)$")
+_SECOND = re.compile(r"(?i)\s*(?:\.1|_2|\(2\)|\*|dst)$")
+_PER = re.compile(r"/|(?i:\bper\b)")
 _NUMBER = re.compile(r"(?<![0-9])(?P<number>[0-9]{1,3})(?![0-9])")
 
 
@@ -55,20 +52,26 @@ class DayColumns:
 
     ``minutes``: the local time at which each interval begins, by the clock; empty if the columns are numbered: then
     each begins one interval after the one before, counted from midnight. ``stamp``: whether the names are the starts or
-    the ends of the intervals. ``around``: what else is in each name, such as a unit.
+    the ends of the intervals. ``around``: what else is in the names, such as a unit; several texts differ in case.
     """
 
     indexes: tuple[int, ...]
     interval_min: int
     minutes: tuple[int, ...]
     stamp: Literal["start", "end"]
-    around: str
+    around: tuple[str, ...]
 
-    @property
-    def unit(self) -> str:
-        """The unit in the names, or ""."""
-        units = {unit.symbol for word in re.split(r"[\s_()\[\]]+", self.around) if (unit := find_unit(word))}
-        return units.pop() if len(units) == 1 else ""
+    def unit(self, *, needed: bool = True) -> str:
+        """The unit in the names, or "".
+
+        Raises SourceError as ``unit_of_header`` does, and if names have different units.
+        """
+        found = [unit.symbol for text in self.around if (unit := unit_of_header(text, needed=needed))]
+        if needed and len(set(found)) > 1:
+            raise SourceError(f"The columns of the day name several units: {', '.join(sorted(found))}. Set --unit.")
+        symbol = found[0] if len(set(found)) == 1 else ""
+        # kWh per interval were always read as kWh, the unit of columns that name none: their sources keep their names.
+        return "" if symbol == "kWh" and _PER.search(self.around[0]) else symbol
 
 
 def find_day_columns(names: Sequence[str], *, is_given: bool = False) -> DayColumns | None:
@@ -81,15 +84,10 @@ def find_day_columns(names: Sequence[str], *, is_given: bool = False) -> DayColu
     return _by_clock(names, _CLOCK) or _by_clock(names, _DIGITS) or _by_number(names, is_given=is_given)
 
 
-def normal(name: str) -> str:
-    """A name in lower case, with _ for all other characters than letters and digits."""
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-
-
 def _by_clock(names: Sequence[str], pattern: re.Pattern[str]) -> DayColumns | None:
     found = [(index, match) for index, name in enumerate(names) if (match := pattern.search(name))]
-    around = {_around(match) for _, match in found}
-    if len(around) != 1:
+    around = _distinct(match for _, match in found)
+    if len({text.lower() for text in around}) != 1:
         return None
     minutes = [int(match["hour"]) * 60 + int(match["minute"]) for _, match in found]
     stamp: Literal["start", "end"] = "start" if minutes[0] == 0 else "end"
@@ -100,7 +98,7 @@ def _by_clock(names: Sequence[str], pattern: re.Pattern[str]) -> DayColumns | No
         starts = tuple(minute - (interval if stamp == "end" else 0) for minute in minutes)
         once = tuple(range(0, DAY_MIN, interval))
         if tuple(sorted(set(starts))) == once and _is_in_order(starts, interval):
-            return DayColumns(tuple(index for index, _ in found), interval, starts, stamp, around.pop())
+            return DayColumns(tuple(index for index, _ in found), interval, starts, stamp, around)
     return None
 
 
@@ -116,23 +114,28 @@ def _is_in_order(starts: Sequence[int], interval: int) -> bool:
 
 
 def _by_number(names: Sequence[str], *, is_given: bool) -> DayColumns | None:
-    by_around: dict[str, list[tuple[int, int]]] = {}
+    by_around: dict[str, list[tuple[int, re.Match[str]]]] = {}
     for index, name in enumerate(names):
         if (match := _NUMBER.search(name)) and len(_NUMBER.findall(name)) == 1:
-            by_around.setdefault(_around(match), []).append((index, int(match["number"])))
+            by_around.setdefault(_around(match).lower(), []).append((index, match))
     for around, found in by_around.items():
         if not is_given and re.sub("[^a-z]", "", around) not in NUMBERED:
             continue
-        numbers = [number for _, number in found]
+        numbers = [int(match["number"]) for _, match in found]
         for interval in INTERVALS_MIN:
             count, hour = DAY_MIN // interval, 60 // interval
             is_complete = len(numbers) in (count, count + hour) and numbers[0] in (0, 1)
             if is_complete and numbers == list(range(numbers[0], numbers[0] + len(numbers))):
-                return DayColumns(tuple(index for index, _ in found), interval, (), "start", around)
+                texts = _distinct(match for _, match in found)
+                return DayColumns(tuple(index for index, _ in found), interval, (), "start", texts)
     return None
 
 
 def _around(match: re.Match[str]) -> str:
-    """The text around a time or number in a name."""
-    around = (match.string[: match.start()] + " " + match.string[match.end() :]).strip().lower()
+    """The text around a time or number in a name. Its case is kept: mWh are not MWh."""
+    around = (match.string[: match.start()] + " " + match.string[match.end() :]).strip()
     return _SECOND.sub("", around)
+
+
+def _distinct(matches: Iterable[re.Match[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_around(match) for match in matches))

@@ -17,36 +17,33 @@ from iot_platform.readings.files.column_mapping import FileOptions
 from iot_platform.readings.files.columns import read_header
 from iot_platform.readings.files.file_format import MadeColumns
 from iot_platform.readings.files.parsing import decoded
-from iot_platform.readings.files.raw_rows import Column, Fact, RawRows, RowSource, encoding_of, facts_of
-from iot_platform.readings.files.unended_line import UnendedLine
+from iot_platform.readings.files.raw_rows import Column, RawRows, RowSource
 from iot_platform.readings.files.units import find_unit
+from iot_platform.readings.files.wrapped_source import WrappedSource
 from iot_platform.readings.formats.wide_cells import CellTexts, filled_cells, joined
 
 METER, VALUE = "meter", "value_of_meter"
 _UNIT = re.compile(r"\s*(?:\(([^()]*)\)|\[([^\[\]]*)\])\s*$")
 
 
-class WideMetersSource:
+class WideMetersSource(WrappedSource):
     """A row for each value of the meters in another source. Places are those of its rows.
 
     The id of a meter is the name of its column, without a unit in brackets at its end.
     """
 
     def __init__(self, source: RowSource, options: FileOptions) -> None:
-        self._source = source
+        super().__init__(source)
         names = source.column_names
         self._time, is_end = _time_column(names, options)
         self._cells = [name for name in names if name != self._time and name.strip()]
         if not self._cells or len(set(self._cells)) < len(self._cells):
             problem = "occur twice" if self._cells else "are missing"
             raise SourceError(f"With --wide meters each column but the time is a meter; columns {problem}: {names}.")
-        units = {unit for name in self._cells if (unit := _unit_of(name))}
-        if len(units) > 1:
-            raise SourceError(f"The columns of the meters have several units: {', '.join(sorted(units))}.")
+        unit = _unit_of_all(self._cells, options)
         self._meters = [_UNIT.sub("", name) if _unit_of(name) else name for name in self._cells]
-        self._value = f"{VALUE} ({units.pop()})" if units else VALUE
+        self._value = f"{VALUE} ({unit})" if unit else VALUE
         self.column_names = [self._time, METER, self._value]
-        self.place_name = source.place_name
         self.format = replace(
             source.format,
             name=f"{source.format.name}, one column per meter ({len(self._cells)})",
@@ -56,33 +53,10 @@ class WideMetersSource:
             remarks=[*source.format.remarks],
         )
 
-    @property
-    def unended_line(self) -> UnendedLine | None:
-        """The last line of the file, if it has no line end."""
-        return self._source.unended_line
-
-    @property
-    def facts(self) -> list[Fact]:
-        """What the file was taken for."""
-        return facts_of(self._source)
-
-    @property
-    def encoding(self) -> str:
-        """The encoding of the text."""
-        return encoding_of(self._source)
-
     def rows(self, columns: list[str]) -> Iterator[RawRows]:
         """All values of all meters, in the order of the file."""
         for rows in self._source.rows([self._time, *self._cells]):
             yield self._long(rows)
-
-    def progress(self) -> float:
-        """Share of the file that has been read, from 0 to 1."""
-        return self._source.progress()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._source.close()
 
     def _long(self, rows: RawRows) -> RawRows:
         cells = [decoded(rows.columns[name]) for name in self._cells]
@@ -113,6 +87,22 @@ def _time_column(names: Sequence[str], options: FileOptions) -> tuple[str, bool]
             return "", False
         raise SourceError(f"With --wide meters: {error}") from error
     return header.columns.timestamp, header.stamp == "end"
+
+
+def _unit_of_all(names: Sequence[str], options: FileOptions) -> str:
+    """The unit of all meters, or "". Raises SourceError if it is not the same, or not known, and not given."""
+    units = {_unit_of(name) for name in names}
+    named = sorted(units - {""})
+    if (len(named) > 1 and not options.override_unit) or (len(units) > 1 and options.unit is None):
+        listing = ", ".join([*named, "none"] if "" in units else named)
+        raise SourceError(
+            f"The columns of the meters have several units: {listing}. If they have one, set it with --unit and "
+            "--override-unit."
+        )
+    unknown = {found[0].strip() if (found := _UNIT.search(name)) else "" for name in names}
+    if not named and options.unit is None and len(names) > 1 and len(unknown) == 1 and (text := unknown.pop()):
+        raise SourceError(f"All meters end with {text!r}, which is not a known unit. Set the unit with --unit.")
+    return named[0] if len(named) == 1 else ""
 
 
 def _unit_of(name: str) -> str:

@@ -9,6 +9,9 @@ from typing import Any
 
 from iot_platform.readings.files.column_mapping import ColumnMapping, FileOptions, convert
 from iot_platform.readings.files.file_format import FileFormat
+from iot_platform.readings.files.input_file import InputFile
+from iot_platform.readings.files.inspected import Inspected
+from iot_platform.readings.files.inspection import inspect_file
 from iot_platform.readings.files.open_readings import open_readings
 from iot_platform.readings.files.parsing import reasons_of
 
@@ -44,3 +47,13 @@ def rows_of(path: Path, **options: Any) -> Rows:
                     found.places.append(place)
         found.format = source.format
     return found
+
+
+def inspect(path: Path, **options: Any) -> Inspected:
+    """The result of the inspection of a file, without what a database knows of its meters."""
+    chosen = FileOptions(**options)
+    opened = open_readings(path, chosen)
+    with closing(opened.source) as source:
+        header = opened.header(chosen)
+        mapping = ColumnMapping(header.columns, chosen.timezone or "UTC", "auto", format=source.format.key)
+    return inspect_file(InputFile.of(path), mapping, header, chosen)

@@ -57,6 +57,13 @@ def test_channels_that_are_no_usage_are_left_out_and_told(tmp_path: Path) -> Non
     assert rows_of(write(tmp_path, channel("E2"), day([1] * 48))).readings[0][1] == "NMI0000001-E2"
 
 
+@pytest.mark.parametrize("date", ["2024111", "202411", "2024 601", "+2024061", "20240230", "202406011"])
+def test_a_date_has_eight_digits(tmp_path: Path, date: str) -> None:
+    """strptime reads 2024111 as 1 November."""
+    found = rows_of(write(tmp_path, channel(), day([1] * 48, date=date)))
+    assert (found.readings, found.rejects) == ([], [(3, "unreadable_time")])
+
+
 def test_qualities(tmp_path: Path) -> None:
     varying = [channel(), day([1] * 48, quality="V"), "400,1,20,A,,", "400,21,24,S14,79,", "400,25,26,N,,", "400,x,1,A"]
     found = rows_of(write(tmp_path, *varying, day([2] * 48, "20240602", "E52")))
@@ -105,7 +112,7 @@ def test_the_unit_must_be_known(tmp_path: Path) -> None:
     found = rows_of(path, unit="Wh", override_unit=True)
     assert found.readings[0][2] == 1.0
     assert found.format.key == "nem12 in Wh"
-    with pytest.raises(SourceError, match="NEM12 says this itself. Leave out --decimal, --device"):
+    with pytest.raises(SourceError, match="format nem12 .*does not take --device, --decimal: it says this itself"):
         rows_of(path, device="7", decimal="comma")
 
 

@@ -88,13 +88,43 @@ def test_a_damaged_compressed_file(tmp_path: Path, packed: bytes) -> None:
 def test_a_given_format_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "readings"
     path.write_bytes(CSV)
-    assert rows_of(path, format="csv").readings == rows_of(path).readings
+    given, found = rows_of(path, format="csv"), rows_of(path)
+    assert given.readings == found.readings
+    assert (given.format.recognised_by, found.format.recognised_by) == ("given", "its text")
     with pytest.raises(SourceError, match="not a readable Parquet file"):
         rows_of(path, format="parquet")
     with pytest.raises(SourceError, match="damaged"):
         rows_of(path, format="xlsx")
-    with pytest.raises(SourceError, match="--sheet is for workbooks; the file is csv"):
+    with pytest.raises(SourceError, match=r"format csv \(its text.*does not take --sheet"):
         rows_of(path, sheet="Data")
+
+
+@pytest.mark.parametrize(
+    "first", ["ORCA Energie", "BZh Bezirk Hof", "Rar!", "ARROW1", "PAR1", "[Data]", "[Table 1]", "{kWh}", "[n]"]
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_text_may_begin_like_another_format(tmp_path: Path, first: str, encoding: str) -> None:
+    path = tmp_path / "readings"
+    path.write_bytes((first + "\n" + CSV.decode()).encode(encoding))
+    assert rows_of(path).readings == [(1704067200, "7", 0.5)]
+    with gzip.open(tmp_path / "readings.gz", "wb") as file:
+        file.write(path.read_bytes())
+    assert rows_of(tmp_path / "readings.gz").readings == [(1704067200, "7", 0.5)]
+
+
+def test_a_refused_text_may_be_csv_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "readings"
+    for first in ("<Date>;<Time>", "%PDF of the export", "{\\rtf"):
+        path.write_bytes(first.encode() + b"\n" + CSV)
+        with pytest.raises(SourceError, match="If it is CSV all the same, say --format csv"):
+            open_row_source(path)
+        assert rows_of(path, format="csv").readings == [(1704067200, "7", 0.5)]
+    path.write_text("<Date>;<Time>", encoding="utf-16")
+    with pytest.raises(SourceError, match="--format csv"):
+        open_row_source(path)
+    path.write_bytes(b"ORC\x00\x01")
+    with pytest.raises(SourceError, match="an ORC file. Write it as Parquet.$"):
+        open_row_source(path)
 
 
 @given(st.binary(max_size=300) | st.text(alphabet="<>!-?[]{}\"' \nhtml:aPK%", max_size=60).map(str.encode))

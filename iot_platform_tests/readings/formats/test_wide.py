@@ -74,7 +74,7 @@ def test_columns_of_a_day(names: list[str], interval_min: int, stamp: str, is_cl
     assert found is not None
     assert (found.interval_min, found.stamp, bool(found.minutes)) == (interval_min, stamp, is_clock)
     assert found.indexes == tuple(range(2, 2 + len(names)))
-    assert found.unit == ("kWh" if "kWh" in names[0] else "")
+    assert found.unit() == ("kWh" if "kWh" in names[0] else "")
 
 
 @pytest.mark.parametrize(
